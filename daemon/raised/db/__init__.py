@@ -1,0 +1,1 @@
+"""The record on SQLite and PostgreSQL: tables, engine, statements by noun."""

@@ -1,0 +1,351 @@
+"""The tables. Amounts are BIGINT satoshis (movements: millisatoshis), times BIGINT unix seconds,
+ids text as their own world writes them (hashes: 64 lower-case hex, display order). Never floats.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows only by INTEGER.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),  # network
+    Column("value", Text, nullable=False),
+)
+
+daemon = Table(
+    "daemon",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("version", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("progress", Text, nullable=False),  # JSON {what: [done, total]}
+    Column("settings", Text, nullable=False),  # JSON: what the API must know of the configuration
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("pubkey", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("tags", Text, nullable=False),  # JSON
+    Column("content", Text, nullable=False),  # empty for kind 4
+    Column("sig", Text, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Index(None, "pubkey", "kind"),
+    Index(None, "kind", "created_at"),
+)
+
+event_relay = Table(
+    "event_relay",
+    metadata,
+    Column("event_id", Text, ForeignKey("event.id", ondelete="CASCADE"), primary_key=True),
+    Column("relay", Text, primary_key=True),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
+project = Table(
+    "project",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("type", Text),  # invest | fund | subscribe
+    Column("version", Integer),
+    Column("name", Text),
+    Column("about", Text),
+    Column("picture", Text),
+    Column("founder_key", Text),
+    Column("nostr_pubkey", Text),
+    Column("event_id", Text),  # the one whose terms hold: committed, else first announced
+    Column("founding_txid", Text),
+    Column("founded_height", BigInteger),
+    Column("founded_hash", Text),
+    Column("founded_at", BigInteger),
+    Column("created_at", BigInteger),  # the event's claim
+    Column("start_at", BigInteger),
+    Column("end_at", BigInteger),
+    Column("expiry_at", BigInteger),
+    Column("penalty_days", Integer),
+    Column("target_sats", BigInteger),
+    Column("flags", Text, nullable=False),  # JSON list
+    Column("candidates", Integer, nullable=False),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("indexed_height", BigInteger),  # null: its address history was not read yet
+    Column("reached_at", BigInteger),
+    Column("next_stage_at", BigInteger),
+    # Totals of the ledger, maintained in the writer's transaction; `db check` recomputes them.
+    Column("raised_sats", BigInteger, nullable=False, server_default="0"),
+    Column("claimed_sats", BigInteger, nullable=False, server_default="0"),
+    Column("recovery_sats", BigInteger, nullable=False, server_default="0"),
+    Column("penalty_released_sats", BigInteger, nullable=False, server_default="0"),
+    Column("unfunded_release_sats", BigInteger, nullable=False, server_default="0"),
+    Column("penalty_free_recovery_sats", BigInteger, nullable=False, server_default="0"),
+    Column("end_of_project_sats", BigInteger, nullable=False, server_default="0"),
+    Column("unknown_sats", BigInteger, nullable=False, server_default="0"),
+    Column("unconfirmed_sats", BigInteger, nullable=False, server_default="0"),
+    Column("investments", Integer, nullable=False, server_default="0"),
+    Column("investors", Integer, nullable=False, server_default="0"),
+    Column("rejected_investments", Integer, nullable=False, server_default="0"),
+    Index(None, "status"),
+    Index(None, "nostr_pubkey"),
+    Index(None, "event_id"),
+    Index(None, "created_at"),
+)
+
+# Newest event wins per (pubkey, kind, d), then the lowest id: NIP-01's rule, applied by us.
+project_profile = Table(
+    "project_profile",
+    metadata,
+    Column("pubkey", Text, primary_key=True),
+    Column("kind", Integer, primary_key=True),
+    Column("d", Text, primary_key=True),  # empty where the kind has none
+    Column("event_id", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("tags", Text, nullable=False),  # JSON
+)
+
+stage = Table(
+    "stage",  # of type Invest: one calendar for everybody
+    metadata,
+    Column("project_id", Text, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("percent", Text, nullable=False),  # decimal
+    Column("release_at", BigInteger, nullable=False),
+)
+
+block = Table(
+    "block",  # the best chain: its last `finality` blocks, and every block that holds a fact of ours
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("height", BigInteger, nullable=False, unique=True),
+    Column("prev_hash", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("median_time", BigInteger),
+    Column("prior_median_time", BigInteger),
+    Column("header", LargeBinary, nullable=False),
+)
+
+tx = Table(
+    "tx",
+    metadata,
+    Column("txid", Text, primary_key=True),
+    Column("raw", LargeBinary, nullable=False),
+    Column("height", BigInteger),  # null: not in the best chain
+    Column("block_hash", Text),
+    Column("position", Integer),
+    Column("at", BigInteger),  # block time
+    Column("siblings", Text),  # JSON list: the merkle branch
+    Column("proven", Text),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("gone_at", BigInteger),  # was unconfirmed, now replaced or nowhere
+    Index(None, "height", "position"),
+)
+
+tx_project = Table(
+    "tx_project",  # pays the project's address
+    metadata,
+    Column("txid", Text, ForeignKey("tx.txid", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", Text, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Index(None, "project_id"),
+)
+
+founding = Table(
+    "founding",  # passes the founding test; which one decides is the project's matter
+    metadata,
+    Column("txid", Text, ForeignKey("tx.txid", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", Text, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("founder_key", Text, nullable=False),
+    Column("event_id", Text),
+    Column("nostr_pubkey", Text),  # legacy layout
+    Column("rule", Text, nullable=False),
+    Index(None, "project_id"),
+    Index(None, "event_id"),
+)
+
+# An outpoint to watch, by structure alone: an output after the second, taproot, of a transaction that
+# pays a project and names a key, or a P2WSH beside a spend of such a one. What it means is decided by
+# the rules and may change with the project's event; that somebody spent it never does.
+coin = Table(
+    "coin",
+    metadata,
+    Column("txid", Text, ForeignKey("tx.txid", ondelete="CASCADE"), primary_key=True),
+    Column("vout", Integer, primary_key=True),
+    Column("project_id", Text, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("investment_txid", Text, nullable=False),
+    Column("value_sats", BigInteger, nullable=False),
+    Column("script_pubkey", LargeBinary, nullable=False),
+    Column("spent_txid", Text),  # confirmed, else the unconfirmed one seen last
+    Column("spent_vin", Integer),
+    Index(None, "project_id"),
+    Index(None, "investment_txid"),
+    Index(None, "spent_txid"),
+)
+
+investment = Table(
+    "investment",
+    metadata,
+    Column("txid", Text, ForeignKey("tx.txid", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", Text, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("status", Text, nullable=False),  # unconfirmed confirmed dropped unverified rejected
+    Column("reason", Text),
+    Column("flags", Text, nullable=False),  # JSON list
+    Column("investor_key", Text),
+    Column("seeder", Boolean, nullable=False),
+    Column("amount_sats", BigInteger, nullable=False),
+    Column("fee_sats", BigInteger, nullable=False),
+    Column("height", BigInteger),
+    Column("block_hash", Text),
+    Column("at", BigInteger, nullable=False),  # block time, else first seen
+    Column("returned_sats", BigInteger, nullable=False, server_default="0"),  # booked
+    Index(None, "project_id", "status"),
+    Index(None, "status", "at"),
+    Index(None, "status", "amount_sats"),
+    Index(None, "at"),
+)
+
+stage_output = Table(
+    "stage_output",
+    metadata,
+    Column("txid", Text, ForeignKey("investment.txid", ondelete="CASCADE"), primary_key=True),
+    Column("vout", Integer, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("index", Integer, nullable=False),
+    Column("value_sats", BigInteger, nullable=False),
+    Column("release_at", BigInteger, nullable=False),
+    Column("expiry_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("spent_txid", Text),
+    Column("spent_vin", Integer),
+    Column("spent_height", BigInteger),
+    Column("spent_at", BigInteger),
+    Index(None, "project_id", "release_at"),
+    Index(None, "spent_txid"),
+)
+
+penalty_output = Table(
+    "penalty_output",
+    metadata,
+    Column("txid", Text, ForeignKey("tx.txid", ondelete="CASCADE"), primary_key=True),
+    Column("vout", Integer, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("investment_txid", Text, nullable=False),
+    Column("stage_vout", Integer, nullable=False),
+    Column("value_sats", BigInteger, nullable=False),  # of the stage output that went in
+    Column("state", Text, nullable=False),  # in_penalty penalty_matured penalty_released
+    Column("matures_at", BigInteger),  # median time past; null while unconfirmed
+    Column("released_txid", Text),
+    Column("released_height", BigInteger),
+    Column("released_at", BigInteger),
+    Index(None, "investment_txid"),
+    Index(None, "state", "matures_at"),
+    Index(None, "released_txid"),
+)
+
+movement = Table(
+    "movement",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reverses", BigInteger, ForeignKey("movement.id")),
+    Column("reversed_by", BigInteger),  # the one column that is ever set later
+    Column("amount_msats", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("height", BigInteger),
+    Column("block_hash", Text),
+    Column("source", Text, nullable=False),  # angor | btcpay
+    Column("project_id", Text),
+    Column("store", Text),
+    Column("party", Text),  # investor key
+    Column("reference", Text, nullable=False),  # txid:vout, payment hash, payout id
+    Column("txid", Text),  # that caused it
+    Column("investment_txid", Text),
+    Index(None, "investment_txid"),
+    Index(None, "project_id", "id"),
+    Index(None, "at", "id"),
+    Index(None, "height"),
+    Index(None, "seq"),
+    sqlite_autoincrement=True,
+)
+
+hour_total = Table(
+    "hour_total",  # always equals the sum of movements; a reversal takes back where the row stood
+    metadata,
+    Column("hour", BigInteger, primary_key=True),  # unix seconds of its start
+    Column("source", Text, primary_key=True),
+    Column("owner", Text, primary_key=True),  # project id or store label
+    Column("kind", Text, primary_key=True),
+    Column("amount_msats", BigInteger, nullable=False),
+    Column("rows", Integer, nullable=False),
+)
+
+change = Table(
+    "change",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),  # grows in commit order: one writer
+    Column("type", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),  # angor | btcpay | chain | relay | explorer
+    Column("campaign", Text),
+    Column("project_id", Text),
+    Column("reference", Text),
+    Column("data", Text, nullable=False),  # JSON: the item as its route showed it then
+    Index(None, "project_id", "seq"),
+    Index(None, "at"),
+    sqlite_autoincrement=True,
+)
+
+
+def _health_columns() -> list[Column[object]]:
+    return [
+        Column("name", Text, primary_key=True),
+        Column("state", Text, nullable=False),
+        Column("since_at", BigInteger, nullable=False),
+        Column("seen_at", BigInteger, nullable=False),
+        Column("last_success_at", BigInteger),
+        Column("last_error_code", Text),
+        Column("last_error_detail", Text),
+        Column("latency_ms", Integer),
+        Column("errors", Text, nullable=False),  # JSON {kind: count}
+        Column("facts", Text, nullable=False),  # JSON: what only this kind of source has
+    ]
+
+
+relay = Table("relay", metadata, *_health_columns())
+explorer = Table("explorer", metadata, *_health_columns())
+
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("source", Text, primary_key=True),  # relay
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    Column("full_at", BigInteger),  # the last complete re-ask began then
+)

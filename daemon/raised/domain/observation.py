@@ -1,0 +1,176 @@
+"""Everything a source can tell us: a closed union.
+
+An observation is checked as far as it can be without the record (ids, signatures, hashes, proofs)
+before it is made. The writer commits each one in one transaction; seeing one twice is harmless.
+Times are unix seconds by our own clock unless said otherwise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from raised.domain.event import Event
+from raised.domain.tx import Tx, Txid
+
+SourceKind = Literal["relay", "explorer", "store"]
+State = Literal["ok", "degraded", "down"]
+Fact = str | int | bool | None | Mapping[str, int] | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventsSeen:
+    """A page or batch of one relay: authentic events, and ids it holds that we knew already."""
+
+    relay: str
+    at: int
+    events: tuple[Event, ...] = ()
+    held: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillDone:
+    """A relay gave everything it holds that is no older than its last cursor (or all, `full`).
+
+    `began_at` becomes the relay's cursor: our clock when this back-fill began.
+    """
+
+    relay: str
+    at: int
+    began_at: int
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRef:
+    """A block on the best chain. `median_time` and `prior_median_time` are the median time past
+    after and before it, None where the headers around it were not seen."""
+
+    height: int
+    hash: str
+    prev_hash: str
+    time: int
+    header: bytes
+    median_time: int | None = None
+    prior_median_time: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedTx:
+    """A transaction in a block. `siblings`: its merkle branch, display order, from the leaf up.
+
+    `proven`: "block" (raw block checked, witnesses included), "spv" (merkle proof; spends among
+    them had their signatures checked) or "trust".
+    """
+
+    tx: Tx
+    position: int
+    siblings: tuple[str, ...] | None
+    proven: Literal["block", "spv", "agree", "trust"]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSeen:
+    """The next block on top of the record's tip, with the transactions in it that concern us."""
+
+    block: BlockRef
+    txs: tuple[PlacedTx, ...]
+    explorer: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The blocks above `to` are no longer on the best chain; `tip` is what the explorer shows now."""
+
+    to: BlockRef
+    tip: BlockRef
+    explorer: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySeen:
+    """Everything confirmed that concerns one project, up to and including block `tip`.
+
+    Also stands for the gap that was not followed block by block. With `tip` the record jumps there
+    when it has no newer one.
+    """
+
+    project_id: str
+    txs: tuple[tuple[BlockRef, PlacedTx], ...]
+    tip: BlockRef
+    explorer: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class TipSeen:
+    """Where following starts, or goes on after a gap that the histories have covered."""
+
+    block: BlockRef
+    explorer: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class MempoolSeen:
+    """All unconfirmed transactions that concern these projects, as one explorer showed them at `at`.
+
+    `gone` names transactions that were unconfirmed before and are nowhere any more.
+    """
+
+    project_ids: tuple[str, ...]
+    txs: tuple[Tx, ...]
+    gone: tuple[Txid, ...]
+    explorer: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """How one source does. `last_error`: a code and a sentence of ours, never the source's text.
+
+    `errors` counts by kind since the process started; `facts` holds what only this kind of source
+    has (design.md 8: relays, explorers).
+    """
+
+    kind: SourceKind
+    name: str
+    state: State
+    at: int
+    last_success_at: int | None = None
+    last_error: tuple[str, str] | None = None
+    latency_ms: int | None = None
+    errors: Mapping[str, int] = field(default_factory=dict[str, int])
+    facts: Mapping[str, Fact] = field(default_factory=dict[str, Fact])
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long piece of work is; done == total ends it."""
+
+    what: str
+    done: int
+    total: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockTicked:
+    """The daemon is alive."""
+
+    at: int
+
+
+Observation = (
+    EventsSeen
+    | BackfillDone
+    | BlockSeen
+    | RolledBack
+    | HistorySeen
+    | TipSeen
+    | MempoolSeen
+    | SourceHealth
+    | Progress
+    | ClockTicked
+)
