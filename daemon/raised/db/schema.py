@@ -140,7 +140,7 @@ stage = Table(
 )
 
 block = Table(
-    "block",  # the best chain: its last `finality` blocks, and every block that holds a fact of ours
+    "block",  # the best chain: its last `finality` blocks, and all that hold a fact of ours
     metadata,
     Column("hash", Text, primary_key=True),
     Column("height", BigInteger, nullable=False, unique=True),
@@ -188,8 +188,8 @@ founding = Table(
     Index(None, "event_id"),
 )
 
-# An outpoint to watch, by structure alone: an output after the second, taproot, of a transaction that
-# pays a project and names a key, or a P2WSH beside a spend of such a one. What it means is decided by
+# An outpoint to watch, by structure alone: a taproot output after the second of a transaction that
+# pays a project and names a key, or a P2WSH beside a spend of such a one. What it means is up to
 # the rules and may change with the project's event; that somebody spent it never does.
 coin = Table(
     "coin",
@@ -309,7 +309,7 @@ hour_total = Table(
 change = Table(
     "change",
     metadata,
-    Column("seq", _Serial, primary_key=True, autoincrement=True),  # grows in commit order: one writer
+    Column("seq", _Serial, primary_key=True, autoincrement=True),  # one writer: grows as committed
     Column("type", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("source", Text, nullable=False),  # angor | btcpay | chain | relay | explorer

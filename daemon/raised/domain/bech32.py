@@ -37,7 +37,8 @@ def decode(hrp: str, text: str) -> tuple[int, bytes]:
     if _polymod([*_expand(hrp), *data]) != (_BECH32M if version else _BECH32):
         raise InvalidInput("bad checksum")
     program = bytes(_regroup(data[1:-6], 5, 8, pad=False))
-    if version > 16 or not 2 <= len(program) <= 40 or (version == 0 and len(program) not in (20, 32)):
+    sizes = range(2, 41) if version else (20, 32)
+    if version > 16 or len(program) not in sizes:
         raise InvalidInput("no witness program of a known length")
     return version, program
 

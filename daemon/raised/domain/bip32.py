@@ -21,7 +21,7 @@ class ExtendedKey:
     chain_code: bytes
 
     def child(self, index: int) -> "ExtendedKey":
-        """CKDpub: the child with this non-hardened index. Raises InvalidInput (in practice never)."""
+        """CKDpub: the child with this non-hardened index. Raises InvalidInput."""
         if not 0 <= index < _HARDENED:
             raise InvalidInput("a public key has no hardened children")
         digest = hmac.digest(self.chain_code, self.pubkey + index.to_bytes(4, "big"), "sha512")

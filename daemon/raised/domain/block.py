@@ -64,7 +64,7 @@ def parse_header(raw: bytes) -> Header:
 
 
 def target(bits: int) -> int:
-    """The number a block hash must not exceed. Raises InvalidInput for a negative or zero target."""
+    """The number a block hash must not exceed. Raises InvalidInput for a target <= 0."""
     exponent, mantissa = bits >> 24, bits & 0x007FFFFF
     value = mantissa << (8 * (exponent - 3)) if exponent > 3 else mantissa >> (8 * (3 - exponent))
     if bits & 0x00800000 or value == 0 or value >= 1 << 256:
@@ -78,7 +78,7 @@ def work(bits: int) -> int:
 
 
 def meets_target(header: Header) -> bool:
-    """Whether the hash is as small as its own bits demand (whether the bits are right is another question)."""
+    """Whether the hash is as small as its own bits demand; whether those are right is not asked."""
     try:
         return int(header.hash, 16) <= target(header.bits)
     except InvalidInput:
@@ -86,7 +86,7 @@ def meets_target(header: Header) -> bool:
 
 
 def parse_block(raw: bytes) -> Block:
-    """The block in these bytes, all of them. Raises InvalidInput as parse_tx does; see check_block."""
+    """The block in these bytes, all of them; see check_block. Raises InvalidInput."""
     header = parse_header(raw[:HEADER_SIZE])
     try:
         count, at = read_count(raw, HEADER_SIZE, 60)
@@ -155,7 +155,10 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def has_repeated_tail(leaves: Sequence[bytes]) -> bool:
-    """Whether two equal hashes are paired on some level: another list has the same root (CVE-2012-2459)."""
+    """Whether equal hashes are paired on some level, so that another list has the same root.
+
+    Source: CVE-2012-2459.
+    """
     level = list(leaves)
     while len(level) > 1:
         if any(level[i] == level[i + 1] for i in range(0, len(level) - 1, 2)):

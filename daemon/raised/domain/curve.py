@@ -54,12 +54,12 @@ def is_xonly(pubkey: bytes) -> bool:
 
 
 def pubkey_from_secret(secret: bytes) -> bytes:
-    """The compressed public key of a secret. For the simnet and tests: the product holds no secrets."""
+    """The compressed public key of a secret. For the simnet and tests: we hold no secrets."""
     return keys.pubkey_from_prvkey(secret)
 
 
 def tweak_secret(secret: bytes, tweak: bytes) -> bytes:
-    """The secret of xonly_add: negated first when its point has an odd y. For the simnet and tests."""
+    """The secret of xonly_add, negated first when its y is odd. For the simnet and tests."""
     tweaked = xonly.prvkey_tweak_add(secret, tweak)
     assert tweaked is not None, "only None with `into`"
     return tweaked

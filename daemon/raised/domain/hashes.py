@@ -19,7 +19,7 @@ def sha256d(data: bytes) -> bytes:
 
 
 def hash160(data: bytes) -> bytes:
-    """RIPEMD-160 of SHA-256, 20 bytes. Needs an OpenSSL that still has RIPEMD-160 (3.0.7 or newer)."""
+    """RIPEMD-160 of SHA-256, 20 bytes. Needs an OpenSSL that has RIPEMD-160 (3.0.7+)."""
     return hashlib.new("ripemd160", hashlib.sha256(data).digest()).digest()
 
 

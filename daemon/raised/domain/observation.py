@@ -42,8 +42,11 @@ class BackfillDone:
 
 @dataclass(frozen=True, slots=True)
 class BlockRef:
-    """A block on the best chain. `median_time` and `prior_median_time` are the median time past
-    after and before it, None where the headers around it were not seen."""
+    """A block on the best chain.
+
+    `median_time` and `prior_median_time` are the median time past after and before it, None where
+    the headers around it were not seen.
+    """
 
     height: int
     hash: str
@@ -80,7 +83,7 @@ class BlockSeen:
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """The blocks above `to` are no longer on the best chain; `tip` is what the explorer shows now."""
+    """The blocks above `to` left the best chain; `tip` is what the explorer shows now."""
 
     to: BlockRef
     tip: BlockRef
@@ -114,7 +117,7 @@ class TipSeen:
 
 @dataclass(frozen=True, slots=True)
 class MempoolSeen:
-    """All unconfirmed transactions that concern these projects, as one explorer showed them at `at`.
+    """All unconfirmed transactions that concern these projects, as one explorer showed them.
 
     `gone` names transactions that were unconfirmed before and are nowhere any more.
     """

@@ -33,7 +33,7 @@ def push(data: bytes) -> bytes:
 
 
 def number(value: int) -> bytes:
-    """The push of a script number, minimal: OP_0 and OP_1..OP_16, else little-endian with a sign bit.
+    """The push of a script number, minimal: OP_0, OP_1..OP_16, else little-endian with a sign bit.
 
     Source: CScriptNum; angor.md 8.2.
     """

@@ -154,7 +154,7 @@ def parse_tx(raw: bytes) -> Tx:
 
 
 def parse_tx_at(raw: bytes, start: int) -> tuple[Tx, int]:
-    """The transaction that begins at `start`, and where it ends. Raises InvalidInput as parse_tx."""
+    """The transaction that begins at `start`, and where it ends. Raises InvalidInput."""
     try:
         return _parse(raw, start)
     except IndexError as error:
@@ -172,7 +172,7 @@ def _parse(raw: bytes, start: int) -> tuple[Tx, int]:
     inputs = tuple(TxIn(*parts) for parts in bare)
     if segwit:
         witnesses, at = _parse_witnesses(raw, at, len(bare))
-        inputs = tuple(TxIn(*parts, witness) for parts, witness in zip(bare, witnesses, strict=True))
+        inputs = tuple(TxIn(*part, items) for part, items in zip(bare, witnesses, strict=True))
     end = at + 4
     if end > len(raw):
         raise InvalidInput("the transaction is cut off")
