@@ -6,7 +6,7 @@ RaisedError
 │   ├── Unavailable          try again later; may carry `retry_after`    wait, log the change
 │   ├── Refused              asked wrongly, or not allowed               stop asking, show in health
 │   └── BadData              answered, but the answer is wrong           drop this item, count it
-├── InvalidInput(ValueError) text or bytes that are no domain value      BadData at an edge, API: 400
+├── InvalidInput(ValueError) text or bytes that are no domain value      BadData at an edge, 400
 └── RecordError
     ├── RecordUnavailable    locked too long, disconnected               end the process; 503
     ├── WrongRecord          other network, other schema                 exit 78

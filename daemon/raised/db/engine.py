@@ -1,0 +1,169 @@
+"""Opening the record: SQLite or PostgreSQL by URL, one transaction at a time for the writer.
+
+Two engines on SQLite: writing transactions begin IMMEDIATE (a read that became a write would
+otherwise fail as "locked" under load), reading ones plain, so that readers never wait for it.
+"""
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from raised.errors import ConfigError, RecordUnavailable, WrongRecord
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BUSY_SECONDS: Final = 5
+_LOCK_KEY: Final = 0x7261_6973_6564  # "raised": PostgreSQL's advisory locks are numbers
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",  # a commit that was acknowledged survives a power cut
+    "PRAGMA foreign_keys=ON",
+    f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}",
+)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite URL; None for another database or one in memory."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database))
+
+
+def open_writer(url: str) -> AsyncEngine:
+    """An engine whose transactions may write. Creates the file, readable by its owner only."""
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    return _open(url, begin="BEGIN IMMEDIATE")
+
+
+def open_reader(url: str) -> AsyncEngine:
+    """An engine for transactions that only read."""
+    return _open(url, begin="BEGIN")
+
+
+def _open(url: str, begin: str) -> AsyncEngine:
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        engine = create_async_engine(parsed)
+        _tune_sqlite(engine, begin)
+        return engine
+    if backend == "postgresql":
+        return create_async_engine(parsed.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+    raise ConfigError(f"DATABASE_URL: {backend} is not supported, take sqlite or postgresql")
+
+
+def _tune_sqlite(engine: AsyncEngine, begin: str) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        cursor = connection.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+
+async def transact(
+    engine: AsyncEngine,
+    work: Callable[Concatenate[AsyncConnection, P], Awaitable[T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Run `work` in one writing transaction, to its end even if we are cancelled meanwhile.
+
+    A connection that is cancelled half-way keeps SQLite's write lock until the garbage collector
+    finds its cursor.
+
+    Raises:
+        RecordUnavailable: locked too long, disconnected, disk full.
+    """
+
+    async def whole() -> T:
+        async with engine.begin() as conn:
+            return await work(conn, *args, **kwargs)
+
+    # Outside a TaskGroup on purpose: the task must outlive the cancellation of its caller.
+    task = asyncio.ensure_future(whole())  # noqa: TID251
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        task.result()  # its failure outranks our cancellation
+        raise
+    except DBAPIError as error:
+        raise RecordUnavailable(_sentence(error)) from error
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One consistent view of the record.
+
+    Raises:
+        RecordUnavailable: the database does not answer.
+    """
+    try:
+        async with engine.connect() as conn:
+            yield conn
+    except DBAPIError as error:
+        raise RecordUnavailable(_sentence(error)) from error
+
+
+def _sentence(error: SQLAlchemyError) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return f"the database does not do what is asked: {str(cause)[:200]}"
+
+
+@asynccontextmanager
+async def sole_writer(url: str) -> AsyncIterator[None]:
+    """Hold the record's lock: there is exactly one writer, because `change.seq` is a safe cursor
+    only while numbers become visible in their order.
+
+    Raises:
+        WrongRecord: somebody else holds it.
+    """
+    path = sqlite_path(url)
+    holder = _file_lock(path) if path is not None else _advisory_lock(url)
+    async with holder:
+        yield
+
+
+@asynccontextmanager
+async def _file_lock(path: Path) -> AsyncIterator[None]:
+    lock_path = path.with_name(path.name + ".lock")
+    with lock_path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise WrongRecord(f"another `raised run` writes to {path}") from error
+        yield
+
+
+@asynccontextmanager
+async def _advisory_lock(url: str) -> AsyncIterator[None]:
+    engine = _open(url, begin="BEGIN")
+    try:
+        # Outside a transaction: an idle one would hold back PostgreSQL's clean-up for ever.
+        async with engine.connect() as plain:
+            conn = await plain.execution_options(isolation_level="AUTOCOMMIT")
+            taken = await conn.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK_KEY})
+            if not taken:
+                raise WrongRecord("another `raised run` writes to this database")
+            yield
+    finally:
+        await engine.dispose()

@@ -1,0 +1,84 @@
+"""The record's engine, lock and schema revision, on each database."""
+
+import asyncio
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from raised.db.engine import reading, sole_writer, transact
+from raised.db.schema import cursor, metadata
+from raised.db.upgrade import newest_revision, require_current, upgrade
+from raised.errors import WrongRecord
+from sqlalchemy import Connection, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+
+async def add_cursor(conn: AsyncConnection, name: str) -> None:
+    await conn.execute(cursor.insert().values(source="relay", name=name, value=1))
+
+
+async def count_cursors(engine: AsyncEngine) -> int:
+    async with reading(engine) as conn:
+        return int(await conn.scalar(select(func.count()).select_from(cursor)) or 0)
+
+
+async def test_the_models_equal_the_migrations(writer: AsyncEngine) -> None:
+    def differences(conn: Connection) -> list[object]:
+        context = MigrationContext.configure(conn, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    async with writer.connect() as conn:
+        assert await conn.run_sync(differences) == []
+
+
+async def test_an_upgrade_of_a_current_record_changes_nothing(writer: AsyncEngine) -> None:
+    assert await upgrade(writer, "regtest") == (newest_revision(), newest_revision())
+
+
+async def test_a_record_of_another_network_is_refused(writer: AsyncEngine) -> None:
+    with pytest.raises(WrongRecord, match="of network regtest, the configuration says main"):
+        await upgrade(writer, "main")
+    async with reading(writer) as conn:
+        await require_current(conn, "regtest")
+        with pytest.raises(WrongRecord, match="another database"):
+            await require_current(conn, "main")
+
+
+async def test_a_second_writer_is_refused(database_url: str, writer: AsyncEngine) -> None:
+    async with sole_writer(database_url):
+        with pytest.raises(WrongRecord, match="another `raised run`"):
+            async with sole_writer(database_url):
+                pass
+    async with sole_writer(database_url):
+        pass
+
+
+async def test_a_failed_transaction_leaves_nothing(writer: AsyncEngine) -> None:
+    async def add_and_fail(conn: AsyncConnection) -> None:
+        await add_cursor(conn, "a")
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await transact(writer, add_and_fail)
+    assert await count_cursors(writer) == 0
+
+
+async def test_a_cancelled_transaction_is_done_whole_and_leaves_no_lock(
+    writer: AsyncEngine,
+) -> None:
+    """The caller is cancelled, the row is there, and the next transaction does not wait."""
+    begun = asyncio.Event()
+
+    async def slow(conn: AsyncConnection) -> None:
+        await add_cursor(conn, "a")
+        begun.set()
+        await asyncio.sleep(0.02)
+        await add_cursor(conn, "b")
+
+    task = asyncio.get_running_loop().create_task(transact(writer, slow))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(transact(writer, add_cursor, "c"), timeout=1)
+    assert await count_cursors(writer) == 3
