@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from raised.db.engine import open_reader, open_writer
-from raised.db.upgrade import upgrade
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from raised.db.engine import open_reader, open_writer
+from raised.db.upgrade import upgrade
 
 POSTGRES = os.environ.get("RAISED_TEST_POSTGRES")
 DATABASES = ["sqlite", "postgres"] if POSTGRES else ["sqlite"]
@@ -17,7 +18,7 @@ DATABASES = ["sqlite", "postgres"] if POSTGRES else ["sqlite"]
 
 @pytest.fixture(params=DATABASES)
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of an empty database: SQLite always, PostgreSQL where RAISED_TEST_POSTGRES names one."""
+    """The URL of an empty database: SQLite, and PostgreSQL where RAISED_TEST_POSTGRES is."""
     if request.param == "sqlite":
         yield f"sqlite+aiosqlite:///{tmp_path}/raised.db"
         return

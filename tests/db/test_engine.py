@@ -5,12 +5,13 @@ import asyncio
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
 from raised.db.engine import reading, sole_writer, transact
 from raised.db.schema import cursor, metadata
 from raised.db.upgrade import newest_revision, require_current, upgrade
 from raised.errors import WrongRecord
-from sqlalchemy import Connection, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
 async def add_cursor(conn: AsyncConnection, name: str) -> None:
