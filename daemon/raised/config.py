@@ -98,6 +98,8 @@ class Environment:
     rate_limit: int
     log_level: str
     log_format: str | None
+    notify_socket: str | None = None  # systemd's, with its watchdog
+    watchdog_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,8 @@ def _environment(env: Mapping[str, str], problems: list[str]) -> Environment:
         rate_limit=table.integer("RATE_LIMIT", 600, 1, 1_000_000),
         log_level=table.one_of("LOG_LEVEL", LOG_LEVELS, "info") or "info",
         log_format=table.one_of("LOG_FORMAT", ("json", "text"), None),
+        notify_socket=env.get("NOTIFY_SOCKET"),
+        watchdog_seconds=_watchdog(env.get("WATCHDOG_USEC", "")),
     )
     table.close()
     return environment
@@ -290,6 +294,10 @@ def _default_database(env: Mapping[str, str]) -> str:
     state = env.get("STATE_DIRECTORY", "").split(":")[0]
     folder = Path(state) if state else Path.home() / ".local" / "share" / "raised"
     return f"sqlite+aiosqlite:///{folder}/raised.db"
+
+
+def _watchdog(microseconds: str) -> float | None:
+    return int(microseconds) / 1_000_000 if microseconds.isdecimal() else None
 
 
 def _bind(text: str) -> Bind:

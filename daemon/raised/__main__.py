@@ -1,0 +1,245 @@
+"""`raised`: arguments to configuration to work; the one place where errors become exit codes."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import structlog
+
+from raised import __version__
+from raised.config import LOG_LEVELS, Config, load_config
+from raised.errors import ConfigError, RaisedError, WrongRecord
+from raised.logs import configure_logs
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_FAILED: Final = 1
+EXIT_FOUND: Final = 2
+EXIT_USAGE: Final = 64
+EXIT_CONFIG: Final = 78
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the command line said, before or behind the command's name."""
+
+    config: Path | None = None
+    log_format: str | None = None
+    log_level: str | None = None
+
+    def load(self) -> Config:
+        """The configuration, with logs set up as it says."""
+        config = load_config(self.config)
+        self.start_logs(config)
+        return config
+
+    def start_logs(self, config: Config | None = None) -> None:
+        """Log as the command line says, else as the environment does."""
+        environment = config.environment if config else None
+        level = self.log_level or (environment.log_level if environment else "info")
+        configure_logs(level, self.log_format or (environment.log_format if environment else None))
+
+    def arguments(self) -> list[str]:
+        """The same, for a child process."""
+        pairs = {
+            "--config": self.config,
+            "--log-format": self.log_format,
+            "--log-level": self.log_level,
+        }
+        return [part for flag, value in pairs.items() if value for part in (flag, str(value))]
+
+
+def _with_settings(command: F) -> F:
+    """The options that every command understands, also behind its name."""
+
+    def keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
+        settings = context.ensure_object(Settings)
+        if value is not None:
+            assert parameter.name is not None, "our options have names"
+            setattr(settings, parameter.name, value)
+
+    for option in (
+        click.option(
+            "--log-level", type=click.Choice(LOG_LEVELS), expose_value=False, callback=keep
+        ),
+        click.option(
+            "--log-format", type=click.Choice(["json", "text"]), expose_value=False, callback=keep
+        ),
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path, dir_okay=False),
+            expose_value=False,
+            callback=keep,
+            help="relays.toml; else RAISED_CONFIG, ./relays.toml, /etc/raised/relays.toml",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="raised")
+@_with_settings
+def cli() -> None:
+    """The truth about Bitcoin crowdfunding."""
+
+
+@cli.command()
+@_with_settings
+@click.pass_obj
+def run(settings: Settings) -> int:
+    """Follow the sources and keep the record: the daemon."""
+    from raised.run import keep_record  # noqa: PLC0415 - starts fast for commands that need none of it
+
+    return asyncio.run(keep_record(settings.load()))
+
+
+@cli.command()
+@_with_settings
+@click.pass_obj
+def api(settings: Settings) -> int:
+    """Serve the HTTP API and the dashboard."""
+    return _program("api", settings.arguments())
+
+
+@cli.command()
+@_with_settings
+@click.pass_obj
+def up(settings: Settings) -> int:
+    """Both in one: creates the database on first use."""
+    from raised.run import upgrade_record  # noqa: PLC0415 - as above
+    from raised.up import keep_up  # noqa: PLC0415 - as above
+
+    asyncio.run(upgrade_record(settings.load()))
+    return asyncio.run(keep_up(settings.arguments()))
+
+
+@cli.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> int:
+    """A whole world on loopback, and the API against it: --speed, --seed, --once, --port."""
+    return _program("demo", list(arguments))
+
+
+@cli.command()
+@_with_settings
+@click.pass_obj
+def check(settings: Settings) -> int:
+    """Try the configuration and every source once."""
+    from raised.check import check_sources  # noqa: PLC0415 - as above
+
+    return asyncio.run(check_sources(settings.load()))
+
+
+@cli.command()
+@click.argument("project_id", required=False)
+@click.option("--from", "file", type=click.Path(path_type=Path, dir_okay=False), help="offline")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@_with_settings
+@click.pass_obj
+def verify(settings: Settings, project_id: str | None, file: Path | None, *, as_json: bool) -> int:
+    """Audit one project and print the chain of evidence; exit 2 when something does not hold."""
+    from raised.verify import verify_file, verify_project  # noqa: PLC0415 - as above
+
+    if (project_id is None) == (file is None):
+        raise click.UsageError("give a project id, or --from FILE")
+    if file is not None:
+        settings.start_logs()
+        return verify_file(file, as_json=as_json)
+    assert project_id is not None, "one of the two was given"
+    return asyncio.run(verify_project(settings.load(), project_id, as_json=as_json))
+
+
+@cli.group()
+def db() -> None:
+    """The record."""
+
+
+@db.command("upgrade")
+@_with_settings
+@click.pass_obj
+def db_upgrade(settings: Settings) -> int:
+    """Bring the schema up to date."""
+    from raised.run import upgrade_record  # noqa: PLC0415 - as above
+
+    before, after = asyncio.run(upgrade_record(settings.load()))
+    click.echo(f"schema {after}" if before == after else f"schema {before or 'none'} → {after}")
+    return 0
+
+
+@db.command("check")
+@_with_settings
+@click.pass_obj
+def db_check(settings: Settings) -> int:
+    """Recompute every total from the movements and compare."""
+    from raised.run import check_record  # noqa: PLC0415 - as above
+
+    problems = asyncio.run(check_record(settings.load()))
+    for problem in problems:
+        click.echo(problem, err=True)
+    click.echo(f"{len(problems)} differences" if problems else "the record is consistent")
+    return EXIT_FAILED if problems else 0
+
+
+def _program(name: str, arguments: list[str]) -> int:
+    """Run the program that another package of this distribution registered under this name."""
+    (found,) = entry_points(group="raised.programs", name=name)
+    try:
+        start: Callable[[list[str]], int] = found.load()
+    except ModuleNotFoundError as error:
+        raise RaisedError(
+            f"`raised {name}` needs {error.name}: install raised[simnet] on Python 3.11 to 3.13"
+        ) from error
+    return start(arguments)
+
+
+def main() -> None:
+    """The console script."""
+    configure_logs("info", None)
+    sys.exit(exit_code(sys.argv[1:]))
+
+
+def exit_code(arguments: list[str]) -> int:
+    """Run a command line; what the process should exit with. Source: design.md 3."""
+    try:
+        return int(cli.main(arguments, prog_name="raised", standalone_mode=False) or 0)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.Abort:
+        return EXIT_FAILED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except RaisedError as error:
+        return _explain(error)
+    except Exception:  # noqa: BLE001 - the last resort: say it and leave
+        _log.exception("ended by a fault of ours")
+        return EXIT_FAILED
+
+
+def _explain(error: RaisedError) -> int:
+    match error:
+        case ConfigError(problems=problems):
+            for problem in problems:
+                click.echo(f"configuration: {problem}", err=True)
+            return EXIT_CONFIG
+        case WrongRecord():
+            click.echo(f"record: {error}", err=True)
+            return EXIT_CONFIG
+        case _:
+            click.echo(f"raised: {error}", err=True)
+            return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""`raised up`: the daemon and the API as two child processes, one log, one Ctrl-C."""
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import Process
+from typing import Final
+
+import structlog
+
+_STOP_SECONDS: Final = 20.0
+_log = structlog.get_logger()
+
+
+async def keep_up(settings: list[str]) -> int:
+    """Run both until one ends or we are asked to stop; the exit code of whichever ended first.
+
+    `settings` are the command-line options that both get.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    children = {name: await _start(name, settings) for name in ("run", "api")}
+    async with asyncio.TaskGroup() as group:
+        ends = {
+            group.create_task(child.wait(), name=name): name for name, child in children.items()
+        }
+        asked = group.create_task(stop.wait(), name="stop")
+        done, _ = await asyncio.wait([*ends, asked], return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        codes = [child.returncode for child in children.values()]
+        await _stop(children)
+    if asked in done:
+        return max(child.returncode or 0 for child in children.values())
+    ended = next(name for task, name in ends.items() if task in done)
+    code = next(code for code in codes if code is not None)
+    _log.error("a program ended by itself, so both are stopped", program=ended, exit_code=code)
+    return code if code > 0 else 1
+
+
+async def _start(name: str, settings: list[str]) -> Process:
+    # A session of its own: a terminal's Ctrl-C reaches us alone, and we ask each child once.
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "raised", name, *settings, start_new_session=True
+    )
+
+
+async def _stop(children: dict[str, Process]) -> None:
+    running = [child for child in children.values() if child.returncode is None]
+    for child in running:
+        child.terminate()
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            for child in running:
+                await child.wait()
+    except TimeoutError:
+        for child in running:
+            if child.returncode is None:
+                child.kill()
