@@ -228,12 +228,15 @@ class RegtestChain:
         self._follow(self._kernel.tip(), keep=keep)
         return stored
 
-    def fork(self, depth: int, blocks: Sequence[Sequence[Tx]]) -> tuple[str, ...]:
+    def fork(
+        self, depth: int, blocks: Sequence[Sequence[Tx]], *, spacing: int = SPACING
+    ) -> tuple[str, ...]:
         """A branch that leaves the best chain `depth` blocks below the tip; their hashes.
 
-        It becomes the best chain once it is longer. Raises Rejected.
+        It becomes the best chain once it is longer. `spacing`: seconds between its blocks.
+        Raises Rejected.
         """
-        return self._branch(depth, blocks, keep=True)[0]
+        return self._branch(depth, blocks, keep=True, spacing=spacing)[0]
 
     def reorg(
         self,
@@ -242,6 +245,7 @@ class RegtestChain:
         *,
         length: int | None = None,
         keep: bool = True,
+        spacing: int = SPACING,
     ) -> Reorg:
         """Replace the last `depth` blocks by a longer branch that holds `blocks`, then empty ones.
 
@@ -254,7 +258,7 @@ class RegtestChain:
                 raise ValueError("a branch must be longer than what it replaces")
             old = tuple(self.best[self.height - depth + 1 :])
             filled = [*blocks, *([()] * (count - len(blocks)))]
-            new, returned = self._branch(depth, filled, keep=keep)
+            new, returned = self._branch(depth, filled, keep=keep, spacing=spacing)
             before = [tx.txid for h in old for tx in self.archive.blocks[h].txs[1:]]
             gone = [txid for txid in before if self.height_of(txid) is None]
             lost = tuple(txid for txid in gone if txid not in returned)
@@ -262,13 +266,13 @@ class RegtestChain:
             return Reorg(self.height - count, old, new, back, lost)
 
     def _branch(
-        self, depth: int, blocks: Sequence[Sequence[Tx]], *, keep: bool
+        self, depth: int, blocks: Sequence[Sequence[Tx]], *, keep: bool, spacing: int
     ) -> tuple[tuple[str, ...], set[str]]:
         with self.lock:
             parent = self.block_at(self.height - depth)
             hashes: list[str] = []
             for txs in blocks:
-                raw = self._assemble(parent, txs, parent.time + SPACING, None)
+                raw = self._assemble(parent, txs, parent.time + spacing, None)
                 block_hash = parse_header(raw[:HEADER_SIZE]).hash
                 parent = self._submit(raw, block_hash, parent, keep=keep)
                 hashes.append(block_hash)
