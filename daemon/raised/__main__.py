@@ -106,6 +106,7 @@ def run(settings: Settings) -> int:
 @click.pass_obj
 def api(settings: Settings) -> int:
     """Serve the HTTP API and the dashboard."""
+    settings.load()  # the API does not know how we log
     return _program("api", settings.arguments())
 
 

@@ -1,8 +1,8 @@
 """The items of the API: each noun of the record as its route shows it.
 
-The one place that renders them, because the feed keeps the item of every change as it was then: the
-writer calls these within its transaction, the API for its answers. Batched: a few statements whatever
-the number of items. Times are RFC 3339 UTC, amounts integers, every key is always there.
+The one place that renders them, because the feed keeps the item of every change as it was then:
+the writer calls these within its transaction, the API for its answers. Batched: a few statements
+whatever the number of items. Times are RFC 3339 UTC, amounts integers, every key is always there.
 """
 
 from collections import defaultdict
@@ -54,7 +54,7 @@ def net_effect(kind: str, amount_msats: int) -> int:
 
 
 def project_totals(row: Row[Any]) -> Item:
-    """The totals of one project from its row. They partition: raised = locked + claimed + unknown + returned."""
+    """The totals of one project from its row: raised = locked + claimed + unknown + returned."""
     returned = (
         row.recovery_sats
         + row.unfunded_release_sats

@@ -1,0 +1,65 @@
+"""Which movements a list shows: newest first, by when they happened."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.page import Page, Place, beyond, cut
+from raised.db.schema import movement
+
+MOVEMENT_KINDS = (
+    "investment",
+    "claim",
+    "recovery",
+    "penalty_release",
+    "unfunded_release",
+    "penalty_free_recovery",
+    "end_of_project",
+    "unknown",
+    "payment",
+    "refund",
+    "reversal",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MovementFilter:
+    """`since` and `until` are about `at`; empty or None: not asked for."""
+
+    kinds: tuple[str, ...] = ()
+    source: str | None = None
+    project_id: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+async def list_movements(
+    conn: AsyncConnection, wanted: MovementFilter, after: Place | None, limit: int
+) -> Page[int]:
+    """A page of movement ids."""
+    at, key = movement.c.at, movement.c.id
+    statement = (
+        select(at, key).where(*_conditions(wanted)).order_by(at.desc(), key.desc()).limit(limit + 1)
+    )
+    if after is not None:
+        statement = statement.where(
+            at <= after[0],  # the index begins with it
+            beyond(at, key, after, descending=True),
+        )
+    return cut([(int(row.at), int(row.id)) for row in await conn.execute(statement)], limit)
+
+
+def _conditions(wanted: MovementFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.kinds:
+        conditions.append(movement.c.kind.in_(wanted.kinds))
+    if wanted.source is not None:
+        conditions.append(movement.c.source == wanted.source)
+    if wanted.project_id is not None:
+        conditions.append(movement.c.project_id == wanted.project_id)
+    if wanted.since is not None:
+        conditions.append(movement.c.at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(movement.c.at < wanted.until)
+    return conditions
