@@ -1,0 +1,131 @@
+"""The chain as one server sees it: perhaps some blocks late, perhaps on another branch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raised.domain.tx import OutPoint, Tx, TxOut, raw_from_hex
+from raised_simnet.archive import Spender, StoredBlock
+from raised_simnet.chain import RegtestChain
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a transaction is confirmed."""
+
+    stored: StoredBlock
+    position: int
+
+
+class ChainView:
+    """One server's best chain and mempool.
+
+    `lag`: so many of the newest blocks are not known yet; their transactions still wait.
+    `pinned`: the tip of the branch this server stays on, whatever the others do.
+    `hidden`: transactions it keeps quiet about.
+    """
+
+    def __init__(self, chain: RegtestChain) -> None:
+        self.chain = chain
+        self.lag = 0
+        self.pinned: str | None = None
+        self.hidden: frozenset[str] = frozenset()
+
+    @property
+    def hashes(self) -> Sequence[str]:
+        """The block hashes by height."""
+        if self.pinned is None:
+            best = self.chain.best
+            return best[: max(len(best) - self.lag, 1)] if self.lag else best
+        branch: list[str] = []
+        walk = self.chain.archive.blocks[self.pinned]
+        while self.chain.best[walk.height : walk.height + 1] != [walk.hash]:
+            branch.append(walk.hash)
+            walk = self.chain.archive.blocks[walk.prev_hash]
+        return [*self.chain.best[: walk.height + 1], *reversed(branch)]
+
+    @property
+    def height(self) -> int:
+        """Of its tip."""
+        return len(self.hashes) - 1
+
+    def block_at(self, height: int) -> StoredBlock | None:
+        """Its best chain's block of this height."""
+        hashes = self.hashes
+        return self.chain.archive.blocks[hashes[height]] if 0 <= height < len(hashes) else None
+
+    def best_block(self, block_hash: str) -> StoredBlock | None:
+        """A block, when it is on its best chain."""
+        stored = self.chain.archive.blocks.get(block_hash)
+        return stored if stored is not None and self._is_best(stored) else None
+
+    def seen_block(self, block_hash: str) -> StoredBlock | None:
+        """A block it has seen, stale or not."""
+        stored = self.chain.archive.blocks.get(block_hash)
+        return stored if stored is not None and stored.height <= self.height else None
+
+    def _is_best(self, stored: StoredBlock) -> bool:
+        hashes = self.hashes
+        return stored.height < len(hashes) and hashes[stored.height] == stored.hash
+
+    def tx(self, txid: str) -> Tx | None:
+        """A transaction it knows: one that waits, or that was ever in a block."""
+        return None if txid in self.hidden else self.chain.tx(txid)
+
+    def place(self, txid: str) -> Place | None:
+        """Where its best chain holds the transaction."""
+        for block_hash, position in self.chain.archive.places.get(txid, {}).items():
+            stored = self.chain.archive.blocks[block_hash]
+            if self._is_best(stored):
+                return Place(stored, position)
+        return None
+
+    def output(self, outpoint: OutPoint) -> TxOut | None:
+        """An output of any transaction it knows."""
+        return self.chain.output(outpoint)
+
+    def mempool(self) -> list[Tx]:
+        """What waits, in order of arrival; for a late server also what the newest blocks hold."""
+        best = self.chain.best
+        late = range(len(self.hashes), len(best)) if self.pinned is None else ()
+        blocks = (self.chain.archive.blocks[best[height]] for height in late)
+        early = [tx for stored in blocks for tx in stored.txs[1:]]
+        waiting = (tx for tx in self.chain.mempool if self.place(tx.txid) is None)
+        return [tx for tx in (*early, *waiting) if tx.txid not in self.hidden]
+
+    def history(self, script_pubkey: bytes) -> list[str]:
+        """Confirmed transactions of a script: newest block first.
+
+        Inside a block spends come before fundings, each by descending internal txid bytes: the
+        order of electrs' index, not of the block.
+        """
+        rows: list[tuple[int, bool, bytes, str]] = []
+        for txid in self.chain.archive.touching.get(script_pubkey, ()):
+            place = None if txid in self.hidden else self.place(txid)
+            if place is not None:
+                spends = self._spends_from(place.stored.txs[place.position], script_pubkey)
+                rows.append((place.stored.height, spends, raw_from_hex(txid), txid))
+        return [row[3] for row in sorted(rows, reverse=True)]
+
+    def waiting(self, script_pubkey: bytes) -> list[Tx]:
+        """Waiting transactions of a script in order of arrival."""
+        return [
+            tx
+            for tx in self.mempool()
+            if any(output.script_pubkey == script_pubkey for output in tx.outputs)
+            or self._spends_from(tx, script_pubkey)
+        ]
+
+    def _spends_from(self, tx: Tx, script_pubkey: bytes) -> bool:
+        spent = (self.output(txin.outpoint) for txin in tx.inputs)
+        return any(output is not None and output.script_pubkey == script_pubkey for output in spent)
+
+    def spender(self, outpoint: OutPoint) -> Spender | None:
+        """Who spends the outpoint, on its best chain or waiting."""
+        for spender in self.chain.archive.spenders.get(outpoint, ()):
+            if spender.txid not in self.hidden and self.place(spender.txid) is not None:
+                return spender
+        for tx in self.mempool():
+            for vin, txin in enumerate(tx.inputs):
+                if txin.outpoint == outpoint:
+                    return Spender(tx.txid, vin)
+        return None
