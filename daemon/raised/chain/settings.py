@@ -1,0 +1,68 @@
+"""What the chain source is told: whom to ask, how much to believe, how far to look back."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Flavour = Literal["esplora", "mempool"]
+Verify = Literal["blocks", "spv", "agree", "trust"]
+
+_POLL_SECONDS: Final = {"main": 10.0, "regtest": 1.0}
+_PATIENCE_SECONDS: Final = {"main": 600.0, "regtest": 15.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast one host may be asked, and how trouble slows us down.
+
+    After a refused connection or a 5xx the host rests `base_seconds`, doubling to `cap_seconds`,
+    with full jitter; after a 429 `rest_seconds`, doubling to `longest_rest_seconds`.
+    """
+
+    per_second: float = 1.0
+    burst: int = 5
+    attempts: int = 3
+    base_seconds: float = 0.5
+    cap_seconds: float = 60.0
+    rest_seconds: float = 60.0
+    longest_rest_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExplorerSettings:
+    """One explorer. `flavour` is only a hint; `pace` None: by what kind of host it is."""
+
+    url: str
+    flavour: Flavour | None = None
+    proxy: str | None = None
+    pace: Pace | None = None
+    connect_seconds: float = 5.0
+    read_seconds: float = 15.0
+    block_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSettings:
+    """The section [chain] of the configuration. None: the network's default, or the strongest."""
+
+    explorers: tuple[ExplorerSettings, ...]
+    confirmations: int = 1
+    verify: Verify | None = None
+    catch_up_blocks: int = 144
+    finality: int = 100
+    agreement: int = 1
+    poll_seconds: float | None = None
+    patience_seconds: float | None = None
+    mempool_seconds: float | None = None
+    health_seconds: float = 10.0
+
+    def poll(self, network: str) -> float:
+        """Seconds between two looks at the tip."""
+        return self.poll_seconds or _POLL_SECONDS.get(network, 5.0)
+
+    def patience(self, network: str) -> float:
+        """How long a branch with less work must last before it is believed."""
+        return self.patience_seconds or _PATIENCE_SECONDS.get(network, 120.0)
+
+    def mempool(self, network: str) -> float:
+        """Seconds between two looks at what is unconfirmed."""
+        return self.mempool_seconds or self.poll(network)
