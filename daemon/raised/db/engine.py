@@ -49,7 +49,14 @@ def open_writer(url: str) -> AsyncEngine:
 
 
 def open_reader(url: str) -> AsyncEngine:
-    """An engine for transactions that only read."""
+    """An engine for transactions that only read.
+
+    Raises:
+        WrongRecord: there is no file to read.
+    """
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        raise WrongRecord(f"there is no record at {path}: run `raised db upgrade`")
     return _open(url, begin="BEGIN")
 
 

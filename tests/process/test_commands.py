@@ -1,0 +1,95 @@
+"""The command line: exit codes and words, as a person types them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raised import __version__
+
+CONFIG = """
+network = "regtest"
+[[relay]]
+url = "ws://127.0.0.1:1"
+[[chain.explorer]]
+url = "http://127.0.0.1:1"
+"""
+
+
+def raised(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "raised", *arguments],
+        cwd=cwd,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(cwd), **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "relays.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    done = raised("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"raised, version {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["fly"], ["run", "--fast"], ["verify"], ["--log-format", "xml", "run"], ["db", "x"]],
+)
+def test_a_wrong_command_line_is_64(tmp_path: Path, arguments: list[str]) -> None:
+    done = raised(*arguments, cwd=tmp_path)
+    assert done.returncode == 64
+    assert "Error" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["run"], ["api"], ["up"], ["check"], ["db", "upgrade"]])
+def test_a_missing_or_bad_configuration_is_78_and_says_all_that_is_wrong(
+    tmp_path: Path, command: list[str]
+) -> None:
+    done = raised(*command, cwd=tmp_path)
+    assert done.returncode == 78
+    assert "relays.toml" in done.stderr
+    (tmp_path / "relays.toml").write_text('network = "moon"\ncolour = 1\n')
+    done = raised(*command, cwd=tmp_path)
+    assert done.returncode == 78
+    for key in ("network", "colour", "relay", "chain.explorer"):
+        assert f"configuration: {key}:" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "api"])
+def test_an_old_schema_is_78_with_the_command_to_type(config: Path, command: str) -> None:
+    done = raised(command, cwd=config.parent)
+    assert done.returncode == 78
+    assert "raised db upgrade" in done.stderr
+    assert not list(config.parent.glob("**/raised.db-wal"))
+
+
+def test_the_configuration_is_found_before_and_behind_the_command(
+    tmp_path: Path, config: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for arguments in (
+        ["--config", str(config), "db", "upgrade"],
+        ["db", "upgrade", "--config", str(config)],
+    ):
+        assert raised(*arguments, cwd=elsewhere).returncode == 0
+
+
+def test_a_new_record_is_made_bound_and_consistent(config: Path) -> None:
+    made = raised("db", "upgrade", cwd=config.parent)
+    assert (made.returncode, made.stdout[:12]) == (0, "schema none ")
+    assert raised("db", "check", cwd=config.parent).stdout == "the record is consistent\n"
+    config.write_text(CONFIG.replace("regtest", "signet"))
+    other = raised("db", "upgrade", cwd=config.parent)
+    assert other.returncode == 78
+    assert "network regtest" in other.stderr

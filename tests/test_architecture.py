@@ -1,0 +1,99 @@
+"""What no import contract says: names, settings that are documented, pins that agree."""
+
+import re
+import subprocess
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from raised.config import Environment
+
+ROOT = Path(__file__).parent.parent
+SAY_NOTHING = {
+    "utils", "util", "common", "core", "helpers", "helper", "shared", "base", "misc", "lib",
+    "types", "models", "services", "managers",
+}  # fmt: skip
+SOURCES = [ROOT / "daemon", ROOT / "api", ROOT / "simnet"]
+
+
+def project() -> dict[str, object]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_no_file_or_folder_has_a_name_that_says_nothing() -> None:
+    names = [path for source in SOURCES for path in source.rglob("*") if path.stem in SAY_NOTHING]
+    assert names == []
+
+
+def test_every_setting_of_the_environment_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    inner = {"notify_socket", "watchdog_seconds"}  # systemd's own
+    names = {field.name.upper() for field in fields(Environment) if field.name not in inner}
+    assert {name for name in names if f"`{name}`" not in readme} == set()
+
+
+def test_every_setting_of_relays_toml_is_known_and_documented() -> None:
+    """Each key the configuration reads stands in the shipped file, in force or as a comment."""
+    shipped = (ROOT / "relays.toml").read_text()
+    read = re.findall(
+        r"\.(?:text|required|integer|flag|one_of|parsed|listed|tables?)\(\s*\"([a-z0-9_]+)\"",
+        (ROOT / "daemon/raised/config.py").read_text(),
+    )
+    assert {key for key in read if not re.search(rf"\b{key}\b", shipped)} == set()
+
+
+def test_the_start_section_holds_the_two_commands_and_nothing_else() -> None:
+    start = (ROOT / "README.md").read_text().split("## Start\n")[1].split("\n## ")[0]
+    assert start.strip() == "```sh\nmake demo\nmake test\n```"
+
+
+@pytest.mark.parametrize("unit", ["raised.service", "raised-api.service"])
+def test_a_unit_restarts_on_failure_but_not_on_a_configuration_to_edit(unit: str) -> None:
+    text = (ROOT / "systemd" / unit).read_text()
+    assert "Restart=on-failure" in text
+    assert "RestartPreventExitStatus=78" in text
+    assert "Type=notify" in text
+    assert "WatchdogSec=" in text
+
+
+def test_pins_agree_with_what_the_project_asks_for() -> None:
+    """Each direct dependency is pinned, so what was tested is what is run."""
+    pinned = {
+        line.split("==")[0].lower()
+        for name in ("demo", "test", "lint")
+        for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+        if "==" in line
+    }
+    table = project()
+    assert isinstance(table["project"], dict)
+    assert isinstance(table["dependency-groups"], dict)
+    wanted = [
+        *table["project"]["dependencies"],
+        *(row for rows in table["project"]["optional-dependencies"].values() for row in rows),
+        *(row for rows in table["dependency-groups"].values() for row in rows),
+    ]
+    names = {re.split(r"[\[<>=~! ]", row)[0].lower() for row in wanted}
+    assert names - pinned == set()
+
+
+def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    words = (
+        "/" + "root/",
+        "index" + "-url",
+        "find" + "-links",
+        "pypi" + ".org",
+        "python" + "hosted",
+    )
+    found = [
+        name
+        for name in listed
+        if (ROOT / name).is_file()
+        for text in [(ROOT / name).read_text(errors="ignore")]
+        if any(word in text for word in words)
+    ]
+    assert found == []
