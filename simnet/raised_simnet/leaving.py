@@ -76,9 +76,11 @@ def end(coins: Sequence[StageCoin], investor: Key, to: TxOut) -> Tx:
 def leave_by_secrets(
     coins: Sequence[StageCoin], investor: Key, revealed: Revealed, to: TxOut
 ) -> Tx:
-    """The investor leaves without penalty, by enough of the seeders' secrets."""
-    locktime = max(coin.stage.expiry_at for coin in coins) + _AFTER
-    spending = _spending(coins, locktime, (to,))
+    """The investor leaves without penalty, by enough of the seeders' secrets.
+
+    The clients wait for the expiry date here too; the leaf does not ask for it, nor do we.
+    """
+    spending = _spending(coins, 0, (to,))
     place = FIRST_SEEDER + revealed.leaf
     secrets = tuple(reversed(revealed.secrets))
     witnesses = [

@@ -1,0 +1,266 @@
+"""Honest projects of a story: all three types, every way in and every way out."""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from raised.domain.script import p2tr, p2wsh
+from raised.domain.tx import TxOut
+from raised_simnet.locks import penalty_script, secret_hash_of
+from raised_simnet.marks import Choice
+from raised_simnet.payouts import Frequency, Pattern, PayoutDay
+from raised_simnet.placing import Habit
+from raised_simnet.plan import Plan, PlannedStage, ProjectType
+from raised_simnet.script import Script
+from raised_simnet.split import split_gross
+from raised_simnet.steps import FOR_EVER, Address, Penalty, StageRef
+from raised_simnet.troupe import Founder, Intent, Troupe, founder_of, seeder_secret, stages
+
+COIN: Final = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """When a project of type Invest begins, pays and ends, in turns."""
+
+    start: int
+    stages: tuple[tuple[str, int], ...]
+    expiry: int
+    penalty_days: int = 10
+
+
+def invest_plan(script: Script, founder: Founder, calendar: Calendar) -> Plan:
+    """A plan of type Invest."""
+    return Plan(
+        kind=ProjectType.INVEST,
+        founder_key=founder.claim.public,
+        recovery_key=founder.recovery.public,
+        nostr_pubkey=founder.nostr.xonly.hex(),
+        start_at=script.time(calendar.start),
+        end_at=script.time(calendar.stages[0][1]) - 3600,
+        expiry_at=script.time(calendar.expiry),
+        penalty_days=calendar.penalty_days,
+        target=script.random.randrange(20, 60) * 1_000_000,
+        stages=tuple(PlannedStage(Decimal(p), script.time(turn)) for p, turn in calendar.stages),
+    )
+
+
+def some(script: Script, low: int = 2_000_000, high: int = 9_000_000) -> Intent:
+    """To invest some amount."""
+    return Intent(script.random.randrange(low, high))
+
+
+def harbour(script: Script) -> Troupe:
+    """An Invest project with everything that can happen to one."""
+    founder = founder_of(script, "harbour")
+    calendar = Calendar(1, (("10", 20), ("30", 45), ("60", 70)), expiry=95)
+    troupe = Troupe(script, founder, invest_plan(script, founder, calendar))
+    troupe.announce(1)
+    zoe = troupe.invest(2, "zoe", some(script))
+    troupe.found(3)
+    ann, ben, cem, dia, eli = (
+        troupe.invest(turn, who, some(script))
+        for turn, who in enumerate(("ann", "ben", "cem", "dia", "eli"), start=4)
+    )
+    more = troupe.invest(9, "ann", some(script))
+    troupe.free(28, troupe.penalise(18, stages(dia, 0, 1, 2)), (0, 1, 2))
+    first = troupe.claim([s for who in (ann, more, ben, cem, zoe) for s in stages(who, 0)])
+    troupe.invest(30, "founder", Intent(300_000), money=first)
+    late = troupe.invest(31, "gil", some(script))
+    troupe.claim(stages(late, 0), turn=31)
+    out = troupe.penalise(36, stages(ben, 2, 1))
+    troupe.free(45, out, (0,))
+    troupe.free(50, out, (1,))
+    troupe.recover(37, {stages(cem, 1)[0]: Penalty(10), stages(cem, 2)[0]: _home(troupe, "cem")})
+    odd = p2wsh(penalty_script(troupe.investor("zoe").public, 1))
+    troupe.recover(38, {stages(zoe, 2)[0]: Address(odd)})
+    troupe.claim([*stages(ann, 1), *stages(more, 1), *stages(zoe, 1)])
+    troupe.claim(stages(more, 2))
+    troupe.end(104, stages(eli, 0, 1, 2))
+    _hesitate(script, troupe)
+    troupe.claim(stages(ann, 2), turn=script.turns - 1)
+    return troupe
+
+
+def _hesitate(script: Script, troupe: Troupe) -> None:
+    """Payments that are replaced before they confirm, the last of them never mined."""
+    hana = troupe.invest(10, "hana", replace(some(script), wait=5))
+    hana = troupe.replace(12, hana, some(script))
+    troupe.claim(stages(hana, 0))
+    ivo = troupe.invest(10, "ivo", replace(some(script), wait=5))
+    troupe.replace(13, ivo, None)
+    end = script.turns - 1
+    ned = troupe.invest(end - 4, "ned", replace(some(script), wait=FOR_EVER))
+    troupe.replace(end - 1, ned, replace(some(script), wait=FOR_EVER))
+    troupe.invest(end, "nia", some(script))
+
+
+def odd_clients(script: Script, troupe: Troupe) -> None:
+    """Investors whose wallets do it differently and whose money is bound all the same."""
+    gross = 4_000_000
+    percents = [stage.percent for stage in troupe.plan.stages]
+    on_top = Habit(values=split_gross(gross, percents))
+    troupe.invest(11, "on top", Intent(gross, habit=on_top))
+    troupe.invest(11, "own split", Intent(gross, habit=Habit(values=(3_000_000, 500_000, 460_000))))
+    troupe.invest(12, "no fee", Intent(gross, habit=Habit(fee=0)))
+    troupe.invest(12, "dusty", Intent(2_000))
+    tail = p2tr(script.key("taproot change").xonly)
+    troupe.invest(13, "taproot", Intent(gross, extra=(TxOut(2_500_000, tail),)))
+    short = Habit(values=(9_900_000, 29_700_000, 59_400_000 - 800))
+    troupe.invest(13, "spend all", Intent(COIN, habit=short, exact=True))
+
+
+def beacon(script: Script) -> Troupe:
+    """An Invest project with seeders: two of three secrets free the investors."""
+    founder = founder_of(script, "beacon")
+    calendar = Calendar(3, (("50", 40), ("50", 75)), expiry=98, penalty_days=15)
+    hashes = tuple(secret_hash_of(seeder_secret(script, "beacon", n)) for n in range(3))
+    plan = replace(invest_plan(script, founder, calendar), secrets_needed=2, secret_hashes=hashes)
+    troupe = Troupe(script, founder, plan)
+    troupe.announce(3)
+    troupe.found(3)
+    first, second, _ = (
+        troupe.invest(4 + n, f"seeder {n}", replace(some(script), seeder=n)) for n in range(3)
+    )
+    jo, kim, max_ = (troupe.invest(8, who, some(script)) for who in ("jo", "kim", "max"))
+    lou = troupe.invest(9, "lou", replace(some(script), habit=Habit(seeder_leaves=False)))
+    out = troupe.penalise(30, stages(first, 0, 1), seeder=0)
+    troupe.free(script.ripe_after(30, 15), out, (1, 0))
+    home = _home(troupe, "seeder 1")
+    troupe.recover(34, dict.fromkeys(stages(second, 0, 1), home), seeder=1)
+    troupe.leave_by_secrets(35, stages(jo, 0, 1), (0, 1))
+    troupe.claim([*stages(kim, 0), *stages(lou, 0), *stages(max_, 0)])
+    troupe.leave_by_secrets(55, stages(kim, 1), (2, 0))
+    troupe.claim(stages(lou, 1))
+    troupe.end(106, stages(max_, 1))
+    return troupe
+
+
+def meadow(script: Script) -> Troupe:
+    """A Fund project with a threshold, three patterns and a start date with a time of day."""
+    founder = founder_of(script, "meadow")
+    patterns = (
+        Pattern(7, "3 x 30 days", Frequency.MONTHLY, 3, PayoutDay.FROM_START),
+        Pattern(0, "First of the month", Frequency.MONTHLY, 3, PayoutDay.OF_MONTH, 1),
+        Pattern(2, "4 Mondays", Frequency.WEEKLY, 4, PayoutDay.OF_WEEK, 1),
+    )
+    plan = replace(
+        invest_plan(script, founder, Calendar(5, (("100", 20),), 100, penalty_days=12)),
+        kind=ProjectType.FUND,
+        start_at=script.time(5) + 10_800,
+        end_at=None,
+        target=0,
+        threshold=5_000_000,
+        stages=(),
+        patterns=patterns,
+    )
+    troupe = Troupe(script, founder, plan)
+    troupe.announce(5)
+    troupe.found(6)
+    ada = troupe.invest(7, "ada", Intent(8_000_000, _choice(script, 7, 7)))
+    bob = troupe.invest(8, "bob", Intent(3_000_000, _choice(script, 8, 2)))
+    cat = troupe.invest(9, "cat", Intent(5_000_001, _choice(script, 9, 0)))
+    dan = troupe.invest(
+        10, "dan", Intent(6_000_000, replace(_choice(script, 10, 7), stage_count=5))
+    )
+    untruncated = Habit(expiry_at=plan.start_at)
+    eve = troupe.invest(11, "eve", Intent(1_000_000, _choice(script, 11, 2), habit=untruncated))
+    fay = troupe.invest(12, "fay", Intent(5_000_000, _choice(script, 12, 0)))
+    troupe.end(14, stages(bob, 0, 1, 2, 3))
+    troupe.end(16, stages(eve, 1, 2, 3))
+    troupe.claim(stages(ada, 0))
+    out = troupe.penalise(42, stages(ada, 1, 2))
+    troupe.free(script.ripe_after(42, 12), out, (0, 1))
+    troupe.claim([*stages(dan, 0, 1), *stages(fay, 0)])
+    for index in range(3):
+        troupe.claim(stages(cat, index))
+    troupe.end(65, stages(fay, 1, 2))
+    troupe.invest(script.turns - 1, "gus", Intent(7_000_000, _choice(script, script.turns - 1, 7)))
+    return troupe
+
+
+def lantern(script: Script) -> Troupe:
+    """A Subscribe project: fixed amounts, many small stages, subscribers who stop at will."""
+    founder = founder_of(script, "lantern")
+    patterns = (
+        Pattern(1, "3 months", Frequency.MONTHLY, 3, PayoutDay.FROM_START, amount=300_000),
+        Pattern(5, "12 Mondays", Frequency.WEEKLY, 12, PayoutDay.OF_WEEK, 1, amount=600_000),
+    )
+    plan = replace(
+        invest_plan(script, founder, Calendar(8, (("100", 20),), 100, penalty_days=0)),
+        kind=ProjectType.SUBSCRIBE,
+        start_at=script.midnight(8),
+        end_at=None,
+        target=0,
+        stages=(),
+        patterns=patterns,
+    )
+    troupe = Troupe(script, founder, plan)
+    troupe.announce(8)
+    troupe.found(9)
+    gus = troupe.invest(10, "gus", Intent(300_000, _choice(script, 10, 1)))
+    hal = troupe.invest(11, "hal", Intent(600_000, _choice(script, 11, 5)))
+    ivy = troupe.invest(12, "ivy", Intent(300_000, _choice(script, 12, 1)))
+    troupe.claim(stages(hal, 0, 1, 2, 3, 4, 5))
+    troupe.claim(stages(gus, 0))
+    troupe.end(50, stages(gus, 1, 2))
+    troupe.claim(stages(ivy, 0, 1, 2))
+    return troupe
+
+
+def orchard(script: Script) -> Troupe:
+    """An Invest project that stays unfunded: its founder lets everybody go."""
+    founder = founder_of(script, "orchard")
+    calendar = Calendar(10, (("40", 60), ("60", 80)), expiry=110)
+    troupe = Troupe(script, founder, invest_plan(script, founder, calendar))
+    troupe.announce(10, relays=(1,))
+    troupe.found(11)
+    gone = troupe.invest(12, "una", some(script, 400_000, 900_000))
+    rest = [troupe.invest(13, who, some(script, 400_000, 900_000)) for who in ("vic", "wim", "xia")]
+    out = troupe.penalise(20, stages(gone, 0, 1))
+    for turn, label in enumerate(rest, start=32):
+        troupe.release(turn, stages(label, 0, 1))
+    troupe.free(70, out, (0,))
+    return troupe
+
+
+def crowd(script: Script, number: int) -> Troupe:
+    """An ordinary project whose particulars are left to chance."""
+    dice = script.random
+    founder = founder_of(script, f"crowd {number}")
+    start = dice.randrange(5, 30)
+    shares = dice.choice((("33.33", "33.33", "33.34"), ("25", "75"), ("12.5", "37.5", "50.0")))
+    dates = sorted(dice.sample(range(start + 15, 85, 4), len(shares)))
+    calendar = Calendar(start, tuple(zip(shares, dates, strict=True)), 100, dice.randrange(10, 20))
+    troupe = Troupe(script, founder, invest_plan(script, founder, calendar))
+    troupe.announce(start)
+    troupe.found(start + 1)
+    for guest in range(dice.randrange(4, 8)):
+        label = troupe.invest(start + 2 + guest, f"guest {guest}", some(script))
+        leaves_after = dice.randrange(len(shares) + 1)
+        for index in range(leaves_after):
+            troupe.claim(stages(label, index))
+        rest = stages(label, *range(leaves_after, len(shares)))
+        if rest and dice.random() < 0.5:
+            _leave_somehow(script, troupe, rest)
+    return troupe
+
+
+def _leave_somehow(script: Script, troupe: Troupe, rest: tuple[StageRef, ...]) -> None:
+    """Leave with these stages: into the penalty and perhaps out of it, released, or at the end."""
+    turn = script.random.randrange(95, 100)
+    match script.random.randrange(3):
+        case 0:
+            troupe.penalise(turn, rest)
+        case 1:
+            troupe.release(turn, rest)
+        case _:
+            troupe.end(script.ripe(troupe.plan.expiry_at), rest)
+
+
+def _choice(script: Script, turn: int, pattern_id: int) -> Choice:
+    return Choice(script.midnight(turn), pattern_id)
+
+
+def _home(troupe: Troupe, who: str) -> Address:
+    return Address(troupe.investor(who).address_script)

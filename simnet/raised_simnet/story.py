@@ -1,0 +1,82 @@
+"""The stories: which projects play, and when the chain changes its mind."""
+
+from typing import Final
+
+from raised_simnet.fair import (
+    beacon,
+    crowd,
+    harbour,
+    lantern,
+    meadow,
+    odd_clients,
+    orchard,
+    some,
+)
+from raised_simnet.foul import (
+    bad_events,
+    comet,
+    glacier,
+    look_alikes,
+    phantom,
+    stolen,
+    twin,
+    unfounded,
+    wrong_patterns,
+)
+from raised_simnet.script import SPACING, Script, Story
+from raised_simnet.steps import Reorganise
+from raised_simnet.troupe import Troupe, stages
+
+TURNS: Final = 120
+_CROWDS: Final = 3
+_DAY: Final = 86400
+
+
+def full_story(seed: int, start_at: int) -> Story:
+    """Everything: some fifteen projects in 120 blocks."""
+    script = Script(seed, start_at, TURNS)
+    port = harbour(script)
+    odd_clients(script, port)
+    look_alikes(script, port)
+    beacon(script)
+    wrong_patterns(script, meadow(script))
+    lantern(script)
+    orchard(script)
+    for number in range(_CROWDS):
+        crowd(script, number)
+    stolen(script)
+    twin(script)
+    comet(script)
+    phantom(script)
+    unfounded(script)
+    bad_events(script, port)
+    _upheaval(script, port)
+    return script.finish()
+
+
+def small_story(seed: int, start_at: int) -> Story:
+    """One ordinary project, for tests that are about something else."""
+    script = Script(seed, start_at, TURNS)
+    crowd(script, 0)
+    return script.finish()
+
+
+def start_before(now: int) -> int:
+    """The midnight from which a story of today can begin without reaching into the future."""
+    return (now - (TURNS + 1) * SPACING) // _DAY * _DAY
+
+
+def _upheaval(script: Script, port: Troupe) -> None:
+    """A reorganisation of six blocks that loses, moves and reorders, and two small ones."""
+    robbed, founded = glacier(script)
+    lost = port.invest(57, "lea", some(script))
+    moved = port.invest(56, "moe", some(script))
+    settled = port.invest(39, "oda", some(script))
+    port.claim(stages(settled, 0), turn=54)
+    claimed = port.claim(stages(settled, 1), turn=58)
+    script.reorganise(
+        60, Reorganise(6, lose=(lost, claimed), late=(moved, robbed), early=(founded,))
+    )
+    port.penalise(63, stages(settled, 1, 2))
+    script.reorganise(90, Reorganise(2))
+    script.reorganise(98, Reorganise(1))
