@@ -29,17 +29,24 @@ def sign_event(
     secret: bytes, *, kind: int, content: str, created_at: int, tags: Sequence[Sequence[str]] = ()
 ) -> Event:
     """An event with its id and signature."""
-    pubkey, lists = xonly(secret), [list(tag) for tag in tags]
-    event_id = sha256(compact([0, pubkey, created_at, kind, lists, content]).encode())
-    return Event(
-        id=event_id.hex(),
-        pubkey=pubkey,
+    event = Event(
+        id="",
+        pubkey=xonly(secret),
         created_at=created_at,
         kind=kind,
-        tags=lists,
+        tags=[list(tag) for tag in tags],
         content=content,
-        sig=schnorr_sign(event_id, secret).hex(),
+        sig="",
     )
+    event["id"] = event_id(event)
+    event["sig"] = schnorr_sign(bytes.fromhex(event["id"]), secret).hex()
+    return event
+
+
+def event_id(event: Event) -> str:
+    """The id that belongs to what the event says."""
+    said = [event["pubkey"], event["created_at"], event["kind"], event["tags"], event["content"]]
+    return sha256(compact([0, *said]).encode()).hex()
 
 
 def compact(value: object) -> str:

@@ -1,0 +1,104 @@
+"""The whole outside world on loopback: a chain, explorers in front of it, relays."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from raised_simnet.chain import RegtestChain
+from raised_simnet.explorer import Explorer
+from raised_simnet.nostr_event import Event
+from raised_simnet.relays import Relay, publish
+from raised_simnet.wallet import Wallet, fan_out, fund
+
+START: Final = 1_700_000_000
+COINBASES: Final = 20
+
+
+class World:
+    """`async with World() as world`: everything runs inside, nothing is left behind.
+
+    `miner` has mature coins. Every part may be driven from any thread and has its own faults;
+    a relay's `kill` and `start`, an explorer's `down` and `up` are theirs.
+    `lasting`: relays keep their events over a restart.
+    """
+
+    def __init__(
+        self,
+        *,
+        explorers: int = 1,
+        relays: int = 2,
+        lasting: bool = False,
+        start_time: int = START,
+    ) -> None:
+        self._counts = (explorers, relays)
+        self._lasting = lasting
+        self._start_time = start_time
+        self._stack = AsyncExitStack()
+        self.explorers: list[Explorer] = []
+        self.relays: list[Relay] = []
+        self.chain: RegtestChain
+        self.miner: Wallet
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="simnet-")))
+            (directory / "chain").mkdir()
+            self.chain = RegtestChain(directory / "chain", self._start_time)
+            stack.callback(self.chain.close)
+            self.miner = Wallet(self.chain, "miner")
+            await asyncio.to_thread(fund, self.chain, self.miner, COINBASES)
+            explorers, relays = self._counts
+            places = [directory / f"relay-{n}" if self._lasting else None for n in range(relays)]
+            self.explorers = [Explorer(self.chain) for _ in range(explorers)]
+            self.relays = [Relay(place) for place in places]
+            parts: list[Explorer | Relay] = [*self.explorers, *self.relays]
+            for part in parts:
+                stack.push_async_callback(asyncio.to_thread, part.stop)
+            await together(part.start for part in parts)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    @property
+    def explorer(self) -> Explorer:
+        """The first explorer."""
+        return self.explorers[0]
+
+    def wallet(self, name: str, *, coins: int = 10, value: int = 10_000_000) -> Wallet:
+        """A wallet with so many confirmed coins of that value, independent of one another."""
+        wallet = Wallet(self.chain, name)
+        self.chain.mine([fan_out(self.miner, [wallet.script], value, each=coins)])
+        return wallet
+
+    async def publish(
+        self, events: Sequence[Event], *, to: Sequence[Relay] | None = None
+    ) -> dict[str, str]:
+        """Send events to all relays, or to some; what any of them refused, by id."""
+        urls = [relay.url for relay in (self.relays if to is None else to)]
+        answers = await asyncio.gather(*(asyncio.to_thread(publish, u, events) for u in urls))
+        return {event_id: reason for refused in answers for event_id, reason in refused.items()}
+
+    def settings(self) -> str:
+        """A `relays.toml` that follows this world."""
+        lines = ['network = "regtest"']
+        for relay in self.relays:
+            lines += ["[[relay]]", f'url = "{relay.url}"']
+        for explorer in self.explorers:
+            lines += ["[[chain.explorer]]", f'url = "{explorer.url}"']
+        return "\n".join([*lines, ""])
+
+
+async def together(works: Iterable[Callable[[], None]]) -> None:
+    """Run blocking calls at the same time."""
+    await asyncio.gather(*(asyncio.to_thread(work) for work in works))
