@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from raised.domain.event import PROJECT
 from raised.domain.script import p2tr
 from raised.domain.tx import TxOut
-from raised_simnet.announcing import project_event, signed
+from raised_simnet.announcing import PROJECT, project_event, signed
 from raised_simnet.fair import Calendar, invest_plan, some
 from raised_simnet.identifiers import identifier_of
 from raised_simnet.marks import Choice, founding_mark, investor_mark, op_return
@@ -38,7 +37,7 @@ def look_alikes(script: Script, victim: Troupe) -> None:
         "mark too late": (fee, *own, mark),
         "three bytes more": (fee, TxOut(0, op_return(key, b"abc")), *locked),
         "pattern in an Invest project": (fee, dynamic, *own),
-        "founding of another": (fee, TxOut(0, founding_mark(key, victim.event.id))),
+        "founding of another": (fee, TxOut(0, founding_mark(key, victim.event["id"]))),
     }
     for turn, (what, outputs) in enumerate(fakes.items(), start=14):
         victim.mimic(turn, what, outputs)

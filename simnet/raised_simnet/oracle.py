@@ -93,7 +93,7 @@ def money(book: Book, chain: RegtestChain, fates: dict[str, Fate]) -> Outcome:
 
 def _fate(identifier: str, book: Book, chain: RegtestChain) -> Fate | None:
     events = [step for step in book.published if step.identifier == identifier]
-    sound = {step.event.id: step.sound for step in events}
+    sound = {step.event["id"]: step.sound for step in events}
     places = [(place, m) for place, _, m in _foundings(book, chain) if m.identifier == identifier]
     if places:
         event_id = min(places)[1].event_id

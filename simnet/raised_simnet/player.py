@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, assert_never
 
-from raised.domain.event import Event
 from raised.domain.tx import OutPoint, Tx, TxOut
 from raised_simnet.book import Book, Exit, Freed, Paid
 from raised_simnet.branch import new_branch
+from raised_simnet.chain import SPACING as BLOCK_SPACING
 from raised_simnet.chain import RegtestChain
 from raised_simnet.keys import Key
 from raised_simnet.leaving import (
@@ -18,6 +18,7 @@ from raised_simnet.leaving import (
     recover,
     release_penalty,
 )
+from raised_simnet.nostr_event import Event
 from raised_simnet.placing import StageCoin
 from raised_simnet.purse import OwnedCoin, network_fee, pay, pay_exactly
 from raised_simnet.script import SPACING, Story
@@ -39,18 +40,17 @@ from raised_simnet.steps import (
     Step,
     Way,
 )
-from raised_simnet.wallet import Wallet, fan_out, fund
+from raised_simnet.wallet import Wallet, fan_out
 
 COIN_SATS: Final = 100_000_000
-_COINBASES: Final = 8
-_SETUP_SECONDS: Final = 600
+_SETUP_BLOCKS: Final = 150  # a world with a rich miner has fewer
 
 Send = Callable[[Event, tuple[int, ...] | None], Awaitable[None]]
 
 
 def chain_start(story: Story) -> int:
-    """When the chain has to begin, so that the actors have money when the story does."""
-    return story.start_at - (_COINBASES + 110) * _SETUP_SECONDS
+    """When the chain has to begin, so that there is a miner with coins when the story begins."""
+    return story.start_at - _SETUP_BLOCKS * BLOCK_SPACING
 
 
 class Player:
@@ -65,12 +65,10 @@ class Player:
         self._turn = 0
         self._purse: tuple[OwnedCoin, ...] = ()
 
-    def prepare(self) -> None:
-        """Give the actors their coins: one block of them, before the story's first."""
-        wallet = Wallet(self._chain, f"story {self._story.seed}")
-        fund(self._chain, wallet, _COINBASES)
+    def prepare(self, miner: Wallet) -> None:
+        """Let a miner give the actors their coins: one block of them, before the story's first."""
         keys = self._story.coin_keys
-        tx = fan_out(wallet, [key.address_script for key in keys], COIN_SATS)
+        tx = fan_out(miner, [key.address_script for key in keys], COIN_SATS)
         self._chain.accept(tx)
         self._chain.mine()
         self._purse = tuple(

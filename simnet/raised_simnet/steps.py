@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from raised.domain.event import Event
 from raised.domain.tx import TxOut
 from raised_simnet.keys import Key
 from raised_simnet.leaving import RecoveryKeys, Revealed
+from raised_simnet.nostr_event import Event
 from raised_simnet.placing import Placement
 
 Label = str

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from raised.domain.event import Event
 from raised.domain.tx import TxOut
 from raised_simnet.announcing import (
     profile_event,
@@ -15,6 +14,7 @@ from raised_simnet.keys import Key, secret_of
 from raised_simnet.leaving import RecoveryKeys, reveal
 from raised_simnet.locks import secret_hash_of
 from raised_simnet.marks import Choice
+from raised_simnet.nostr_event import Event
 from raised_simnet.placing import Habit, PlacedStage, Pledge, founding_outputs, place
 from raised_simnet.plan import Plan
 from raised_simnet.script import Script
@@ -123,7 +123,7 @@ class Troupe:
     def withdraw(self, turn: int) -> None:
         """Take the announcement back."""
         event = withdrawal_event(self.founder.nostr, self.plan.start_at + 1, self.event)
-        self.script.do(turn, Publish(event, withdraws=self.event.id))
+        self.script.do(turn, Publish(event, withdraws=self.event["id"]))
 
     # Payments.
 
@@ -140,7 +140,7 @@ class Troupe:
 
     def found(self, turn: int, *, event: Event | None = None, wait: int = 0) -> Label:
         """Send the founding transaction."""
-        event_id = (event or self.event).id
+        event_id = (event or self.event)["id"]
         label = self.script.label(f"{self.name} founding")
         meaning = Founds(self.plan.identifier, event_id)
         outputs = founding_outputs(self.plan, event_id)
@@ -166,7 +166,7 @@ class Troupe:
         key = self.investor(who).public
         pledge = Pledge(key, intent.gross, hashed, intent.choice)
         placement = place(self.plan, pledge, intent.habit)
-        return Invests(self.plan.identifier, self.event.id, key, placement)
+        return Invests(self.plan.identifier, self.event["id"], key, placement)
 
     def mimic(self, turn: int, what: str, outputs: Sequence[TxOut]) -> Label:
         """Send something that looks like an investment in this project and must not count."""

@@ -319,9 +319,9 @@ def test_announcements_read_as_the_clients_write_them(case: Json) -> None:
     project = by_pubkey[event["pubkey"]]
     author = Key(bytes.fromhex(project["nostrPrivateKey"]))
     announced = project_event(author, plan_from(project["projectInfo"]), event["created_at"])
-    assert announced.content == event["content"]
+    assert announced["content"] == event["content"]
     if event["tags"]:
-        assert announced.id == event["id"]
+        assert announced["id"] == event["id"]
 
 
 def test_the_internal_key_is_the_hash_of_its_text() -> None:

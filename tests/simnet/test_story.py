@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from raised.domain.event import Event, is_authentic
+from raised.domain.event import event_from_json, is_authentic
 from raised_simnet.book import Exit
 from raised_simnet.chain import RegtestChain
 from raised_simnet.fair import Calendar, invest_plan
+from raised_simnet.nostr_event import Event
 from raised_simnet.oracle import project_fates, summary
 from raised_simnet.player import Player, chain_start
 from raised_simnet.script import SPACING, Script, Story
 from raised_simnet.steps import Founds, Publish
 from raised_simnet.story import full_story, small_story, start_before
 from raised_simnet.troupe import Intent, Troupe, founder_of, stages
+from raised_simnet.wallet import Wallet, fund
 
 START = 1768435200  # 2026-01-15
 
@@ -34,8 +36,10 @@ def stage(story: Story, directory: Path) -> Iterator[tuple[RegtestChain, Player]
         chain.close()
 
 
-async def perform(player: Player, story: Story) -> None:
-    player.prepare()
+async def perform(chain: RegtestChain, player: Player, story: Story) -> None:
+    miner = Wallet(chain, "miner")
+    fund(chain, miner)
+    player.prepare(miner)
     for step in story.steps:
         await player.perform(step)
 
@@ -44,7 +48,7 @@ async def perform(player: Player, story: Story) -> None:
 async def test_every_step_of_the_full_story_is_accepted(seed: int, tmp_path: Path) -> None:
     story = full_story(seed, START)
     with stage(story, tmp_path) as (chain, player):
-        await perform(player, story)
+        await perform(chain, player, story)
         assert chain.tip_time <= story.start_at + 119 * SPACING
         assert chain.mempool, "some transactions stay unconfirmed at the end"
 
@@ -52,7 +56,7 @@ async def test_every_step_of_the_full_story_is_accepted(seed: int, tmp_path: Pat
 async def test_the_full_story_shows_everything_that_can_happen(tmp_path: Path) -> None:
     story = full_story(3, START)
     with stage(story, tmp_path) as (chain, player):
-        await perform(player, story)
+        await perform(chain, player, story)
         statuses = {fate.status for fate in project_fates(player.book, chain).values()}
         left = [entry for entry in player.book.left.values() if chain.height_of(entry.tx.txid)]
         exits = set(itertools.chain.from_iterable(entry.exits for entry in left))
@@ -64,7 +68,7 @@ async def test_the_full_story_shows_everything_that_can_happen(tmp_path: Path) -
 async def test_the_totals_of_the_oracle_add_up(tmp_path: Path) -> None:
     story = full_story(5, START)
     with stage(story, tmp_path) as (chain, player):
-        await perform(player, story)
+        await perform(chain, player, story)
         total = summary(player.book, chain)
     angor = total["angor"]
     assert isinstance(angor, dict)
@@ -81,7 +85,7 @@ async def test_a_seed_makes_the_same_chain_twice(tmp_path: Path) -> None:
     for name in ("first", "second"):
         story = small_story(11, START)
         with stage(story, tmp_path / name) as (chain, player):
-            await perform(player, story)
+            await perform(chain, player, story)
             tips.append((chain.tip_hash, summary(player.book, chain)))
     assert tips[0] == tips[1]
 
@@ -89,7 +93,7 @@ async def test_a_seed_makes_the_same_chain_twice(tmp_path: Path) -> None:
 async def test_the_reorganisation_loses_moves_and_reorders(tmp_path: Path) -> None:
     story = full_story(2, START)
     with stage(story, tmp_path) as (chain, player):
-        await perform(player, story)
+        await perform(chain, player, story)
         order = [
             chain.height_of(player.book.tx(label).txid) or 0
             for label in ("glacier founding", "glacier thief founding", "harbour moe")
@@ -116,7 +120,7 @@ async def test_the_oracle_knows_a_small_story_by_hand(tmp_path: Path) -> None:
     troupe.penalise(4, stages(ben, 1))
     troupe.invest(39, "cem", Intent(500_000))
     with stage(script.finish(), tmp_path) as (chain, player):
-        await perform(player, script.finish())
+        await perform(chain, player, script.finish())
         total = summary(player.book, chain)
     assert total["projects"] == {
         "announced": 0,
@@ -154,7 +158,7 @@ async def test_the_oracle_knows_a_small_story_by_hand(tmp_path: Path) -> None:
 def test_every_event_of_a_story_is_signed() -> None:
     events = [step.event for step in full_story(4, START).steps if isinstance(step, Publish)]
     assert len(events) > 40
-    assert all(is_authentic(event) for event in events)
+    assert all(is_authentic(event_from_json(event)) for event in events)
 
 
 def test_a_story_of_today_ends_in_the_past() -> None:
