@@ -1,0 +1,90 @@
+"""Founding transactions: which ones pass the test, and which one of them decides.
+
+A founding transaction is not signed by the founder key: anybody who has seen the key can publish
+one that passes. The first on the chain decides. Source: angor.md 4.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from raised.domain.identifier import RULES, Rule, identifier, project_script
+from raised.domain.network import Network
+from raised.domain.op_return import FoundingMark, LegacyFoundingMark, parse_founding_mark
+from raised.domain.script import is_p2wpkh
+from raised.domain.tx import Tx, Txid
+
+MARK_VOUT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Founding:
+    """A transaction that passes the founding test.
+
+    It names the project's event, or (legacy layout) the nostr key of its author; the other is None.
+    """
+
+    txid: Txid
+    project_id: str
+    founder_key: bytes
+    event_id: str | None
+    nostr_pubkey: str | None
+    rule: Rule
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether it is of the layout that names no event."""
+        return self.event_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class PositionedFounding:
+    """A founding transaction and where on the chain it stands; None and None while unconfirmed."""
+
+    founding: Founding
+    height: int | None
+    position: int | None
+
+
+def founding_mark(tx: Tx) -> FoundingMark | LegacyFoundingMark | None:
+    """What the transaction would publish as a founding transaction, by its layout alone."""
+    if len(tx.outputs) <= MARK_VOUT:
+        return None
+    return parse_founding_mark(tx.outputs[MARK_VOUT].script_pubkey)
+
+
+def founding_of(tx: Tx, network: Network) -> Founding | None:
+    """The founding that this transaction is, or None.
+
+    Its first output must pay the address that derives from the key at output 1, by any known rule.
+    """
+    if len(tx.outputs) <= MARK_VOUT or not is_p2wpkh(tx.outputs[0].script_pubkey):
+        return None
+    mark = founding_mark(tx)
+    if mark is None:
+        return None
+    for rule in RULES:
+        project_id = identifier(mark.founder_key, network, rule)
+        if tx.outputs[0].script_pubkey == project_script(project_id):
+            return _founding(tx.txid, project_id, mark, rule)
+    return None
+
+
+def _founding(
+    txid: Txid, project_id: str, mark: FoundingMark | LegacyFoundingMark, rule: Rule
+) -> Founding:
+    match mark:
+        case FoundingMark(founder_key, _, event_id):
+            return Founding(txid, project_id, founder_key, event_id, None, rule)
+        case LegacyFoundingMark(founder_key, nostr_pubkey):
+            return Founding(txid, project_id, founder_key, None, nostr_pubkey, rule)
+
+
+def choose_founding(foundings: Iterable[PositionedFounding]) -> PositionedFounding | None:
+    """The one that decides: the first by (height, position); none of the unconfirmed ones does."""
+    placed = [
+        (one.height, one.position, one)
+        for one in foundings
+        if one.height is not None and one.position is not None
+    ]
+    return min(placed, key=lambda entry: entry[:2])[2] if placed else None
