@@ -15,7 +15,6 @@ from raised.domain.stage import (
     NUMS_KEY,
     UNSPENDABLE_KEY,
     Leaves,
-    StageOutput,
     end_leaf,
     founder_leaf,
     leaf_key,
@@ -241,9 +240,3 @@ def test_hostile_seeder_lists_are_refused_before_the_work() -> None:
 def test_a_key_that_is_no_point_has_no_leaf_key() -> None:
     with pytest.raises(InvalidInput):
         leaf_key(b"\x02" + b"\xff" * 32)
-
-
-def test_a_stage_output_knows_its_script() -> None:
-    leaves = Leaves(b"\x51", b"\x52", b"\x53")
-    output = StageOutput(0, 2, 1000, 1, 2, leaves, UNSPENDABLE_KEY)
-    assert output.script_pubkey == stage_script(leaves)

@@ -69,20 +69,16 @@ class Leaves:
 
 @dataclass(frozen=True, slots=True)
 class StageOutput:
-    """One stage's share of an investment, locked under scripts we know."""
+    """One stage's share of an investment; `script_pubkey` commits to `leaves`."""
 
     index: int
     vout: int
     value_sats: int
     release_at: int
     expiry_at: int
+    script_pubkey: bytes
     leaves: Leaves
     internal_key: bytes
-
-    @property
-    def script_pubkey(self) -> bytes:
-        """The script that locks it."""
-        return stage_script(self.leaves, self.internal_key)
 
 
 @lru_cache(maxsize=16_384)
@@ -94,8 +90,9 @@ def leaf_key(pubkey: bytes) -> bytes:
     return output_key(pubkey[1:])[0]
 
 
+@lru_cache(maxsize=16_384)
 def founder_leaf(founder: bytes, release_at: int) -> bytes:
-    """The founder may claim the stage from its release date on."""
+    """The founder may claim the stage from its release date on. One for all investors."""
     return _key_after(founder, release_at)
 
 
