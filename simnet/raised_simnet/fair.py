@@ -153,6 +153,8 @@ def meadow(script: Script) -> Troupe:
         threshold=5_000_000,
         stages=(),
         patterns=patterns,
+        secrets_needed=1,
+        secret_hashes=tuple(secret_hash_of(seeder_secret(script, "meadow", n)) for n in range(2)),
     )
     troupe = Troupe(script, founder, plan)
     troupe.announce(5)
@@ -174,7 +176,10 @@ def meadow(script: Script) -> Troupe:
     troupe.claim([*stages(dan, 0, 1), *stages(fay, 0)])
     for index in range(3):
         troupe.claim(stages(cat, index))
-    troupe.end(65, stages(fay, 1, 2))
+    lead = replace(Intent(9_000_000, _choice(script, 13, 7)), seeder=0)
+    hob = troupe.invest(13, "hob", lead)
+    troupe.penalise(43, stages(hob, 1, 2), seeder=0)
+    troupe.leave_by_secrets(65, stages(fay, 1, 2), (0,))
     troupe.invest(script.turns - 1, "gus", Intent(7_000_000, _choice(script, script.turns - 1, 7)))
     return troupe
 
@@ -197,6 +202,7 @@ def lantern(script: Script) -> Troupe:
     )
     troupe = Troupe(script, founder, plan)
     troupe.announce(8)
+    troupe.invest(9, "fey", Intent(300_000, _choice(script, 9, 1)))  # above it in the same block
     troupe.found(9)
     gus = troupe.invest(10, "gus", Intent(300_000, _choice(script, 10, 1)))
     hal = troupe.invest(11, "hal", Intent(600_000, _choice(script, 11, 5)))

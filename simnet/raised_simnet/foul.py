@@ -8,7 +8,13 @@ from raised.domain.tx import TxOut
 from raised_simnet.announcing import PROJECT, project_event, signed
 from raised_simnet.fair import Calendar, invest_plan, some
 from raised_simnet.identifiers import identifier_of
-from raised_simnet.marks import Choice, founding_mark, investor_mark, op_return
+from raised_simnet.marks import (
+    Choice,
+    founding_mark,
+    investor_mark,
+    legacy_founding_mark,
+    op_return,
+)
 from raised_simnet.plan import PlannedStage
 from raised_simnet.script import Script
 from raised_simnet.steps import Publish
@@ -38,6 +44,7 @@ def look_alikes(script: Script, victim: Troupe) -> None:
         "three bytes more": (fee, TxOut(0, op_return(key, b"abc")), *locked),
         "pattern in an Invest project": (fee, dynamic, *own),
         "founding of another": (fee, TxOut(0, founding_mark(key, victim.event["id"]))),
+        "old founding of another": (fee, TxOut(0, legacy_founding_mark(key, victim.event["id"]))),
     }
     for turn, (what, outputs) in enumerate(fakes.items(), start=14):
         victim.mimic(turn, what, outputs)
@@ -96,6 +103,20 @@ def glacier(script: Script) -> tuple[str, str]:
     thief.invest(57, "val", some(script))
     honest.claim(stages(first, 0))
     return labels
+
+
+def ember(script: Script) -> str:
+    """A project whose founding is lost in the reorganisation and sent again. That founding."""
+    founder = founder_of(script, "ember")
+    plan = invest_plan(script, founder, Calendar(50, (("50", 70), ("50", 80)), expiry=108))
+    troupe = Troupe(script, founder, plan)
+    troupe.announce(50)
+    lost = troupe.found(56)
+    early = troupe.invest(58, "wes", some(script))
+    troupe.found(64)
+    troupe.invest(66, "xan", some(script))
+    troupe.claim(stages(early, 0))
+    return lost
 
 
 def _rivals(script: Script, name: str, start: int) -> tuple[Troupe, Troupe]:

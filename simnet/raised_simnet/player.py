@@ -176,18 +176,21 @@ class Player:
         self._turn += 1
 
     def _reorganise(self, step: Reorganise) -> None:
+        spacing = step.depth * SPACING // (step.depth + 1)
+        blocks = [] if step.emptied else self._rearranged(step)
+        self._chain.reorg(step.depth, blocks, spacing=spacing)
+        for label in step.lose:
+            self._chain.drop(self.book.tx(label).txid)
+
+    def _rearranged(self, step: Reorganise) -> list[list[Tx]]:
         heights = range(self._chain.height - step.depth + 1, self._chain.height + 1)
         old = [list(self._chain.block_at(height).txs[1:]) for height in heights]
-        lost = [self.book.tx(label) for label in step.lose]
+        lost = {self.book.tx(label).txid for label in step.lose}
         spoiled = [self._spoil(label) for label in step.lose if label in self.book.paid]
         late = {self.book.tx(label).txid for label in step.late}
         early = {self.book.tx(label).txid for label in step.early}
-        blocks = new_branch(old, {tx.txid for tx in lost}, early, late)
-        blocks[0] = [*spoiled, *blocks[0]]
-        spacing = step.depth * SPACING // (step.depth + 1)
-        self._chain.reorg(step.depth, blocks, spacing=spacing)
-        for tx in lost:
-            self._chain.drop(tx.txid)
+        first, *others = new_branch(old, lost, early, late)
+        return [[*spoiled, *first], *others]
 
     def _spoil(self, label: Label) -> Tx:
         """Another payment from the same coin, back to its owner."""

@@ -170,10 +170,12 @@ class Reorganise:
 
     Transactions keep their block but those in `late`, which move to the last one, those in `early`,
     which come first of all, and those in `lose`, which are never mined: a payment because its coin
-    is spent otherwise, a spend because nobody sends it again.
+    is spent otherwise, a spend because nobody sends it again. `emptied`: the branch holds nothing,
+    everything waits again.
     """
 
     depth: int
+    emptied: bool = False
     lose: tuple[Label, ...] = ()
     late: tuple[Label, ...] = ()
     early: tuple[Label, ...] = ()

@@ -15,6 +15,7 @@ from raised_simnet.fair import (
 from raised_simnet.foul import (
     bad_events,
     comet,
+    ember,
     glacier,
     look_alikes,
     phantom,
@@ -75,8 +76,11 @@ def _upheaval(script: Script, port: Troupe) -> None:
     port.claim(stages(settled, 0), turn=54)
     claimed = port.claim(stages(settled, 1), turn=58)
     script.reorganise(
-        60, Reorganise(6, lose=(lost, claimed), late=(moved, robbed), early=(founded,))
+        60,
+        Reorganise(6, lose=(lost, claimed, ember(script)), late=(moved, robbed), early=(founded,)),
     )
     port.penalise(63, stages(settled, 1, 2))
     script.reorganise(90, Reorganise(2))
-    script.reorganise(98, Reorganise(1))
+    for turn, who in ((97, "pia"), (98, "quin")):
+        port.invest(turn, who, some(script))
+    script.reorganise(98, Reorganise(2, emptied=True))
