@@ -1,0 +1,269 @@
+"""The live connection to a relay: hears events without loss, and can tell EOSE from CLOSED.
+
+Events come through the admit policy, which holds the relay back while we are busy. It rejects
+every one, so that the notifications carry only EOSE, CLOSED and the like. `next()` is never
+cancelled: its task ends by itself after the shutdown (nostr-sdk.md 4.1, 4.4).
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+import nostr_sdk as sdk
+
+from raised import clock
+from raised.domain.event import Event, event_json
+from raised.errors import Refused, Unavailable
+from raised.nostr import library
+from raised.nostr.health import RelayHealth
+from raised.nostr.interest import Filter
+
+UNUSABLE_MAX: Final = 64_000_000  # bytes in one connection that were nothing; then it is cut
+PAGE_MAX: Final = 20_000  # events of one answer
+
+_numbers: Final = itertools.count(1)
+
+
+@dataclass(slots=True)
+class Question:
+    """A REQ on its way: what came, and how it ended. Only a page keeps its events for itself."""
+
+    ended: asyncio.Future[str | None]  # None: EOSE; else the prefix of a CLOSED
+    is_page: bool
+    events: list[Event] = field(default_factory=list[Event])
+    count: int = 0
+    wants_auth: bool = False
+    first_at: float | None = None  # of any answer, by the loop's clock
+
+
+class _Sink(sdk.AdmitPolicy):  # type: ignore[misc]  # the library comes without types
+    """Takes each event out of the library's hands. Never raises: that would drop the event."""
+
+    def __init__(self, receive: Callable[[str, str], Awaitable[None]]) -> None:
+        self._receive = receive
+        self._accept = sdk.AdmitStatus.success()
+        self._drop = sdk.AdmitStatus.rejected()
+
+    async def admit_connection(self, relay_url: sdk.RelayUrl) -> sdk.AdmitStatus:  # noqa: ARG002
+        return self._accept
+
+    async def admit_event(
+        self,
+        relay_url: sdk.RelayUrl,  # noqa: ARG002 - a client has one relay
+        subscription_id: str,
+        event: sdk.Event,
+    ) -> sdk.AdmitStatus:
+        await self._receive(subscription_id, event.as_json())
+        return self._drop
+
+
+class Line:
+    """One connection, from `connect` to `close`. `put` takes every event that comes."""
+
+    def __init__(
+        self,
+        way: library.Way,
+        health: RelayHealth,
+        put: Callable[[Event], Awaitable[None]],
+        news: asyncio.Event,
+    ) -> None:
+        self._news = news  # set when something happened that is worth a look
+        self.closed: dict[str, str] = {}  # live subscription → prefix of the CLOSED that ended it
+        self._way = way
+        self._health = health
+        self._put = put
+        self._has_key = way.settings.auth_key_file is not None
+        self._client = way.client(_Sink(self._receive))
+        self._relay: sdk.Relay | None = None
+        self._account = library.Account()
+        self._receiving = 0
+        self._received = 0
+        self._received_at = 0.0
+        self._questions: dict[str, Question] = {}
+
+    async def connect(self, tasks: asyncio.TaskGroup) -> None:
+        """Open the connection. Raises Unavailable with the reason as its code."""
+        tasks.create_task(self._hear(self._client.notifications()))
+        self._relay = await self._way.connect(self._client)
+        self._received_at = asyncio.get_running_loop().time()
+
+    async def close(self) -> None:
+        """End it."""
+        await library.close(self._client)
+
+    def check(self) -> None:
+        """Raise Unavailable when the connection is gone, or not worth having."""
+        if self._relay is None or self._relay.status() != sdk.RelayStatus.CONNECTED:
+            raise Unavailable(self._health.url, "the connection broke", "lost")
+        self._check_bytes(self._relay.stats().bytes_received())
+
+    def quiet_seconds(self) -> float:
+        """For how long nothing at all has come."""
+        return asyncio.get_running_loop().time() - self._received_at
+
+    async def subscribe(self, name: str, filters: Sequence[Filter]) -> None:
+        """Have a live subscription with these filters, instead of any of this name before.
+
+        Raises Unavailable when the relay stays silent; Refused, with the prefix as its code, when
+        it closes the subscription.
+        """
+        await self.unsubscribe(name)
+        await self._ask(name, filters, None)
+
+    async def unsubscribe(self, name: str) -> None:
+        """Have no subscription of this name."""
+        self.closed.pop(name, None)
+        await self._client.unsubscribe(name)
+
+    async def page(self, asked: Filter) -> Sequence[Event]:
+        """The stored events that match: all that the relay gives.
+
+        Raises as `subscribe` does.
+        """
+        once = sdk.SubscribeAutoCloseOptions().exit_policy(sdk.ReqExitPolicy.EXIT_ON_EOSE())
+        return await self._ask(f"ask-{next(_numbers)}", [asked], once)
+
+    async def write(self, event: Event) -> None:
+        """Give the relay an event. Raises Refused."""
+        assert self._relay is not None, "connect comes first"
+        try:
+            await self._relay.send_event(
+                sdk.Event.from_json(event_json(event)),
+                ok_timeout=timedelta(seconds=self._way.pace.answer),
+            )
+        except sdk.NostrSdkError as error:
+            raise Refused(self._health.url, "it did not take an event", "not_written") from error
+
+    async def _ask(
+        self, name: str, filters: Sequence[Filter], once: sdk.SubscribeAutoCloseOptions | None
+    ) -> Sequence[Event]:
+        question = Question(asyncio.get_running_loop().create_future(), once is not None)
+        self._questions[name] = question
+        try:
+            wanted = [library.library_filter(each) for each in filters]
+            target = sdk.ReqTarget.single(self._way.url, wanted)
+            out = await self._client.subscribe(target, id=name, close_on=once)
+            if out.failed:
+                raise Unavailable(self._health.url, "the question was not sent", "lost")
+            await self._ended(question)
+        finally:
+            del self._questions[name]
+        return question.events
+
+    async def _ended(self, question: Question) -> None:
+        """Wait for the EOSE, as long as events keep coming."""
+        began = asyncio.get_running_loop().time()
+        seen = -1
+        while not question.ended.done() and question.count > seen:
+            seen = question.count
+            await self._wait(question.ended)
+        if question.ended.done():
+            prefix = question.ended.result()
+            if prefix is None:
+                latency = (question.first_at or began) - began
+                self._health.answered(clock.now(), int(latency * 1000))
+                return
+        elif question.wants_auth:
+            prefix, self._health.auth = "auth-required", "refused"
+        else:
+            raise Unavailable(self._health.url, "no end of stored events", "silent")
+        raise Refused(self._health.url, "it closed the subscription", prefix)
+
+    async def _wait(self, ended: asyncio.Future[str | None]) -> None:
+        """Wait one answer's time, looking at the connection meanwhile."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._way.pace.answer
+        while not ended.done() and loop.time() < until:
+            await asyncio.wait([ended], timeout=self._way.pace.poll)
+            self.check()
+
+    async def _receive(self, subscription_id: str, text: str) -> None:
+        self._receiving += 1
+        try:
+            self._account.explain(text, subscription_id)
+            event = library.decode_event(text)
+            question = self._questions.get(subscription_id)
+            if question is not None:
+                self._answered(question)
+                question.count += 1
+            if question is not None and question.is_page:
+                self._keep(question, event)
+            else:
+                await self._put(event)
+        except msgspec.DecodeError:
+            self._health.note_error("unusable", clock.now())
+        finally:
+            self._receiving -= 1
+
+    def _answered(self, question: Question) -> None:
+        if question.first_at is None:
+            question.first_at = asyncio.get_running_loop().time()
+
+    def _keep(self, question: Question, event: Event) -> None:
+        if len(question.events) < PAGE_MAX:
+            question.events.append(event)
+        elif not question.ended.done():
+            question.ended.set_result("error")  # it knows no limit, and we know one
+
+    def _check_bytes(self, received: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if received != self._received:
+            self._received, self._received_at = received, now
+            if self._account.surplus(received) > UNUSABLE_MAX:
+                raise Unavailable(self._health.url, "far too much unusable data", "cut_off")
+        elif not self._receiving and now - self._received_at >= self._way.pace.settle:
+            self._health.note_unusable(self._account.settle(received), clock.now())
+
+    async def _hear(self, notifications: sdk.ClientNotificationStream) -> None:
+        while (notification := await notifications.next()) is not None:
+            if isinstance(notification, sdk.ClientNotification.MESSAGE):
+                self._account.explain(notification.message.as_json())
+                self._note(notification.message.as_enum())
+
+    def _note(self, message: sdk.RelayMessageEnum) -> None:
+        match message:
+            case sdk.RelayMessageEnum.END_OF_STORED_EVENTS(subscription_id=name):
+                self._end(name, None)
+            case sdk.RelayMessageEnum.CLOSED(subscription_id=name, message=reason):
+                self._end(name, _prefix(reason))
+            case sdk.RelayMessageEnum.NOTICE():
+                self._health.note_error("notice", clock.now())
+            case sdk.RelayMessageEnum.AUTH():
+                self._health.auth = self._health.auth or "offered"
+            case _:
+                pass
+
+    def _end(self, name: str, prefix: str | None) -> None:
+        question = self._questions.get(name)
+        if prefix == "auth-required":
+            self._health.auth = "asked" if self._has_key else "wanted"
+            if question is not None and self._has_key:
+                question.wants_auth = True
+                return  # the library authenticates and repeats the REQ; if not, no EOSE comes
+        if prefix is None and self._health.auth == "asked":
+            self._health.auth = "ok"
+        if question is not None:
+            self._answered(question)
+            if not question.ended.done():
+                question.ended.set_result(prefix)
+        elif prefix is not None and name.startswith("live-"):
+            self.closed[name] = prefix
+            self._news.set()
+
+
+def _prefix(reason: str) -> str:
+    """The machine-readable word before the colon; anything else is not repeated."""
+    word = reason.split(":", 1)[0]
+    return word if word in _PREFIXES else "error"
+
+
+_PREFIXES: Final = frozenset(
+    {
+        "auth-required", "blocked", "duplicate", "error", "invalid", "pow", "rate-limited",
+        "restricted", "unsupported",
+    }
+)  # fmt: skip

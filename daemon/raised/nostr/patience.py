@@ -1,0 +1,33 @@
+"""How long to wait before asking again: doubled each time, capped, jittered."""
+
+import asyncio
+import random
+
+
+def growing(first: float, most: float, failures: int) -> float:
+    """Seconds to wait after so many failures in a row."""
+    wait: float = min(most, first * 2 ** min(failures, 20))
+    return wait * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
+
+
+class Patience:
+    """Failures in a row of one thing, and when it is due again."""
+
+    def __init__(self, first: float, most: float) -> None:
+        self._first = first
+        self._most = most
+        self._failures = 0
+        self._due_at = 0.0
+
+    def is_due(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._due_at
+
+    def failed(self) -> None:
+        wait = growing(self._first, self._most, self._failures)
+        self._due_at = asyncio.get_running_loop().time() + wait
+        self._failures += 1
+
+    def rest(self, seconds: float) -> None:
+        """It went well: due again after this time."""
+        self._failures = 0
+        self._due_at = asyncio.get_running_loop().time() + seconds

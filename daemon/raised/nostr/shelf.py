@@ -1,0 +1,73 @@
+"""A relay as a back-fill sees it: the pager for much, the line where certainty is needed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from raised import clock
+from raised.domain.event import Event
+from raised.errors import Refused, Unavailable
+from raised.nostr.interest import Filter
+from raised.nostr.line import Line
+from raised.nostr.pager import Pager
+from raised.nostr.patience import growing
+from raised.nostr.standing import Standing
+
+ATTEMPTS: Final = 6
+
+
+class RelayShelf:
+    """The shelf of one relay (backfill.Shelf). Keeps the live subscriptions up meanwhile."""
+
+    def __init__(
+        self,
+        line: Line,
+        pager: Pager | None,
+        standing: Standing,
+        keep_live: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._line = line
+        self._pager = pager
+        self._of = standing
+        self._keep_live = keep_live
+
+    @property
+    def largest(self) -> int:
+        return self._of.largest
+
+    @largest.setter
+    def largest(self, count: int) -> None:
+        self._of.largest = count
+
+    async def page(self, asked: Filter) -> Sequence[Event]:
+        await self._keep_live()
+        if self._pager is not None:
+            try:
+                return await self._pager.page(asked)
+            except Unavailable as trouble:  # one connection may be all that this relay gives
+                self._pager = None
+                self._of.health.note_error(trouble.code, clock.now())
+        return await self.sure_page(asked)
+
+    async def sure_page(self, asked: Filter) -> Sequence[Event]:
+        pace = self._of.way.pace
+        for attempt in range(ATTEMPTS):
+            await self._keep_live()
+            try:
+                return await self._line.page(asked)
+            except Refused as closed:
+                if closed.code != "rate-limited" or attempt == ATTEMPTS - 1:
+                    raise
+            await asyncio.sleep(growing(pace.resubscribe, pace.resubscribe_max, attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def unseen(self, asked: Filter, held: Sequence[Event]) -> Sequence[str] | None:
+        if self._pager is None or not self._of.compares:
+            return None
+        ids = await self._pager.unseen(asked, held)
+        self._of.compares = ids is not None
+        return ids
+
+    async def take(self, events: Sequence[Event]) -> None:
+        if events:
+            await self._of.intake.put_page(events)

@@ -1,0 +1,47 @@
+"""What of a relay outlives a connection."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from raised.domain.observation import Observation
+from raised.nostr.health import RelayHealth
+from raised.nostr.intake import Intake
+from raised.nostr.knowledge import RelayCursor, RelayRecord
+from raised.nostr.library import Way
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """What the record wants to hear of. Keys keep their place, so that few subscriptions change."""
+
+    keys: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Standing:
+    """A relay as we know it by now."""
+
+    way: Way
+    record: RelayRecord
+    health: RelayHealth
+    intake: Intake
+    outbox: asyncio.Queue[Observation]
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    interest: Interest = Interest()
+    read: set[str] = field(default_factory=set[str])  # keys whose past this process has read
+    cursor: RelayCursor | None = None
+    full: bool = False  # everything is to be asked for again
+    compares: bool = True  # by NIP-77, until the relay turns out not to know it
+    largest: int = 0  # the largest page it gave
+
+    @property
+    def name(self) -> str:
+        return self.way.settings.url
+
+    def refused(self, prefix: str) -> None:
+        """Note that the relay closed a subscription of ours."""
+        code = "closed"
+        if prefix == "auth-required":
+            code = "auth_wanted" if self.way.settings.auth_key_file is None else "auth_refused"
+        self.health.trouble(code)
