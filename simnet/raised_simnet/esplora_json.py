@@ -3,7 +3,7 @@
 from typing import Final
 
 from raised.domain.script import is_p2wsh
-from raised.domain.tx import OutPoint, Tx, TxIn, TxOut
+from raised.domain.tx import OutPoint, Tx, TxIn, TxOut, raw_from_hex
 from raised_simnet.archive import StoredBlock
 from raised_simnet.asm import asm, script_type, segwit_address
 from raised_simnet.mempool import virtual_size
@@ -35,7 +35,7 @@ def tx_json(view: ChainView, tx: Tx) -> Json:
         "txid": tx.txid,
         "version": tx.version,
         "locktime": tx.locktime,
-        "vin": [_input_json(view, txin, coinbase=tx.is_coinbase) for txin in tx.inputs],
+        "vin": [input_json(view, txin, coinbase=tx.is_coinbase) for txin in tx.inputs],
         "vout": [output_json(output) for output in tx.outputs],
         "size": size,
         "weight": tx.weight,
@@ -44,7 +44,8 @@ def tx_json(view: ChainView, tx: Tx) -> Json:
     }
 
 
-def _input_json(view: ChainView, txin: TxIn, *, coinbase: bool) -> Json:
+def input_json(view: ChainView, txin: TxIn, *, coinbase: bool) -> Json:
+    """An input with the output it spends."""
     prevout = None if coinbase else view.output(txin.outpoint)
     made: Json = {
         "txid": txin.outpoint.txid,
@@ -112,9 +113,20 @@ def spend_json(view: ChainView, outpoint: OutPoint) -> Json:
     return {"spent": True, "txid": spender.txid, "vin": spender.vin, "status": status}
 
 
+def history(view: ChainView, script_pubkey: bytes) -> list[str]:
+    """Confirmed transactions of a script: newest block first.
+
+    Inside a block spends come before fundings, each by descending internal txid bytes: the order of
+    electrs' index, not of the block.
+    """
+    rows = view.rows(script_pubkey)
+    rows.sort(key=lambda row: (row.height, row.spends, raw_from_hex(row.txid)), reverse=True)
+    return [row.txid for row in rows]
+
+
 def stats_json(view: ChainView, script_pubkey: bytes) -> Json:
     """The counts and sums of a script, on the chain and waiting."""
-    confirmed = [tx for txid in view.history(script_pubkey) if (tx := view.tx(txid))]
+    confirmed = [tx for txid in history(view, script_pubkey) if (tx := view.tx(txid))]
     waiting = view.waiting(script_pubkey)
     return {
         "chain_stats": _sums(view, confirmed, script_pubkey),
@@ -138,7 +150,7 @@ def _sums(view: ChainView, txs: list[Tx], script_pubkey: bytes) -> Json:
 
 def utxo_json(view: ChainView, script_pubkey: bytes) -> list[Json]:
     """The unspent outputs of a script."""
-    confirmed = [tx for txid in view.history(script_pubkey) if (tx := view.tx(txid))]
+    confirmed = [tx for txid in history(view, script_pubkey) if (tx := view.tx(txid))]
     found: list[Json] = []
     for tx in [*reversed(confirmed), *view.waiting(script_pubkey)]:
         for vout, output in enumerate(tx.outputs):

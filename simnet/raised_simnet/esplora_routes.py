@@ -1,5 +1,7 @@
 """Every route of Esplora (flavour A) that a client would use. Source: chain-api.md 3 to 7."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +15,7 @@ from raised_simnet.archive import StoredBlock
 from raised_simnet.faults import Faults
 from raised_simnet.mempool import Rejected
 from raised_simnet.routing import Refusal, Router
-from raised_simnet.view import ChainView, Place
+from raised_simnet.view import ChainView
 from raised_simnet.web import Request, Response, json_response
 
 PAGE: Final = 25
@@ -25,13 +27,36 @@ _TARGETS: Final = (*range(1, 26), 144, 504, 1008)
 
 
 @dataclass(frozen=True, slots=True)
+class Dialect:
+    """In what the flavours that share these routes differ."""
+
+    tx_json: Callable[[ChainView, Tx], shape.Json]
+    history: Callable[[ChainView, bytes], list[str]]
+    bad_address: str
+    too_many: str
+
+
+ESPLORA: Final = Dialect(
+    shape.tx_json,
+    shape.history,
+    "base58 error: invalid base58 character 0x6c",
+    "Too many unspent outputs",
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A request with what is needed to answer it."""
 
+    dialect: Dialect
     view: ChainView
     faults: Faults
     params: dict[str, str]
     request: Request
+
+    def query(self, name: str) -> str | None:
+        """The first value of a query parameter."""
+        return next(iter(self.request.query.get(name, ())), None)
 
     def txid(self) -> str:
         """The transaction id in the path."""
@@ -56,7 +81,7 @@ class Asked:
     def script(self) -> bytes | None:
         """The script in the path; None for a script hash nobody ever used."""
         if "address" in self.params:
-            return _script_of(self.params["address"])
+            return self._script_of(self.params["address"])
         wanted = self.params["scripthash"]
         if len(wanted) != 64:
             raise Refusal(400, "Invalid scripthash")
@@ -64,12 +89,26 @@ class Asked:
         known = [*self.view.chain.archive.touching, *_waiting_scripts(self.view)]
         return next((script for script in known if sha256(script) == raw), None)
 
+    def _script_of(self, address: str) -> bytes:
+        with suppress(InvalidInput):
+            return script_of(address)
+        for hrp in ("bc", "tb"):
+            with suppress(InvalidInput):
+                decode(hrp, address)
+                raise Refusal(400, "Address on invalid network")
+        raise Refusal(400, self.dialect.bad_address)
+
     def shown(self, tx: Tx) -> shape.Json:
         """A transaction's JSON, or that of what is passed off as it."""
-        return shape.tx_json(self.view, self.faults.lies.get(tx.txid, tx))
+        return self.dialect.tx_json(self.view, self.faults.lies.get(tx.txid, tx))
 
 
 ROUTES: Final = Router[Asked]()
+
+
+def script_of(address: str) -> bytes:
+    """The script of a regtest address. Raises InvalidInput."""
+    return script_from_address(_HRP, address)
 
 
 def _waiting_scripts(view: ChainView) -> list[bytes]:
@@ -96,20 +135,6 @@ def _number(text: str) -> int:
     if not text.isdecimal():
         raise Refusal(400, "Invalid number")
     return int(text)
-
-
-def _script_of(address: str) -> bytes:
-    try:
-        return script_from_address(_HRP, address)
-    except InvalidInput:
-        pass
-    for hrp in ("bc", "tb"):
-        try:
-            decode(hrp, address)
-        except InvalidInput:
-            continue
-        raise Refusal(400, "Address on invalid network")
-    raise Refusal(400, "base58 error: invalid base58 character 0x6c")
 
 
 def _text(value: object) -> Response:
@@ -198,7 +223,7 @@ def _block_raw(asked: Asked) -> Response:
 
 @ROUTES.add("tx/:txid")
 def _tx(asked: Asked) -> Response:
-    return json_response(shape.tx_json(asked.view, asked.tx()))
+    return json_response(asked.dialect.tx_json(asked.view, asked.tx()))
 
 
 @ROUTES.add("tx/:txid/hex")
@@ -218,13 +243,20 @@ def _tx_status(asked: Asked) -> Response:
 
 @ROUTES.add("tx/:txid/merkle-proof")
 def _merkle_proof(asked: Asked) -> Response:
-    place: Place | None = asked.view.place(asked.txid())
-    if place is None or asked.txid() in asked.view.hidden:
+    proof = merkle_proof_json(asked.view, asked.txid())
+    if proof is None:
         raise Refusal(404, "Transaction not found or is unconfirmed")
+    return json_response(proof)
+
+
+def merkle_proof_json(view: ChainView, txid: str) -> shape.Json | None:
+    """The siblings from a transaction up to its block's merkle root."""
+    place = None if txid in view.hidden else view.place(txid)
+    if place is None:
+        return None
     leaves = [raw_from_hex(tx.txid) for tx in place.stored.txs]
     merkle = [hex_from_raw(node) for node in merkle_branch(leaves, place.position)]
-    height = place.stored.height
-    return json_response({"block_height": height, "merkle": merkle, "pos": place.position})
+    return {"block_height": place.stored.height, "merkle": merkle, "pos": place.position}
 
 
 @ROUTES.add("tx/:txid/outspend/:vout")
@@ -241,7 +273,8 @@ def _outspends(asked: Asked) -> Response:
 
 
 @ROUTES.add("tx", method="POST")
-def _broadcast(asked: Asked) -> Response:
+def broadcast(asked: Asked) -> Response:
+    """Let the chain judge a transaction."""
     try:
         tx = parse_tx(bytes.fromhex(asked.request.body.decode()))
         asked.view.chain.accept(tx)
@@ -260,14 +293,14 @@ def _node_error(code: int, reason: str) -> str:
 
 # Addresses and scripts.
 
-_BY_SCRIPT: Final = ("address/:address", "scripthash/:scripthash")
+BY_SCRIPT: Final = ("address/:address", "scripthash/:scripthash")
 
 
 def _each(suffix: str) -> tuple[str, str]:
-    return _BY_SCRIPT[0] + suffix, _BY_SCRIPT[1] + suffix
+    return BY_SCRIPT[0] + suffix, BY_SCRIPT[1] + suffix
 
 
-@ROUTES.add(*_BY_SCRIPT)
+@ROUTES.add(*BY_SCRIPT)
 def _stats(asked: Asked) -> Response:
     stats = shape.stats_json(asked.view, asked.script() or b"\xff")
     return json_response({**asked.params, **stats})
@@ -294,7 +327,7 @@ def _history_chain(asked: Asked) -> Response:
 
 def _confirmed(asked: Asked, script: bytes, last: str | None) -> list[Tx]:
     """A page of the confirmed history. No txid at all means page 1, an unknown one the end."""
-    txids = asked.view.history(script)
+    txids = asked.dialect.history(asked.view, script)
     if last is not None and _is_hash(last):
         txids = txids[txids.index(last) + 1 :] if last in txids else []
     return [tx for txid in txids[:PAGE] if (tx := asked.view.tx(txid))]
@@ -311,7 +344,7 @@ def _is_hash(text: str) -> bool:
 def _utxo(asked: Asked) -> Response:
     unspent = shape.utxo_json(asked.view, asked.script() or b"\xff")
     if len(unspent) > _UTXO_LIMIT:
-        raise Refusal(400, "Too many unspent outputs")
+        raise Refusal(400, asked.dialect.too_many)
     return json_response(unspent)
 
 

@@ -1,7 +1,7 @@
 """Paths to functions."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,9 +14,9 @@ Answer = Callable[[C], Response]
 class Refusal(Exception):
     """A request that gets a status and a text instead of an answer."""
 
-    def __init__(self, status: int, text: str) -> None:
-        self.response = Response(status, text.encode())
-        super().__init__(text)
+    def __init__(self, status: int, answer: str | Response) -> None:
+        self.response = Response(status, answer.encode()) if isinstance(answer, str) else answer
+        super().__init__(status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,14 @@ class Found(Generic[C]):
 
 
 class Router(Generic[C]):
-    """Routes by method and pattern: `tx/:txid/hex` has one parameter, and is the route's name."""
+    """Routes by method and pattern: `tx/:txid/hex` has one parameter, and is the route's name.
 
-    def __init__(self) -> None:
+    What it does not know it passes on to `otherwise`.
+    """
+
+    def __init__(self, *, otherwise: "Router[C] | None" = None) -> None:
         self._routes: list[tuple[str, str, re.Pattern[str], Answer[C]]] = []
+        self._otherwise = otherwise
 
     def add(self, *patterns: str, method: str = "GET") -> Callable[[Answer[C]], Answer[C]]:
         """Register a function for these patterns."""
@@ -51,8 +55,4 @@ class Router(Generic[C]):
             match = expression.fullmatch(path) if wanted == method else None
             if match is not None:
                 return Found(name, answer, match.groupdict())
-        return None
-
-    def names(self) -> Iterator[str]:
-        """All route names."""
-        return (name for _, name, _, _ in self._routes)
+        return self._otherwise.find(method, path) if self._otherwise else None

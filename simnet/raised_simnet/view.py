@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from raised.domain.tx import OutPoint, Tx, TxOut, raw_from_hex
+from raised.domain.tx import OutPoint, Tx, TxOut
 from raised_simnet.archive import Spender, StoredBlock
 from raised_simnet.chain import RegtestChain
 
@@ -14,6 +15,15 @@ class Place:
 
     stored: StoredBlock
     position: int
+
+
+class Row(NamedTuple):
+    """A confirmed transaction in a script's history."""
+
+    height: int
+    position: int
+    spends: bool
+    txid: str
 
 
 class ChainView:
@@ -92,19 +102,15 @@ class ChainView:
         waiting = (tx for tx in self.chain.mempool if self.place(tx.txid) is None)
         return [tx for tx in (*early, *waiting) if tx.txid not in self.hidden]
 
-    def history(self, script_pubkey: bytes) -> list[str]:
-        """Confirmed transactions of a script: newest block first.
-
-        Inside a block spends come before fundings, each by descending internal txid bytes: the
-        order of electrs' index, not of the block.
-        """
-        rows: list[tuple[int, bool, bytes, str]] = []
+    def rows(self, script_pubkey: bytes) -> list[Row]:
+        """The confirmed transactions of a script, in no order: every kind of server has its own."""
+        found: list[Row] = []
         for txid in self.chain.archive.touching.get(script_pubkey, ()):
             place = None if txid in self.hidden else self.place(txid)
             if place is not None:
                 spends = self._spends_from(place.stored.txs[place.position], script_pubkey)
-                rows.append((place.stored.height, spends, raw_from_hex(txid), txid))
-        return [row[3] for row in sorted(rows, reverse=True)]
+                found.append(Row(place.stored.height, place.position, spends, txid))
+        return found
 
     def waiting(self, script_pubkey: bytes) -> list[Tx]:
         """Waiting transactions of a script in order of arrival."""

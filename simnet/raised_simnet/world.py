@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from raised_simnet.chain import RegtestChain
-from raised_simnet.explorer import Explorer
+from raised_simnet.explorer import Explorer, Flavour
 from raised_simnet.nostr_event import Event
 from raised_simnet.relays import Relay, publish
 from raised_simnet.wallet import Wallet, fan_out, fund
@@ -23,18 +23,21 @@ class World:
 
     `miner` has mature coins. Every part may be driven from any thread and has its own faults;
     a relay's `kill` and `start`, an explorer's `down` and `up` are theirs.
-    `lasting`: relays keep their events over a restart.
+    `explorers`: how many of Esplora's kind, or their flavours. `lasting`: relays keep their events
+    over a restart.
     """
 
     def __init__(
         self,
         *,
-        explorers: int = 1,
+        explorers: int | Sequence[Flavour] = 1,
         relays: int = 2,
         lasting: bool = False,
         start_time: int = START,
     ) -> None:
-        self._counts = (explorers, relays)
+        plain = [Flavour.ESPLORA] * explorers if isinstance(explorers, int) else explorers
+        self._flavours = list(plain)
+        self._relays = relays
         self._lasting = lasting
         self._start_time = start_time
         self._stack = AsyncExitStack()
@@ -51,9 +54,9 @@ class World:
             stack.callback(self.chain.close)
             self.miner = Wallet(self.chain, "miner")
             await asyncio.to_thread(fund, self.chain, self.miner, COINBASES)
-            explorers, relays = self._counts
-            places = [directory / f"relay-{n}" if self._lasting else None for n in range(relays)]
-            self.explorers = [Explorer(self.chain) for _ in range(explorers)]
+            numbers = range(self._relays)
+            places = [directory / f"relay-{n}" if self._lasting else None for n in numbers]
+            self.explorers = [Explorer(self.chain, flavour) for flavour in self._flavours]
             self.relays = [Relay(place) for place in places]
             parts: list[Explorer | Relay] = [*self.explorers, *self.relays]
             for part in parts:

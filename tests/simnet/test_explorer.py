@@ -10,7 +10,7 @@ from raised.domain.block import check_block, fold_merkle_proof, parse_block
 from raised.domain.tx import TxOut, parse_tx
 from raised.errors import InvalidInput
 from raised_simnet.chain import RegtestChain
-from raised_simnet.explorer import Explorer
+from raised_simnet.explorer import Explorer, Flavour
 from raised_simnet.faults import BadBlock, Faults, altered_witness
 from raised_simnet.wallet import Wallet, fan_out, fund
 
@@ -265,3 +265,64 @@ def test_a_hidden_transaction_is_nowhere_but_in_its_block(here: Setting) -> None
     assert here.get(f"/tx/{outpoint.txid}/outspend/{outpoint.vout}").json() == {"spent": False}
     block = parse_block(here.get(f"/block/{here.chain.tip_hash}/raw").content)
     assert tx.txid in [item.txid for item in block.txs]
+
+
+@pytest.fixture
+def other(here: Setting, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """A client of a second server of another flavour before the same chain."""
+    server = Explorer(here.chain, request.param)
+    server.start()
+    with httpx.Client(base_url=server.url) as client:
+        yield client
+    server.stop()
+
+
+@pytest.mark.parametrize("other", [Flavour.MEMPOOL], indirect=True)
+def test_a_mempool_server_has_two_halves(here: Setting, other: httpx.Client) -> None:
+    page = other.get(f"/v1/address/{here.alice.address}")
+    assert (page.status_code, page.headers["content-type"][:9]) == (404, "text/html")
+    address = other.get(f"/address/{here.alice.address}")
+    assert address.headers["x-powered-by"].startswith("mempool-electrs")
+    assert "electrum" not in address.json()
+    blocks = other.get("/v1/blocks").json()
+    assert len(blocks) == 15
+    assert blocks[0]["extras"]["header"] == here.chain.tip.block.header.serialize().hex()
+    assert len(other.get("/blocks").json()) == 10
+    assert other.get("/address/nonsense").text == "Invalid Bitcoin address"
+    assert other.get("/txs/outspends?txids=" + UNKNOWN).json() == [[]]
+    many = ",".join([UNKNOWN] * 51)
+    assert other.get("/txs/outspends?txids=" + many).status_code == 400
+
+
+@pytest.mark.parametrize("other", [Flavour.ELECTRUM], indirect=True)
+def test_a_backend_on_an_electrum_server_never_names_spenders(
+    here: Setting, other: httpx.Client
+) -> None:
+    tx = here.alice.pay([TxOut(1000, here.alice.script)])
+    here.chain.accept(tx)
+    parent = tx.inputs[0].outpoint
+    assert other.get(f"/tx/{parent.txid}/outspends").json()[parent.vout] == {"spent": True}
+    assert other.get(f"/address/{here.alice.address}").json()["electrum"] is True
+    unknown = other.get(f"/tx/{UNKNOWN}")
+    assert unknown.json() == {"error": "No such mempool or blockchain transaction"}
+    assert other.get("/block-height/99999").status_code == 500
+    batch = f"/txs/outspends?txids={tx.txid},{UNKNOWN}"
+    assert other.get(batch).status_code == 500
+    assert other.get("/nope").headers["content-type"].startswith("text/html")
+    assert other.get(f"/address/{here.alice.address}/txs/mempool").status_code == 404
+    assert other.get("/fees/recommended").json()["fastestFee"] == 1
+
+
+@pytest.mark.parametrize("other", [Flavour.ELECTRUM], indirect=True)
+def test_an_electrum_walk_with_an_unknown_cursor_begins_again(
+    here: Setting, other: httpx.Client
+) -> None:
+    nobody = Wallet(here.chain, "nobody")
+    here.chain.mine([here.alice.pay([TxOut(1000, nobody.script)]) for _ in range(12)])
+    route = f"/address/{nobody.address}/txs"
+    first = [tx["txid"] for tx in other.get(route).json()]
+    assert first == [tx.txid for tx in here.chain.tip.txs[1:11]], "ascending inside a block"
+    again = [tx["txid"] for tx in other.get(f"{route}?after_txid={UNKNOWN}").json()]
+    assert again == first
+    rest = other.get(f"{route}?after_txid={first[-1]}").json()
+    assert [tx["txid"] for tx in rest] == [tx.txid for tx in here.chain.tip.txs[11:]]
