@@ -309,3 +309,51 @@ def test_hostile_stage_counts_cost_little() -> None:
             "missing_stage",
             "bad_dynamic_info",
         )
+
+
+def fund_investment(at: int, *, mark: bytes | None = None) -> list[TxOut]:
+    """An investment of the fund; with another OP_RETURN its scripts are those of no calendar."""
+    outputs = outputs_of(FUND["investments"][at])
+    if mark is not None:
+        outputs[1] = outputs[1]._replace(script_pubkey=outputs[1].script_pubkey[:-4] + mark)
+    return outputs
+
+
+def test_a_pattern_taken_by_its_place_is_found() -> None:
+    """Listed as ids 7, 0, 2: an older client wrote 1 for the second, which has id 0."""
+    by_id, by_place = fund_investment(2), fund_investment(2, mark=bytes.fromhex("8b010100"))
+    for outputs in (by_id, by_place):
+        found = recognise(FUND_TERMS, tx_with(outputs))
+        assert isinstance(found, Investment)
+        assert len(found.stages) == 3
+    by_place[2] = by_place[3]
+    assert reason_of(FUND_TERMS, by_place) == "bad_dynamic_info"
+
+
+def test_a_start_on_the_payout_day_may_have_begun_a_month_later() -> None:
+    """The third investment starts on 2026-01-31; on the first of a month older clients waited."""
+    found = recognise(FUND_TERMS, tx_with(fund_investment(2)))
+    assert isinstance(found, Investment)
+    first_of_january = (365).to_bytes(2, "little") + b"\x00\x00"
+    on_the_day = recognise(FUND_TERMS, tx_with(fund_investment(2, mark=first_of_january)))
+    assert isinstance(on_the_day, Investment)
+    assert on_the_day.stages[0].release_at == found.stages[0].release_at == 1_769_904_000
+
+
+def test_an_unknown_second_of_the_day_is_said_to_be_unverifiable() -> None:
+    """Until 2026-03-02 days were counted from the very second of investing."""
+    another_day = bytes.fromhex("81010700")
+    assert reason_of(FUND_TERMS, fund_investment(0, mark=another_day)) == "legacy_unverifiable"
+    later = (500).to_bytes(2, "little") + b"\x07\x00"
+    assert reason_of(FUND_TERMS, fund_investment(0, mark=later)) == "not_stage_scripts"
+    uneven = fund_investment(0, mark=another_day)
+    uneven[2] = uneven[2]._replace(value=uneven[2].value + 500)
+    assert reason_of(FUND_TERMS, uneven) == "not_stage_scripts"
+    weekday = fund_investment(1, mark=bytes.fromhex("81010200"))
+    assert reason_of(FUND_TERMS, weekday) == "not_stage_scripts"
+
+
+def test_a_calendar_that_no_client_knows_has_no_investments() -> None:
+    patterns = tuple(replace(one, frequency=None) for one in FUND_TERMS.patterns)
+    terms = replace(FUND_TERMS, patterns=patterns)
+    assert reason_of(terms, fund_investment(1)) == "not_stage_scripts"

@@ -118,6 +118,12 @@ def test_a_pattern_whose_parts_do_not_fit_has_no_dates() -> None:
     assert list(releases(FUND, dynamic(7), layout)) == []
 
 
+def test_a_start_past_all_locks_has_no_dates() -> None:
+    """Sixteen bits of days reach the year 2204, the locks of the clients 2106."""
+    info = dynamic(7, start_at=1_735_689_600 + 65_535 * DAY)
+    assert list(releases(FUND, info, schedules(FUND, info)[0])) == []
+
+
 def test_only_days_from_the_start_may_hide_a_time_of_day() -> None:
     before, after = 1_772_323_200, 1_772_409_600  # 2026-03-01 and 02
     for pattern_id, hides in ((7, True), (0, False), (2, False)):

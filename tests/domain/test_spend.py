@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raised.domain.hashes import sha256
 from raised.domain.investment import Investment, recognise
@@ -250,6 +252,18 @@ def test_a_key_path_spend_is_unknown() -> None:
     for witness in ((bytes(64),), (bytes(65),), (bytes(64), b"\x50annex")):
         tx = Tx(2, (TxIn(outpoint, b"", 0, witness),), (), 0)
         assert classify(investment, stage, tx, 0) == Spend(SpendKind.UNKNOWN)
+
+
+@given(st.lists(st.binary(max_size=120), max_size=6), st.integers(0, 2))
+def test_any_witness_is_named_or_refused(witness: list[bytes], outputs: int) -> None:
+    (investment, stage), *_ = real_coins().values()
+    txin = TxIn(OutPoint(investment.txid, 2), b"", 0, tuple(witness))
+    tx = Tx(2, (txin,), (TxOut(1, b""),) * outputs, 0)
+    try:
+        spend = classify(investment, stage, tx, 0)
+    except InvalidInput:
+        return
+    assert spend == Spend(SpendKind.UNKNOWN)
 
 
 def test_a_spend_without_a_witness_is_made_up() -> None:

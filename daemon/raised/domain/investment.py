@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from raised.domain.amounts import AMOUNT_SPLIT, amount_flags
+from raised.domain.amounts import AMOUNT_SPLIT, FEE_AMOUNT, amount_flags
 from raised.domain.identifier import project_script
 from raised.domain.op_return import InvestorMark, parse_investor_mark
 from raised.domain.schedule import (
@@ -206,19 +206,14 @@ def _mismatch(terms: Terms, tx: Tx, mark: InvestorMark, possible: list[Schedule]
         return Reason.MISSING_STAGE
     if any(output.script_pubkey == _BURNED for output in _stage_outputs(tx, possible[0])):
         return Reason.BURNED_OUTPUTS
-    # A look-alike may be as honest in its amounts; only there the two cannot be told apart.
-    if any(
-        may_hide_time_of_day(mark.dynamic, layout) and not _flags(terms, tx, layout)
-        for layout in possible
-    ):
+    # With the right amounts it may be honest or a look-alike: nothing on the chain tells.
+    hidden = [one for one in possible if may_hide_time_of_day(mark.dynamic, one)]
+    if any(not {AMOUNT_SPLIT, FEE_AMOUNT} & set(_flags(terms, tx, one)) for one in hidden):
         return Reason.LEGACY_UNVERIFIABLE
     return Reason.NOT_STAGE_SCRIPTS
 
 
 def _flags(terms: Terms, tx: Tx, layout: Schedule) -> tuple[str, ...]:
     values = [output.value for output in _stage_outputs(tx, layout)]
-    try:
-        odd = amount_flags(tx.outputs[0].value, values, percents(terms, layout))
-    except InvalidInput:  # shares so large that no client could have computed with them
-        odd = (AMOUNT_SPLIT,)
+    odd = amount_flags(tx.outputs[0].value, values, percents(terms, layout))
     return (*odd, BELOW_DUST) if min(values) < DUST_SATS else odd
