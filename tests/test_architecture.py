@@ -61,7 +61,7 @@ def test_a_unit_restarts_on_failure_but_not_on_a_configuration_to_edit(unit: str
 def test_pins_agree_with_what_the_project_asks_for() -> None:
     """Each direct dependency is pinned, so what was tested is what is run."""
     pinned = {
-        line.split("==")[0].lower()
+        line.split("==")[0].lower().replace("_", "-")
         for name in ("demo", "test", "lint")
         for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
         if "==" in line
