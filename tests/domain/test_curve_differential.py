@@ -117,6 +117,16 @@ def test_ecdsa_signatures_verify_alike(secret: bytes, message: bytes) -> None:
     assert not ecdsa_verify(der, other, pubkey)
 
 
+@given(secrets, bytes32)
+def test_a_high_s_verifies_as_in_a_block(secret: bytes, message: bytes) -> None:
+    pubkey = pubkey_from_secret(secret)
+    compact = bytes(wallycore.ec_sig_from_der(ecdsa_sign(message, secret)))
+    high = ORDER - int.from_bytes(compact[32:], "big")
+    der = bytes(wallycore.ec_sig_to_der(compact[:32] + high.to_bytes(32, "big")))
+    assert ecdsa_verify(der, message, pubkey)
+    assert not ecdsa_verify(der, bytes([message[0] ^ 1]) + message[1:], pubkey)
+
+
 @given(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=3))
 def test_children_of_the_root_key_agree(path: list[int]) -> None:
     ours, theirs = parse_xpub(ROOT), wallycore.bip32_key_from_base58(ROOT)

@@ -190,6 +190,17 @@ def test_the_real_project_is_named_exactly() -> None:
     assert total - claimed - in_penalty == exact["stillLocked"]
 
 
+def test_the_explorer_shows_the_same_stage_outputs() -> None:
+    coins = real_coins()
+    for number in (1, 2):
+        path = VECTORS / "chain" / "real" / f"tx_angor_investment_{number}.json"
+        shown = json.loads(path.read_text())
+        for vout in (2, 3, 4):
+            stage = coins[OutPoint(shown["txid"], vout)][1]
+            assert shown["vout"][vout]["scriptpubkey"] == stage.script_pubkey.hex()
+            assert shown["vout"][vout]["value"] == stage.value_sats
+
+
 def test_the_explorer_shows_the_same_spends() -> None:
     coins = real_coins()
     kinds = []

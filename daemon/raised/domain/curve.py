@@ -36,9 +36,12 @@ def schnorr_verify(signature: bytes, message: bytes, pubkey: bytes) -> bool:
 
 
 def ecdsa_verify(signature: bytes, message: bytes, pubkey: bytes) -> bool:
-    """Whether the DER signature over the 32-byte message is the compressed key's."""
+    """Whether the DER signature over the 32-byte message is the compressed key's.
+
+    A high S is as good as a low one: blocks may hold it, only relays refuse it.
+    """
     try:
-        return dsa.verify(message, pubkey, signature)
+        return dsa.verify(message, pubkey, signature, normalize=True)
     except ValueError:
         return False
 
