@@ -1,0 +1,81 @@
+"""The record as the sources see it: what they must know to go on where they left off."""
+
+from collections.abc import AsyncIterator, Collection
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raised.chain.knowledge import WatchedCoin
+from raised.clock import now
+from raised.db import blocks, coins, cursors, events, projects, txs
+from raised.db.engine import reading
+from raised.domain.event import Event
+from raised.domain.observation import BlockRef
+from raised.domain.tx import Txid
+from raised.nostr.knowledge import RelayCursor
+
+
+class RecordView:
+    """Reads only; implements RelayRecord and ChainRecord."""
+
+    def __init__(self, engine: AsyncEngine, finality: int) -> None:
+        self._engine = engine
+        self._finality = finality
+
+    async def known(self, ids: Collection[str]) -> set[str]:
+        """Those of these event ids that are in the record."""
+        async with reading(self._engine) as conn:
+            return await events.known_events(conn, ids)
+
+    async def cursor(self, relay: str) -> RelayCursor | None:
+        """How far this relay's answers are in the record."""
+        async with reading(self._engine) as conn:
+            found = await cursors.cursor_of(conn, "relay", relay)
+        return RelayCursor(*found) if found else None
+
+    async def missing_events(self) -> tuple[str, ...]:
+        """Event ids that founding transactions name and the record lacks."""
+        async with reading(self._engine) as conn:
+            return await events.missing_events(conn)
+
+    async def project_pubkeys(self) -> tuple[str, ...]:
+        """The nostr keys of all projects."""
+        async with reading(self._engine) as conn:
+            return await events.project_pubkeys(conn)
+
+    async def lacking(self, relay: str, limit: int) -> tuple[Event, ...]:
+        """Events of committed projects that no answer of this relay has held."""
+        async with reading(self._engine) as conn:
+            return await events.events_lacking(conn, relay, limit)
+
+    async def recent_blocks(self, count: int) -> tuple[BlockRef, ...]:
+        """The newest blocks of the record, newest first."""
+        async with reading(self._engine) as conn:
+            return await blocks.recent_blocks(conn, count)
+
+    async def watched_projects(self) -> tuple[str, ...]:
+        """The identifiers of all projects."""
+        async with reading(self._engine) as conn:
+            return await projects.all_projects(conn)
+
+    async def watched_coins(self) -> AsyncIterator[WatchedCoin]:
+        """Every coin that is unspent, or was spent within finality."""
+        async with reading(self._engine) as conn:
+            tip = await blocks.best_block(conn)
+            settled = tip.height - self._finality if tip else -1
+            async for outpoint, kind in coins.watched_coins(conn, settled):
+                yield WatchedCoin(outpoint, kind)
+
+    async def unindexed_projects(self) -> tuple[str, ...]:
+        """Projects whose address history was never read, the most promising first."""
+        async with reading(self._engine) as conn:
+            return await projects.unindexed_projects(conn)
+
+    async def unconfirmed(self) -> tuple[Txid, ...]:
+        """Transactions that are in no block and not known to be gone."""
+        async with reading(self._engine) as conn:
+            return tuple(sorted(await txs.unconfirmed_txids(conn)))
+
+    async def active_projects(self, limit: int) -> tuple[str, ...]:
+        """Projects whose unconfirmed transactions are worth a request, the most promising first."""
+        async with reading(self._engine) as conn:
+            return await projects.active_projects(conn, now(), limit)
