@@ -357,3 +357,38 @@ def test_a_calendar_that_no_client_knows_has_no_investments() -> None:
     patterns = tuple(replace(one, frequency=None) for one in FUND_TERMS.patterns)
     terms = replace(FUND_TERMS, patterns=patterns)
     assert reason_of(terms, fund_investment(1)) == "not_stage_scripts"
+
+
+EVERY_TERMS = [terms_from(project["projectInfo"]) for project in STAGES["projects"]]
+EVERY_OUTPUT = [
+    output
+    for project in STAGES["projects"]
+    for vector in project["investments"]
+    for output in outputs_of(vector)
+]
+KEY = bytes.fromhex(BASIC["investments"][0]["investorKey"])
+marks = st.builds(
+    lambda key, rest: TxOut(0, b"\x6a" + push(key) + b"".join(map(push, rest))),
+    st.just(KEY) | st.binary(min_size=33, max_size=33),
+    st.lists(st.binary(max_size=4) | st.binary(min_size=32, max_size=32), max_size=3),
+)
+any_output = st.sampled_from(EVERY_OUTPUT) | st.builds(
+    TxOut, st.integers(0, 21 * 10**14), st.binary(max_size=40)
+)
+
+
+@given(
+    st.sampled_from(EVERY_TERMS),
+    st.lists(any_output, max_size=1),
+    st.lists(marks | any_output, max_size=1),
+    st.lists(any_output, max_size=8),
+)
+def test_any_transaction_is_an_investment_or_has_a_reason(
+    terms: Terms, fee: list[TxOut], mark: list[TxOut], rest: list[TxOut]
+) -> None:
+    tx = tx_with([*fee, *mark, *rest])
+    found = recognise(terms, tx)
+    assert found.txid == tx.txid
+    if isinstance(found, Investment):
+        assert found.stages
+        assert found.project_id == terms.project_id
