@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from raised.domain.block import Block
+from raised.domain.hashes import sha256
 from raised.domain.tx import OutPoint, Tx, TxOut
 
 
@@ -42,7 +43,7 @@ class Spender(NamedTuple):
 
 
 class Archive:
-    """Blocks and transactions by every way they are asked for."""
+    """Blocks and transactions by every way they are asked for. `scripts`: by their SHA-256."""
 
     def __init__(self) -> None:
         self.blocks: dict[str, StoredBlock] = {}
@@ -50,6 +51,7 @@ class Archive:
         self.places: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self.spenders: defaultdict[OutPoint, dict[Spender, None]] = defaultdict(dict)
         self.touching: defaultdict[bytes, dict[str, None]] = defaultdict(dict)
+        self.scripts: dict[bytes, bytes] = {}
 
     def add(self, stored: StoredBlock) -> None:
         """Remember a block; its inputs' outputs must be remembered already."""
@@ -61,6 +63,7 @@ class Archive:
             self.places[tx.txid][stored.hash] = position
             for output in tx.outputs:
                 self.touching[output.script_pubkey][tx.txid] = None
+                self.scripts[sha256(output.script_pubkey)] = output.script_pubkey
             if not tx.is_coinbase:
                 self._add_spends(tx)
 

@@ -50,7 +50,7 @@ def _tip_height(asked: Asked) -> Response:
 
 @ELECTRUM_ROUTES.add("blocks/tip/hash")
 def _tip_hash(asked: Asked) -> Response:
-    return Response(body=asked.view.hashes[-1].encode())
+    return Response(body=asked.view.tip.hash.encode())
 
 
 @ELECTRUM_ROUTES.add("block-height/:height")

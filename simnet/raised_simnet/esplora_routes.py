@@ -86,8 +86,9 @@ class Asked:
         if len(wanted) != 64:
             raise Refusal(400, "Invalid scripthash")
         raw = bytes.fromhex(_hex32(wanted))
-        known = [*self.view.chain.archive.touching, *_waiting_scripts(self.view)]
-        return next((script for script in known if sha256(script) == raw), None)
+        known = self.view.chain.archive.scripts.get(raw)
+        waiting = (o.script_pubkey for tx in self.view.mempool() for o in tx.outputs)
+        return known or next((script for script in waiting if sha256(script) == raw), None)
 
     def _script_of(self, address: str) -> bytes:
         with suppress(InvalidInput):
@@ -109,10 +110,6 @@ ROUTES: Final = Router[Asked]()
 def script_of(address: str) -> bytes:
     """The script of a regtest address. Raises InvalidInput."""
     return script_from_address(_HRP, address)
-
-
-def _waiting_scripts(view: ChainView) -> list[bytes]:
-    return [output.script_pubkey for tx in view.mempool() for output in tx.outputs]
 
 
 def _or_404(stored: StoredBlock | None) -> StoredBlock:
@@ -151,7 +148,7 @@ def _tip_height(asked: Asked) -> Response:
 
 @ROUTES.add("blocks/tip/hash")
 def _tip_hash(asked: Asked) -> Response:
-    return _text(asked.view.hashes[-1])
+    return _text(asked.view.tip.hash)
 
 
 @ROUTES.add("blocks", "blocks/:start")

@@ -45,8 +45,9 @@ class Relay:
         place = [] if self._directory is None else [str(self._directory)]
         command = [sys.executable, "-m", "raised_simnet.relay_process", str(self._port), *place]
         pipe = subprocess.PIPE
+        # A session of its own: Ctrl-C is for who started us; the relay ends when its input does.
         self._process = subprocess.Popen(  # noqa: S603  # our own module
-            command, stdin=pipe, stdout=pipe, text=True
+            command, stdin=pipe, stdout=pipe, text=True, start_new_session=True
         )
         assert self._process.stdout is not None, "a pipe was asked for"
         self.url = self._process.stdout.readline().strip()

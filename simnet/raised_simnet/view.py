@@ -1,6 +1,5 @@
 """The chain as one server sees it: perhaps some blocks late, perhaps on another branch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,27 +40,29 @@ class ChainView:
         self.hidden: frozenset[str] = frozenset()
 
     @property
-    def hashes(self) -> Sequence[str]:
-        """The block hashes by height."""
-        if self.pinned is None:
-            best = self.chain.best
-            return best[: max(len(best) - self.lag, 1)] if self.lag else best
-        branch: list[str] = []
-        walk = self.chain.archive.blocks[self.pinned]
-        while self.chain.best[walk.height : walk.height + 1] != [walk.hash]:
-            branch.append(walk.hash)
-            walk = self.chain.archive.blocks[walk.prev_hash]
-        return [*self.chain.best[: walk.height + 1], *reversed(branch)]
-
-    @property
     def height(self) -> int:
         """Of its tip."""
-        return len(self.hashes) - 1
+        if self.pinned is not None:
+            return self.chain.archive.blocks[self.pinned].height
+        return max(self.chain.height - self.lag, 0)
+
+    @property
+    def tip(self) -> StoredBlock:
+        """Its best block."""
+        return self.chain.archive.blocks[self.pinned or self.chain.best[self.height]]
 
     def block_at(self, height: int) -> StoredBlock | None:
         """Its best chain's block of this height."""
-        hashes = self.hashes
-        return self.chain.archive.blocks[hashes[height]] if 0 <= height < len(hashes) else None
+        if not 0 <= height <= self.height:
+            return None
+        if self.pinned is None:
+            return self.chain.block_at(height)
+        walk = self.tip
+        while walk.height > height:
+            if self.chain.best[walk.height : walk.height + 1] == [walk.hash]:
+                return self.chain.block_at(height)  # the branch has met the best chain
+            walk = self.chain.archive.blocks[walk.prev_hash]
+        return walk
 
     def best_block(self, block_hash: str) -> StoredBlock | None:
         """A block, when it is on its best chain."""
@@ -74,8 +75,7 @@ class ChainView:
         return stored if stored is not None and stored.height <= self.height else None
 
     def _is_best(self, stored: StoredBlock) -> bool:
-        hashes = self.hashes
-        return stored.height < len(hashes) and hashes[stored.height] == stored.hash
+        return self.block_at(stored.height) is stored
 
     def tx(self, txid: str) -> Tx | None:
         """A transaction it knows: one that waits, or that was ever in a block."""
@@ -95,12 +95,13 @@ class ChainView:
 
     def mempool(self) -> list[Tx]:
         """What waits, in order of arrival; for a late server also what the newest blocks hold."""
-        best = self.chain.best
-        late = range(len(self.hashes), len(best)) if self.pinned is None else ()
-        blocks = (self.chain.archive.blocks[best[height]] for height in late)
-        early = [tx for stored in blocks for tx in stored.txs[1:]]
-        waiting = (tx for tx in self.chain.mempool if self.place(tx.txid) is None)
-        return [tx for tx in (*early, *waiting) if tx.txid not in self.hidden]
+        waiting = self.chain.mempool
+        if self.pinned is None:
+            blocks = map(self.chain.block_at, range(self.height + 1, self.chain.height + 1))
+            waiting = (*(tx for stored in blocks for tx in stored.txs[1:]), *waiting)
+        else:
+            waiting = tuple(tx for tx in waiting if self.place(tx.txid) is None)
+        return [tx for tx in waiting if tx.txid not in self.hidden]
 
     def rows(self, script_pubkey: bytes) -> list[Row]:
         """The confirmed transactions of a script, in no order: every kind of server has its own."""
@@ -127,11 +128,19 @@ class ChainView:
 
     def spender(self, outpoint: OutPoint) -> Spender | None:
         """Who spends the outpoint, on its best chain or waiting."""
+        late: Spender | None = None
         for spender in self.chain.archive.spenders.get(outpoint, ()):
-            if spender.txid not in self.hidden and self.place(spender.txid) is not None:
+            if spender.txid in self.hidden:
+                continue
+            if self.place(spender.txid) is not None:
                 return spender
-        for tx in self.mempool():
-            for vin, txin in enumerate(tx.inputs):
-                if txin.outpoint == outpoint:
-                    return Spender(tx.txid, vin)
-        return None
+            if self.pinned is None and self.chain.height_of(spender.txid) is not None:
+                late = spender
+        return late or self._waiting_spender(outpoint)
+
+    def _waiting_spender(self, outpoint: OutPoint) -> Spender | None:
+        tx = self.tx(self.chain.mempool_spender(outpoint) or "")
+        if tx is None:
+            return None
+        vins = (vin for vin, txin in enumerate(tx.inputs) if txin.outpoint == outpoint)
+        return Spender(tx.txid, next(vins))

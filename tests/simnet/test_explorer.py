@@ -151,6 +151,9 @@ def test_a_late_server_still_has_the_newest_transactions_waiting(here: Setting) 
         assert httpx.get(late.url + "/blocks/tip/height").text == str(here.chain.height - 1)
         assert httpx.get(late.url + f"/tx/{tx.txid}/status").json() == {"confirmed": False}
         assert httpx.get(late.url + "/mempool/txids").json() == [tx.txid]
+        coin = tx.inputs[0].outpoint
+        spend = httpx.get(f"{late.url}/tx/{coin.txid}/outspend/{coin.vout}").json()
+        assert (spend["txid"], spend["status"]) == (tx.txid, {"confirmed": False})
         assert here.get(f"/tx/{tx.txid}/status").json()["confirmed"]
     finally:
         late.stop()
@@ -172,6 +175,12 @@ def test_a_server_may_stay_on_another_branch_of_the_same_height(here: Setting) -
     assert here.get("/blocks/tip/hash").text == other
     assert here.get("/blocks/tip/height").text == str(here.chain.height)
     assert here.get(f"/tx/{tx.txid}/status").json() == {"confirmed": False}
+    here.chain.mine_many(2)
+    assert here.get("/blocks/tip/hash").text == other, "it stays behind"
+    heights = [block["height"] for block in here.get("/blocks").json()]
+    assert heights == list(range(heights[0], heights[0] - 10, -1))
+    below = here.get(f"/block-height/{heights[0] - 1}").text
+    assert below == here.chain.block_at(heights[0] - 1).hash
 
 
 def test_requests_are_counted_by_route(here: Setting) -> None:
