@@ -1,21 +1,18 @@
-"""The demo: a world, `raised up` against it, and a story."""
+"""The demo: a world, `raised up` against it, and a story. And the ordeal: the same, with kills."""
 
 import asyncio
-import os
-import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import httpx
 
 from raised.clock import now
-from raised.errors import RaisedError
 from raised_simnet.performance import (
     Pace,
     Performance,
@@ -25,14 +22,14 @@ from raised_simnet.performance import (
     steadily,
 )
 from raised_simnet.player import chain_start
+from raised_simnet.programs import Program, ProgramFailed, environment, free_port
+from raised_simnet.steps import Step
 from raised_simnet.story import full_story, start_before
 from raised_simnet.world import World
 
 DEFAULT_PORT: Final = 8721
 _DEFAULT_SPEED: Final = 3.0
-_READY_SECONDS: Final = 60.0
-_STOP_SECONDS: Final = 30.0
-_POLL_SECONDS: Final = 0.2
+_KILL_WITHIN_SECONDS: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +37,14 @@ class Options:
     """What the command line said. `speed` in steps a second; None: as fast as it is followed."""
 
     seed: int
-    speed: float | None
-    once: bool
-    port: int | None
+    speed: float | None = None
+    once: bool = True
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What `--once` found out."""
+    """What came out: the API's summary (None: no answer) and what the actors know."""
 
     seed: int
     summary: dict[str, Any] | None
@@ -68,40 +65,75 @@ class Result:
         }
 
 
-class UpFailed(RaisedError):
-    """`raised up` ended, or never became ready."""
-
-
 async def demonstrate(options: Options) -> Result | None:
     """Play the story against `raised up`; with `once` what came out, else go on until cancelled.
 
     Raises:
-        UpFailed: the programs ended by themselves.
+        ProgramFailed: `raised up` ended by itself.
     """
-    story = full_story(options.seed, start_before(now()))
+    async with AsyncExitStack() as stack:
+        performance, config = await stack.enter_async_context(_stage(options.seed))
+        port = options.port or free_port(DEFAULT_PORT)
+        client = await stack.enter_async_context(_client(port))
+        program = Program(("up",), environment(config, port))
+        stack.push_async_callback(program.stop)
+        await program.start()
+        await program.ready(client)
+        return await _attended(_show(client, performance, options), program)
+
+
+async def endure(seed: int, kills: int) -> Result:
+    """Play the story while the daemon is killed at so many random moments and started again.
+
+    Raises:
+        ProgramFailed: the API ended by itself, or the record could not be made.
+    """
+    async with AsyncExitStack() as stack:
+        performance, config = await stack.enter_async_context(_stage(seed))
+        port = free_port()
+        client = await stack.enter_async_context(_client(port))
+        settings = environment(config, port)
+        await Program(("db", "upgrade"), settings).succeed()
+        daemon, api = Program(("run",), settings), Program(("api",), settings)
+        for program in (daemon, api):
+            stack.push_async_callback(program.stop)
+            await program.start()
+        await api.ready(client)
+        dice = Random(seed)
+        moments = set(dice.sample(range(len(performance.story.steps)), kills))
+        follow = followed(client, performance.world)
+        await performance.play(_interrupted(daemon, moments, dice, follow))
+        return Result(seed, *await agreement(client, performance))
+
+
+@asynccontextmanager
+async def _stage(seed: int) -> AsyncIterator[tuple[Performance, Path]]:
+    """A world with a story's actors in it, and a relays.toml that follows it."""
+    story = full_story(seed, start_before(now()))
     with TemporaryDirectory(prefix="raised-demo-") as folder:
         async with World(lasting=True, start_time=chain_start(story)) as world:
             performance = Performance(world, story)
             performance.prepare()
-            place = Path(folder) / "relays.toml"
-            place.write_text(world.settings(), encoding="utf-8")
-            async with _programs(place, options) as (client, process):
-                return await _attended(_show(client, performance, options), process)
+            config = Path(folder) / "relays.toml"
+            config.write_text(world.settings(), encoding="utf-8")
+            yield performance, config
 
 
-async def _attended(
-    showing: Coroutine[Any, Any, Result | None], process: asyncio.subprocess.Process
-) -> Result | None:
-    """What `showing` gives, unless the programs end before it does."""
+def _client(port: int) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False)
+
+
+async def _attended(showing: Coroutine[Any, Any, Result | None], program: Program) -> Result | None:
+    """What `showing` gives, unless the program ends before it does."""
     async with asyncio.TaskGroup() as group:
         show = group.create_task(showing)
-        end = group.create_task(process.wait())
+        end = group.create_task(program.ended())
         await asyncio.wait((show, end), return_when=asyncio.FIRST_COMPLETED)
         left_alone = not show.done()
         show.cancel()
         end.cancel()
     if left_alone:
-        raise UpFailed(f"`raised up` ended with {process.returncode}")
+        raise ProgramFailed(f"`{program.name}` ended with {end.result()}")
     return show.result()
 
 
@@ -113,8 +145,7 @@ async def _show(
     if not options.once:
         tell("The story has been told; what you see stays until Ctrl-C")
         await asyncio.Event().wait()
-    shown, expected = await agreement(client, performance)
-    return Result(options.seed, shown, expected)
+    return Result(options.seed, *await agreement(client, performance))
 
 
 def _pace(client: httpx.AsyncClient, world: World, options: Options) -> Pace:
@@ -123,71 +154,20 @@ def _pace(client: httpx.AsyncClient, world: World, options: Options) -> Pace:
     return followed(client, world) if options.once else steadily(_DEFAULT_SPEED)
 
 
-@asynccontextmanager
-async def _programs(
-    config: Path, options: Options
-) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
-    """`raised up` with this configuration, ready; stopped in the end."""
-    port = options.port or free_port(DEFAULT_PORT)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "raised", "up", "--config", str(config)),
-        env=environment(config.parent, port),
-        stdout=sys.stderr.fileno(),
-        start_new_session=True,
-    )
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            await _ready(client, process)
-            yield client, process
-    finally:
-        await _stop(process)
+def _interrupted(daemon: Program, moments: set[int], dice: Random, pace: Pace) -> Pace:
+    """The same pace, with the daemon killed and started again after the steps of these numbers."""
+    played = 0
 
+    async def wait(step: Step) -> None:
+        nonlocal played
+        if played in moments:
+            await asyncio.sleep(dice.random() * _KILL_WITHIN_SECONDS)
+            await daemon.kill()
+            await daemon.start()
+        played += 1
+        await pace(step)
 
-def environment(folder: Path, port: int) -> dict[str, str]:
-    """Ours, with what the programs of the demo must have and what nobody has said otherwise."""
-    ours = dict(os.environ)  # noqa: TID251 - children get our environment, and more
-    ours.setdefault("RAISED_DATABASE_URL", f"sqlite+aiosqlite:///{folder / 'raised.db'}")
-    ours.setdefault("RAISED_LOG_LEVEL", "warning")
-    ours.setdefault("RAISED_RATE_LIMIT", "1000000")
-    ours["RAISED_API_BIND"] = f"127.0.0.1:{port}"
-    ours["RAISED_METRICS_BIND"] = f"127.0.0.1:{free_port()}"
-    return ours
-
-
-def free_port(wish: int = 0) -> int:
-    """The wished port when nobody listens there, else any."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wish))
-        except OSError:
-            return free_port()
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def _ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(_READY_SECONDS):
-        while process.returncode is None:
-            try:
-                if (await client.get("/health/ready")).status_code == httpx.codes.OK:
-                    return
-            except httpx.HTTPError:
-                pass  # not listening yet
-            await asyncio.sleep(_POLL_SECONDS)
-    raise UpFailed(f"`raised up` ended with {process.returncode}")
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+    return wait
 
 
 def tell(line: str) -> None:

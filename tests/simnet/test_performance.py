@@ -2,9 +2,10 @@
 
 import httpx
 
-from raised_simnet.demo import Result, free_port
+from raised_simnet.demo import Result
 from raised_simnet.performance import Performance, agreement, comparable, followed
 from raised_simnet.player import chain_start
+from raised_simnet.programs import free_port
 from raised_simnet.relays import stored
 from raised_simnet.script import Story
 from raised_simnet.steps import Mine, Publish, Step

@@ -1,0 +1,119 @@
+"""The product's programs as child processes: started, watched, stopped, killed."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from raised.errors import RaisedError
+
+_READY_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.1
+
+
+class ProgramFailed(RaisedError):
+    """A program ended by itself, or never became ready."""
+
+
+class Program:
+    """`raised` with these arguments, in a session of its own: a Ctrl-C is ours to pass on."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: Mapping[str, str]) -> None:
+        self.name = " ".join(("raised", *arguments))
+        self._arguments = arguments
+        self._environment = environment
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it; its output goes where our errors go."""
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "raised", *self._arguments),
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            start_new_session=True,
+        )
+
+    async def ended(self) -> int:
+        """Its exit code, once it has one."""
+        assert self._process is not None, "started before"
+        return await self._process.wait()
+
+    async def succeed(self) -> None:
+        """Run it to its end. Raises ProgramFailed."""
+        await self.start()
+        if code := await self.ended():
+            raise ProgramFailed(f"`{self.name}` ended with {code}")
+
+    async def kill(self) -> None:
+        """End it at once, as by a power cut, with whatever it started."""
+        if self._process is not None and self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            await self._process.wait()
+
+    async def stop(self) -> None:
+        """Ask it to end; insist after a while."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            await self.kill()
+
+    async def ready(self, client: httpx.AsyncClient) -> None:
+        """Return when the API says that everything is ready. Raises ProgramFailed."""
+        assert self._process is not None, "started before"
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                while not await _is_ready(client):
+                    if self._process.returncode is not None:
+                        break
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError as error:
+            raise ProgramFailed(f"`{self.name}` did not become ready") from error
+        if self._process.returncode is not None:
+            raise ProgramFailed(f"`{self.name}` ended with {self._process.returncode}")
+
+
+def environment(config: Path, port: int) -> dict[str, str]:
+    """Ours, with what the programs must have and what nobody has said otherwise.
+
+    The record lies beside the configuration unless RAISED_DATABASE_URL names another.
+    """
+    ours = dict(os.environ)  # noqa: TID251 - children get our environment, and more
+    record = config.parent / "raised.db"
+    ours.setdefault("RAISED_DATABASE_URL", f"sqlite+aiosqlite:///{record}")
+    ours.setdefault("RAISED_LOG_LEVEL", "warning")
+    ours.setdefault("RAISED_RATE_LIMIT", "1000000")
+    ours["RAISED_CONFIG"] = str(config)
+    ours["RAISED_API_BIND"] = f"127.0.0.1:{port}"
+    ours["RAISED_METRICS_BIND"] = f"127.0.0.1:{free_port()}"
+    return ours
+
+
+def free_port(wish: int = 0) -> int:
+    """The wished port when nobody listens there, else any."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wish))
+        except OSError:
+            return free_port()
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _is_ready(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/health/ready")).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False  # not listening yet
