@@ -2,12 +2,11 @@
 
 from typing import Final
 
+from raised_simnet.dynamic import lantern, meadow
 from raised_simnet.fair import (
     beacon,
     crowd,
     harbour,
-    lantern,
-    meadow,
     odd_clients,
     orchard,
     some,
