@@ -24,14 +24,18 @@ metadata = MetaData(
     }
 )
 
-# SQLite numbers rows only by INTEGER.
-_Serial = BigInteger().with_variant(Integer, "sqlite")
-
 meta = Table(
     "meta",
     metadata,
     Column("key", Text, primary_key=True),  # network
     Column("value", Text, nullable=False),
+)
+
+counter = Table(
+    "counter",  # the numbers given out: only the one writer does, so they grow in commit order
+    metadata,
+    Column("name", Text, primary_key=True),  # change | movement
+    Column("value", BigInteger, nullable=False),  # the last one
 )
 
 daemon = Table(
@@ -66,6 +70,26 @@ event_relay = Table(
     Column("event_id", Text, ForeignKey("event.id", ondelete="CASCADE"), primary_key=True),
     Column("relay", Text, primary_key=True),
     Column("seen_at", BigInteger, nullable=False),
+)
+
+announcement = Table(
+    "announcement",  # an event that says it is the project with this identifier
+    metadata,
+    Column("event_id", Text, ForeignKey("event.id", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", Text),  # null: it is named by a founding transaction and says nothing
+    Column("pubkey", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("founder_key", Text),
+    Column("reason", Text),  # why it cannot be; null: it can
+    Index(None, "project_id"),
+)
+
+deletion = Table(
+    "deletion",  # kind 5; `target` is an event id, or kind:pubkey:d
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("pubkey", Text, primary_key=True),
+    Column("until_at", BigInteger, nullable=False),  # the deletion's own claim
 )
 
 project = Table(
@@ -115,6 +139,8 @@ project = Table(
     Index(None, "nostr_pubkey"),
     Index(None, "event_id"),
     Index(None, "created_at"),
+    Index(None, "indexed_height"),
+    Index(None, "next_stage_at"),
 )
 
 # Newest event wins per (pubkey, kind, d), then the lowest id: NIP-01's rule, applied by us.
@@ -167,6 +193,16 @@ tx = Table(
     Index(None, "height", "position"),
 )
 
+tx_input = Table(
+    "tx_input",  # of every transaction we hold: who spends what, and where money comes from
+    metadata,
+    Column("txid", Text, ForeignKey("tx.txid", ondelete="CASCADE"), primary_key=True),
+    Column("vin", Integer, primary_key=True),
+    Column("prev_txid", Text, nullable=False),
+    Column("prev_vout", BigInteger, nullable=False),
+    Index(None, "prev_txid", "prev_vout"),
+)
+
 tx_project = Table(
     "tx_project",  # pays the project's address
     metadata,
@@ -200,11 +236,8 @@ coin = Table(
     Column("investment_txid", Text, nullable=False),
     Column("value_sats", BigInteger, nullable=False),
     Column("script_pubkey", LargeBinary, nullable=False),
-    Column("spent_txid", Text),  # confirmed, else the unconfirmed one seen last
-    Column("spent_vin", Integer),
     Index(None, "project_id"),
     Index(None, "investment_txid"),
-    Index(None, "spent_txid"),
 )
 
 investment = Table(
@@ -224,6 +257,7 @@ investment = Table(
     Column("at", BigInteger, nullable=False),  # block time, else first seen
     Column("returned_sats", BigInteger, nullable=False, server_default="0"),  # booked
     Index(None, "project_id", "status"),
+    Index(None, "project_id", "investor_key"),
     Index(None, "status", "at"),
     Index(None, "status", "amount_sats"),
     Index(None, "at"),
@@ -270,7 +304,7 @@ penalty_output = Table(
 movement = Table(
     "movement",
     metadata,
-    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),  # see counter
     Column("seq", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("reverses", BigInteger, ForeignKey("movement.id")),
@@ -292,7 +326,6 @@ movement = Table(
     Index(None, "at", "id"),
     Index(None, "height"),
     Index(None, "seq"),
-    sqlite_autoincrement=True,
 )
 
 hour_total = Table(
@@ -309,7 +342,7 @@ hour_total = Table(
 change = Table(
     "change",
     metadata,
-    Column("seq", _Serial, primary_key=True, autoincrement=True),  # one writer: grows as committed
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),  # see counter
     Column("type", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("source", Text, nullable=False),  # angor | btcpay | chain | relay | explorer
@@ -319,7 +352,6 @@ change = Table(
     Column("data", Text, nullable=False),  # JSON: the item as its route showed it then
     Index(None, "project_id", "seq"),
     Index(None, "at"),
-    sqlite_autoincrement=True,
 )
 
 

@@ -1,0 +1,33 @@
+"""Cursors: how far a source's answers are in the record."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.bulk import put
+from raised.db.schema import cursor
+
+
+async def cursor_of(conn: AsyncConnection, source: str, name: str) -> tuple[int, int | None] | None:
+    """Up to when everything is in the record, and when the last complete re-ask began."""
+    statement = select(cursor).where(cursor.c.source == source, cursor.c.name == name)
+    row = (await conn.execute(statement)).first()
+    return None if row is None else (row.value, row.full_at)
+
+
+async def put_cursor(
+    conn: AsyncConnection, source: str, name: str, value: int, full_at: int | None
+) -> None:
+    """Everything up to `value` is in the record now. A cursor never goes back."""
+    known = await cursor_of(conn, source, name)
+    if known is not None:
+        value = max(value, known[0])
+        full_at = max((one for one in (full_at, known[1]) if one is not None), default=None)
+    row: Mapping[str, object] = {
+        "source": source,
+        "name": name,
+        "value": value,
+        "full_at": full_at,
+    }
+    await put(conn, cursor, [row])

@@ -1,0 +1,48 @@
+"""What the record can say has happened. The item that a change speaks of is rendered when it is kept."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ChangeType = Literal[
+    "project.announced",
+    "project.committed",
+    "project.confirmed",
+    "project.profile",
+    "project.rejected",
+    "project.conflict",
+    "project.event_missing",
+    "investment.unconfirmed",
+    "investment.confirmed",
+    "investment.rejected",
+    "investment.dropped",
+    "investment.unverified",
+    "stage.claim",
+    "stage.recovery",
+    "stage.unfunded_release",
+    "stage.penalty_free_recovery",
+    "stage.end_of_project",
+    "stage.unknown",
+    "penalty.matured",
+    "penalty.released",
+    "reorg",
+    "tip",
+    "source.lost",
+    "source.restored",
+    "source.degraded",
+]
+ChangeSource = Literal["angor", "btcpay", "chain", "relay", "explorer", "store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that happened, about one noun: `subject` names the item that tells it.
+
+    `subject` is a project identifier, a txid of an investment, or the name of a source, by type;
+    `reference` is what exactly changed: an outpoint for stages and penalties, else the subject.
+    """
+
+    type: ChangeType
+    source: ChangeSource
+    subject: str
+    project_id: str | None = None
+    reference: str | None = None

@@ -1,0 +1,9 @@
+"""The single writer: facts in, decisions, and one transaction for both.
+
+Nothing else writes facts, so numbers of changes grow in the order in which they become visible.
+"""
+
+from raised.record.touched import Policy
+from raised.record.writer import record, remember
+
+__all__ = ["Policy", "record", "remember"]

@@ -1,0 +1,138 @@
+"""Decide investments anew: each from its own facts, its project's terms, and what spends it."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db import coins, foundings, investments, txs
+from raised.db.investments import claiming_txids
+from raised.domain.face import InvestmentFace, face_of
+from raised.domain.identifier import project_script
+from raised.domain.standing import (
+    Basis,
+    HeldTx,
+    Spender,
+    Standing,
+    Tip,
+    spender_of,
+    standing_of,
+)
+from raised.domain.tx import OutPoint, Txid
+
+RECYCLED = "recycled"
+_HOPS = 3
+
+
+async def owners_of(conn: AsyncConnection, held: Mapping[Txid, HeldTx]) -> dict[Txid, str]:
+    """The project that each of these transactions could be an investment of: the one that its first
+    paying output pays. Founding transactions are none.
+    """
+    founded = await foundings.founding_txids(conn, held)
+    paid = await coins.projects_paid_by(conn, held)
+    return {txid: _first_paid(held[txid], ids) for txid, ids in paid.items() if txid not in founded}
+
+
+def _first_paid(held: HeldTx, ids: Collection[str]) -> str:
+    by_script = {project_script(one): one for one in ids}
+    return next(by_script[script] for _, script in held.tx.outputs if script in by_script)
+
+
+async def stand(
+    conn: AsyncConnection,
+    held: Mapping[Txid, HeldTx],
+    bases: Mapping[Txid, Basis],
+    tip: Tip,
+) -> dict[Txid, Standing]:
+    """How each of these transactions stands against its basis."""
+    spenders = await _spenders(conn, bases)
+    return {txid: standing_of(basis, held[txid], spenders, tip) for txid, basis in bases.items()}
+
+
+async def _spenders(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[OutPoint, Spender]:
+    """Who spends the outputs of these, and the outputs of those who do."""
+    first = await txs.inputs_spending(conn, txids)
+    spending = {txid for inputs in first.values() for txid, _ in inputs}
+    second = await txs.inputs_spending(conn, spending)
+    inputs = first | second
+    held = await txs.held_txs(conn, {txid for found in inputs.values() for txid, _ in found})
+    chosen: dict[OutPoint, Spender] = {}
+    for outpoint, found in inputs.items():
+        one = spender_of(Spender(held[txid], vin) for txid, vin in found)
+        if one is not None:
+            chosen[outpoint] = one
+    return chosen
+
+
+async def keep(
+    conn: AsyncConnection,
+    standings: Mapping[Txid, Standing],
+    shown: Mapping[Txid, InvestmentFace],
+) -> tuple[dict[Txid, InvestmentFace], dict[Txid, InvestmentFace]]:
+    """Keep how investments stand; how all that this concerns were shown, and are shown now."""
+    plain = {txid: face_of(one) for txid, one in standings.items()}
+    await investments.put_investment_faces(
+        conn, [face for txid, face in plain.items() if face != shown.get(txid)], shown
+    )
+    more = await _fed_by(conn, _claims(shown.values()) ^ _claims(plain.values()))
+    others = await investments.investment_faces(conn, more - plain.keys())
+    faces = await _with_recycled(conn, {**others, **plain})
+    before = {**others, **shown}
+    flagged = [face for txid, face in faces.items() if face != plain.get(txid, others.get(txid))]
+    await investments.put_investment_faces(conn, flagged, before)
+    return before, faces
+
+
+def _claims(faces: Iterable[InvestmentFace]) -> set[tuple[Txid, str]]:
+    """The transactions that claim, with the projects they claim from."""
+    return {
+        (stage.spent_txid, face.project_id)
+        for face in faces
+        for stage in face.stages
+        if stage.state == "claim" and stage.spent_txid is not None
+    }
+
+
+async def _fed_by(conn: AsyncConnection, claims: Iterable[tuple[Txid, str]]) -> set[Txid]:
+    """The transactions that money of these claims may have come to."""
+    reached: set[Txid] = set()
+    edge = {txid for txid, _ in claims}
+    for _ in range(_HOPS):
+        if not edge:
+            break
+        edge = await txs.children(conn, edge) - reached
+        reached |= edge
+    return reached
+
+
+async def _with_recycled(
+    conn: AsyncConnection, faces: Mapping[Txid, InvestmentFace]
+) -> dict[Txid, InvestmentFace]:
+    ancestry = await _ancestry(conn, faces)
+    claiming = await claiming_txids(conn, {one for found in ancestry.values() for one in found})
+    flagged: dict[Txid, InvestmentFace] = {}
+    for txid, face in faces.items():
+        recycled = any(face.project_id in claiming.get(one, ()) for one in ancestry.get(txid, ()))
+        flags = tuple(flag for flag in face.flags if flag != RECYCLED)
+        if recycled and face.stages:
+            flags += (RECYCLED,)
+        flagged[txid] = replace(face, flags=flags)
+    return flagged
+
+
+async def _ancestry(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, set[Txid]]:
+    """The transactions that we hold within three hops before each of these."""
+    reached: dict[Txid, set[Txid]] = {txid: set() for txid in txids}
+    edges: dict[Txid, set[Txid]] = {txid: {txid} for txid in reached}
+    for _ in range(_HOPS):
+        found = await txs.parents(conn, {one for edge in edges.values() for one in edge})
+        edges = {
+            txid: {parent for one in edge for parent in found.get(one, ())} - reached[txid]
+            for txid, edge in edges.items()
+        }
+        edges = {txid: edge for txid, edge in edges.items() if edge}
+        for txid, edge in edges.items():
+            reached[txid] |= edge
+        if not edges:
+            break
+    return reached

@@ -1,0 +1,68 @@
+"""The sums and counts that follow from the ledger and from how investments stand."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db import investments, movements, projects
+from raised.domain.face import InvestmentFace
+from raised.domain.ledger import MSATS, RETURNING, Effect
+from raised.domain.project import first_reaching, target_reached
+
+Tallies = defaultdict[str, defaultdict[str, int]]  # by project, by column
+
+
+def count_faces(before: Iterable[InvestmentFace], after: Iterable[InvestmentFace]) -> Tallies:
+    """How the counts of projects move when these investments stand otherwise."""
+    tallies: Tallies = defaultdict(lambda: defaultdict(int))
+    for sign, faces in ((-1, before), (1, after)):
+        for face in faces:
+            counts = tallies[face.project_id]
+            counts["investments"] += sign * face.is_confirmed
+            counts["rejected_investments"] += sign * (face.status == "rejected")
+            counts["unconfirmed_sats"] += sign * face.unconfirmed_sats
+    return tallies
+
+
+def count_parties(
+    tallies: Tallies, before: Iterable[investments.Party], after: Iterable[investments.Party]
+) -> None:
+    """Add how the numbers of investors move."""
+    for sign, parties in ((-1, before), (1, after)):
+        for project_id, _ in parties:
+            tallies[project_id]["investors"] += sign
+
+
+async def keep_sums(conn: AsyncConnection, effects: Sequence[Effect], tallies: Tallies) -> None:
+    """Let all sums follow the ledger: of hours, of projects, of what investments returned."""
+    returned: defaultdict[str, int] = defaultdict(int)
+    for one in effects:
+        tallies[one.project_id][projects.SUMS[one.kind]] += one.amount_msats // MSATS
+        if one.kind in RETURNING:
+            returned[one.investment_txid] += one.amount_msats // MSATS
+    await projects.add_to_tallies(conn, tallies)
+    await investments.add_to_returned(conn, returned)
+    await movements.add_to_hours(conn, effects)
+
+
+async def keep_reached(
+    conn: AsyncConnection, effects: Sequence[Effect], renewed: Collection[str]
+) -> None:
+    """Let `reached_at` follow: when the sum, in the order of time, came to the target."""
+    earliest: dict[str, int] = {}
+    for one in effects:
+        if one.kind == "investment":
+            at = -1 if one.rows < 0 else one.at
+            earliest[one.project_id] = min(at, earliest.get(one.project_id, at))
+    for key, goal in (await projects.goals_of(conn, {*earliest, *renewed})).items():
+        target_sats, raised_sats, known = goal
+        later = known is not None and earliest.get(key, known) >= known
+        if later and key not in renewed:
+            continue
+        wanted = target_reached(target_sats)
+        reached = None
+        if wanted is not None and raised_sats >= wanted:
+            reached = first_reaching(wanted, await projects.amounts_in_time(conn, key))
+        if reached != known:
+            await projects.put_reached(conn, key, reached)

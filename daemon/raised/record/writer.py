@@ -1,0 +1,88 @@
+"""The writer's loop: observations from the queue into the record, batch by batch."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Never
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from raised.db.blocks import tip_of
+from raised.db.engine import transact
+from raised.domain.observation import (
+    BackfillDone,
+    BlockSeen,
+    ClockTicked,
+    EventsSeen,
+    HistorySeen,
+    MempoolSeen,
+    Observation,
+    Progress,
+    RolledBack,
+    SourceHealth,
+    TipSeen,
+)
+from raised.record import chain_facts, health_facts, relay_facts
+from raised.record.settle import settle
+from raised.record.touched import Policy, Touched
+
+# More in one transaction would make the readers of the feed wait for the first of them.
+_MOST_AT_ONCE: Final = 32
+
+
+async def record(
+    observations: asyncio.Queue[Observation],
+    engine: AsyncEngine,
+    policy: Policy,
+    committed: Callable[[], None] = lambda: None,
+) -> Never:
+    """Commit observations in the order they arrived, those that wait together in one transaction.
+
+    `committed` is called after each commit: sources may look at the record again.
+    """
+    while True:
+        batch = [await observations.get()]
+        while len(batch) < _MOST_AT_ONCE and not observations.empty():
+            batch.append(observations.get_nowait())
+        await transact(engine, remember, batch, policy)
+        for _ in batch:
+            observations.task_done()
+        committed()
+
+
+async def remember(
+    conn: AsyncConnection, observations: Sequence[Observation], policy: Policy
+) -> None:
+    """Apply the facts of these observations, then decide anew all that they touch."""
+    touched = Touched(
+        at=max(one.at for one in observations),
+        tip_before=await tip_of(conn, policy.confirmations),
+    )
+    for one in observations:
+        await _apply(conn, one, policy, touched)
+    await settle(conn, policy, touched)
+
+
+async def _apply(  # noqa: C901, PLR0912: one arm for each observation there is
+    conn: AsyncConnection, observation: Observation, policy: Policy, touched: Touched
+) -> None:
+    match observation:
+        case EventsSeen():
+            await relay_facts.apply_events(conn, observation, policy, touched)
+        case BackfillDone():
+            await relay_facts.apply_backfill(conn, observation)
+        case BlockSeen():
+            await chain_facts.apply_block(conn, observation, policy, touched)
+        case RolledBack():
+            await chain_facts.apply_rollback(conn, observation, touched)
+        case HistorySeen():
+            await chain_facts.apply_history(conn, observation, policy, touched)
+        case TipSeen():
+            await chain_facts.apply_tip(conn, observation, policy, touched)
+        case MempoolSeen():
+            await chain_facts.apply_mempool(conn, observation, policy, touched)
+        case SourceHealth():
+            await health_facts.apply_health(conn, observation, touched)
+        case Progress():
+            await health_facts.apply_progress(conn, observation)
+        case ClockTicked():
+            await health_facts.apply_tick(conn, observation)
