@@ -1,4 +1,4 @@
-"""Small scripted worlds for the writer: blocks out of thin air, the vectors' projects, one record."""
+"""Small scripted worlds for the writer: made-up blocks, the projects of the vectors, a record."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,7 +53,11 @@ class Scenario:
 
     def seen(self, height: int, fork: str = "") -> BlockSeen:
         placed = sorted(
-            (PlacedTx(tx, position, (), "block") for tx, at, _, position in self.txs if at == height),
+            (
+                PlacedTx(tx, position, (), "block")
+                for tx, at, _, position in self.txs
+                if at == height
+            ),
             key=lambda one: one.position,
         )
         return BlockSeen(self.block(height, fork), tuple(placed), "explorer", 1_800_000_000)

@@ -1,4 +1,4 @@
-"""Statements over many rows, in batches that every SQLite takes; the one place with two dialects."""
+"""Statements over many rows, in batches that every SQLite takes; one place for both dialects."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice

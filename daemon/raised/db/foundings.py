@@ -1,4 +1,4 @@
-"""Founding transactions: those that pass the test; which of them decides is the project's matter."""
+"""Founding transactions: those that pass the test. Which of them decides is for the project."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -100,13 +100,11 @@ async def parties_with_money(conn: AsyncConnection, parties: Iterable[Party]) ->
     return found & wanted
 
 
-async def penalties_between(
-    conn: AsyncConnection, states: Sequence[str], after: int, until: int
-) -> set[Txid]:
-    """The investments with penalty outputs in these states that mature after `after`, by `until`."""
+async def penalties_between(conn: AsyncConnection, state: str, after: int, until: int) -> set[Txid]:
+    """The investments with penalty outputs in a state that mature after one time, by another."""
     matures = penalty_output.c.matures_at
     statement = select(penalty_output.c.investment_txid).where(
-        penalty_output.c.state.in_(states), matures > after, matures <= until
+        penalty_output.c.state == state, matures > after, matures <= until
     )
     return set(await conn.scalars(statement.distinct()))
 

@@ -146,7 +146,7 @@ async def unindexed_projects(conn: AsyncConnection) -> tuple[str, ...]:
 
 
 async def active_projects(conn: AsyncConnection, now: int, limit: int) -> tuple[str, ...]:
-    """Projects whose unconfirmed transactions matter most: in their window, then lately invested in."""
+    """Projects whose unconfirmed transactions matter most: open ones, then the lately used."""
     newest = (
         select(func.max(investment.c.at))
         .where(investment.c.project_id == project.c.id)

@@ -1,4 +1,4 @@
-"""What the record can say has happened. The item that a change speaks of is rendered when it is kept."""
+"""What the record can say has happened; the item it speaks of is rendered when it is kept."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -85,10 +85,7 @@ def correct(
     """
     standing = {one.row.key: one for one in booked if one.row.project_id not in anew}
     surplus = [one for one in booked if one.row.project_id in anew]
-    missing: list[LedgerRow] = []
-    for row in due:
-        if standing.pop(row.key, None) is None:
-            missing.append(row)
+    missing = [row for row in due if standing.pop(row.key, None) is None]
     surplus.extend(standing.values())
     surplus.sort(key=lambda one: one.id, reverse=True)
     missing.sort(key=lambda row: (row.height, row.position))

@@ -90,7 +90,7 @@ def choose(
 ) -> ProjectStanding:
     """How the project stands.
 
-    `candidates`: the events that announce this identifier, and those the founding transactions name.
+    `candidates`: the events that announce this identifier, and those that its foundings name.
     """
     good = sorted(
         (one for one in candidates if one.reason is None and one.project_id == project_id),
@@ -139,7 +139,7 @@ def _decided_by_coins(
     candidates: Sequence[Candidate],
     reproduces: Reproduces,
 ) -> _Choice:
-    """A legacy founding names a nostr key: the event whose terms reproduce an investment is meant."""
+    """A legacy founding names a nostr key: its event whose terms reproduce an investment counts."""
     possible = sorted(
         (
             one

@@ -27,7 +27,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class ProjectFace:
-    """A project as it is shown, but for its sums. `stages`: (percent, release_at) of type Invest."""
+    """A project as it is shown, but for sums. `stages`: (percent, release_at) of type Invest."""
 
     id: str
     status: str
@@ -84,7 +84,7 @@ def _text(value: object, length: int) -> str | None:
 def face_of_project(
     project_id: str, standing: ProjectStanding, terms: Terms | None, profile: Profile
 ) -> ProjectFace:
-    """The view of a project that stands so; `terms` are those of the chosen event, if it has any."""
+    """The view of a project that stands so; `terms` are those of the chosen event, if any."""
     founding, event = standing.founding, standing.event
     place = None if founding is None else founding.place
     founder = None if founding is None else founding.founder_key

@@ -1,4 +1,4 @@
-"""How an investment stands: what the facts of the chain make of one transaction that pays a project.
+"""How an investment stands: what the chain makes of one transaction that pays a project.
 
 Decided anew from the facts whenever one of them changes, so the order in which they came, and
 whatever was believed before, leave no trace. Source: design.md 5; angor.md 7, 10, 13.

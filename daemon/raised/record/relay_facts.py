@@ -126,7 +126,7 @@ async def _announce(
 
 
 def _may_announce(event: Event) -> bool:
-    """Kind 3030; before 2025-05-08 kind 30078, where anybody keeps anything. Source: angor.md 5.1."""
+    """Kind 3030; before 2025-05-08 kind 30078, which serves all and sundry. Source: angor.md 5."""
     if event.kind == PROJECT:
         return True
     d = event.tag_values("d")
@@ -150,7 +150,7 @@ async def _withdraw(conn: AsyncConnection, deletions: Sequence[Event], touched: 
 
 
 async def _profile(conn: AsyncConnection, new: Sequence[Event], touched: Touched) -> None:
-    """Let the newest of an author, kind and d count; of two as new, the lowest id. Source: NIP-01."""
+    """Let the newest of an author, kind and d count, then the lowest id. Source: NIP-01."""
     telling = [(d, one) for one in new if (d := _d_of(one)) is not None]
     if not telling:
         return

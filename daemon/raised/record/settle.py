@@ -44,15 +44,11 @@ async def _touch_by_tip(conn: AsyncConnection, touched: Touched, tip: Tip | None
         return
     old = before.median_time if before is not None and before.median_time is not None else -1
     if old < tip.median_time:
-        states = ("in_penalty",)
-        touched.investments |= await investments.penalties_between(
-            conn, states, old, tip.median_time
-        )
+        matured = await investments.penalties_between(conn, "in_penalty", old, tip.median_time)
+        touched.investments |= matured
     elif old > tip.median_time:
-        states = ("penalty_matured",)
-        touched.investments |= await investments.penalties_between(
-            conn, states, tip.median_time, old
-        )
+        locked = await investments.penalties_between(conn, "penalty_matured", tip.median_time, old)
+        touched.investments |= locked
 
 
 async def _spread(conn: AsyncConnection, touched: Touched) -> None:

@@ -11,7 +11,7 @@ from raised.domain.tx import Txid
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator decided: the network, how deep counts, how deep is never looked at again."""
+    """What the operator decided: the network, how deep counts, how deep is final."""
 
     network: Network
     confirmations: int

@@ -62,7 +62,7 @@ async def remember(
     await settle(conn, policy, touched)
 
 
-async def _apply(  # noqa: C901, PLR0912: one arm for each observation there is
+async def _apply(  # noqa: C901, PLR0912 - one arm for each observation there is
     conn: AsyncConnection, observation: Observation, policy: Policy, touched: Touched
 ) -> None:
     match observation:
