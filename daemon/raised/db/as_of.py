@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import func, literal, select, union_all
+from sqlalchemy import ScalarSelect, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.schema import block, change, daemon, explorer, relay
+from raised.db.schema import block, change, counter, daemon, explorer, relay
 
 SourceState = Literal["ok", "degraded", "down", "off"]
 
@@ -39,7 +39,7 @@ async def read_as_of(conn: AsyncConnection) -> AsOf:
     """What this transaction's view of the record stands on."""
     tip = select(block.c.height, block.c.hash).order_by(block.c.height.desc()).limit(1).subquery()
     ground = select(
-        select(func.coalesce(func.max(change.c.seq), 0)).scalar_subquery().label("seq"),
+        newest_seq().label("seq"),
         select(tip.c.height).scalar_subquery().label("height"),
         select(tip.c.hash).scalar_subquery().label("hash"),
         select(func.max(daemon.c.seen_at)).scalar_subquery().label("seen_at"),
@@ -54,6 +54,13 @@ async def read_as_of(conn: AsyncConnection) -> AsOf:
         relays=_together(states["relay"]),
         chain=_together(states["explorer"]),
     )
+
+
+def newest_seq() -> ScalarSelect[int]:
+    """The number of the newest change, also where retention has left no row."""
+    kept = select(func.max(change.c.seq)).scalar_subquery()
+    given = select(counter.c.value).where(counter.c.name == "change").scalar_subquery()
+    return select(func.coalesce(kept, given, 0)).scalar_subquery()
 
 
 async def _states(conn: AsyncConnection) -> dict[str, set[str]]:

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from raised.db.as_of import newest_seq
 from raised.db.items import Item, instant
 from raised.db.schema import change, daemon
 
@@ -35,13 +36,13 @@ async def read_head(conn: AsyncConnection) -> Head:
     row = (
         await conn.execute(
             select(
-                select(func.max(change.c.seq)).scalar_subquery().label("seq"),
+                newest_seq().label("seq"),
                 select(func.min(change.c.seq)).scalar_subquery().label("oldest"),
                 select(func.max(daemon.c.seen_at)).scalar_subquery().label("seen_at"),
             )
         )
     ).one()
-    return Head(row.seq or 0, row.oldest, row.seen_at)
+    return Head(row.seq, row.oldest, row.seen_at)
 
 
 async def changes_after(

@@ -61,6 +61,15 @@ async def sums_by_kind(conn: AsyncConnection, window: Window) -> dict[str, int]:
     return dict(sums)
 
 
+async def ends_of_ledger(conn: AsyncConnection, scope: Scope) -> tuple[int | None, int | None]:
+    """When the first and the last row happened."""
+    conditions = _of(scope)
+    first = select(func.min(movement.c.at)).where(*conditions)
+    last = select(func.max(movement.c.at)).where(*conditions)
+    # Apart: SQLite finds each end of an index at once, both together by a scan.
+    return await conn.scalar(first), await conn.scalar(last)
+
+
 async def hourly(
     conn: AsyncConnection, kinds: Iterable[str], scope: Scope, end: int
 ) -> list[tuple[int, str, int]]:
@@ -82,11 +91,7 @@ async def quarterly(
 ) -> list[tuple[int, str, int]]:
     """The same by quarters of an hour, from movements: for time zones off the whole hour."""
     quarter = (movement.c.at // 900 * 900).label("quarter")
-    statement = _signed(quarter).where(movement.c.at < end)
-    if scope.source is not None:
-        statement = statement.where(movement.c.source == scope.source)
-    if scope.project_id is not None:
-        statement = statement.where(movement.c.project_id == scope.project_id)
+    statement = _signed(quarter).where(movement.c.at < end, *_of(scope))
     wanted = frozenset(kinds)
     return [
         (row.quarter, row.kind, int(row.msats))
@@ -100,6 +105,8 @@ async def contributions_at(
 ) -> list[tuple[int, int]]:
     """(start, number) of contributions in steps of so many seconds, before `end`."""
     start = (investment.c.at // step * step).label("start")
+    if scope.source not in {None, "angor"}:
+        return []
     statement = (
         select(start, func.count())
         .where(investment.c.status == "confirmed", investment.c.at < end)
@@ -120,7 +127,16 @@ async def contributions_in(conn: AsyncConnection, window: Window) -> int:
     return int(await conn.scalar(statement) or 0)
 
 
-def _signed(*by: ColumnElement[int]) -> Select[Any]:
+def _of(scope: Scope) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if scope.source is not None:
+        conditions.append(movement.c.source == scope.source)
+    if scope.project_id is not None:
+        conditions.append(movement.c.project_id == scope.project_id)
+    return conditions
+
+
+def _signed(*by: ColumnElement[int]) -> Select[*tuple[Any, ...]]:
     """Movements summed by the kind they speak of, and `by`; reversals count against it."""
     undone = movement.alias("undone")
     kind = func.coalesce(undone.c.kind, movement.c.kind).label("kind")

@@ -1,0 +1,147 @@
+"""The application: everything put together, and its life."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, Request, Response, get
+from litestar.config.cors import CORSConfig
+from litestar.handlers import HTTPRouteHandler
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raised.config import Environment
+from raised.db.engine import open_reader
+from raised_api.addresses import client_of, is_loopback
+from raised_api.answers import Answers
+from raised_api.changes import CHANGES
+from raised_api.feed import Feed
+from raised_api.gate import Gate, is_known, ready_headers
+from raised_api.health import health_handlers
+from raised_api.investments import INVESTMENTS
+from raised_api.limits import Limits
+from raised_api.meter import MEDIA_TYPE as METRICS_TYPE
+from raised_api.meter import Meter
+from raised_api.movements import MOVEMENTS
+from raised_api.openapi import build_document, openapi_handlers
+from raised_api.pages import page_handlers
+from raised_api.parameters import parse_query
+from raised_api.problems import Problem, answer_problem
+from raised_api.projects import PROJECTS
+from raised_api.routes import Route
+from raised_api.series import SERIES
+from raised_api.sources import SOURCES
+from raised_api.stream import stream_handler
+from raised_api.summary import SUMMARY
+
+ROUTES: tuple[Route, ...] = (
+    SUMMARY,
+    SERIES,
+    *PROJECTS,
+    *INVESTMENTS,
+    *MOVEMENTS,
+    *SOURCES,
+    CHANGES,
+)
+
+
+def create_app(
+    environment: Environment,
+    clock: Callable[[], int],
+    stop: asyncio.Event,
+    *,
+    ping_seconds: float = 15.0,
+) -> Litestar:
+    """The API over the record of this environment. Streams end when `stop` is set."""
+    engine = open_reader(environment.database_url)
+    feed = Feed(engine)
+    answers = Answers(engine, feed.stamp, clock)
+    meter = Meter(feed)
+    app = Litestar(
+        route_handlers=[
+            *(_handler(route, answers) for route in ROUTES),
+            stream_handler(feed, ping_seconds),
+            *health_handlers(engine, clock),
+            _metrics_handler(meter, environment.trusted_proxies),
+            *openapi_handlers(build_document(ROUTES, environment.public_url)),
+            *page_handlers(),
+        ],
+        exception_handlers={Exception: answer_problem},
+        lifespan=[lambda _app: _living(engine, feed, stop)],
+        cors_config=_sharing(environment.cors_origins),
+        openapi_config=None,
+        logging_config=None,
+    )
+    gate = Gate(
+        inner=app.asgi_handler,
+        answers=answers,
+        limits=Limits(environment.rate_limit),
+        meter=meter,
+        clock=clock,
+        trusted=environment.trusted_proxies,
+        is_open=environment.api_public is not False,
+        is_shared=bool(environment.cors_origins),
+    )
+    app.asgi_handler = gate
+    return app
+
+
+@asynccontextmanager
+async def _living(engine: AsyncEngine, feed: Feed, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Follow the record while the application lives; a fault of the follower ends the process."""
+    try:
+        await feed.start()
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(feed.follow(), name="feed")
+            following.add_done_callback(lambda _done: stop.set())
+            closing = group.create_task(_close_at(stop, feed), name="close")
+            yield
+            feed.close()
+            closing.cancel()
+    finally:
+        await engine.dispose()
+
+
+async def _close_at(stop: asyncio.Event, feed: Feed) -> None:
+    await stop.wait()
+    feed.close()
+
+
+def _sharing(origins: Sequence[str]) -> CORSConfig | None:
+    """What pages of these origins may do: read."""
+    if not origins:
+        return None
+    limits = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"]
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET"],
+        allow_headers=["authorization", "if-none-match", "last-event-id"],
+        expose_headers=["etag", "retry-after", *limits],
+    )
+
+
+def _handler(route: Route, answers: Answers) -> HTTPRouteHandler:
+    """Litestar's handler of a route."""
+
+    @get(route.path.replace("}", ":str}"), name=route.name)
+    async def answer(request: Request[Any, Any, Any]) -> Response[bytes]:
+        scope = request.scope
+        query = parse_query(route.parameters, scope["query_string"])
+        path = {name: str(value) for name, value in request.path_params.items()}
+        ready = await answers.read(route, (scope["path"], scope["query_string"]), path, query)
+        headers = {name.decode(): value.decode() for name, value in ready_headers(ready)}
+        if is_known(scope, ready.etag):
+            return Response(b"", status_code=304, headers=headers)
+        return Response(ready.body, media_type="application/json", headers=headers)
+
+    return answer
+
+
+def _metrics_handler(meter: Meter, trusted: tuple[str, ...]) -> HTTPRouteHandler:
+    @get("/metrics", name="metrics")
+    async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        if not is_loopback(client_of(request.scope, trusted)):
+            raise Problem(403, "Figures are for this machine; from elsewhere, the scope metrics.")
+        return Response(meter.page(), media_type=METRICS_TYPE)
+
+    return metrics

@@ -1,0 +1,50 @@
+"""Days and weeks of the wall clock as spans of seconds. Pure."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta, tzinfo
+
+from raised.errors import InvalidInput
+
+MOST_BUCKETS = 5000
+
+_DAYS = {"day": 1, "week": 7}
+
+
+def edges_between(since: int, until: int, bucket: str, zone: tzinfo) -> list[int]:
+    """The starts of the buckets from `since` up to `until`, exclusive, and the end of the last.
+
+    Raises:
+        InvalidInput: there are too many.
+    """
+    step = timedelta(days=_DAYS[bucket])
+    edges: list[int] = []
+    for day in _days(_first_day(since, bucket, zone), step):
+        edges.append(_midnight(day, zone))
+        if edges[-1] >= until and len(edges) > 1:
+            return edges
+        if len(edges) > MOST_BUCKETS:
+            break
+    raise InvalidInput(f"the span holds more than {MOST_BUCKETS} points")
+
+
+def _first_day(since: int, bucket: str, zone: tzinfo) -> date:
+    try:
+        day = datetime.fromtimestamp(since, zone).date()
+        return day - timedelta(days=day.weekday()) if bucket == "week" else day
+    except (OverflowError, ValueError) as error:
+        raise InvalidInput("the span leaves the calendar") from error
+
+
+def _days(first: date, step: timedelta) -> Iterator[date]:
+    day = first
+    while True:
+        yield day
+        try:
+            day += step
+        except OverflowError:
+            return
+
+
+def _midnight(day: date, zone: tzinfo) -> int:
+    """The first instant of a day: where clocks jump over midnight, the instant of the jump."""
+    return int(datetime.combine(day, time(), zone).timestamp())

@@ -1,0 +1,77 @@
+"""Movements: the ledger."""
+
+from raised.db.items import movement_items
+from raised.db.movement_list import MOVEMENT_KINDS, MovementFilter, list_movements
+from raised_api import shapes
+from raised_api.parameters import (
+    CURSOR,
+    LIMIT,
+    PROJECT,
+    SINCE,
+    UNTIL,
+    choice,
+    choices,
+    read_cursor,
+    seconds_of,
+    write_cursor,
+)
+from raised_api.projects import require_project
+from raised_api.routes import BASE, Asked, Route
+
+_OWN = (choices("kind", MOVEMENT_KINDS, "Only of these kinds."), SINCE, UNTIL, LIMIT, CURSOR)
+
+
+async def movements(asked: Asked) -> dict[str, object]:
+    """A page of the ledger."""
+    return await _page(asked, asked.query["project"], asked.query["source"])
+
+
+async def of_project(asked: Asked) -> dict[str, object]:
+    """A page of a project's part of the ledger."""
+    return await _page(asked, await require_project(asked), None)
+
+
+async def _page(asked: Asked, project_id: str | None, source: str | None) -> dict[str, object]:
+    query = asked.query
+    page = await list_movements(
+        asked.conn,
+        MovementFilter(
+            kinds=query["kind"],
+            source=source,
+            project_id=project_id,
+            since=seconds_of(query["since"]),
+            until=seconds_of(query["until"]),
+        ),
+        read_cursor("movements", query["cursor"], int),
+        query["limit"],
+    )
+    items = await movement_items(asked.conn, page.keys)
+    return {
+        "items": list(items.values()),
+        "next_cursor": write_cursor("movements", page.next),
+        "as_of": asked.ground(),
+    }
+
+
+MOVEMENTS = (
+    Route(
+        path=f"{BASE}/movements",
+        name="movements",
+        about="The ledger, one row for each fact, newest first by when it happened.",
+        answer=movements,
+        shape=shapes.MovementPage,
+        parameters=(
+            choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
+            PROJECT,
+            *_OWN,
+        ),
+    ),
+    Route(
+        path=f"{BASE}/projects/{{project_id}}/movements",
+        name="project_movements",
+        about="A project's part of the ledger.",
+        answer=of_project,
+        shape=shapes.MovementPage,
+        parameters=_OWN,
+    ),
+)

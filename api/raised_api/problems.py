@@ -1,0 +1,108 @@
+"""Errors as RFC 9457 problems: one table from our exceptions to status and code."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from raised.errors import InvalidInput, NotInRecord, RecordUnavailable
+
+MEDIA_TYPE = "application/problem+json"
+
+_log = structlog.get_logger()
+
+_CODES = {
+    400: "bad-request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    413: "too-large",
+    429: "too-many-requests",
+    500: "internal",
+    503: "unavailable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One bad parameter or field, and what is wrong with it."""
+
+    name: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Problem(Exception):
+    """An answer that says why there is no other."""
+
+    status: int
+    detail: str
+    faults: Sequence[Fault] = ()
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def body(self) -> bytes:
+        """The problem document."""
+        code = _CODES.get(self.status, "bad-request" if self.status < 500 else "internal")
+        return msgspec.json.encode(
+            {
+                "type": f"/problems/{code}",
+                "title": HTTPStatus(self.status).phrase,
+                "status": self.status,
+                "detail": self.detail,
+                "errors": [{"name": fault.name, "reason": fault.reason} for fault in self.faults],
+            }
+        )
+
+
+def bad_parameters(faults: Sequence[Fault]) -> Problem:
+    """All that is wrong with the parameters, at once."""
+    listed = "; ".join(f"{fault.name} {fault.reason}" for fault in faults)
+    return Problem(400, f"{listed}.", faults)
+
+
+def problem_of(error: Exception) -> Problem:
+    """What a client is told; nothing of a fault of ours but that it is one."""
+    match error:
+        case Problem():
+            return error
+        case NotInRecord():
+            return Problem(404, f"{error}.")
+        case InvalidInput():
+            return Problem(400, f"{error}.")
+        case RecordUnavailable():
+            _log.error("record unavailable", error=str(error))
+            return Problem(503, "The record does not answer now.", headers={"retry-after": "5"})
+        case HTTPException() if error.status_code < 500:
+            return Problem(error.status_code, _detail(error.status_code), headers=_kept(error))
+        case _:
+            _log.error("a fault of ours", exc_info=error)
+            return Problem(500, "A fault of ours; the log says more.")
+
+
+def answer_problem(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's exception handler."""
+    problem = problem_of(error)
+    return Response(
+        problem.body(),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={"cache-control": "no-store", **problem.headers},
+    )
+
+
+def _detail(status: int) -> str:
+    if status == 404:
+        return "There is nothing at this address."
+    if status == 405:
+        return "This address only answers GET."
+    return f"{HTTPStatus(status).phrase}."
+
+
+def _kept(error: HTTPException) -> dict[str, str]:
+    """The headers that a client needs beside the status, such as Allow."""
+    return {name.lower(): value for name, value in (error.headers or {}).items()}

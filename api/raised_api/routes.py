@@ -1,0 +1,53 @@
+"""A route: its address, what may be asked, and what answers from one view of the record."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.as_of import AsOf
+from raised.db.items import instant
+from raised_api.parameters import Parameter
+
+BASE = "/api/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question, with the transaction to answer it in."""
+
+    conn: AsyncConnection
+    as_of: AsOf
+    now: int
+    path: Mapping[str, str]
+    query: Mapping[str, Any]
+
+    @property
+    def minute(self) -> int:
+        """The clock cut to the minute: answers know no finer time, so that they can be kept."""
+        return self.now // 60 * 60
+
+    def ground(self) -> dict[str, object]:
+        """The `as_of` block."""
+        return {
+            "at": instant(self.minute),
+            "height": self.as_of.height,
+            "hash": self.as_of.hash,
+            "seq": self.as_of.seq,
+            "stale": self.as_of.is_stale(self.now),
+            "sources": {"relays": self.as_of.relays, "chain": self.as_of.chain, "btcpay": "off"},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A GET. `kept`: the answer depends on the newest change, the minute and staleness alone."""
+
+    path: str
+    name: str
+    about: str
+    answer: Callable[[Asked], Awaitable[object]]
+    shape: object
+    parameters: tuple[Parameter, ...] = ()
+    kept: bool = True
