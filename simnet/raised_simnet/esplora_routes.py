@@ -14,6 +14,7 @@ from raised_simnet import esplora_json as shape
 from raised_simnet.archive import StoredBlock
 from raised_simnet.faults import Faults
 from raised_simnet.mempool import Rejected
+from raised_simnet.merkleblock import merkleblock
 from raised_simnet.routing import Refusal, Router
 from raised_simnet.view import ChainView
 from raised_simnet.web import Request, Response, json_response
@@ -254,6 +255,15 @@ def merkle_proof_json(view: ChainView, txid: str) -> shape.Json | None:
     leaves = [raw_from_hex(tx.txid) for tx in place.stored.txs]
     merkle = [hex_from_raw(node) for node in merkle_branch(leaves, place.position)]
     return {"block_height": place.stored.height, "merkle": merkle, "pos": place.position}
+
+
+@ROUTES.add("tx/:txid/merkleblock-proof")
+def _merkleblock_proof(asked: Asked) -> Response:
+    txid = asked.txid()
+    place = None if txid in asked.view.hidden else asked.view.place(txid)
+    if place is None:
+        raise Refusal(404, "Transaction not found or is unconfirmed")
+    return _text(merkleblock(place.stored.block, place.position).hex())
 
 
 @ROUTES.add("tx/:txid/outspend/:vout")

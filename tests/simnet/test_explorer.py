@@ -59,6 +59,7 @@ def here(tmp_path: Path) -> Iterator[Setting]:
         (f"/tx/{UNKNOWN}/status", 200, '{"confirmed":false}'),
         (f"/tx/{UNKNOWN}/outspend/0", 200, '{"spent":false}'),
         (f"/tx/{UNKNOWN}/merkle-proof", 404, "Transaction not found or is unconfirmed"),
+        (f"/tx/{UNKNOWN}/merkleblock-proof", 404, "Transaction not found or is unconfirmed"),
         (f"/block/{UNKNOWN}", 404, "Block not found"),
         ("/block-height/999999", 404, "Block not found"),
         ("/nope", 404, 'endpoint does not exist "/nope"'),
