@@ -9,6 +9,7 @@ from raised.db import coins, foundings, investments, txs
 from raised.db.investments import claiming_txids
 from raised.domain.face import InvestmentFace, face_of
 from raised.domain.identifier import project_script
+from raised.domain.op_return import begins_with_key
 from raised.domain.standing import (
     Basis,
     HeldTx,
@@ -26,11 +27,19 @@ _HOPS = 3
 
 async def owners_of(conn: AsyncConnection, held: Mapping[Txid, HeldTx]) -> dict[Txid, str]:
     """The project that each of these transactions could be an investment of: the one that its first
-    paying output pays. Founding transactions are none.
+    paying output pays. Founding transactions are none, nor is what names no key at all (a gift).
     """
     founded = await foundings.founding_txids(conn, held)
     paid = await coins.projects_paid_by(conn, held)
-    return {txid: _first_paid(held[txid], ids) for txid, ids in paid.items() if txid not in founded}
+    return {
+        txid: _first_paid(held[txid], ids)
+        for txid, ids in paid.items()
+        if txid not in founded and _names_key(held[txid])
+    }
+
+
+def _names_key(held: HeldTx) -> bool:
+    return any(begins_with_key(script) for _, script in held.tx.outputs)
 
 
 def _first_paid(held: HeldTx, ids: Collection[str]) -> str:
