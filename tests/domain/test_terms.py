@@ -278,7 +278,7 @@ def test_hostile_texts_are_refused_at_once(content: str) -> None:
         ("dynamicStagePatterns", [{}] * 1_001),
     ],
 )
-def test_fields_that_mean_nothing_are_refused(name: str, value: object) -> None:
+def test_fields_that_mean_nothing_are_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidInput):
         terms_with(**{name: value})
 
@@ -300,7 +300,7 @@ def test_any_text_is_terms_or_refused(content: str) -> None:
 
 
 @given(st.sampled_from(sorted(FUND)), JSON)
-def test_any_value_in_any_field_is_read_or_refused(name: str, value: object) -> None:
+def test_any_value_in_any_field_is_read_or_refused(name: str, value: Any) -> None:
     try:
         terms = terms_with(FUND, **{name: value})
     except InvalidInput:

@@ -41,6 +41,10 @@ class JsonObject:
     def __init__(self, fields: dict[str, object]) -> None:
         self._fields = fields
 
+    def value(self, name: str) -> object:
+        """Whatever is there, None when absent."""
+        return self._fields.get(name)
+
     def integer(self, name: str, low: int, high: int) -> int:
         """A whole number from `low` to `high`. Raises InvalidInput."""
         value = self.optional_integer(name, low, high)

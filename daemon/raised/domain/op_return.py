@@ -15,7 +15,7 @@ _KEY: Final = 33
 _HASH: Final = 32
 _KEY_TYPE: Final = 2
 _DYNAMIC: Final = 4
-_INVESTOR_LAYOUTS: Final = frozenset(
+_INVESTOR_LAYOUTS: Final[frozenset[tuple[int, ...]]] = frozenset(
     {(_KEY,), (_KEY, _HASH), (_KEY, _DYNAMIC), (_KEY, _HASH, _DYNAMIC)}
 )
 _LONGEST: Final = 128  # of all layouts, with the longest push opcodes
@@ -86,14 +86,14 @@ def parse_investor_mark(script_pubkey: bytes) -> InvestorMark:
     Raises InvalidInput whose only argument is the reason code: `bad_op_return` for another layout,
     `bad_investor_key` when the key is no point.
     """
-    pushes = _pushes(script_pubkey)
-    sizes = () if pushes is None else tuple(len(push) for push in pushes)
-    if pushes is None or sizes not in _INVESTOR_LAYOUTS:
+    pushes = _pushes(script_pubkey) or []
+    sizes = tuple(map(len, pushes))
+    if sizes not in _INVESTOR_LAYOUTS:
         raise InvalidInput("bad_op_return")
     if not is_point(pushes[0]):
         raise InvalidInput("bad_investor_key")
-    secret_hash = pushes[1] if len(sizes) > 1 and sizes[1] == _HASH else None
-    dynamic = _dynamic(pushes[-1]) if sizes[-1] == _DYNAMIC else None
+    secret_hash = pushes[1] if sizes[1:2] == (_HASH,) else None
+    dynamic = _dynamic(pushes[-1]) if sizes[-1:] == (_DYNAMIC,) else None
     return InvestorMark(pushes[0], secret_hash, dynamic)
 
 

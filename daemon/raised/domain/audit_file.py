@@ -1,0 +1,102 @@
+"""A project's case in one document: its event and its transactions, audited offline.
+
+The document has the shape of the scenarios among the vectors; keys it does not need are ignored.
+Source: design.md 3.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from raised.domain.audit import audit
+from raised.domain.audit_report import AuditReport
+from raised.domain.dates import MAX_TIME
+from raised.domain.event import Event, event_from_json
+from raised.domain.json_object import JsonObject, as_object, parse_object
+from raised.domain.network import network_beginning
+from raised.domain.standing import HeldTx, Place
+from raised.domain.tx import OutPoint, Tx, parse_tx
+from raised.errors import InvalidInput
+
+_MAX_HEIGHT: Final = (1 << 31) - 1
+_MAX_TXS: Final = 1_000_000
+_HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
+
+
+def audit_text(text: str) -> AuditReport:
+    """Audit the document in this JSON text. Raises InvalidInput when it is none."""
+    return _audit(parse_object(text))
+
+
+def audit_file(document: object) -> AuditReport:
+    """Audit a decoded document. Raises InvalidInput that says what is wrong with it."""
+    return _audit(as_object(document, "the document"))
+
+
+def _audit(document: JsonObject) -> AuditReport:
+    name = document.text("network")
+    if not name:
+        raise InvalidInput("network is missing")
+    network = network_beginning(name)
+    if document.value("transactions") is None:
+        raise InvalidInput("transactions are missing")
+    held = [
+        _held(entry, number)
+        for number, entry in enumerate(document.objects("transactions", _MAX_TXS))
+    ]
+    _refuse_impossible(held)
+    return audit(network, _event(document.value("projectEvent")), held)
+
+
+def _event(value: object) -> Event | None:
+    if value is None:
+        return None
+    try:
+        return event_from_json(value)
+    except InvalidInput as error:
+        raise InvalidInput(f"projectEvent: {error}") from error
+
+
+def _held(entry: JsonObject, number: int) -> HeldTx:
+    try:
+        return _held_tx(entry)
+    except InvalidInput as error:
+        raise InvalidInput(f"transactions[{number}]: {error}") from error
+
+
+def _held_tx(entry: JsonObject) -> HeldTx:
+    tx = _tx(entry.text("hex"))
+    height = entry.optional_integer("height", 0, _MAX_HEIGHT)
+    if height is None:
+        return HeldTx(tx, None, entry.optional_integer("time", 0, MAX_TIME) or 0, gone=False)
+    at = entry.integer("time", 0, MAX_TIME)
+    # A document does not say which block it is, only where.
+    place = Place(height, "", entry.integer("indexInBlock", 0, _MAX_HEIGHT), at)
+    return HeldTx(tx, place, at, gone=False)
+
+
+def _tx(text: str) -> Tx:
+    if not _HEX.fullmatch(text):
+        raise InvalidInput("hex is missing or not hex")
+    return parse_tx(bytes.fromhex(text))
+
+
+def _refuse_impossible(txs: Sequence[HeldTx]) -> None:
+    """Refuse what no chain can hold: a transaction or place twice, a coin spent twice."""
+    _refuse_twice((held.tx.txid for held in txs), "a transaction")
+    places = [held.place for held in txs if held.place is not None]
+    _refuse_twice(((place.height, place.position) for place in places), "a place in a block")
+    confirmed = [held.tx for held in txs if held.place is not None]
+    _refuse_twice((_spent(confirmed)), "a spend by confirmed transactions")
+
+
+def _spent(txs: Iterable[Tx]) -> Iterable[OutPoint]:
+    return (txin.outpoint for tx in txs for txin in tx.inputs if not tx.is_coinbase)
+
+
+def _refuse_twice(things: Iterable[object], what: str) -> None:
+    seen: set[object] = set()
+    for thing in things:
+        if thing in seen:
+            raise InvalidInput(f"{what} is there twice: {thing}")
+        seen.add(thing)
