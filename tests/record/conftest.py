@@ -1,8 +1,9 @@
 """Small scripted worlds for the writer: made-up blocks, the projects of the vectors, a record."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,26 @@ from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.db import schema
-from raised.db.engine import transact
+from raised.db.engine import open_writer, transact
+from raised.db.upgrade import upgrade
 from raised.domain.event import Event, event_from_json
 from raised.domain.network import network_named
 from raised.domain.observation import (
     BlockRef,
     BlockSeen,
     EventsSeen,
+    MempoolSeen,
     Observation,
     PlacedTx,
     RolledBack,
 )
-from raised.domain.tx import Tx, parse_tx
+from raised.domain.tx import OutPoint, Tx, TxIn, TxOut, parse_tx
 from raised.record import Policy, remember
+from raised_simnet.announcing import project_event, signed, withdrawal_event
+from raised_simnet.keys import Key, key_of
+from raised_simnet.marks import legacy_founding_mark
+from raised_simnet.placing import Placement, Pledge, StageCoin, founding_outputs, place
+from raised_simnet.plan import Plan, PlannedStage, ProjectType
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "angor"
 # What depends on when we learnt something, not on what is true.
@@ -151,3 +159,160 @@ def _without(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 @pytest.fixture
 def ledger(writer: AsyncEngine) -> Ledger:
     return Ledger(writer)
+
+
+@pytest.fixture
+async def second_ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    """Another record, to compare with; on SQLite whatever the first is on."""
+    engine = open_writer(f"sqlite+aiosqlite:///{tmp_path}/second.db")
+    await upgrade(engine, "regtest")
+    yield Ledger(engine)
+    await engine.dispose()
+
+
+DAY = 86_400
+START = 1_768_435_200  # 2026-01-15, midnight
+
+
+class World:
+    """A chain of made-up blocks; transactions spend coins out of thin air unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.chain = [self._ref(100, "00" * 32, START - DAY, "")]
+        self.now = START
+        self._coins = 0
+
+    @property
+    def tip(self) -> BlockRef:
+        return self.chain[-1]
+
+    def _ref(self, height: int, prev_hash: str, time: int, fork: str) -> BlockRef:
+        block_hash = sha256(f"{prev_hash}{height}{time}{fork}".encode()).hexdigest()
+        return BlockRef(height, block_hash, prev_hash, time, b"", time, time - 600)
+
+    def mine(self, *txs: Tx, after: int = 600, fork: str = "") -> BlockSeen:
+        """The next block, with these transactions, `after` seconds later."""
+        tip = self.tip
+        block = self._ref(tip.height + 1, tip.hash, tip.time + after, fork)
+        self.chain.append(block)
+        self.now += 1
+        placed = tuple(PlacedTx(tx, place, (), "block") for place, tx in enumerate(txs, 1))
+        return BlockSeen(block, placed, "explorer", self.now)
+
+    def undo(self, blocks: int) -> RolledBack:
+        """The last blocks are gone."""
+        lost = self.tip
+        del self.chain[-blocks:]
+        self.now += 1
+        return RolledBack(self.tip, lost, "explorer", self.now)
+
+    def pool(self, *txs: Tx, gone: Iterable[Tx] = (), projects: Iterable[str] = ()) -> MempoolSeen:
+        """The mempool shows these; those are nowhere."""
+        self.now += 1
+        lost = tuple(tx.txid for tx in gone)
+        return MempoolSeen(tuple(projects), txs, lost, "explorer", self.now)
+
+    def told(self, *events: Mapping[str, Any], relay: str = "wss://one") -> EventsSeen:
+        """A relay shows these events."""
+        self.now += 1
+        found = tuple(event_from_json(dict(event)) for event in events)
+        return EventsSeen(relay, self.now, found)
+
+    def pay(self, *outputs: TxOut, spends: Sequence[OutPoint] = ()) -> Tx:
+        """A transaction with these outputs."""
+        self._coins += 1
+        fresh = OutPoint(sha256(f"coin {self._coins}".encode()).hexdigest(), 0)
+        inputs = tuple(TxIn(one, b"", 0xFFFFFFFF) for one in (*spends, fresh))
+        return Tx(2, inputs, outputs, 0)
+
+
+class Founder:
+    """A project of type Invest: two stages, ten days of penalty."""
+
+    def __init__(self, world: World, label: str = "founder", **terms: Any) -> None:
+        self.world = world
+        self.key, self.recovery = key_of(1, label), key_of(1, label + " recovery")
+        self.author = key_of(1, label + " nostr")
+        self.plan = self.terms(**terms)
+        self.event = project_event(self.author, self.plan, START - 2 * DAY)
+
+    @property
+    def project_id(self) -> str:
+        return self.plan.identifier
+
+    def terms(self, **other: Any) -> Plan:
+        """The terms, but for what is other."""
+        stages = (
+            PlannedStage(Decimal(40), START + 60 * DAY),
+            PlannedStage(Decimal(60), START + 90 * DAY),
+        )
+        known: dict[str, Any] = {
+            "kind": ProjectType.INVEST,
+            "founder_key": self.key.public,
+            "recovery_key": self.recovery.public,
+            "nostr_pubkey": self.author.xonly.hex(),
+            "start_at": START,
+            "end_at": START + 30 * DAY,
+            "expiry_at": START + 120 * DAY,
+            "penalty_days": 10,
+            "target": 1_000_000,
+            "stages": stages,
+        }
+        return Plan(**(known | other))
+
+    def found(self, event_id: str | None = None) -> Tx:
+        """A founding transaction, of this event or another."""
+        return self.world.pay(*founding_outputs(self.plan, event_id or self.event["id"]))
+
+    def found_legacy(self) -> Tx:
+        """A founding transaction as it was until late 2024: it names the nostr key."""
+        mark = legacy_founding_mark(self.key.public, self.author.xonly.hex())
+        return self.world.pay(TxOut(10_000, self.plan.address_script), TxOut(0, mark))
+
+    def withdraw(self, at: int = START) -> Mapping[str, Any]:
+        return withdrawal_event(self.author, at, self.event)
+
+    def signed(self, kind: int, content: str, at: int, *tags: tuple[str, ...]) -> Mapping[str, Any]:
+        return signed(self.author, kind, at, content, tags)
+
+    def invested(
+        self, gross: int = 1_000_000, label: str = "investor", spends: Sequence[OutPoint] = ()
+    ) -> "Invested":
+        """An investment of this much."""
+        investor = key_of(1, label)
+        placement = place(self.plan, Pledge(investor.public, gross))
+        return Invested(self.world.pay(*placement.outputs, spends=spends), placement, investor)
+
+
+@dataclass(frozen=True)
+class Invested:
+    """An investment's transaction, and what is needed to spend it."""
+
+    tx: Tx
+    placement: Placement
+    investor: Key
+
+    @property
+    def coins(self) -> tuple[StageCoin, ...]:
+        return self.placement.coins(self.tx)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def founder(world: World) -> Founder:
+    return Founder(world)
+
+
+@pytest.fixture
+def other_founder(world: World) -> Founder:
+    return Founder(world, "other")
+
+
+@pytest.fixture
+def regtest_ledger(ledger: Ledger) -> Ledger:
+    ledger.policy = Policy(network_named("regtest"), confirmations=1, finality=100)
+    return ledger

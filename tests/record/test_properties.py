@@ -1,0 +1,135 @@
+"""The record follows from the facts: not from how often, or in which order, they came."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from raised.db.check import differences
+from raised.db.engine import reading
+from raised.domain.observation import HistorySeen, MempoolSeen, TipSeen
+
+NAMES = ["invest", "seeders", "fund", "subscribe"]
+NOW = 1_800_000_000
+
+
+async def whole(ledger):
+    async with reading(ledger.engine) as conn:
+        assert await differences(conn) == []
+
+
+def unconfirmed(story, upto, at=NOW):
+    """What a mempool shows while the chain ends at `upto`: everything that comes next."""
+    later = [height for height in story.heights if height > upto]
+    following = [tx for tx, height, _, _ in story.txs if later and height == later[0]]
+    waiting = [tx for tx, height, _, _ in story.txs if height is None]
+    return MempoolSeen((story.project_id,), tuple(following + waiting), (), "explorer", at)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_seeing_anything_twice_changes_nothing(scenario, ledger, name):
+    story = scenario(name)
+    steps = [story.event_seen()]
+    for height in story.heights:
+        steps += [story.seen(height), unconfirmed(story, height)]
+    steps.insert(5, story.back_to(story.heights[0]))
+    steps += map(story.seen, story.heights)
+    for step in steps:
+        await ledger.see(step)
+        before, told = await ledger.state(), len(await ledger.changes())
+        await ledger.see(step)
+        assert await ledger.state() == before
+        assert len(await ledger.changes()) == told
+    await whole(ledger)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_state_is_that_of_the_facts_alone(scenario, second_ledger, ledger, name, seed):
+    """Blocks come and go, other blocks hold the same transactions, the event comes whenever."""
+    story, dice = scenario(name), random.Random(f"{name}{seed}")
+    await wander(ledger, story, dice)
+    await straight(second_ledger, story)
+    assert await ledger.state() == await second_ledger.state()
+    await whole(ledger)
+    await whole(second_ledger)
+
+
+async def straight(ledger, story):
+    await ledger.see(story.event_seen(), *map(story.seen, story.heights))
+    await ledger.see(unconfirmed(story, story.heights[-1], NOW - 1))
+
+
+async def wander(ledger, story, dice):
+    heights, at, fork = story.heights, 0, 0
+    event_due = dice.randrange(25)
+    for step in range(25):
+        if step == event_due:
+            await ledger.see(story.event_seen())
+        await ledger.see(*wander_once(story, dice, at, fork))
+        if at and dice.random() < 0.4:
+            at, fork = dice.randrange(at), fork + 1
+            await ledger.see(story.back_to(heights[at]))
+            at += 1
+        elif at < len(heights):
+            branch = f"fork{fork}" if dice.random() < 0.3 else ""
+            await ledger.see(story.seen(heights[at], branch))
+            at += 1
+    await ledger.see(*map(story.seen, heights))
+    await ledger.see(unconfirmed(story, heights[-1], NOW - 1))
+
+
+def wander_once(story, dice, at, fork):
+    if dice.random() < 0.3 and at:
+        yield unconfirmed(story, story.heights[at - 1], NOW - 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_history_read_at_once_equals_the_blocks_followed(
+    scenario, ledger, second_ledger, name
+):
+    story = scenario(name)
+    await ledger.see(story.event_seen(), *map(story.seen, story.heights))
+    placed = [
+        (story.block(height), one) for height in story.heights for one in story.seen(height).txs
+    ]
+    random.Random(name).shuffle(placed)
+    tip = story.block(story.heights[-1])
+    history = HistorySeen(story.project_id, tuple(placed), tip, "explorer", NOW)
+    await second_ledger.see(TipSeen(tip, "explorer", NOW), story.event_seen(), history)
+    assert await ledger.state() == await second_ledger.state()
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_many_observations_in_one_transaction_end_where_single_ones_do(
+    scenario, ledger, second_ledger, name
+):
+    story = scenario(name)
+    steps = [*map(story.seen, story.heights), story.back_to(story.heights[1])]
+    steps += [*map(story.seen, story.heights), story.event_seen()]
+    await ledger.see(*steps)
+    await second_ledger.see_at_once(steps)
+    assert await ledger.state() == await second_ledger.state()
+    await whole(second_ledger)
+
+
+async def test_depth_decides_what_counts(scenario, ledger):
+    """With three confirmations the last two blocks of the story are not counted yet."""
+    story = scenario("fund")
+    deep = replace(ledger.policy, confirmations=3)
+    ledger.policy = deep
+    await ledger.see(story.event_seen())
+    previous = None
+    for height in story.heights:
+        await ledger.see(story.seen(height))
+        project = await ledger.project(story.project_id)
+        if previous is None:
+            assert project["status"] == "committed"
+        previous = project
+    await ledger.see(TipSeen(story.block(story.heights[-1] + 2), "explorer", NOW))
+    settled = await ledger.project(story.project_id)
+    assert settled["claimed_sats"] >= previous["claimed_sats"]
+    expected = story.expected["exactTotalsAtTip"]
+    assert settled["raised_sats"] == expected["inStages"]
+    assert settled["claimed_sats"] == expected["claimedByFounder"]
+    await whole(ledger)
