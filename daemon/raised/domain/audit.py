@@ -9,19 +9,16 @@ from dataclasses import dataclass, replace
 
 from raised.domain.audit_report import (
     AuditReport,
-    FoundingCandidate,
     FoundingReport,
     ProjectReport,
-    ReportedTx,
-    Role,
     totals_of,
 )
+from raised.domain.audit_roles import candidates_of, reported
+from raised.domain.case import Case, case_of, penalty_coins, stage_coins
 from raised.domain.event import Event, is_authentic
-from raised.domain.founding import Founding, founding_mark, founding_of
-from raised.domain.identifier import project_script
+from raised.domain.founding import Founding, founding_of
 from raised.domain.investment import Investment, recognise
 from raised.domain.network import Network
-from raised.domain.op_return import FoundingMark, begins_with_key
 from raised.domain.project import Candidate, HeldFounding, ProjectStanding, choose
 from raised.domain.recycled import is_recycled
 from raised.domain.spend import SpendKind
@@ -34,29 +31,10 @@ from raised.domain.terms import (
     check_announcement,
     parse_terms,
 )
-from raised.domain.tx import OutPoint, Tx, Txid, TxOut
+from raised.domain.tx import OutPoint, Txid
 
 _JUDGED = frozenset({"announced", "committed", "confirmed"})
 _Input = tuple[Txid, int]
-
-
-@dataclass(frozen=True, eq=False)
-class _Evidence:
-    """What is given: the transactions in the order of the chain, those without a block last."""
-
-    txs: tuple[HeldTx, ...]
-    by_id: Mapping[Txid, HeldTx]
-    tip: Tip
-
-    def tx(self, txid: Txid) -> Tx | None:
-        held = self.by_id.get(txid)
-        return None if held is None else held.tx
-
-    def output(self, outpoint: OutPoint) -> TxOut | None:
-        tx = self.tx(outpoint.txid)
-        if tx is None or outpoint.vout >= len(tx.outputs):
-            return None
-        return tx.outputs[outpoint.vout]
 
 
 def audit(
@@ -72,52 +50,35 @@ def audit(
     Without `tip` it is the highest block of a transaction, and every block counts as deep enough.
     Without `project_id` it is that of the event, else that of the first founding transaction.
     """
-    evidence = _evidence(txs, tip)
+    case = case_of(txs, tip)
     claim = _claim(event, network)
     foundings = {
         held.tx.txid: found
-        for held in evidence.txs
+        for held in case.txs
         if (found := founding_of(held.tx, network)) is not None
     }
     project_id = project_id or _meant(claim, foundings)
     ours = {txid: one for txid, one in foundings.items() if one.project_id == project_id}
-    project = _project(project_id, ours, claim, evidence)
+    project = _project(project_id, ours, claim, case)
     chosen = _chosen(project, ours)
     basis = _basis(project_id, project, claim)
-    plain = [held for held in evidence.txs if held.tx.txid not in ours]
-    standings, wrong = _standings(basis, plain, evidence)
-    standings = _with_recycled(standings, evidence)
+    plain = [held for held in case.txs if held.tx.txid not in ours]
+    standings, wrong = _standings(basis, plain, case)
+    standings = _with_recycled(standings, case)
+    forged = frozenset(txid for txid, _ in wrong)
     investments = tuple(one for one in standings if one.status != "rejected")
     return AuditReport(
         ProjectReport(project_id, project.status, project.reason, project.flags),
         FoundingReport(
             chosen,
-            None if chosen is None else _height(evidence.by_id[chosen.txid]),
-            tuple(_candidates(project_id, ours, chosen, evidence)),
+            None if chosen is None else case.height(chosen.txid),
+            tuple(candidates_of(project_id, ours, chosen, case)),
         ),
-        tuple(_reported(standings, ours, chosen, evidence, wrong)),
+        tuple(reported(standings, ours, chosen, case, forged)),
         investments,
         totals_of(investments),
         tuple(_problems(project, investments, wrong)),
     )
-
-
-def _evidence(txs: Iterable[HeldTx], tip: Tip | None) -> _Evidence:
-    ordered = tuple(sorted(txs, key=_order))
-    heights = [held.place.height for held in ordered if held.place is not None]
-    highest = Tip(max(heights, default=0), "", confirmations=1)
-    return _Evidence(ordered, {held.tx.txid: held for held in ordered}, tip or highest)
-
-
-def _order(held: HeldTx) -> tuple[bool, int, int, str]:
-    place = held.place
-    if place is None:
-        return (True, 0, 0, held.tx.txid)
-    return (False, place.height, place.position, held.tx.txid)
-
-
-def _height(held: HeldTx) -> int | None:
-    return None if held.place is None else held.place.height
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +125,17 @@ def _project(
     project_id: str | None,
     ours: Mapping[Txid, Founding],
     claim: _Claim | None,
-    evidence: _Evidence,
+    case: Case,
 ) -> ProjectStanding:
     def reproduces(_event_id: str) -> bool:
         if claim is None or claim.terms is None:
             return False
-        found = (recognise(claim.terms, held.tx) for held in evidence.txs)
+        found = (recognise(claim.terms, held.tx) for held in case.txs)
         return any(isinstance(one, Investment) for one in found)
 
-    held = [_held_founding(one, evidence.by_id[one.txid]) for one in ours.values()]
+    held = [_held_founding(one, case.by_id[one.txid]) for one in ours.values()]
     candidates = () if claim is None else (claim.candidate,)
-    standing = choose(project_id or "", held, candidates, evidence.tip, reproduces)
+    standing = choose(project_id or "", held, candidates, case.tip, reproduces)
     if standing.status not in ("event_missing", "hidden"):
         return standing
     if claim is None:
@@ -214,7 +175,7 @@ def _basis(project_id: str | None, project: ProjectStanding, claim: _Claim | Non
 
 
 def _standings(
-    basis: Basis | None, txs: Sequence[HeldTx], evidence: _Evidence
+    basis: Basis | None, txs: Sequence[HeldTx], case: Case
 ) -> tuple[list[Standing], frozenset[_Input]]:
     """How every transaction stands, and the inputs whose witness is shown to be wrong.
 
@@ -222,22 +183,22 @@ def _standings(
     """
     if basis is None:
         return [], frozenset()
-    spenders = _spenders(evidence)
-    standings = [standing_of(basis, held, spenders, evidence.tip) for held in txs]
-    wrong = frozenset(_wrong_inputs(standings, spenders, evidence))
+    spenders = _spenders(case)
+    standings = [standing_of(basis, held, spenders, case.tip) for held in txs]
+    wrong = frozenset(_wrong_inputs(standings, spenders, case))
     if wrong:
         good = {
             outpoint: one
             for outpoint, one in spenders.items()
             if (one.held.tx.txid, one.vin) not in wrong
         }
-        standings = [standing_of(basis, held, good, evidence.tip) for held in txs]
+        standings = [standing_of(basis, held, good, case.tip) for held in txs]
     return standings, wrong
 
 
-def _spenders(evidence: _Evidence) -> dict[OutPoint, Spender]:
+def _spenders(case: Case) -> dict[OutPoint, Spender]:
     found: dict[OutPoint, list[Spender]] = {}
-    for held in evidence.txs:
+    for held in case.txs:
         for vin, txin in enumerate(held.tx.inputs):
             found.setdefault(txin.outpoint, []).append(Spender(held, vin))
     chosen = {outpoint: spender_of(spenders) for outpoint, spenders in found.items()}
@@ -245,33 +206,20 @@ def _spenders(evidence: _Evidence) -> dict[OutPoint, Spender]:
 
 
 def _wrong_inputs(
-    standings: Sequence[Standing], spenders: Mapping[OutPoint, Spender], evidence: _Evidence
+    standings: Sequence[Standing], spenders: Mapping[OutPoint, Spender], case: Case
 ) -> Iterable[_Input]:
     vins: dict[Txid, set[int]] = {}
-    for outpoint in (*_stage_coins(standings), *_penalty_coins(standings)):
+    for outpoint in (*stage_coins(standings), *penalty_coins(standings)):
         spender = spenders.get(outpoint)
         if spender is not None:
             vins.setdefault(spender.held.tx.txid, set()).add(spender.vin)
     for txid, inputs in vins.items():
-        tx = evidence.by_id[txid].tx
-        for vin in disproved(tx, sorted(inputs), evidence.output):
+        tx = case.by_id[txid].tx
+        for vin in disproved(tx, sorted(inputs), case.output):
             yield (txid, vin)
 
 
-def _stage_coins(standings: Iterable[Standing]) -> Iterable[OutPoint]:
-    for one in standings:
-        for stage in one.stages:
-            yield OutPoint(one.txid, stage.stage.vout)
-
-
-def _penalty_coins(standings: Iterable[Standing]) -> Iterable[OutPoint]:
-    for one in standings:
-        for stage in one.stages:
-            if stage.penalty is not None:
-                yield stage.penalty.outpoint
-
-
-def _with_recycled(standings: Sequence[Standing], evidence: _Evidence) -> list[Standing]:
+def _with_recycled(standings: Sequence[Standing], case: Case) -> list[Standing]:
     claims = {
         stage.spent.txid
         for one in standings
@@ -280,82 +228,12 @@ def _with_recycled(standings: Sequence[Standing], evidence: _Evidence) -> list[S
     }
 
     def flagged(one: Standing) -> Standing:
-        tx = evidence.by_id[one.txid].tx
-        if not one.stages or not is_recycled(tx, evidence.tx, claims.__contains__):
+        tx = case.by_id[one.txid].tx
+        if not one.stages or not is_recycled(tx, case.tx, claims.__contains__):
             return one
         return replace(one, flags=(*one.flags, "recycled"))
 
     return [flagged(one) for one in standings]
-
-
-def _candidates(
-    project_id: str | None,
-    ours: Mapping[Txid, Founding],
-    chosen: Founding | None,
-    evidence: _Evidence,
-) -> Iterable[FoundingCandidate]:
-    """What pays the project and is laid out like a founding transaction."""
-    for held in evidence.txs:
-        txid = held.tx.txid
-        if txid in ours:
-            first = chosen is not None and txid == chosen.txid
-            yield FoundingCandidate(txid, first, None if first else _later(held))
-        elif project_id is not None and _looks_like_founding(held.tx, project_id):
-            yield FoundingCandidate(txid, accepted=False, reason="not_founder_key")
-
-
-def _looks_like_founding(tx: Tx, project_id: str) -> bool:
-    """Whether it pays the project and has the layout that no investment has."""
-    pays = tx.outputs[0].script_pubkey == project_script(project_id)
-    return pays and isinstance(founding_mark(tx), FoundingMark)
-
-
-def _later(held: HeldTx) -> str:
-    return "unconfirmed" if held.place is None else "not_first"
-
-
-def _reported(
-    standings: Sequence[Standing],
-    ours: Mapping[Txid, Founding],
-    chosen: Founding | None,
-    evidence: _Evidence,
-    wrong: frozenset[_Input],
-) -> Iterable[ReportedTx]:
-    by_id = {one.txid: one for one in standings}
-    stage_coins, penalty_coins = set(_stage_coins(standings)), set(_penalty_coins(standings))
-    forged = {txid for txid, _ in wrong}
-    for held in evidence.txs:
-        txid = held.tx.txid
-        if txid in ours:
-            first = chosen is not None and txid == chosen.txid
-            role: Role = "founding" if first else "founding_duplicate"
-            yield ReportedTx(txid, role, None if first else _later(held))
-            continue
-        role = _role(held.tx, by_id.get(txid), stage_coins, penalty_coins)
-        yield ReportedTx(txid, role, _reason(role, by_id.get(txid), forged))
-
-
-def _role(
-    tx: Tx, standing: Standing | None, stage_coins: set[OutPoint], penalty_coins: set[OutPoint]
-) -> Role:
-    if standing is not None and standing.status != "rejected":
-        return "investment"
-    spent = {txin.outpoint for txin in tx.inputs}
-    if spent & stage_coins:
-        return "spend"
-    if spent & penalty_coins:
-        return "penalty_release"
-    if any(begins_with_key(output.script_pubkey) for output in tx.outputs):
-        return "rejected"
-    return "unrelated"
-
-
-def _reason(role: Role, standing: Standing | None, forged: set[Txid]) -> str | None:
-    if standing is None:
-        return None
-    if role in ("spend", "penalty_release") and standing.txid in forged:
-        return "wrong_witness"
-    return standing.reason if role == "rejected" else None
 
 
 def _problems(
