@@ -156,7 +156,7 @@ def verify(settings: Settings, project_id: str | None, file: Path | None, *, as_
         raise click.UsageError("give a project id, or --from FILE")
     if file is not None:
         settings.start_logs()
-        return verify_file(file, as_json=as_json)
+        return verify_file(file, as_object=as_json)
     assert project_id is not None, "one of the two was given"
     return asyncio.run(verify_project(settings.load(), project_id, as_json=as_json))
 

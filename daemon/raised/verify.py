@@ -1,0 +1,71 @@
+"""`raised verify`: one project, audited, and the chain of evidence a stranger can follow."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from raised.domain.audit_file import audit_text
+from raised.domain.audit_report import AuditReport, as_json
+from raised.domain.standing import Standing
+from raised.errors import ConfigError
+
+
+def verify_file(path: Path, *, as_object: bool) -> int:
+    """Audit the case in a file, offline; the exit code.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        InvalidInput: it is no case.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    report = audit_text(text)
+    click.echo(json.dumps(as_json(report)) if as_object else described(report))
+    return report.exit_code
+
+
+def described(report: AuditReport) -> str:
+    """The report for people: what holds, what does not, and where each satoshi is."""
+    project = report.project
+    because = f" ({project.reason})" if project.reason else ""
+    flags = f" [{', '.join(project.flags)}]" if project.flags else ""
+    lines = [f"project   {project.id or 'none'}: {project.status}{because}{flags}"]
+    if report.founding.chosen is not None:
+        at = f" at height {report.founding.height}" if report.founding.height is not None else ""
+        lines.append(f"founding  {report.founding.chosen.txid}{at}")
+    lines += [
+        f"          {one.txid} not accepted: {one.reason}"
+        for one in report.founding.candidates
+        if not one.accepted
+    ]
+    for standing in report.investments:
+        lines += _investment(standing)
+    lines += [
+        f"rejected  {one.txid}: {one.reason or 'no investment'}"
+        for one in report.transactions
+        if one.role == "rejected"
+    ]
+    lines += _totals(report)
+    lines += [f"PROBLEM   {problem}" for problem in report.problems]
+    lines.append("everything holds" if report.holds else "something does not hold")
+    return "\n".join(lines)
+
+
+def _investment(standing: Standing) -> Iterable[str]:
+    flags = f" [{', '.join(standing.flags)}]" if standing.flags else ""
+    yield f"invested  {standing.txid}: {standing.amount_sats:,} sats, {standing.status}{flags}"
+    for one in standing.stages:
+        spent = "" if one.spent is None else f" by {one.spent.txid}"
+        value = f"{one.stage.value_sats:,} sats"
+        yield f"          stage {one.stage.index}: {value}, {one.state}{spent}"
+
+
+def _totals(report: AuditReport) -> Iterable[str]:
+    for name in report.totals.__slots__:
+        value = getattr(report.totals, name)
+        if value or name in ("raised_sats", "locked_sats", "investments"):
+            yield f"total     {name.removesuffix('_sats').replace('_', ' ')}: {value:,}"
