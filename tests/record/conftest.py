@@ -178,7 +178,7 @@ class World:
     """A chain of made-up blocks; transactions spend coins out of thin air unless told otherwise."""
 
     def __init__(self) -> None:
-        self.chain = [self._ref(100, "00" * 32, START - DAY, "")]
+        self.chain = [self._ref(100, "00" * 32, START, "")]
         self.now = START
         self._coins = 0
 

@@ -198,6 +198,10 @@ async def test_a_legacy_founding_is_decided_by_the_coins(ledger, world, founder)
     assert project["raised_sats"] == 990_000
 
 
+def name_in(profile):
+    return json.loads(profile["content"])["name"]
+
+
 async def test_the_newest_profile_counts_and_the_lowest_id_of_two(ledger, world, founder):
     def profile(name, at):
         return founder.signed(0, json.dumps({"name": name}), at)
