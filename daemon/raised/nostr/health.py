@@ -20,7 +20,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "forged": "it delivered events whose id or signature is wrong",
     "unusable": "it sends what is no valid event that was asked for: bad signatures or garbage",
     "from_the_future": "it delivered events dated in the future",
-    "flood": "it sends far more than others do",
+    "flood": "it sends far more than was asked for",
     "auth_wanted": "it wants authentication, and no auth_key_file is set",
     "auth_refused": "it did not accept our authentication",
     "closed": "it closed our subscription",

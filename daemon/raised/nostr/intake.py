@@ -20,9 +20,11 @@ from raised.nostr.knowledge import RelayRecord
 
 BATCH: Final = 256
 WAITING: Final = 2_000
+PIECE: Final = 500
 PAGES_WAITING: Final = 2
 TOLERATED_SECONDS: Final = 900  # a clock may be wrong by so much; NIP-22's usual bound
 REMEMBERED: Final = 50_000
+FLOOD: Final = 6_000  # live events of one relay in a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Intake:
         self._recent = recent
         self._outbox = outbox
         self.asked: set[str] = set()  # ids that are wanted whatever their kind
+        self._minute = self._in_minute = 0
         self._singles: asyncio.Queue[Event] = asyncio.Queue(WAITING)
         self._pages: asyncio.Queue[Sequence[Event]] = asyncio.Queue(PAGES_WAITING)
 
@@ -97,8 +100,9 @@ class Intake:
         await self._singles.put(event)
 
     async def put_page(self, events: Sequence[Event]) -> None:
-        """Take a page of a back-fill as a whole."""
-        await self._pages.put(events)
+        """Take a page of a back-fill, in pieces that do not hold the writer up for long."""
+        for start in range(0, len(events), PIECE):
+            await self._pages.put(events[start : start + PIECE])
 
     async def drain(self) -> None:
         """Wait until everything taken has been observed."""
@@ -115,6 +119,7 @@ class Intake:
             batch = [await self._singles.get()]
             while len(batch) < BATCH and not self._singles.empty():
                 batch.append(self._singles.get_nowait())
+            self._count_flood(len(batch))
             await self._observe(batch)
             for _ in batch:
                 self._singles.task_done()
@@ -139,6 +144,14 @@ class Intake:
         await self._outbox.put(EventsSeen(self._health.url, now, genuine, sifted.held))
         # Only now: another relay's "held" must not reach the record before the event itself.
         self._recent.add([event.id for event in genuine])
+
+    def _count_flood(self, count: int) -> None:
+        minute = clock.now() // 60
+        if minute != self._minute:
+            self._minute, self._in_minute = minute, 0
+        before, self._in_minute = self._in_minute, self._in_minute + count
+        if before < FLOOD <= self._in_minute:
+            self._health.note_error("flood", clock.now())
 
     async def _known(self, ids: set[str]) -> set[str]:
         recent = {id_ for id_ in ids if id_ in self._recent}

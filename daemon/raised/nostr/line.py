@@ -17,13 +17,14 @@ import nostr_sdk as sdk
 
 from raised import clock
 from raised.domain.event import Event, event_json
-from raised.errors import Refused, Unavailable
+from raised.errors import Refused, SourceError, Unavailable
 from raised.nostr import library
 from raised.nostr.health import RelayHealth
 from raised.nostr.interest import Filter
 
-UNUSABLE_MAX: Final = 64_000_000  # bytes in one connection that were nothing; then it is cut
-PAGE_MAX: Final = 20_000  # events of one answer
+UNUSABLE_MAX: Final = 256_000_000  # bytes in one connection that were nothing; then it is cut
+ANSWER_TIMES: Final = 20  # so much longer than usual may an answer take
+PAGE_MAX: Final = 5_000  # events kept of an answer; what more comes goes the live way
 
 _numbers: Final = itertools.count(1)
 
@@ -150,17 +151,22 @@ class Line:
             if out.failed:
                 raise Unavailable(self._health.url, "the question was not sent", "lost")
             await self._ended(question)
+        except SourceError:
+            for event in question.events:  # no answer, but good events
+                await self._put(event)
+            raise
         finally:
             del self._questions[name]
         return question.events
 
     async def _ended(self, question: Question) -> None:
-        """Wait for the EOSE, as long as events keep coming."""
+        """Wait for the EOSE as long as anything keeps coming, but not for ever."""
         began = asyncio.get_running_loop().time()
-        seen = -1
-        while not question.ended.done() and question.count > seen:
-            seen = question.count
+        for _ in range(ANSWER_TIMES):
+            received = self._received
             await self._wait(question.ended)
+            if question.ended.done() or received == self._received:
+                break
         if question.ended.done():
             prefix = question.ended.result()
             if prefix is None:
@@ -190,8 +196,8 @@ class Line:
             if question is not None:
                 self._answered(question)
                 question.count += 1
-            if question is not None and question.is_page:
-                self._keep(question, event)
+            if question is not None and question.is_page and question.count <= PAGE_MAX:
+                question.events.append(event)
             else:
                 await self._put(event)
         except msgspec.DecodeError:
@@ -202,12 +208,6 @@ class Line:
     def _answered(self, question: Question) -> None:
         if question.first_at is None:
             question.first_at = asyncio.get_running_loop().time()
-
-    def _keep(self, question: Question, event: Event) -> None:
-        if len(question.events) < PAGE_MAX:
-            question.events.append(event)
-        elif not question.ended.done():
-            question.ended.set_result("error")  # it knows no limit, and we know one
 
     def _check_bytes(self, received: int) -> None:
         now = asyncio.get_running_loop().time()

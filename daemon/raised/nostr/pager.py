@@ -10,6 +10,7 @@ once more on the line, which can tell (backfill.py).
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -27,6 +28,17 @@ PAGE_MAX: Final = 200_000  # a relay that ignores `limit` must not look like an 
 SLACK: Final = 200  # bytes of EOSE and AUTH; an event has more
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer. `whole`: it came in time, on a connection that lasted. `more`: so did other
+    things, which the library dropped.
+    """
+
+    events: Sequence[Event]
+    whole: bool
+    more: bool = False
+
+
 class Pager:
     """One connection for a back-fill."""
 
@@ -41,14 +53,15 @@ class Pager:
         """Open the connection. Raises Unavailable."""
         self._relay = await self._way.connect(self._client)
 
-    async def page(self, asked: Filter) -> Sequence[Event]:
+    async def page(self, asked: Filter) -> Page:
         """Stored events that match, newest first; fewer than there are when the relay so wishes.
 
-        Raises Unavailable unless the answer came in time on a connection that lasted.
+        Raises Unavailable when there is no answer at all.
         """
         assert self._relay is not None, "connect comes first"
         target = sdk.ReqTarget.single(self._way.url, [library.library_filter(asked)])
         began = asyncio.get_running_loop().time()
+        self._account.settle(self._relay.stats().bytes_received())  # NIP-77's messages, say
         try:
             found = await self._client.fetch_events(
                 target, timeout=timedelta(seconds=self._way.pace.page), max_events=PAGE_MAX
@@ -56,9 +69,12 @@ class Pager:
         except sdk.NostrSdkError as error:
             raise Unavailable(self._health.url, "the page was too large", "incomplete") from error
         late = asyncio.get_running_loop().time() - began > self._way.pace.page - 0.5
-        if late or self._relay.status() != sdk.RelayStatus.CONNECTED:
-            raise Unavailable(self._health.url, "no whole page", "silent" if late else "lost")
-        return await self._decode(found)
+        lasted = self._relay.status() == sdk.RelayStatus.CONNECTED
+        events = await self._decode(found)
+        surplus = self._account.settle(self._relay.stats().bytes_received())
+        if surplus > SLACK:
+            self._health.note_unusable(surplus, clock.now())
+        return Page(events, whole=lasted and not late, more=surplus > SLACK)
 
     async def unseen(self, asked: Filter, held: Sequence[Event]) -> Sequence[str] | None:
         """Ids that match and are not among `held` (NIP-77); None when the relay cannot say."""
@@ -77,13 +93,9 @@ class Pager:
         return [id_.to_hex() for id_ in summary.remote]
 
     async def _decode(self, found: Sequence[sdk.Event]) -> Sequence[Event]:
-        assert self._relay is not None, "connect comes first"
         texts = await asyncio.to_thread(lambda: [event.as_json() for event in found])
         for text in texts:
             self._account.explain(text, "0" * 32)
-        surplus = self._account.settle(self._relay.stats().bytes_received())
-        if surplus > SLACK:
-            self._health.note_unusable(surplus, clock.now())
         try:
             return [library.decode_event(text) for text in texts]
         except msgspec.DecodeError as error:

@@ -1,4 +1,8 @@
-"""A relay as a back-fill sees it: the pager for much, the line where certainty is needed."""
+"""A relay as a back-fill sees it: the pager for much, the line where certainty is needed.
+
+The library drops what exceeds the `limit` of a filter. A relay that ignores limits would lose
+events so: when there was more than a full page, everything is asked for without a limit.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,13 +11,15 @@ from typing import Final
 from raised import clock
 from raised.domain.event import Event
 from raised.errors import Refused, Unavailable
+from raised.nostr.backfill import PAGE
 from raised.nostr.interest import Filter
 from raised.nostr.line import Line
-from raised.nostr.pager import Pager
+from raised.nostr.pager import Page, Pager
 from raised.nostr.patience import growing
 from raised.nostr.standing import Standing
 
 ATTEMPTS: Final = 6
+NOTHING: Final = Page((), whole=False)
 
 
 class RelayShelf:
@@ -41,25 +47,43 @@ class RelayShelf:
 
     async def page(self, asked: Filter) -> Sequence[Event]:
         await self._keep_live()
-        if self._pager is not None:
-            try:
-                return await self._pager.page(asked)
-            except Unavailable as trouble:  # one connection may be all that this relay gives
-                self._pager = None
-                self._of.health.note_error(trouble.code, clock.now())
-        return await self.sure_page(asked)
+        page = await self._fast_page(asked)
+        if page.more and len(page.events) >= PAGE and not self._of.limitless:
+            self._of.limitless = True
+            self._of.health.note_error("flood", clock.now())
+            page = await self._fast_page(asked)
+        return page.events if page.whole else await self.sure_page(asked)
+
+    async def _fast_page(self, asked: Filter) -> Page:
+        if self._pager is None:
+            return NOTHING
+        health = self._of.health
+        try:
+            page = await self._pager.page(self._filter(asked))
+        except Unavailable as trouble:
+            health.note_error(trouble.code, clock.now())
+            page = NOTHING
+        if not page.whole:  # perhaps this relay gives one connection only
+            self._pager = None
+            await self.take(page.events)
+        return page
 
     async def sure_page(self, asked: Filter) -> Sequence[Event]:
         pace = self._of.way.pace
         for attempt in range(ATTEMPTS):
             await self._keep_live()
             try:
-                return await self._line.page(asked)
+                return await self._line.page(self._filter(asked))
             except Refused as closed:
                 if closed.code != "rate-limited" or attempt == ATTEMPTS - 1:
                     raise
             await asyncio.sleep(growing(pace.resubscribe, pace.resubscribe_max, attempt))
         raise AssertionError("the last attempt returns or raises")
+
+    def _filter(self, asked: Filter) -> Filter:
+        if not self._of.limitless:
+            return asked
+        return {name: value for name, value in asked.items() if name != "limit"}
 
     async def unseen(self, asked: Filter, held: Sequence[Event]) -> Sequence[str] | None:
         if self._pager is None or not self._of.compares:

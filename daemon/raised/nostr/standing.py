@@ -34,6 +34,7 @@ class Standing:
     full: bool = False  # everything is to be asked for again
     compares: bool = True  # by NIP-77, until the relay turns out not to know it
     largest: int = 0  # the largest page it gave
+    limitless: bool = False  # it ignores `limit`, and the library drops what exceeds it
 
     @property
     def name(self) -> str:

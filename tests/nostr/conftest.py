@@ -1,0 +1,186 @@
+"""The relay source beside a fake record, on relays of the simnet."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from raised.domain.event import Event
+from raised.domain.observation import (
+    BackfillDone,
+    EventsSeen,
+    Observation,
+    Progress,
+    SourceHealth,
+)
+from raised.nostr.follow import Relays
+from raised.nostr.knowledge import RelayCursor
+from raised.nostr.settings import Pace, ProxySettings, RelaySettings
+from raised_simnet.hostile import HostileRelay
+from raised_simnet.relays import Relay
+
+HURRY = Pace(
+    connect=3,
+    answer=1,
+    page=5,
+    retry=0.05,
+    retry_max=0.3,
+    resubscribe=0.05,
+    resubscribe_max=0.3,
+    poll=0.02,
+    settle=0.1,
+    probe=5,
+    report=0.1,
+    wake=0.02,
+)
+
+
+class FakeRecord:
+    """Keeps what is observed, as the real one would; nothing is checked here."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, Event] = {}
+        self.held: dict[str, set[str]] = {}
+        self.cursors: dict[str, RelayCursor] = {}
+        self.done: list[BackfillDone] = []
+        self.health: dict[str, SourceHealth] = {}
+        self.progress: list[Progress] = []
+        self.missing: set[str] = set()
+        self.keys: list[str] = []
+        self.unwritten: list[Event] = []
+        self.repeats = 0
+
+    async def known(self, ids: Collection[str]) -> set[str]:
+        return {id_ for id_ in ids if id_ in self.events}
+
+    async def cursor(self, relay: str) -> RelayCursor | None:
+        return self.cursors.get(relay)
+
+    async def missing_events(self) -> tuple[str, ...]:
+        return tuple(self.missing - self.events.keys())
+
+    async def project_pubkeys(self) -> tuple[str, ...]:
+        return tuple(self.keys)
+
+    async def lacking(self, relay: str, limit: int) -> tuple[Event, ...]:
+        return tuple(e for e in self.unwritten if e.id not in self.held.get(relay, set()))[:limit]
+
+    def apply(self, observation: Observation) -> None:
+        match observation:
+            case EventsSeen(relay=relay, events=events, held=held):
+                for event in events:
+                    self.repeats += event.id in self.events
+                    self.events[event.id] = event
+                assert all(id_ in self.events for id_ in held), "held before it was seen"
+                self.held.setdefault(relay, set()).update(held, (e.id for e in events))
+            case BackfillDone(relay=relay, began_at=began, full=full):
+                old = self.cursors.get(relay)
+                full_at = began if full else old.full_at if old else None
+                self.cursors[relay] = RelayCursor(began, full_at)
+                self.done.append(observation)
+            case SourceHealth(name=name):
+                self.health[name] = observation
+            case Progress():
+                self.progress.append(observation)
+            case _:
+                raise AssertionError(observation)
+
+
+class Following:
+    """The source at work, and the record behind it."""
+
+    def __init__(self, record: FakeRecord, source: Relays) -> None:
+        self.record = record
+        self.source = source
+        self.outbox: asyncio.Queue[Observation] = asyncio.Queue(64)
+
+    async def until(self, claim: Callable[[], object], seconds: float = 20) -> None:
+        """Wait until it is true."""
+        async with asyncio.timeout(seconds):
+            while not claim():  # noqa: ASYNC110 - any claim, not one event
+                await asyncio.sleep(0.01)
+
+    def state(self, relay: Relay | HostileRelay | str) -> tuple[str, str | None]:
+        """A relay's state, and the code of its last error."""
+        url = relay if isinstance(relay, str) else relay.url
+        health = self.record.health.get(url)
+        if health is None:
+            return ("unknown", None)
+        return (health.state, health.last_error[0] if health.last_error else None)
+
+    async def write_down(self) -> None:
+        while True:
+            self.record.apply(await self.outbox.get())
+            self.outbox.task_done()
+
+
+Follow = Callable[..., AbstractAsyncContextManager[Following]]
+
+
+@pytest.fixture
+def record() -> FakeRecord:
+    return FakeRecord()
+
+
+@pytest.fixture
+def follow(record: FakeRecord) -> Follow:
+    """`async with follow(relay, …)`: the source follows these relays until the block ends."""
+
+    @asynccontextmanager
+    async def followed(
+        *relays: Relay | HostileRelay | str | RelaySettings,
+        proxy: ProxySettings | None = None,
+        **pace: float,
+    ) -> AsyncIterator[Following]:
+        source = Relays(
+            [_settings(each) for each in relays],
+            record,
+            proxy=proxy,
+            pace=replace(HURRY, **pace),  # type: ignore[arg-type]
+        )
+        following = Following(record, source)
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(following.write_down())
+            reader = tasks.create_task(source.follow(following.outbox))
+            try:
+                yield following
+            finally:
+                reader.cancel()
+                await asyncio.wait([reader])
+                async with asyncio.timeout(5):
+                    await following.outbox.join()
+                writer.cancel()
+
+    return followed
+
+
+@pytest.fixture
+def honest() -> Iterator[Callable[[], Relay]]:
+    """Makes real relays, each in a process of its own."""
+    relays: list[Relay] = []
+
+    def make() -> Relay:
+        relay = Relay()
+        relay.start()
+        relays.append(relay)
+        return relay
+
+    yield make
+    for relay in relays:
+        relay.stop()
+
+
+@pytest.fixture
+def hostile() -> Iterator[HostileRelay]:
+    relay = HostileRelay()
+    relay.start()
+    yield relay
+    relay.stop()
+
+
+def _settings(relay: Relay | HostileRelay | str | RelaySettings) -> RelaySettings:
+    if isinstance(relay, RelaySettings):
+        return relay
+    return RelaySettings(relay if isinstance(relay, str) else relay.url)

@@ -1,0 +1,204 @@
+"""A relay that misbehaves costs itself only: nothing wrong accepted, nothing right lost, named."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raised.nostr.settings import ProxySettings, RelaySettings
+from raised_simnet.hostile import HostileRelay, Mode
+from raised_simnet.nostr_event import sign_event
+from raised_simnet.relays import publish
+
+FOUNDER, OTHER = bytes(31) + b"\x05", bytes(31) + b"\x06"
+MINE = [
+    sign_event(FOUNDER, kind=3030, content=f"{{{n}", created_at=1_700_000_000 + n) for n in range(8)
+]
+THEIRS = [
+    sign_event(OTHER, kind=3030, content=f"{{{n}", created_at=1_700_000_000 + n) for n in range(8)
+]
+GENUINE = {event["id"]: event["content"] for event in MINE + THEIRS}
+
+
+def contents(record: Any) -> dict[str, str]:
+    return {event.id: event.content for event in record.events.values()}
+
+
+@pytest.fixture
+async def good(honest: Any) -> Any:
+    relay = honest()
+    await asyncio.to_thread(publish, relay.url, MINE)
+    return relay
+
+
+@pytest.mark.parametrize(
+    ("mode", "arrives", "named"),
+    [
+        (Mode.GARBAGE, THEIRS, {"unusable"}),
+        (Mode.BAD_SIGNATURES, [], {"unusable"}),
+        (Mode.FORGED_IDS, [], {"unusable"}),
+        (Mode.SWAPPED, THEIRS, {"forged"}),
+        (Mode.SWAPPED_FIRST, THEIRS, {"unusable", "forged"}),
+        (Mode.UNASKED, THEIRS, {"unusable"}),
+    ],
+)
+async def test_of_bad_data_the_good_is_taken_and_the_relay_is_named(
+    follow: Any, good: Any, hostile: HostileRelay, mode: Mode, arrives: list[Any], named: set[str]
+) -> None:
+    hostile.events, hostile.mode = list(THEIRS), mode
+    async with follow(hostile, good) as following:
+        record = following.record
+        await following.until(lambda: len(record.done) == 2)
+        await following.until(lambda: following.state(hostile)[1] in named)
+        assert following.state(hostile)[0] == "degraded"
+        assert following.state(good) == ("ok", None)
+    assert contents(record) == {e["id"]: GENUINE[e["id"]] for e in [*MINE, *arrives]}
+    assert (record.health[hostile.url].facts["forged"] > 0) == (named == {"forged"}) or len(
+        named
+    ) > 1
+
+
+async def test_a_known_id_with_other_content_is_never_read(
+    follow: Any, good: Any, hostile: HostileRelay
+) -> None:
+    """The library believes it: its cache of checked events is keyed by the id alone."""
+    hostile.mode = Mode.SWAPPED
+    hostile.events = list(MINE)
+    async with follow(good, hostile) as following:
+        record = following.record
+        await following.until(lambda: len(record.done) == 2)
+        await following.until(lambda: following.state(hostile) == ("degraded", "forged"))
+        assert contents(record) == {event["id"]: event["content"] for event in MINE}
+        following.source.reask_all()
+        await following.until(lambda: len(record.done) == 4)
+        assert contents(record) == {event["id"]: event["content"] for event in MINE}
+        assert record.health[hostile.url].facts["forged"] >= 8
+
+
+async def test_a_flood_of_valid_events_is_taken_whole_and_delays_nobody(
+    follow: Any, good: Any, hostile: HostileRelay
+) -> None:
+    hostile.mode, hostile.flood = Mode.FLOOD, 50_000
+    hostile.events = list(THEIRS)
+    await asyncio.to_thread(hostile.flooding)
+    async with follow(hostile, good, page=60) as following:
+        record = following.record
+        await following.until(lambda: len(record.events) > 1_000, 120)
+        for n in range(5):
+            live = sign_event(FOUNDER, kind=3030, content=f"live {n}", created_at=int(time.time()))
+            await asyncio.to_thread(publish, good.url, [live])
+            await following.until(lambda live=live: live["id"] in record.events, 5)
+        await following.until(lambda: len(record.events) == 50_000 + 8 + 8 + 5, 120)
+        await following.until(lambda: record.health[hostile.url].errors["flood"])
+        assert following.state(hostile)[0] == "degraded"
+        assert following.state(good) == ("ok", None)
+
+
+@pytest.mark.parametrize("mode", [Mode.SILENT, Mode.ENDLESS, Mode.NOTICE])
+async def test_a_relay_that_does_not_answer_is_down(
+    follow: Any, good: Any, hostile: HostileRelay, mode: Mode
+) -> None:
+    hostile.events, hostile.mode = list(THEIRS), mode
+    async with follow(hostile, good, answer=0.2) as following:
+        record = following.record
+        await following.until(lambda: following.state(hostile) == ("down", "silent"))
+        await following.until(lambda: len(record.done) == 1)
+        if mode is Mode.NOTICE:
+            assert record.health[hostile.url].errors["notice"] >= 1
+        hostile.mode = Mode.HONEST
+        await following.until(lambda: len(record.done) == 2)
+        assert contents(record) == GENUINE
+        await following.until(lambda: following.state(hostile)[0] == "ok")
+
+
+async def test_a_relay_that_falls_silent_later_is_noticed(
+    follow: Any, hostile: HostileRelay
+) -> None:
+    async with follow(hostile, answer=0.2, probe=0.2) as following:
+        await following.until(lambda: following.state(hostile)[0] == "ok")
+        hostile.mode = Mode.SILENT
+        await following.until(lambda: following.state(hostile) == ("down", "silent"))
+        hostile.mode, hostile.events = Mode.HONEST, list(THEIRS)
+        await following.until(lambda: following.state(hostile)[0] == "ok")
+        following.source.reask_all()
+        await following.until(lambda: len(following.record.events) == 8)
+
+
+async def test_a_relay_that_cuts_the_line_in_the_middle_of_a_message(
+    follow: Any, good: Any, hostile: HostileRelay
+) -> None:
+    hostile.events, hostile.mode = list(THEIRS), Mode.CUT
+    async with follow(hostile, good) as following:
+        record = following.record
+        await following.until(lambda: following.state(hostile) == ("down", "lost"))
+        await following.until(lambda: len(record.done) == 1)
+        hostile.mode = Mode.HONEST
+        await following.until(lambda: contents(record) == GENUINE)
+        await following.until(lambda: following.state(hostile)[0] == "ok")
+
+
+async def test_a_relay_that_goes_and_comes_back(follow: Any, hostile: HostileRelay) -> None:
+    hostile.events = list(THEIRS)
+    async with follow(hostile) as following:
+        for turn in range(1, 5):
+            await following.until(lambda turn=turn: len(following.record.done) == turn)
+            hostile.down()
+            await following.until(lambda: following.state(hostile)[0] == "down")
+            hostile.up()
+        await following.until(lambda: len(following.record.done) == 5)
+    assert len(following.record.events) == 8
+
+
+async def test_a_relay_that_closes_every_subscription_is_named_and_tried_again(
+    follow: Any, good: Any, hostile: HostileRelay
+) -> None:
+    hostile.events, hostile.mode = list(THEIRS), Mode.CLOSED
+    async with follow(hostile, good) as following:
+        record = following.record
+        await following.until(lambda: following.state(hostile)[0] == "degraded")
+        assert record.health[hostile.url].errors["closed"] >= 1
+        hostile.mode = Mode.HONEST
+        await following.until(lambda: contents(record) == GENUINE)
+        await following.until(lambda: following.state(hostile)[0] == "ok")
+
+
+async def test_a_relay_that_wants_authentication_says_so(
+    follow: Any, good: Any, hostile: HostileRelay
+) -> None:
+    hostile.events, hostile.mode = list(THEIRS), Mode.AUTH
+    async with follow(hostile, good) as following:
+        record = following.record
+        await following.until(lambda: following.state(hostile) == ("degraded", "auth_wanted"))
+        await following.until(lambda: len(record.done) == 1)
+        assert record.health[hostile.url].facts["auth"] == "wanted"
+        assert contents(record) == {event["id"]: event["content"] for event in MINE}
+
+
+async def test_with_a_key_we_authenticate(
+    follow: Any, hostile: HostileRelay, tmp_path: Path
+) -> None:
+    hostile.events, hostile.mode = list(THEIRS), Mode.AUTH
+    key = tmp_path / "key"
+    key.write_text(f"{OTHER.hex()}\n")
+    async with follow(RelaySettings(hostile.url, auth_key_file=key)) as following:
+        record = following.record
+        await following.until(lambda: record.done)
+        await following.until(lambda: following.state(hostile)[0] == "ok")
+        assert record.health[hostile.url].facts["auth"] == "ok"
+        assert len(record.events) == 8
+
+
+async def test_a_dead_proxy_is_never_gone_round(follow: Any, hostile: HostileRelay) -> None:
+    proxy = ProxySettings("socks5h://127.0.0.1:9", "all")
+    async with follow(hostile, proxy=proxy) as following:
+        await following.until(lambda: following.state(hostile)[0] == "down")
+        await asyncio.to_thread(time.sleep, 0.3)
+    assert hostile.connections == 0
+
+
+async def test_a_proxy_for_onions_leaves_the_rest_alone(follow: Any, hostile: HostileRelay) -> None:
+    proxy = ProxySettings("socks5h://127.0.0.1:9", "onion")
+    async with follow(hostile, proxy=proxy) as following:
+        await following.until(lambda: following.state(hostile)[0] == "ok")
