@@ -36,7 +36,7 @@ from raised_api.summary import SUMMARY
 
 ROUTES: tuple[Route, ...] = (
     SUMMARY,
-    SERIES,
+    *SERIES,
     *PROJECTS,
     *INVESTMENTS,
     *MOVEMENTS,

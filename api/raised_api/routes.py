@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.as_of import AsOf
 from raised.db.items import instant
+from raised_api.hours import Hours
 from raised_api.parameters import Parameter
 
 BASE = "/api/v1"
@@ -22,6 +23,7 @@ class Asked:
     now: int
     path: Mapping[str, str]
     query: Mapping[str, Any]
+    hours: Hours
 
     @property
     def minute(self) -> int:

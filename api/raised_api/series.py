@@ -27,6 +27,7 @@ from raised_api.parameters import (
     time_zone,
 )
 from raised_api.problems import Fault, bad_parameters
+from raised_api.projects import require_project
 from raised_api.routes import BASE, Asked, Route
 from raised_api.shapes import Series
 
@@ -45,8 +46,16 @@ _Row = tuple[int, int, int]
 
 async def series(asked: Asked) -> dict[str, object]:
     """The answer of the series."""
+    return await _series(asked, Scope(asked.query["source"], asked.query["project"]))
+
+
+async def of_project(asked: Asked) -> dict[str, object]:
+    """The answer of a project's series."""
+    return await _series(asked, Scope(project_id=await require_project(asked)))
+
+
+async def _series(asked: Asked, scope: Scope) -> dict[str, object]:
     metric: str = asked.query["metric"]
-    scope = Scope(asked.query["source"], asked.query["project"])
     edges = await _edges(asked, scope)
     rows = await _rows(asked, metric, scope, edges) if edges else []
     unit = 1 if metric == _COUNTED else 1000
@@ -85,8 +94,13 @@ async def _rows(asked: Asked, metric: str, scope: Scope, edges: Sequence[int]) -
         counted = await contributions_at(asked.conn, step, scope, edges[-1])
         return [(at, number, 0) for at, number in counted]
     adding, taking = _METRICS[metric]
-    read = hourly if is_hourly else quarterly
-    found = await read(asked.conn, (*adding, *taking), scope, edges[-1])
+    kinds = (*adding, *taking)
+    if not is_hourly:
+        found = await quarterly(asked.conn, kinds, scope, edges[-1])
+    elif scope.project_id is None:
+        found = await asked.hours.before(asked.conn, kinds, scope.source, edges[-1])
+    else:
+        found = await hourly(asked.conn, kinds, scope, edges[-1])
     return [
         (at, msats, 0) if kind in adding else (at, 0, msats)  # a kind does one of both
         for at, kind, msats in found
@@ -119,20 +133,34 @@ def _points(edges: Sequence[int], running: Sequence[int], asked: Asked) -> list[
     ]
 
 
-SERIES = Route(
-    path=f"{BASE}/series",
-    name="series",
-    about="What came and went in each day or week, by the wall clock of a time zone.",
-    answer=series,
-    shape=Series,
-    parameters=(
-        choice("metric", (*_METRICS, _COUNTED), "What is measured.", "raised"),
-        choice("bucket", ("day", "week"), "How long a point lasts.", "day"),
-        moment("since", "From the bucket that holds this time or date (in `tz`)."),
-        moment("until", "To the bucket that ends at or after this time or date (in `tz`)."),
-        time_zone("tz", "IANA name of the time zone whose days count."),
-        choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
-        PROJECT,
-        flag("cumulative", "Also the sum since the ledger began."),
+_OWN = (
+    choice("metric", (*_METRICS, _COUNTED), "What is measured.", "raised"),
+    choice("bucket", ("day", "week"), "How long a point lasts.", "day"),
+    moment("since", "From the bucket that holds this time or date (in `tz`)."),
+    moment("until", "To the bucket that ends at or after this time or date (in `tz`)."),
+    time_zone("tz", "IANA name of the time zone whose days count."),
+    flag("cumulative", "Also the sum since the ledger began."),
+)
+
+SERIES = (
+    Route(
+        path=f"{BASE}/series",
+        name="series",
+        about="What came and went in each day or week, by the wall clock of a time zone.",
+        answer=series,
+        shape=Series,
+        parameters=(
+            *_OWN,
+            choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
+            PROJECT,
+        ),
+    ),
+    Route(
+        path=f"{BASE}/projects/{{project_id}}/series",
+        name="project_series",
+        about="The same for one project.",
+        answer=of_project,
+        shape=Series,
+        parameters=_OWN,
     ),
 )

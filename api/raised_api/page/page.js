@@ -1,6 +1,7 @@
 import { follow } from "/assets/stream.js";
 
 const MOST_LINES = 200;
+const FIRST_LINES = 60;
 const RELOAD_MS = 300;
 
 const at = (id) => document.getElementById(id);
@@ -45,7 +46,8 @@ function showSummary(summary) {
   if (angor.unknown_sats > 0) figures.push(["Unknown", sats(angor.unknown_sats), "left by a key path: look closer"]);
   at("totals").replaceChildren(...figures.map(([name, value, note, className]) => {
     const group = made("div", null, className);
-    const figure = made("dd", value);
+    const figure = made("dd", value.replace(/ sats$/, ""));
+    if (value.endsWith(" sats")) figure.append(made("span", " sats", "unit"));
     figure.append(made("small", note));
     group.append(made("dt", name), figure);
     return group;
@@ -76,6 +78,8 @@ function projectCard(project) {
   return card;
 }
 
+// What the feed calls a project whose identifier alone is in a change.
+const names = new Map();
 let pages = 1;
 
 async function showProjects() {
@@ -84,6 +88,7 @@ async function showProjects() {
   for (let page = 0; page < pages; page += 1) {
     const from = cursor ? `&cursor=${encodeURIComponent(cursor)}` : "";
     const found = await load(`/api/v1/projects?limit=50${from}`);
+    for (const project of found.items) names.set(project.id, named(project));
     cards.push(...found.items.map(projectCard));
     cursor = found.next_cursor;
     if (!cursor) break;
@@ -101,25 +106,29 @@ const SAID = {
   "project.rejected": (item) => `${named(item)} was rejected: ${item.reason}`,
   "project.conflict": (item) => `${named(item)}: a later founding names another event`,
   "project.event_missing": (item) => `${item.id} was founded, but no relay has its event`,
-  "investment.unconfirmed": (item) => `${sats(item.amount_sats)} are coming to ${item.project_id}`,
-  "investment.confirmed": (item) => `${sats(item.amount_sats)} were invested in ${item.project_id}`,
-  "investment.rejected": (item) => `A transaction to ${item.project_id} is no investment: ${item.reason}`,
-  "investment.dropped": (item) => `An unconfirmed investment in ${item.project_id} is gone`,
-  "investment.unverified": (item) => `A transaction pays ${item.project_id}, whose event is missing`,
-  "stage.claim": (item) => `The founder of ${item.project_id} claimed a stage`,
-  "stage.recovery": (item) => `An investor left ${item.project_id}; the coins are in penalty`,
-  "stage.unfunded_release": (item) => `The founder of ${item.project_id} gave coins back`,
-  "stage.penalty_free_recovery": (item) => `An investor left ${item.project_id} without penalty`,
-  "stage.end_of_project": (item) => `An investor took coins back after the end of ${item.project_id}`,
-  "stage.unknown": (item) => `Coins of ${item.project_id} left by a key path: look closer`,
-  "penalty.matured": (item) => `A penalty in ${item.project_id} is over`,
-  "penalty.released": (item) => `An investor took coins out of penalty in ${item.project_id}`,
+  "investment.unconfirmed": (item) => `${sats(item.amount_sats)} are coming to ${title(item)}`,
+  "investment.confirmed": (item) => `${sats(item.amount_sats)} were invested in ${title(item)}`,
+  "investment.rejected": (item) => `A transaction to ${title(item)} is no investment: ${item.reason}`,
+  "investment.dropped": (item) => `An unconfirmed investment in ${title(item)} is gone`,
+  "investment.unverified": (item) => `A transaction pays ${title(item)}, whose event is missing`,
+  "stage.claim": (item) => `The founder of ${title(item)} claimed a stage`,
+  "stage.recovery": (item) => `An investor left ${title(item)}; the coins are in penalty`,
+  "stage.unfunded_release": (item) => `The founder of ${title(item)} gave coins back`,
+  "stage.penalty_free_recovery": (item) => `An investor left ${title(item)} without penalty`,
+  "stage.end_of_project": (item) => `An investor took coins back after the end of ${title(item)}`,
+  "stage.unknown": (item) => `Coins of ${title(item)} left by a key path: look closer`,
+  "penalty.matured": (item) => `A penalty in ${title(item)} is over`,
+  "penalty.released": (item) => `An investor took coins out of penalty in ${title(item)}`,
   reorg: (item) => `The chain was reorganised: ${item.depth} blocks were replaced`,
   tip: (item) => `Block ${whole.format(item.height)}`,
   "source.lost": (item) => `${item.name} is away`,
   "source.degraded": (item) => `${item.name} is degraded`,
   "source.restored": (item) => `${item.name} is back`,
 };
+
+function title(item) {
+  return names.get(item.project_id) ?? item.project_id;
+}
 
 function named(item) {
   return item.name || item.id;
@@ -152,9 +161,11 @@ async function reload() {
   try {
     const [summary] = await Promise.all([load("/api/v1/summary"), showProjects()]);
     showSummary(summary);
+    return summary.as_of.seq;
   } catch (error) {
     at("notice").hidden = false;
     at("notice").textContent = `The record could not be read: ${error.message}`;
+    return 0;
   }
 }
 
@@ -163,7 +174,9 @@ at("more").addEventListener("click", () => {
   reload();
 });
 
-follow("/api/v1/changes/stream", {
+// The feed begins with the last few changes, so that it says something from the start.
+const newest = await reload();
+follow(`/api/v1/changes/stream?after=${Math.max(0, newest - FIRST_LINES)}`, {
   onState: (state) => {
     if (at("connection").textContent !== state) at("connection").textContent = state;
   },

@@ -258,6 +258,7 @@ investment = Table(
     Column("returned_sats", BigInteger, nullable=False, server_default="0"),  # booked
     Index(None, "project_id", "status"),
     Index(None, "project_id", "investor_key"),
+    Index(None, "status", "investor_key"),
     Index(None, "status", "at"),
     Index(None, "status", "amount_sats"),
     Index(None, "at"),
@@ -337,6 +338,7 @@ hour_total = Table(
     Column("kind", Text, primary_key=True),
     Column("amount_msats", BigInteger, nullable=False),
     Column("rows", Integer, nullable=False),
+    Index(None, "owner", "hour"),
 )
 
 change = Table(
@@ -351,6 +353,7 @@ change = Table(
     Column("reference", Text),
     Column("data", Text, nullable=False),  # JSON: the item as its route showed it then
     Index(None, "project_id", "seq"),
+    Index(None, "type", "seq"),
     Index(None, "at"),
 )
 

@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.schema import investment, meta, project
 
 PROJECT_STATUSES = ("announced", "committed", "confirmed", "rejected", "event_missing")
+# The rest is known by a founding transaction alone that may still vanish.
+_SHOWN = project.c.status.in_(PROJECT_STATUSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ async def read_network(conn: AsyncConnection) -> str:
 
 async def project_counts(conn: AsyncConnection) -> dict[str, int]:
     """How many projects there are in each status."""
-    statement = select(project.c.status, func.count()).group_by(project.c.status)
+    statement = select(project.c.status, func.count()).where(_SHOWN).group_by(project.c.status)
     counts = dict.fromkeys(PROJECT_STATUSES, 0)
     for status, number in await conn.execute(statement):
         counts[status] = number
@@ -67,7 +69,7 @@ async def angor_totals(conn: AsyncConnection) -> AngorTotals:
         "rejected_investments",
     )
     sums = select(*(func.coalesce(func.sum(project.c[name]), 0).label(name) for name in columns))
-    row = (await conn.execute(sums)).one()
+    row = (await conn.execute(sums.where(_SHOWN))).one()
     found = {name: int(row._mapping[name]) for name in columns}  # noqa: SLF001 - its public name
     return AngorTotals(
         raised=found["raised_sats"],

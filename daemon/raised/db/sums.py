@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,6 +33,15 @@ class Window:
 
     start: int
     end: int
+
+
+class HourSum(NamedTuple):
+    """Millisatoshis of a kind in the hour that starts so."""
+
+    hour: int
+    source: str
+    kind: str
+    msats: int
 
 
 def msats_of(sums: Mapping[str, int], kinds: Iterable[str]) -> int:
@@ -86,6 +95,30 @@ async def hourly(
     return [(hour, kind, int(msats)) for hour, kind, msats in await conn.execute(statement)]
 
 
+async def newest_movement(conn: AsyncConnection) -> int:
+    """The id of the last row of the ledger; 0 when it is empty."""
+    return int(await conn.scalar(select(func.max(movement.c.id))) or 0)
+
+
+async def all_hours(conn: AsyncConnection) -> list[HourSum]:
+    """The sums of every hour, whoever they belong to."""
+    columns = hour_total.c
+    by = (columns.hour, columns.source, columns.kind)
+    statement = select(*by, func.sum(columns.amount_msats)).group_by(*by)
+    return [HourSum(*row[:3], int(row[3])) for row in await conn.execute(statement)]
+
+
+async def hours_after(conn: AsyncConnection, movement_id: int) -> list[HourSum]:
+    """What the rows after this one add to the sums of hours; reversals are negative."""
+    hour = (movement.c.at // HOUR * HOUR).label("hour")
+    source = movement.c.source.label("source")
+    statement = _signed(hour, source).where(movement.c.id > movement_id)
+    return [
+        HourSum(row.hour, row.source, row.kind, int(row.msats))
+        for row in await conn.execute(statement)
+    ]
+
+
 async def quarterly(
     conn: AsyncConnection, kinds: Iterable[str], scope: Scope, end: int
 ) -> list[tuple[int, str, int]]:
@@ -136,7 +169,7 @@ def _of(scope: Scope) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _signed(*by: ColumnElement[int]) -> Select[*tuple[Any, ...]]:
+def _signed(*by: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
     """Movements summed by the kind they speak of, and `by`; reversals count against it."""
     undone = movement.alias("undone")
     kind = func.coalesce(undone.c.kind, movement.c.kind).label("kind")
