@@ -25,7 +25,6 @@ from raised.domain.spend import SpendKind
 from raised.domain.spend_proof import disproved
 from raised.domain.standing import Basis, HeldTx, Spender, Standing, Tip, spender_of, standing_of
 from raised.domain.terms import (
-    Announcement,
     RejectedEvent,
     Terms,
     check_announcement,
@@ -93,12 +92,8 @@ def _claim(event: Event | None, network: Network) -> _Claim | None:
     """What the event claims; one that is not authentic is no event at all."""
     if event is None or not is_authentic(event):
         return None
-    reason: str | None = None
-    match check_announcement(event, network):
-        case RejectedEvent(reason=misfit):
-            reason = misfit
-        case Announcement():
-            pass
+    found = check_announcement(event, network)
+    reason = found.reason if isinstance(found, RejectedEvent) else None
     terms = None if reason == "bad_terms" else parse_terms(event.content, event.created_at)
     candidate = Candidate(
         event_id=event.id,
@@ -128,8 +123,8 @@ def _project(
     case: Case,
 ) -> ProjectStanding:
     def reproduces(_event_id: str) -> bool:
-        if claim is None or claim.terms is None:
-            return False
+        assert claim is not None, "only the event is asked about"
+        assert claim.terms is not None, "only a good one is"
         found = (recognise(claim.terms, held.tx) for held in case.txs)
         return any(isinstance(one, Investment) for one in found)
 

@@ -59,17 +59,15 @@ def dynamic_release(start_at: int, pattern: Calendar, index: int) -> int:
 
     Raises InvalidInput for patterns that the clients refuse, and dates past the year 9999.
     """
-    if pattern.frequency is None or not 0 <= start_at <= MAX_TIME or index < 0:
+    frequency, kind = pattern.frequency, pattern.payout_day_type
+    if frequency is None or kind is None or not 0 <= start_at <= MAX_TIME or index < 0:
         raise InvalidInput("no calendar for such a pattern or start")
-    match pattern.payout_day_type:
-        case PayoutDayType.FROM_START_DATE:
-            release_at = start_at + (index + 1) * _DAYS[pattern.frequency] * DAY_SECONDS
-        case PayoutDayType.SPECIFIC_DAY_OF_MONTH:
-            release_at = _on_day_of_month(start_at, pattern.frequency, pattern.payout_day, index)
-        case PayoutDayType.SPECIFIC_DAY_OF_WEEK:
-            release_at = _on_day_of_week(start_at, pattern.frequency, pattern.payout_day, index)
-        case None:
-            raise InvalidInput("no calendar for such a payout day")
+    if kind is PayoutDayType.FROM_START_DATE:
+        release_at = start_at + (index + 1) * _DAYS[frequency] * DAY_SECONDS
+    elif kind is PayoutDayType.SPECIFIC_DAY_OF_MONTH:
+        release_at = _on_day_of_month(start_at, frequency, pattern.payout_day, index)
+    else:
+        release_at = _on_day_of_week(start_at, frequency, pattern.payout_day, index)
     if release_at > MAX_TIME:
         raise InvalidInput("a date past the year 9999")
     return release_at

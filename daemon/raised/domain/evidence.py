@@ -31,7 +31,7 @@ class ProvenTx:
     """A transaction and what proves its place.
 
     `siblings`: its merkle branch, display order, from the leaf up. `raw_block`: whether it was read
-    from a whole block that was checked: only that covers the witness, so only then there is a wtxid.
+    from a whole block that was checked: only that covers the witness, so only then wtxid is shown.
     """
 
     held: HeldTx

@@ -73,11 +73,9 @@ def founding_of(tx: Tx, network: Network) -> Founding | None:
 def _founding(
     txid: Txid, project_id: str, mark: FoundingMark | LegacyFoundingMark, rule: Rule
 ) -> Founding:
-    match mark:
-        case FoundingMark(founder_key, _, event_id):
-            return Founding(txid, project_id, founder_key, event_id, None, rule)
-        case LegacyFoundingMark(founder_key, nostr_pubkey):
-            return Founding(txid, project_id, founder_key, None, nostr_pubkey, rule)
+    if isinstance(mark, FoundingMark):
+        return Founding(txid, project_id, mark.founder_key, mark.event_id, None, rule)
+    return Founding(txid, project_id, mark.founder_key, None, mark.nostr_pubkey, rule)
 
 
 def choose_founding(foundings: Iterable[PositionedFounding]) -> PositionedFounding | None:

@@ -59,13 +59,9 @@ def _identifier(founder_key: bytes, root: ExtendedKey, rule: Rule) -> str:
 
 def _indices(founder_key: bytes, rule: Rule) -> tuple[int, ...]:
     low64 = int.from_bytes(sha256d(founder_key)[:8], "little")
-    match rule:
-        case "v2":
-            return (low64 & _INDEX_MASK,)
-        case "v3":
-            return (low64 & _INDEX_MASK, low64 >> 31 & _INDEX_MASK)
-        case "legacy":
-            return ((low64 & 0xFFFFFFFF) // 2,)
+    if rule == "v3":
+        return (low64 & _INDEX_MASK, low64 >> 31 & _INDEX_MASK)
+    return ((low64 & 0xFFFFFFFF) // 2,) if rule == "legacy" else (low64 & _INDEX_MASK,)
 
 
 def derivation_rule(
