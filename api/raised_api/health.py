@@ -8,7 +8,7 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from raised.db.as_of import AsOf, read_as_of
+from raised.db.as_of import AsOf, read_as_of, read_followed
 from raised.db.engine import reading
 from raised.db.items import Item, explorer_items, instant, relay_items
 from raised.db.progress import Progress, read_progress
@@ -63,8 +63,9 @@ def _without_record() -> Item:
 
 async def _health(conn: AsyncConnection, now: int) -> Item:
     as_of = await read_as_of(conn)
-    relays = list((await relay_items(conn)).values())
-    explorers = list((await explorer_items(conn)).values())
+    followed = await read_followed(conn)
+    relays = list((await relay_items(conn, followed.relays)).values())
+    explorers = list((await explorer_items(conn, followed.explorers)).values())
     progress = await read_progress(conn)
     problems = [_of_source(item) for item in (*relays, *explorers) if item["state"] != "ok"]
     alive = as_of.daemon_alive(now)

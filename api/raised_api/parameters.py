@@ -191,7 +191,7 @@ def time_zone(name: str, about: str) -> Parameter:
             return UTC
         try:
             return ZoneInfo(text)
-        except (ValueError, OSError) as error:  # unknown, malformed, or a folder of zones
+        except (LookupError, ValueError, OSError) as error:  # a folder of zones is an OSError
             raise InvalidInput("must be the name of an IANA time zone") from error
 
     return Parameter(name, read, {"type": "string", "default": "UTC"}, about, UTC)

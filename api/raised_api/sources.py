@@ -1,18 +1,23 @@
 """How the sources do: relays and explorers."""
 
+from raised.db.as_of import read_followed
 from raised.db.items import explorer_items, relay_items
 from raised_api import source_shapes as shapes
 from raised_api.routes import BASE, Asked, Route
 
 
 async def relays(asked: Asked) -> dict[str, object]:
-    """All relays."""
-    return {"items": list((await relay_items(asked.conn)).values()), "next_cursor": None}
+    """All relays that are followed."""
+    followed = await read_followed(asked.conn)
+    items = await relay_items(asked.conn, followed.relays)
+    return {"items": list(items.values()), "next_cursor": None}
 
 
 async def explorers(asked: Asked) -> dict[str, object]:
-    """All explorers."""
-    return {"items": list((await explorer_items(asked.conn)).values()), "next_cursor": None}
+    """All explorers that are asked."""
+    followed = await read_followed(asked.conn)
+    items = await explorer_items(asked.conn, followed.explorers)
+    return {"items": list(items.values()), "next_cursor": None}
 
 
 # Latencies and counters move without a change, so these are never kept.

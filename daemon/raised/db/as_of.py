@@ -1,9 +1,10 @@
 """What an answer stands on: the newest change, the tip, whether daemon and sources are there."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from sqlalchemy import ScalarSelect, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +14,13 @@ SourceState = Literal["ok", "degraded", "down", "off"]
 
 # A daemon that was not seen for longer is taken for dead: it says so every few seconds.
 SEEN_SECONDS = 60
+
+
+class Followed(msgspec.Struct, frozen=True):
+    """Names of the sources that the daemon follows; None: it did not say, so all we know of."""
+
+    relays: tuple[str, ...] | None = None
+    explorers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +53,15 @@ async def read_as_of(conn: AsyncConnection) -> AsOf:
         select(func.max(daemon.c.seen_at)).scalar_subquery().label("seen_at"),
     )
     row = (await conn.execute(ground)).one()
+    followed = await read_followed(conn)
     states = await _states(conn)
     return AsOf(
         seq=row.seq,
         height=row.height,
         hash=row.hash,
         seen_at=row.seen_at,
-        relays=_together(states["relay"]),
-        chain=_together(states["explorer"]),
+        relays=_together(states["relay"], followed.relays),
+        chain=_together(states["explorer"], followed.explorers),
     )
 
 
@@ -63,21 +72,29 @@ def newest_seq() -> ScalarSelect[int]:
     return select(func.coalesce(kept, given, 0)).scalar_subquery()
 
 
-async def _states(conn: AsyncConnection) -> dict[str, set[str]]:
-    states: dict[str, set[str]] = {"relay": set(), "explorer": set()}
+async def read_followed(conn: AsyncConnection) -> Followed:
+    """The sources that the daemon follows; what it no longer follows may still be in the record."""
+    text = await conn.scalar(select(daemon.c.settings))
+    return Followed() if text is None else msgspec.json.decode(text, type=Followed)
+
+
+async def _states(conn: AsyncConnection) -> dict[str, dict[str, str]]:
+    states: dict[str, dict[str, str]] = {"relay": {}, "explorer": {}}
     statement = union_all(
-        select(literal("relay").label("kind"), relay.c.state),
-        select(literal("explorer").label("kind"), explorer.c.state),
+        select(literal("relay").label("kind"), relay.c.name, relay.c.state),
+        select(literal("explorer").label("kind"), explorer.c.name, explorer.c.state),
     )
     for row in await conn.execute(statement):
-        states[row.kind].add(row.state)
+        states[row.kind][row.name] = row.state
     return states
 
 
-def _together(states: Collection[str]) -> SourceState:
-    """One state for sources of a kind: down only when nobody is left."""
-    if not states:
+def _together(states: Mapping[str, str], followed: tuple[str, ...] | None) -> SourceState:
+    """One state for sources of a kind: down only when nobody is left, or none said anything yet."""
+    names = states if followed is None else followed
+    found = {states.get(name, "down") for name in names}
+    if not found:
         return "off"
-    if set(states) == {"ok"}:
+    if found == {"ok"}:
         return "ok"
-    return "down" if set(states) == {"down"} else "degraded"
+    return "down" if found == {"down"} else "degraded"
