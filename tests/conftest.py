@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,10 @@ POSTGRES = os.environ.get("RAISED_TEST_POSTGRES")
 DATABASES = ["sqlite", "postgres"] if POSTGRES else ["sqlite"]
 
 
-@pytest.fixture(params=DATABASES)
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of an empty database: SQLite, and PostgreSQL where RAISED_TEST_POSTGRES is."""
-    if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path}/raised.db"
+@asynccontextmanager
+async def _fresh_database(kind: str, folder: Path) -> AsyncIterator[str]:
+    if kind == "sqlite":
+        yield f"sqlite+aiosqlite:///{folder}/raised.db"
         return
     assert POSTGRES
     name = f"test_{secrets.token_hex(6)}"
@@ -32,6 +32,19 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
     async with admin.connect() as conn:
         await conn.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     await admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def fresh_database() -> Callable[[str, Path], AbstractAsyncContextManager[str]]:
+    """The URL of an empty database of a kind, for tests that keep one for longer."""
+    return _fresh_database
+
+
+@pytest.fixture(params=DATABASES)
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of an empty database: SQLite, and PostgreSQL where RAISED_TEST_POSTGRES is."""
+    async with _fresh_database(request.param, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

@@ -52,6 +52,17 @@ class Program:
         if code := await self.ended():
             raise ProgramFailed(f"`{self.name}` ended with {code}")
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None, "started before"
+        self._process.send_signal(number)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None, "started before"
+        return self._process.pid
+
     async def kill(self) -> None:
         """End it at once, as by a power cut, with whatever it started."""
         if self._process is not None and self._process.returncode is None:

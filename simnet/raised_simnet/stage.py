@@ -1,0 +1,59 @@
+"""A story, its world and a box that follows it, put together for tests."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from raised_simnet.box import Box
+from raised_simnet.demo import Result
+from raised_simnet.explorer import Flavour
+from raised_simnet.performance import Pace, Performance, agreement, followed
+from raised_simnet.player import chain_start
+from raised_simnet.script import Story
+from raised_simnet.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that plays together."""
+
+    world: World
+    performance: Performance
+    box: Box
+
+    async def play(self, pace: Pace | None = None) -> None:
+        """Play the whole story, as fast as the record follows unless told otherwise."""
+        await self.performance.play(pace or followed(self.box.client, self.world))
+
+    async def outcome(self) -> Result:
+        """What the record shows and the actors know, once they agree or patience ends."""
+        seed = self.performance.story.seed
+        return Result(seed, *await agreement(self.box.client, self.performance))
+
+    def txid(self, label: str) -> str:
+        """The transaction with this label in the story."""
+        return self.performance.player.book.tx(label).txid
+
+
+@asynccontextmanager
+async def staged(
+    folder: Path,
+    story: Story,
+    *,
+    explorers: int | Sequence[Flavour] = 1,
+    relays: Sequence[str] = (),
+    database_url: str | None = None,
+) -> AsyncIterator[Stage]:
+    """The world of a story before its first step, and a box beside it that does not run yet.
+
+    `relays`: addresses to follow besides the world's own.
+    """
+    world = World(explorers=explorers, lasting=True, start_time=chain_start(story))
+    async with world:
+        performance = Performance(world, story)
+        performance.prepare()
+        more = "".join(f'[[relay]]\nurl = "{url}"\n' for url in relays)
+        settings = world.settings() + more
+        async with Box(folder, settings, database_url=database_url) as box:
+            yield Stage(world, performance, box)
