@@ -7,13 +7,7 @@ from typing import Any
 
 import pytest
 
-from raised.domain.founding import (
-    Founding,
-    PositionedFounding,
-    choose_founding,
-    founding_mark,
-    founding_of,
-)
+from raised.domain.founding import Founding, founding_mark, founding_of
 from raised.domain.network import network_named
 from raised.domain.op_return import LegacyFoundingMark
 from raised.domain.tx import Tx, TxOut, parse_tx
@@ -44,7 +38,6 @@ def test_real_founding_transactions_pass(entry: dict[str, Any]) -> None:
         nostr_pubkey=entry.get("nostrPubKey"),
         rule="v2" if "angorId" in entry else "legacy",
     )
-    assert founding.is_legacy is ("angorId" not in entry)
 
 
 @pytest.mark.parametrize("entry", HISTORIC, ids=lambda entry: str(entry["role"][:40]))
@@ -63,32 +56,17 @@ def test_other_real_transactions_found_nothing(entry: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["invest", "seeders", "fund", "subscribe"])
-def test_the_first_of_a_scenario_that_passes_decides(name: str) -> None:
+def test_those_of_a_scenario_pass_and_no_other(name: str) -> None:
     story = story_of(name)
-    passing: list[PositionedFounding] = []
     for entry in story["transactions"]:
         founding = founding_of(tx_of(entry), ANGORNET)
         assert (founding is not None) == entry["expected"]["type"].startswith("founding")
         if founding is not None:
             assert founding.project_id == story["projectInfo"]["projectIdentifier"]
-            assert founding.event_id is not None
-            passing.append(PositionedFounding(founding, entry["height"], entry["indexInBlock"]))
-    chosen = choose_founding(reversed(passing))
-    assert chosen is not None
-    assert chosen.founding.txid == story["expected"]["founding"]["txid"]
-    assert chosen.founding.event_id == story["projectEvent"]["id"]
-
-
-def test_the_block_decides_then_the_place_in_it_and_the_unconfirmed_never() -> None:
-    founding = Founding("aa" * 32, "angor1", b"", "bb" * 32, None, "v2")
-    early = PositionedFounding(founding, 10, 7)
-    late = PositionedFounding(founding, 10, 12)
-    older = PositionedFounding(founding, 9, 99)
-    pending = PositionedFounding(founding, None, None)
-    assert choose_founding([late, pending, early]) is early
-    assert choose_founding([late, older, early]) is older
-    assert choose_founding([pending]) is None
-    assert choose_founding([]) is None
+            assert founding.txid == entry["txid"]
+        if entry["expected"]["type"] == "founding":
+            assert founding is not None
+            assert founding.event_id == story["projectEvent"]["id"]
 
 
 def test_a_founding_must_pay_the_address_that_its_key_derives() -> None:

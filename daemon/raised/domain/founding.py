@@ -1,10 +1,9 @@
-"""Founding transactions: which ones pass the test, and which one of them decides.
+"""Founding transactions: which ones pass the test.
 
 A founding transaction is not signed by the founder key: anybody who has seen the key can publish
-one that passes. The first on the chain decides. Source: angor.md 4.
+one that passes. The first on the chain decides (`project.choose`). Source: angor.md 4.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,20 +29,6 @@ class Founding:
     event_id: str | None
     nostr_pubkey: str | None
     rule: Rule
-
-    @property
-    def is_legacy(self) -> bool:
-        """Whether it is of the layout that names no event."""
-        return self.event_id is None
-
-
-@dataclass(frozen=True, slots=True)
-class PositionedFounding:
-    """A founding transaction and where on the chain it stands; None and None while unconfirmed."""
-
-    founding: Founding
-    height: int | None
-    position: int | None
 
 
 def founding_mark(tx: Tx) -> FoundingMark | LegacyFoundingMark | None:
@@ -76,13 +61,3 @@ def _founding(
     if isinstance(mark, FoundingMark):
         return Founding(txid, project_id, mark.founder_key, mark.event_id, None, rule)
     return Founding(txid, project_id, mark.founder_key, None, mark.nostr_pubkey, rule)
-
-
-def choose_founding(foundings: Iterable[PositionedFounding]) -> PositionedFounding | None:
-    """The one that decides: the first by (height, position); none of the unconfirmed ones does."""
-    placed = [
-        (one.height, one.position, one)
-        for one in foundings
-        if one.height is not None and one.position is not None
-    ]
-    return min(placed, key=lambda entry: entry[:2])[2] if placed else None
