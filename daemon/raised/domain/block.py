@@ -131,11 +131,12 @@ def _is_64_bytes(tx: Tx) -> bool:
 
 
 def _check_witnesses(block: Block) -> None:
-    if not any(tx.has_witness for tx in block.txs):
-        return
     coinbase = block.txs[0]
     scripts = [output.script_pubkey for output in coinbase.outputs]
     committed = [s[6:38] for s in scripts if s.startswith(_COMMITMENT) and len(s) >= 38]
+    # A commitment without witnesses is no block either: somebody left them all out.
+    if not committed and not any(tx.has_witness for tx in block.txs):
+        return
     reserved = coinbase.inputs[0].witness
     if not committed or len(reserved) != 1 or len(reserved[0]) != 32:
         raise InvalidInput("witnesses without a commitment to them")

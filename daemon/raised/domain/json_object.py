@@ -6,7 +6,7 @@ decimals, never floats. Whatever is wrong is InvalidInput and names the field.
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final, NoReturn, cast
 
 from raised.errors import InvalidInput
@@ -130,7 +130,10 @@ def _integer(text: str) -> int:
 def _decimal(text: str) -> Decimal:
     if len(text) > _LONGEST_NUMBER:
         raise InvalidInput("a number with too many digits")
-    return Decimal(text)
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:  # an exponent that no decimal can hold
+        raise InvalidInput("a number with too large an exponent") from error
 
 
 def _refuse(text: str) -> NoReturn:

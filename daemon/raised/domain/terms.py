@@ -181,7 +181,8 @@ def _target(fields: JsonObject, created_at: int) -> int | None:
     in_btc = target < _MAX_BTC and created_at < _TARGET_IN_SATS_SINCE
     if in_btc or target != target.to_integral_value():
         target *= _SATS_PER_BTC
-    return int(target) if target <= _MAX_SATS else None
+    # Less than a satoshi is no target either.
+    return int(target) or None if target <= _MAX_SATS else None
 
 
 def _stage(fields: JsonObject) -> StageTerm:

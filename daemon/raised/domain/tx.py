@@ -205,12 +205,14 @@ def _parse_inputs(raw: bytes, at: int) -> tuple[list[tuple[OutPoint, bytes, int]
 def _parse_outputs(raw: bytes, at: int) -> tuple[tuple[TxOut, ...], int]:
     count, at = read_count(raw, at, 9)
     outputs: list[TxOut] = []
+    total = 0
     for _ in range(count):
         value = int.from_bytes(raw[at : at + 8], "little")
-        if value > MAX_MONEY:
-            raise InvalidInput("an output of more than all money")
+        total += value
         script_pubkey, at = _read_bytes(raw, at + 8)
         outputs.append(TxOut(value, script_pubkey))
+    if total > MAX_MONEY:
+        raise InvalidInput("outputs of more than all money")
     return tuple(outputs), at
 
 
