@@ -24,6 +24,13 @@ async def recent_blocks(conn: AsyncConnection, count: int) -> tuple[BlockRef, ..
     return tuple(_block(row) for row in await conn.execute(statement))
 
 
+async def highest_up_to(conn: AsyncConnection, height: int) -> BlockRef | None:
+    """The highest block of the record that is no higher than this."""
+    statement = select(block).where(block.c.height <= height)
+    row = (await conn.execute(statement.order_by(block.c.height.desc()).limit(1))).first()
+    return None if row is None else _block(row)
+
+
 async def hashes_at(conn: AsyncConnection, heights: Iterable[int]) -> dict[int, str]:
     """The hashes of those blocks of the best chain that the record holds, by height."""
     statement = select(block.c.height, block.c.hash)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Row, and_, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.bulk import add, rows_among
+from raised.db.bulk import add, change_among, rows_among
 from raised.db.schema import investment, project, stage, stage_output
 from raised.domain.ledger import AngorKind
 from raised.domain.project_face import ProjectFace
@@ -67,10 +67,11 @@ async def put_project_faces(conn: AsyncConnection, faces: Sequence[ProjectFace])
     await conn.execute(statement, rows)
 
 
-async def put_calendars(conn: AsyncConnection, faces: Sequence[ProjectFace]) -> None:
-    """Keep the stages of these projects, and no others of theirs."""
-    for face in faces:
-        await conn.execute(delete(stage).where(stage.c.project_id == face.id))
+async def put_calendars(
+    conn: AsyncConnection, faces: Sequence[ProjectFace], stale: Iterable[str]
+) -> None:
+    """Keep the stages of these projects; `stale` are those of which other stages are kept."""
+    await change_among(conn, delete(stage), stage.c.project_id, stale)
     rows = [
         {"project_id": face.id, "index": index, "percent": percent, "release_at": release_at}
         for face in faces

@@ -4,6 +4,6 @@ Nothing else writes facts, so numbers of changes grow in the order in which they
 """
 
 from raised.record.touched import Policy
-from raised.record.writer import record, remember
+from raised.record.writer import record, remember, rewind
 
-__all__ = ["Policy", "record", "remember"]
+__all__ = ["Policy", "record", "remember", "rewind"]

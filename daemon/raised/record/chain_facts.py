@@ -80,6 +80,13 @@ async def apply_rollback(conn: AsyncConnection, seen: RolledBack, touched: Touch
     await _hold(conn, [seen.to], touched)
 
 
+async def rewind_to(conn: AsyncConnection, height: int, touched: Touched) -> None:
+    """Take back every block above this height, however deep; they are read again."""
+    left = await blocks.highest_up_to(conn, height)
+    ancestor = left if left is not None else BlockRef(height, "", "", 0, b"")
+    await _roll_back(conn, height, ancestor, touched)
+
+
 async def apply_mempool(
     conn: AsyncConnection, seen: MempoolSeen, policy: Policy, touched: Touched
 ) -> None:

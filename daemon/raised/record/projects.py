@@ -50,9 +50,9 @@ async def decide_projects(
     }
     different = [face for key, face in faces.items() if face != shown[key]]
     await projects.put_project_faces(conn, different)
-    await projects.put_calendars(
-        conn, [face for face in different if face.stages != shown[face.id].stages]
-    )
+    moved = [face for face in different if face.stages != shown[face.id].stages]
+    stale = [face.id for face in moved if shown[face.id].stages]
+    await projects.put_calendars(conn, moved, stale)
     for face in different:
         old = shown[face.id]
         for change in project_changes(None if old.status == "hidden" else old, face):

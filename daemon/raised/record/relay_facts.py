@@ -33,9 +33,10 @@ async def apply_events(
     known = await events.known_events(conn, [*offered, *seen.held])
     new = [one for key, one in offered.items() if key not in known]
     await events.add_events(conn, new, seen.at)
-    held = [*offered, *(one for one in seen.held if one in known)]
-    gained = await events.add_holders(conn, held, seen.relay, seen.at)
-    touched.shown_anew |= await events.projects_of_chosen(conn, gained)
+    if seen.relay:  # events from a file are held by no relay
+        held = [*offered, *(one for one in seen.held if one in known)]
+        gained = await events.add_holders(conn, held, seen.relay, seen.at)
+        touched.shown_anew |= await events.projects_of_chosen(conn, gained)
     if new:
         await _announce(conn, new, policy, touched)
         await _withdraw(conn, [one for one in new if one.kind == DELETION], touched)

@@ -62,6 +62,13 @@ async def remember(
     await settle(conn, policy, touched)
 
 
+async def rewind(conn: AsyncConnection, height: int, at: int, policy: Policy) -> None:
+    """Undo everything above this height, after a reorg deeper than finality; it is read again."""
+    touched = Touched(at=at, tip_before=await tip_of(conn, policy.confirmations))
+    await chain_facts.rewind_to(conn, height, touched)
+    await settle(conn, policy, touched)
+
+
 async def _apply(  # noqa: C901, PLR0912 - one arm for each observation there is
     conn: AsyncConnection, observation: Observation, policy: Policy, touched: Touched
 ) -> None:

@@ -1,0 +1,174 @@
+"""The writer's loop, and what it keeps of the sources themselves."""
+
+import asyncio
+import json
+
+import pytest
+from sqlalchemy import text
+
+from raised.db import cursors, schema, sources
+from raised.db.check import differences
+from raised.db.engine import reading, transact
+from raised.domain.observation import (
+    BackfillDone,
+    ClockTicked,
+    EventsSeen,
+    Progress,
+    SourceHealth,
+)
+from raised.errors import RecordUnavailable
+from raised.record import record, rewind
+
+NOW = 1_800_000_000
+
+
+@pytest.fixture
+def ledger(regtest_ledger):
+    return regtest_ledger
+
+
+async def types(ledger):
+    return [row["type"] for row in await ledger.changes()]
+
+
+async def test_the_loop_commits_what_waits_and_says_so(ledger, world, founder):
+    queue, commits = asyncio.Queue(), []
+    for one in (world.told(founder.event), world.mine(founder.found()), ClockTicked(world.now)):
+        queue.put_nowait(one)
+    async with asyncio.TaskGroup() as tasks:
+        writing = tasks.create_task(
+            record(queue, ledger.engine, ledger.policy, lambda: commits.append(queue.qsize()))
+        )
+        async with asyncio.timeout(10):
+            await queue.join()
+        assert (await ledger.project(founder.project_id))["status"] == "confirmed"
+        queue.put_nowait(world.mine(founder.invested().tx))
+        async with asyncio.timeout(10):
+            await queue.join()
+        writing.cancel()
+    assert commits == [0, 0]
+    assert (await ledger.project(founder.project_id))["investments"] == 1
+
+
+async def test_a_batch_that_fails_leaves_nothing_behind(ledger, world, founder):
+    async def seen_and_torn(conn):
+        from raised.record import remember
+
+        await remember(conn, [world.told(founder.event)], ledger.policy)
+        await conn.execute(text("INSERT INTO no_such_table VALUES (1)"))
+
+    with pytest.raises(RecordUnavailable):
+        await transact(ledger.engine, seen_and_torn)
+    assert await ledger.rows(schema.event) == []
+    assert await ledger.rows(schema.counter) == []
+
+
+async def test_only_another_state_of_a_source_is_a_change(ledger):
+    def health(state, at, **more):
+        return SourceHealth("relay", "wss://one", state, at, **more)
+
+    await ledger.see(
+        health("ok", NOW, last_success_at=NOW),
+        health("ok", NOW + 5, latency_ms=20, facts={"events": {"3030": 4}}),
+        health("down", NOW + 9, last_error=("unreachable", "No answer."), errors={"timeout": 2}),
+        health("down", NOW + 12),
+        health("degraded", NOW + 15),
+        health("ok", NOW + 20),
+    )
+    assert await types(ledger) == ["source.lost", "source.degraded", "source.restored"]
+    (row,) = await ledger.rows(schema.relay)
+    assert (row["state"], row["since_at"], row["seen_at"]) == ("ok", NOW + 20, NOW + 20)
+    lost = (await ledger.changes())[0]
+    assert lost["data"]["last_error"] == {"code": "unreachable", "detail": "No answer."}
+    assert lost["reference"] == "wss://one"
+
+
+async def test_a_source_that_is_down_at_first_sight_is_a_change(ledger):
+    await ledger.see(SourceHealth("explorer", "http://one", "down", NOW))
+    assert await types(ledger) == ["source.lost"]
+
+
+async def test_stores_keep_their_own_health(ledger):
+    await ledger.see(SourceHealth("store", "shop", "down", NOW))
+    assert await types(ledger) == []
+
+
+async def test_ticks_and_progress_make_no_changes(ledger):
+    await transact(ledger.engine, sources.put_daemon, "0.1.0", NOW - 60, {"relays": 2})
+    await ledger.see(Progress("index", 3, 10, NOW), Progress("back-fill", 1, 1, NOW))
+    await ledger.see(ClockTicked(NOW + 5))
+    (row,) = await ledger.rows(schema.daemon)
+    assert row["seen_at"] == NOW + 5
+    assert json.loads(row["progress"]) == {"index": [3, 10], "back-fill": [1, 1]}
+    assert json.loads(row["settings"]) == {"relays": 2}
+    assert await types(ledger) == []
+
+
+async def test_progress_before_the_daemon_was_announced_is_lost(ledger):
+    await ledger.see(Progress("index", 3, 10, NOW), ClockTicked(NOW))
+    assert await ledger.rows(schema.daemon) == []
+
+
+async def test_a_tick_moves_the_next_stage_on(ledger, world, founder):
+    await ledger.see(world.told(founder.event))
+    first, second = (stage.release_at for stage in founder.plan.stages)
+    for at, wanted in ((first - 1, first), (first, second), (second + 1, None)):
+        await ledger.see(ClockTicked(at))
+        assert (await ledger.project(founder.project_id))["next_stage_at"] == wanted
+
+
+async def test_a_cursor_never_goes_back(ledger):
+    for began_at, full in ((NOW, True), (NOW - 50, False), (NOW + 7, False), (NOW - 9, True)):
+        await ledger.see(BackfillDone("wss://one", NOW, began_at, full))
+    async with reading(ledger.engine) as conn:
+        assert await cursors.cursor_of(conn, "relay", "wss://one") == (NOW + 7, NOW)
+        assert await cursors.cursor_of(conn, "relay", "wss://two") is None
+
+
+async def test_the_age_of_the_mempool_view_is_kept(ledger, world):
+    await ledger.see(world.pool())
+    async with reading(ledger.engine) as conn:
+        assert await cursors.cursor_of(conn, "mempool", "explorer") == (world.now, None)
+
+
+async def test_what_a_direct_message_says_is_not_kept(ledger, world, founder):
+    await ledger.see(world.told(founder.signed(4, "secret", NOW, ("p", "ab" * 32))))
+    (row,) = await ledger.rows(schema.event)
+    assert row["content"] == ""
+    assert "ab" * 32 in row["tags"]
+
+
+async def test_an_event_with_a_nul_is_refused_on_every_database(ledger, world, founder):
+    await ledger.see(world.told(founder.signed(1, "a\0b", NOW), founder.signed(1, "ab", NOW)))
+    assert [row["content"] for row in await ledger.rows(schema.event)] == ["ab"]
+
+
+async def test_events_from_a_file_are_held_by_no_relay(ledger, world, founder):
+    told = world.told(founder.event)
+    await ledger.see(EventsSeen("", told.at, told.events))
+    assert (await ledger.project(founder.project_id))["status"] == "announced"
+    assert await ledger.rows(schema.event_relay) == []
+
+
+async def test_held_ids_that_we_lack_are_not_believed(ledger, world, founder):
+    await ledger.see(EventsSeen("wss://one", NOW, (), (founder.event["id"],)))
+    assert await ledger.rows(schema.event_relay) == []
+    await ledger.see(world.told(founder.event))
+    await ledger.see(EventsSeen("wss://two", NOW, (), (founder.event["id"],)))
+    assert len(await ledger.rows(schema.event_relay)) == 2
+
+
+async def test_a_rewind_undoes_everything_above_a_height(ledger, world, founder):
+    await ledger.see(world.told(founder.event), world.mine(founder.found()))
+    height = world.tip.height
+    again = [world.mine(founder.invested(label=f"{n}").tx) for n in range(3)]
+    await ledger.see(*again)
+    await transact(ledger.engine, rewind, height + 1, NOW, ledger.policy)
+    project = await ledger.project(founder.project_id)
+    assert (project["investments"], project["unconfirmed_sats"]) == (1, 2 * 990_000)
+    await ledger.see(*again[1:])
+    assert (await ledger.project(founder.project_id))["investments"] == 3
+    await transact(ledger.engine, rewind, 0, NOW, ledger.policy)
+    assert await ledger.rows(schema.block) == []
+    async with reading(ledger.engine) as conn:
+        assert await differences(conn) == []
