@@ -44,9 +44,15 @@ class Server(uvicorn.Server):
             _notify(self._notify_socket, "READY=1")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came; the second one does not wait."""
+        """A signal came; the second one does not wait.
+
+        Not uvicorn's own: it would raise the signal again at the end, and to be asked to stop is
+        to end well.
+        """
+        del sig, frame
+        self.force_exit = self.should_exit
+        self.should_exit = True
         self._loop.call_soon_threadsafe(self._stop.set)
-        super().handle_exit(sig, frame)
 
 
 def main(argv: list[str]) -> int:
