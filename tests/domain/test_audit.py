@@ -10,11 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from raised.domain.audit import audit
 from raised.domain.audit_file import audit_file, audit_text
 from raised.domain.audit_report import AuditReport, as_json
 from raised.domain.curve import pubkey_from_secret, schnorr_sign
 from raised.domain.event import Event, event_from_json, event_id, event_json
 from raised.domain.hashes import sha256
+from raised.domain.network import network_named
+from raised.domain.standing import HeldTx, Place, Tip
 from raised.domain.tx import OutPoint, Tx, TxIn, TxOut, parse_tx
 from raised.errors import InvalidInput
 
@@ -490,6 +493,74 @@ def test_a_replaced_unconfirmed_spend_gives_way_to_the_confirmed_one() -> None:
     assert report.holds
 
 
+def test_two_confirmed_spends_of_a_stage_cannot_both_be_true() -> None:
+    story = story_of("subscribe")
+    entry = dict(entry_of(story, "claim_1"), height=801_001)
+    edit(entry, lambda tx: replace(tx, outputs=tx.outputs * 2))
+    story["transactions"].append(entry)
+    report = audit_file(story)
+    assert report.totals.claimed_sats == 990_000
+    assert report.exit_code == 2
+    assert "2 confirmed transactions" in report.problems[0]
+
+
+def test_look_alikes_that_share_an_input_change_nothing() -> None:
+    story = story_of("subscribe")
+    entry = dict(entry_of(story, "sub_1"))
+    edit(entry, lambda tx: replace(tx, outputs=(*tx.outputs[:3], tx.outputs[4], tx.outputs[3])))
+    story["transactions"].append(entry)
+    report = audit_file(story)
+    assert report.totals.raised_sats == 3_564_000
+    assert report.holds
+
+
+def test_only_what_is_deep_enough_counts() -> None:
+    story = story_of("subscribe")
+    case = [
+        HeldTx(
+            parse_tx(bytes.fromhex(one["hex"])),
+            Place(one["height"], "00" * 32, one["indexInBlock"], one["time"]),
+            one["time"],
+            gone=False,
+        )
+        for one in story["transactions"]
+    ]
+    event = event_from_json(story["projectEvent"])
+    for height, claimed, returned in ((801_014, 990_000, 0), (801_015, 990_000, 1_980_000)):
+        tip = Tip(height, "11" * 32, confirmations=6)
+        report = audit(network_named("angornet"), event, case, tip=tip)
+        assert report.totals.claimed_sats == claimed
+        assert report.totals.end_of_project_sats == returned
+        assert as_totals(report) == ledger_of(report)
+
+
+# One sum for each kind of row.
+KINDS = {
+    "investment": "raised_sats",
+    "claim": "claimed_sats",
+    "recovery": "recovery_sats",
+    "unfunded_release": "unfunded_release_sats",
+    "penalty_free_recovery": "penalty_free_recovery_sats",
+    "end_of_project": "end_of_project_sats",
+    "unknown": "unknown_sats",
+    "penalty_release": "penalty_released_sats",
+}
+
+
+def ledger_of(report: AuditReport) -> dict[str, int]:
+    """The totals that the rows of the ledger add up to, and the others as they are."""
+    sums = dict.fromkeys(KINDS.values(), 0)
+    for row in (row for one in report.investments for row in one.rows):
+        sums[KINDS[row.kind]] += row.amount_msats // 1_000
+    return {**as_totals(report), **sums}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_totals_are_those_of_the_ledger(name: str) -> None:
+    report = audit_file(story_of(name))
+    assert as_totals(report) == ledger_of(report)
+
+
 def test_a_spend_of_an_unconfirmed_investment_counts_for_nothing() -> None:
     story = story_of("subscribe")
     entry_of(story, "sub_1").update(height=None, indexInBlock=None)
@@ -584,18 +655,11 @@ def test_a_bad_transaction_is_refused_by_its_number(name: str, value: Any) -> No
         audit_file(story)
 
 
-def test_what_no_chain_can_hold_is_refused() -> None:
-    twice = story_of("subscribe")
-    twice["transactions"].append(twice["transactions"][0])
-    same_place = story_of("subscribe")
-    same_place["transactions"][1].update(height=800_000)
-    double_spend = story_of("subscribe")
-    entry = dict(entry_of(double_spend, "claim_1"), height=801_001)
-    edit(entry, lambda tx: replace(tx, locktime=tx.locktime + 1))
-    double_spend["transactions"].append(entry)
-    for story in (twice, same_place, double_spend):
-        with pytest.raises(InvalidInput, match="twice"):
-            audit_file(story)
+def test_a_transaction_that_is_there_twice_is_refused() -> None:
+    story = story_of("subscribe")
+    story["transactions"].append(story["transactions"][0])
+    with pytest.raises(InvalidInput, match="twice"):
+        audit_file(story)
 
 
 @pytest.mark.parametrize(
@@ -659,7 +723,6 @@ def test_totals_add_up_whatever_is_missing_or_still_unconfirmed(
     report = audit_file(story)
     assert_adds_up(as_totals(report))
     assert len(report.transactions) == len(kept)
-    event_from_json(story["projectEvent"])
 
 
 @settings(max_examples=60, deadline=None)

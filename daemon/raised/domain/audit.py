@@ -64,6 +64,7 @@ def audit(
     plain = [held for held in case.txs if held.tx.txid not in ours]
     standings, wrong = _standings(basis, plain, case)
     standings = _with_recycled(standings, case)
+    coins = (*stage_coins(standings), *penalty_coins(standings))
     forged = frozenset(txid for txid, _ in wrong)
     investments = tuple(one for one in standings if one.status != "rejected")
     return AuditReport(
@@ -75,8 +76,8 @@ def audit(
         ),
         tuple(reported(standings, ours, chosen, case, forged)),
         investments,
-        totals_of(investments),
-        tuple(_problems(project, investments, wrong)),
+        totals_of(investments, case.tip),
+        (*_problems(project, investments, wrong), *_double_spends(coins, case)),
     )
 
 
@@ -192,11 +193,7 @@ def _standings(
 
 
 def _spenders(case: Case) -> dict[OutPoint, Spender]:
-    found: dict[OutPoint, list[Spender]] = {}
-    for held in case.txs:
-        for vin, txin in enumerate(held.tx.inputs):
-            found.setdefault(txin.outpoint, []).append(Spender(held, vin))
-    chosen = {outpoint: spender_of(spenders) for outpoint, spenders in found.items()}
+    chosen = {outpoint: spender_of(spenders) for outpoint, spenders in case.spenders.items()}
     return {outpoint: one for outpoint, one in chosen.items() if one is not None}
 
 
@@ -244,3 +241,11 @@ def _problems(
                 yield f"stage output {one.txid}:{stage.stage.vout} was spent by its key path"
     for txid, vin in sorted(wrong):
         yield f"the witness of input {vin} of {txid} proves nothing"
+
+
+def _double_spends(coins: Iterable[OutPoint], case: Case) -> Iterable[str]:
+    """Two blocks of one chain cannot spend the same coin: one of the two is made up."""
+    for outpoint in coins:
+        placed = [one for one in case.spenders.get(outpoint, ()) if one.held.place is not None]
+        if len(placed) > 1:
+            yield f"{outpoint} is spent by {len(placed)} confirmed transactions"

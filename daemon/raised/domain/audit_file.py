@@ -5,7 +5,7 @@ Source: design.md 3.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from raised.domain.audit import audit
@@ -15,7 +15,7 @@ from raised.domain.event import Event, event_from_json
 from raised.domain.json_object import JsonObject, as_object, parse_object
 from raised.domain.network import network_beginning
 from raised.domain.standing import HeldTx, Place
-from raised.domain.tx import OutPoint, Tx, parse_tx
+from raised.domain.tx import Tx, Txid, parse_tx
 from raised.errors import InvalidInput
 
 _MAX_HEIGHT: Final = (1 << 31) - 1
@@ -44,7 +44,7 @@ def _audit(document: JsonObject) -> AuditReport:
         _held(entry, number)
         for number, entry in enumerate(document.objects("transactions", _MAX_TXS))
     ]
-    _refuse_impossible(held)
+    _refuse_repeats(held)
     return audit(network, _event(document.value("projectEvent")), held)
 
 
@@ -81,22 +81,9 @@ def _tx(text: str) -> Tx:
     return parse_tx(bytes.fromhex(text))
 
 
-def _refuse_impossible(txs: Sequence[HeldTx]) -> None:
-    """Refuse what no chain can hold: a transaction or place twice, a coin spent twice."""
-    _refuse_twice((held.tx.txid for held in txs), "a transaction")
-    places = [held.place for held in txs if held.place is not None]
-    _refuse_twice(((place.height, place.position) for place in places), "a place in a block")
-    confirmed = [held.tx for held in txs if held.place is not None]
-    _refuse_twice((_spent(confirmed)), "a spend by confirmed transactions")
-
-
-def _spent(txs: Iterable[Tx]) -> Iterable[OutPoint]:
-    return (txin.outpoint for tx in txs for txin in tx.inputs if not tx.is_coinbase)
-
-
-def _refuse_twice(things: Iterable[object], what: str) -> None:
-    seen: set[object] = set()
-    for thing in things:
-        if thing in seen:
-            raise InvalidInput(f"{what} is there twice: {thing}")
-        seen.add(thing)
+def _refuse_repeats(txs: Sequence[HeldTx]) -> None:
+    seen: set[Txid] = set()
+    for held in txs:
+        if held.tx.txid in seen:
+            raise InvalidInput(f"transaction {held.tx.txid} is there twice")
+        seen.add(held.tx.txid)

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from raised.domain.founding import Founding
 from raised.domain.spend import SpendKind
-from raised.domain.standing import StageStanding, Standing
+from raised.domain.standing import SpentBy, StageStanding, Standing, Tip
 from raised.domain.tx import Txid
 
 Role = Literal[
@@ -104,16 +104,13 @@ class AuditReport:
         return EXIT_HOLDS if self.holds else EXIT_FOUND_SOMETHING
 
 
-def totals_of(standings: Sequence[Standing]) -> Totals:
-    """The sums of these investments."""
+def totals_of(standings: Sequence[Standing], tip: Tip) -> Totals:
+    """The sums of these investments, as the ledger would hold them: only what is deep enough."""
     counted = [one for one in standings if one.status == "confirmed"]
     stages = [stage for one in counted for stage in one.stages]
-    spent = {
-        kind: _sum([one for one in stages if _is_spent(one) and one.state == kind])
-        for kind in SpendKind
-    }
-    recovered = [one for one in stages if _is_spent(one) and one.state == SpendKind.RECOVERY]
-    released = _sum([one for one in recovered if _is_released(one)])
+    gone = [one for one in stages if _is_deep(one.spent, tip)]
+    spent = {kind: _sum([one for one in gone if one.state == kind]) for kind in SpendKind}
+    released = _sum([one for one in gone if one.penalty and _is_deep(one.penalty.released, tip)])
     raised = _sum(stages)
     return Totals(
         investments=len(counted),
@@ -137,13 +134,10 @@ def _sum(stages: Sequence[StageStanding]) -> int:
     return sum(one.stage.value_sats for one in stages)
 
 
-def _is_spent(one: StageStanding) -> bool:
-    return one.spent is not None and one.spent.height is not None
-
-
-def _is_released(one: StageStanding) -> bool:
-    released = None if one.penalty is None else one.penalty.released
-    return released is not None and released.height is not None
+def _is_deep(spent: SpentBy | None, tip: Tip) -> bool:
+    if spent is None or spent.height is None:
+        return False
+    return tip.height - spent.height + 1 >= tip.confirmations
 
 
 def as_json(report: AuditReport) -> dict[str, object]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
-from raised.domain.standing import HeldTx, Standing, Tip
+from raised.domain.standing import HeldTx, Spender, Standing, Tip
 from raised.domain.tx import OutPoint, Tx, Txid, TxOut
 
 
@@ -14,6 +15,15 @@ class Case:
     txs: tuple[HeldTx, ...]
     by_id: Mapping[Txid, HeldTx]
     tip: Tip
+
+    @cached_property
+    def spenders(self) -> Mapping[OutPoint, tuple[Spender, ...]]:
+        """Who spends what."""
+        found: dict[OutPoint, list[Spender]] = {}
+        for held in self.txs:
+            for vin, txin in enumerate(held.tx.inputs):
+                found.setdefault(txin.outpoint, []).append(Spender(held, vin))
+        return {outpoint: tuple(spenders) for outpoint, spenders in found.items()}
 
     def tx(self, txid: Txid) -> Tx | None:
         """The transaction, or None when it is not part of the case."""
