@@ -15,6 +15,7 @@ from raised.db.engine import open_reader
 from raised_api.addresses import client_of, is_loopback
 from raised_api.answers import Answers
 from raised_api.changes import CHANGES
+from raised_api.evidence import EVIDENCE
 from raised_api.feed import Feed
 from raised_api.gate import Gate, is_known, ready_headers
 from raised_api.health import health_handlers
@@ -38,6 +39,7 @@ ROUTES: tuple[Route, ...] = (
     SUMMARY,
     *SERIES,
     *PROJECTS,
+    EVIDENCE,
     *INVESTMENTS,
     *MOVEMENTS,
     *SOURCES,

@@ -86,7 +86,7 @@ async def readers_of(api: Any) -> int:
 
 async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(10):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - nobody tells us when
             await asyncio.sleep(0.01)
 
 
@@ -219,14 +219,13 @@ async def test_across_a_restart_every_change_is_seen_once_in_order(book: Any, se
 
 
 async def test_open_streams_end_by_themselves_when_asked_to_stop(book: Any, serve: Any) -> None:
-    async with serve() as api:
-        async with listening(api) as one, listening(api) as two:
-            await one.next()
-            await two.next()
-            began = asyncio.get_running_loop().time()
-            api.stop.set()
-            assert await one.ended()
-            assert await two.ended()
+    async with serve() as api, listening(api) as one, listening(api) as two:
+        await one.next()
+        await two.next()
+        began = asyncio.get_running_loop().time()
+        api.stop.set()
+        assert await one.ended()
+        assert await two.ended()
     assert asyncio.get_running_loop().time() - began < 3
 
 

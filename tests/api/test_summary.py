@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from raised.db import schema
 
 NOW = 1_750_000_000
