@@ -7,11 +7,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from raised.db.engine import open_reader, open_writer
 from raised.db.upgrade import upgrade
+
+# The same examples on every run and on every machine, however busy it is.
+settings.register_profile("raised", deadline=None, derandomize=True)
+settings.load_profile("raised")
 
 POSTGRES = os.environ.get("RAISED_TEST_POSTGRES")
 DATABASES = ["sqlite", "postgres"] if POSTGRES else ["sqlite"]

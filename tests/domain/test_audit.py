@@ -706,7 +706,7 @@ def test_any_value_in_any_transaction_is_audited_or_refused(
     assert_adds_up(as_totals(report))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(NAMES), st.data())
 def test_totals_add_up_whatever_is_missing_or_still_unconfirmed(
     name: str, data: st.DataObject
@@ -725,7 +725,7 @@ def test_totals_add_up_whatever_is_missing_or_still_unconfirmed(
     assert len(report.transactions) == len(kept)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(NAMES), st.data())
 def test_a_flipped_byte_never_makes_money(name: str, data: st.DataObject) -> None:
     """Whatever is changed about one transaction, no more is raised than was."""
