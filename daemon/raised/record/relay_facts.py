@@ -23,6 +23,8 @@ DENY_LIST: Final = 30000
 _REPLACEABLE: Final = frozenset({PROFILE, RELAY_LIST, FEATURED_LIST})
 _ADDRESSABLE: Final = frozenset({APP_DATA, DENY_LIST})
 _CLOCK_SLACK_SECONDS: Final = 900
+# Of a d and of what a deletion names: PostgreSQL's indexes hold no long keys, and nobody needs them.
+_LONGEST_NAME: Final = 256
 
 
 async def apply_events(
@@ -142,7 +144,7 @@ async def _withdraw(conn: AsyncConnection, deletions: Sequence[Event], touched: 
     for one in deletions:
         named = (*one.tag_values("e"), *one.tag_values("a"))
         targets += [(target, one.pubkey, one.created_at) for target in dict.fromkeys(named)]
-    await events.add_deletions(conn, [one for one in targets if "\0" not in one[0]])
+    await events.add_deletions(conn, [one for one in targets if _is_name(one[0])])
     ids = [target for target, _, _ in targets]
     touched.projects |= await events.projects_announced_by(conn, ids)
     for pubkey in dict.fromkeys(one.pubkey for one in deletions):
@@ -208,7 +210,11 @@ def _d_of(event: Event) -> str | None:
     if event.kind not in _ADDRESSABLE:
         return None
     d = (event.tag_values("d") or ("",))[0]
-    return None if "\0" in d else d
+    return d if _is_name(d) else None
+
+
+def _is_name(text: str) -> bool:
+    return "\0" not in text and len(text.encode()) <= _LONGEST_NAME
 
 
 async def _touch_authors(conn: AsyncConnection, pubkeys: set[str], touched: Touched) -> None:
