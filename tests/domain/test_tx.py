@@ -42,7 +42,7 @@ inputs = st.builds(
     st.integers(0, 0xFFFFFFFF),
     st.lists(st.binary(max_size=300), max_size=4).map(tuple),
 )
-outputs = st.builds(TxOut, st.integers(0, MAX_MONEY), scripts)
+outputs = st.builds(TxOut, st.integers(0, MAX_MONEY // 4), scripts)  # four are not too much
 transactions = st.builds(
     Tx,
     st.integers(0, 0xFFFFFFFF),
