@@ -6,7 +6,7 @@ from typing import Final, Literal
 Flavour = Literal["esplora", "mempool"]
 Verify = Literal["blocks", "spv", "agree", "trust"]
 
-_POLL_SECONDS: Final = {"main": 10.0, "regtest": 1.0}
+_POLL_SECONDS: Final = {"main": 10.0, "regtest": 0.2}
 _PATIENCE_SECONDS: Final = {"main": 600.0, "regtest": 15.0}
 
 

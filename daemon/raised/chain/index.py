@@ -1,0 +1,129 @@
+"""The history of one project by addresses: what was there before blocks were followed.
+
+Everything an explorer says here is checked: a transaction by its id, its block by a merkle proof,
+and the meaning of a spend, which neither covers, by the signatures in its witness.
+Requests: the pages of the address, one for the spenders of each transaction that makes coins, one
+for each spending transaction, one proof for each transaction that is reported.
+"""
+
+from dataclasses import dataclass, field
+
+from raised.chain.explorer import Explorer, SeenTx, Spender
+from raised.chain.headers import bare_ref
+from raised.domain.identifier import project_script
+from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
+from raised.domain.sighash import verify_script_spend
+from raised.domain.tx import OutPoint, Txid
+from raised.domain.watch import CoinKind, NewCoin, coins_made
+from raised.errors import BadData, Unavailable
+
+
+@dataclass(slots=True)
+class _History:
+    """What was collected so far."""
+
+    script: bytes
+    txs: dict[Txid, SeenTx] = field(default_factory=dict[Txid, SeenTx])
+    coins: dict[OutPoint, CoinKind] = field(default_factory=dict[OutPoint, CoinKind])
+    spends: set[tuple[Txid, int]] = field(default_factory=set[tuple[Txid, int]])
+
+
+async def read_history(explorer: Explorer, project_id: str, tip: BlockRef, at: int) -> HistorySeen:
+    """Everything confirmed that concerns the project, up to `tip`.
+
+    Raises Unavailable when the chain moved meanwhile, and what the explorer raises.
+    """
+    history = _History(project_script(project_id))
+    found = await _pages(explorer, history.script)
+    history.txs.update((one.tx.txid, one) for one in found)
+    waiting = sorted(found, key=_height)
+    while waiting:
+        waiting += await _spenders(explorer, history, waiting.pop(0))
+    placed = [await _placed(explorer, history, one) for one in history.txs.values()]
+    if await explorer.tip_hash() != tip.hash:
+        raise Unavailable(explorer.name, "found a block while we read", "moved")
+    placed.sort(key=lambda pair: (pair[0].height, pair[1].position))
+    return HistorySeen(project_id, tuple(placed), tip, explorer.name, at)
+
+
+def _height(seen: SeenTx) -> int:
+    assert seen.placement is not None, "only what is in a block is collected"
+    return seen.placement.height
+
+
+async def _pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
+    found: dict[Txid, SeenTx] = {}
+    after: Txid | None = None
+    while True:
+        page = await explorer.history_page(script, after)
+        new = [one for one in page if one.tx.txid not in found and one.placement is not None]
+        if not new:
+            break
+        found.update((one.tx.txid, one) for one in new)
+        after = new[-1].tx.txid
+    if found and len(found) < (await explorer.counts(script)).confirmed:
+        raise Unavailable(explorer.name, "lost its place while we read", "restart_paging")
+    return list(found.values())
+
+
+async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list[SeenTx]:
+    """Note the coins a transaction made; the transactions that spend them and are new."""
+    made = _made(history, seen)
+    if not made:
+        return []
+    for coin in made:
+        history.coins[OutPoint(seen.tx.txid, coin.vout)] = coin.kind
+    spenders = await explorer.spenders(seen.tx.txid)
+    if spenders is None or len(spenders) != len(seen.tx.outputs):
+        raise BadData(explorer.name, "says nothing of outputs it has shown", "wrong_spends")
+    found: list[SeenTx] = []
+    for coin in made:
+        spender = spenders[coin.vout]
+        if spender is None or spender.placement is None:
+            continue
+        new = await _spend(explorer, history, OutPoint(seen.tx.txid, coin.vout), spender)
+        found += [new] if new is not None else []
+    return found
+
+
+def _made(history: _History, seen: SeenTx) -> tuple[NewCoin, ...]:
+    pays = any(script == history.script for _, script in seen.tx.outputs)
+    spent = [
+        (vin, history.coins[txin.outpoint])
+        for vin, txin in enumerate(seen.tx.inputs)
+        if txin.outpoint in history.coins
+    ]
+    return coins_made(seen.tx, pays_project=pays, spent=spent)
+
+
+async def _spend(
+    explorer: Explorer, history: _History, coin: OutPoint, spender: Spender
+) -> SeenTx | None:
+    """Keep the transaction that spends a coin; itself when it was not known before."""
+    known = history.txs.get(spender.txid)
+    seen = known or await explorer.tx(spender.txid)
+    if seen is None or seen.placement is None:
+        raise Unavailable(explorer.name, "knows a spender, and does not know it", "moved")
+    vins = [vin for vin, txin in enumerate(seen.tx.inputs) if txin.outpoint == coin]
+    if not vins:
+        raise BadData(explorer.name, "names a spender that does not spend", "wrong_spender")
+    history.spends.add((spender.txid, vins[0]))
+    history.txs[spender.txid] = seen
+    return None if known else seen
+
+
+async def _placed(explorer: Explorer, history: _History, seen: SeenTx) -> tuple[BlockRef, PlacedTx]:
+    assert seen.placement is not None, "only what is in a block is collected"
+    tx = seen.tx
+    spent = tuple(output for output in seen.spent if output is not None)
+    for vin in (vin for txid, vin in history.spends if txid == tx.txid):
+        # The id does not cover the witness, and the witness says what the spend means.
+        if len(spent) != len(tx.inputs) or not verify_script_spend(tx, vin, spent):
+            raise BadData(explorer.name, "sent a witness that proves nothing", "wrong_witness")
+    proof = await explorer.proof(tx.txid, seen.placement.block_hash)
+    if proof is None:
+        raise Unavailable(explorer.name, "has no proof for what it says is in a block", "moved")
+    return (
+        bare_ref(seen.placement.height, proof.header),
+        PlacedTx(tx, proof.position, proof.siblings, "spv"),
+    )

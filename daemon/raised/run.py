@@ -1,0 +1,190 @@
+"""The daemon's life: open, start, wait, drain, close. Wires everything, decides nothing."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final, Never
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raised import __version__
+from raised.chain.follow import Explorers
+from raised.clock import now
+from raised.config import Config, Environment
+from raised.db.check import differences
+from raised.db.engine import open_reader, open_writer, reading, sole_writer, transact
+from raised.db.retention import drop_announced, drop_old_changes
+from raised.db.sources import put_daemon
+from raised.db.upgrade import require_current, upgrade
+from raised.domain.network import network_named
+from raised.domain.observation import ClockTicked, Observation
+from raised.metrics import QUEUE_DEPTH, serve_metrics
+from raised.nostr.follow import Relays
+from raised.record import Policy, record
+from raised.settings import chain_settings, proxy_settings, relay_settings
+from raised.systemd import notify
+from raised.view import RecordView
+
+Source = Callable[[asyncio.Queue[Observation]], Coroutine[Any, Any, Never]]
+
+_QUEUE_SIZE: Final = 256
+_TICK_SECONDS: Final = 5.0
+_DRAIN_SECONDS: Final = 30.0
+_DAY_SECONDS: Final = 86_400
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record, opened: one engine that writes and one that reads."""
+
+    writer: AsyncEngine
+    reader: AsyncEngine
+
+
+async def keep_record(config: Config) -> int:
+    """Follow the sources until a signal asks us to stop; the exit code.
+
+    Raises:
+        ConfigError, WrongRecord: something must be edited or upgraded first.
+        RecordUnavailable: the database went away; the next start goes on where this one ended.
+    """
+    stop = _stop_on_signals()
+    async with AsyncExitStack() as stack:
+        opened = await _open(stack, config)
+        serve_metrics(config.environment.metrics_bind)
+        view = RecordView(opened.reader, config.chain.finality)
+        relays = Relays(relay_settings(config), view, proxy=proxy_settings(config))
+        explorers = Explorers(chain_settings(config), network_named(config.network), view)
+        stack.push_async_callback(explorers.close)
+        _schedule(stack, config, opened.writer, relays)
+
+        def committed() -> None:
+            relays.wake()
+            explorers.wake()
+            # The heartbeat is an observation too: a writer that is stuck does not feed the dog.
+            notify(config.environment.notify_socket, "WATCHDOG=1")
+
+        policy = Policy(
+            network_named(config.network), config.chain.confirmations, config.chain.finality
+        )
+
+        async def write(observations: asyncio.Queue[Observation]) -> Never:
+            await record(observations, opened.writer, policy, committed)
+
+        _log.info("following", network=config.network, relays=len(config.relays))
+        await _live(write, [relays.follow, explorers.follow], stop, config.environment)
+    _log.info("stopped")
+    return 0
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked(number: signal.Signals) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked, number)
+    return stop
+
+
+async def _open(stack: AsyncExitStack, config: Config) -> Record:
+    url = config.environment.database_url
+    reader = open_reader(url)
+    stack.push_async_callback(reader.dispose)
+    async with reading(reader) as conn:
+        await require_current(conn, config.network)
+    await stack.enter_async_context(sole_writer(url))
+    writer = open_writer(url)
+    stack.push_async_callback(writer.dispose)
+    await transact(writer, put_daemon, __version__, now(), _shown_settings(config))
+    return Record(writer, reader)
+
+
+def _shown_settings(config: Config) -> dict[str, object]:
+    """What the API must know of the configuration."""
+    return {
+        "network": config.network,
+        "confirmations": config.chain.confirmations,
+        "relays": [relay.url for relay in config.relays],
+        "explorers": [explorer.url for explorer in config.chain.explorers],
+    }
+
+
+def _schedule(stack: AsyncExitStack, config: Config, writer: AsyncEngine, relays: Relays) -> None:
+    """The named jobs that are due by the calendar, not by events."""
+
+    async def retention() -> None:
+        before = now() - config.retention.changes_days * _DAY_SECONDS
+        changes = await transact(writer, drop_old_changes, before)
+        projects = await transact(writer, drop_announced, config.retention.announced_max)
+        _log.info("retention", changes=changes, announced_projects=projects)
+
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    scheduler.add_job(relays.reask_all, "interval", days=1, id="relay re-ask", jitter=3600)
+    scheduler.add_job(retention, "cron", hour=3, minute=17, id="retention", coalesce=True)
+    scheduler.start()
+    stack.callback(scheduler.shutdown, wait=False)
+
+
+async def _live(
+    write: Source, sources: list[Source], stop: asyncio.Event, environment: Environment
+) -> None:
+    """Follow until `stop` is set, then finish what was observed. The nesting is the order."""
+    observations: asyncio.Queue[Observation] = asyncio.Queue(_QUEUE_SIZE)
+    QUEUE_DEPTH.set_function(observations.qsize)
+    async with asyncio.TaskGroup() as writing:
+        recorder = writing.create_task(write(observations), name="record")
+        async with asyncio.TaskGroup() as following:
+            tasks = [following.create_task(source(observations)) for source in sources]
+            tasks.append(following.create_task(_tick(observations, _TICK_SECONDS)))
+            notify(environment.notify_socket, "READY=1")
+            await stop.wait()
+            notify(environment.notify_socket, "STOPPING=1")
+            for task in tasks:
+                task.cancel()
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            await observations.join()
+        recorder.cancel()
+
+
+async def _tick(observations: asyncio.Queue[Observation], every_seconds: float) -> Never:
+    """Have the record say that we are alive."""
+    while True:
+        await observations.put(ClockTicked(now()))
+        await asyncio.sleep(every_seconds)
+
+
+async def upgrade_record(config: Config) -> tuple[str | None, str]:
+    """Create or migrate the record; its schema before and after.
+
+    Raises:
+        WrongRecord: it is of another network.
+    """
+    engine = open_writer(config.environment.database_url)
+    try:
+        return await upgrade(engine, config.network)
+    finally:
+        await engine.dispose()
+
+
+async def check_record(config: Config) -> list[str]:
+    """Every figure of the record that does not equal the sum of its movements."""
+    engine = open_reader(config.environment.database_url)
+    try:
+        async with reading(engine) as conn:
+            await require_current(conn, config.network)
+            return await differences(conn)
+    finally:
+        await engine.dispose()
