@@ -86,6 +86,15 @@ class HostileRelay:
         """Listen again on the same port."""
         self._thread.call(self._listen())
 
+    def tell(self, *message: object) -> None:
+        """Send a message to everybody who is connected."""
+        self._thread.call(self._tell(compact(message)))
+
+    async def _tell(self, text: str) -> None:
+        if self._server is not None:
+            for connection in list(self._server.connections):
+                await connection.send(text)
+
     async def _listen(self) -> None:
         self._server = await serve(self._converse, "127.0.0.1", self._port, max_size=None)
         self._port = next(iter(self._server.sockets)).getsockname()[1]

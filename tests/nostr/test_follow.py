@@ -47,8 +47,21 @@ async def test_what_a_relay_holds_and_what_it_gets_arrives(follow: Any, honest: 
         assert health.facts["cursor_at"] == record.done[0].began_at
         assert health.last_success_at is not None
         assert health.latency_ms is not None
-        await following.until(lambda: record.health[relay.url].facts["events"] == {"3030": 1_270})
+        await following.until(lambda: record.health[relay.url].facts["events"]["3030"] >= 1_270)
     assert record.repeats == 0
+
+
+async def test_an_event_dated_long_ago_arrives_live_when_it_is_published_now(
+    follow: Any, honest: Any
+) -> None:
+    relay = honest()
+    await asyncio.to_thread(publish, relay.url, projects(5))
+    async with follow(relay) as following:
+        record = following.record
+        await following.until(lambda: record.done)
+        late = projects(7, 1_600_000_000)
+        await asyncio.to_thread(publish, relay.url, late)
+        await following.until(lambda: len(record.events) == 12)
 
 
 async def test_several_relays_are_read_at_once_and_each_is_known_for_what_it_holds(
@@ -232,7 +245,7 @@ async def test_a_relay_that_may_be_written_to_gets_what_it_lacks(
         await following.until(lambda: record.held.get(empty.url, set()) == ids(events))
     record.cursors.clear()
     async with follow(empty) as following:
-        await following.until(lambda: record.health[empty.url].facts["events"] == {"3030": 4})
+        await following.until(lambda: record.health[empty.url].facts["events"].get("3030", 0) >= 4)
 
 
 async def test_the_hubs_lists_are_its_administrators_alone(follow: Any, honest: Any) -> None:

@@ -164,6 +164,24 @@ async def test_a_relay_that_closes_every_subscription_is_named_and_tried_again(
         await following.until(lambda: following.state(hostile)[0] == "ok")
 
 
+async def test_what_came_while_a_subscription_was_closed_is_read_back(
+    follow: Any, hostile: HostileRelay
+) -> None:
+    async with follow(hostile) as following:
+        record = following.record
+        await following.until(lambda: record.done)
+        hostile.mode = Mode.CLOSED
+        names = [str(message[1]) for message in hostile.heard if message[0] == "REQ"]
+        for name in filter(lambda name: name.startswith("live-"), names):
+            hostile.tell("CLOSED", name, "error: tired")
+        await following.until(lambda: record.health[hostile.url].errors.get("closed"))
+        now = int(time.time())
+        hostile.events = [sign_event(OTHER, kind=3030, content="{", created_at=now)]
+        hostile.mode = Mode.HONEST
+        await following.until(lambda: len(record.events) == 1)
+        await following.until(lambda: len(record.done) == 2)
+
+
 async def test_a_relay_that_wants_authentication_says_so(
     follow: Any, good: Any, hostile: HostileRelay
 ) -> None:

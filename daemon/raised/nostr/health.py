@@ -110,7 +110,7 @@ class RelayHealth:
             self.errors["unusable_bytes"] += size
 
     def note_events(self, now: int, kinds: Iterable[int], *, forged: int) -> None:
-        """Count events that passed our check, and those that did not."""
+        """Count events that passed our check, repeats included, and those that did not."""
         self.events.update(kinds)
         self.last_event_at = now
         self._moved = True

@@ -107,12 +107,11 @@ class Line:
         return asyncio.get_running_loop().time() - self._received_at
 
     async def subscribe(self, name: str, filters: Sequence[Filter]) -> None:
-        """Have a live subscription with these filters, instead of any of this name before.
+        """Have a live subscription with these filters, under a name that is new here.
 
         Raises Unavailable when the relay stays silent; Refused, with the prefix as its code, when
         it closes the subscription.
         """
-        await self.unsubscribe(name)
         await self._ask(name, filters, None)
 
     async def unsubscribe(self, name: str) -> None:

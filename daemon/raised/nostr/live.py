@@ -1,29 +1,31 @@
 """The live subscriptions of one connection, kept standing.
 
+They have no `since`: an event that is published now may be dated long ago. `limit` keeps relays
+from sending what they hold instead; the back-fill reads that.
+
 A CLOSED ends a subscription for good, and some relays refuse by a notice alone: so each one's
 EOSE is waited for, and what does not stand is tried again, more and more rarely.
 """
 
+import itertools
 from dataclasses import dataclass
-from typing import Final
 
-from raised import clock
 from raised.errors import Refused, Unavailable
 from raised.nostr.interest import Filter, live_requests
 from raised.nostr.line import Line
 from raised.nostr.patience import Patience
 from raised.nostr.standing import Interest, Standing
 
-REPLAYED_SECONDS: Final = 120  # a live subscription begins so long ago
-
 
 @dataclass(slots=True)
 class _Subscription:
-    """What it asks for now, and when to try again if it does not stand."""
+    """What is asked for now, under which name, and when to try again if it does not stand."""
 
     filters: tuple[Filter, ...]
     patience: Patience
-    stands: bool = False
+    name: str | None = None  # of the subscription that stands, perhaps with older filters
+    is_new: bool = True
+    fell: bool = False
 
 
 class Live:
@@ -33,7 +35,8 @@ class Live:
         self._line = line
         self._of = standing
         self._interest: Interest | None = None
-        self._subscriptions: dict[str, _Subscription] = {}
+        self._subscriptions: list[_Subscription] = []
+        self._numbers = itertools.count()
         self._answered = False
 
     async def keep(self) -> None:
@@ -42,46 +45,61 @@ class Live:
         if self._interest is not self._of.interest:
             self._interest = self._of.interest
             await self._plan()
-        for name in list(self._line.closed):
-            self._fell(name, self._line.closed.pop(name))
-        for name, subscription in self._subscriptions.items():
-            if not subscription.stands and subscription.patience.is_due():
-                await self._hear(name, subscription)
+        while self._line.closed:
+            self._closed(*self._line.closed.popitem())
+        for subscription in self._subscriptions:
+            if subscription.is_new and subscription.patience.is_due():
+                await self._hear(subscription)
 
     async def _plan(self) -> None:
-        """Replace what asks for something else now."""
-        wanted = {
-            f"live-{n}": filters for n, filters in enumerate(live_requests(self._of.interest.keys))
-        }
-        for name in self._subscriptions.keys() - wanted.keys():
-            await self._line.unsubscribe(name)
-            del self._subscriptions[name]
+        """Have new subscriptions where something else is asked for now."""
+        wanted = list(live_requests(self._of.interest.keys))
+        for spare in self._subscriptions[len(wanted) :]:
+            await self._end(spare.name)
+        del self._subscriptions[len(wanted) :]
+        for subscription, filters in zip(self._subscriptions, wanted, strict=False):
+            if subscription.filters != filters:
+                subscription.filters = filters
+                subscription.is_new = True
         pace = self._of.way.pace
-        for name, filters in wanted.items():
-            old = self._subscriptions.get(name)
-            if old is None or old.filters != filters:
-                patience = Patience(pace.resubscribe, pace.resubscribe_max)
-                self._subscriptions[name] = _Subscription(filters, patience)
+        for filters in wanted[len(self._subscriptions) :]:
+            patience = Patience(pace.resubscribe, pace.resubscribe_max)
+            self._subscriptions.append(_Subscription(filters, patience))
 
-    async def _hear(self, name: str, subscription: _Subscription) -> None:
-        since = clock.now() - REPLAYED_SECONDS
-        filters = [{**each, "since": since} for each in subscription.filters]
+    async def _hear(self, subscription: _Subscription) -> None:
+        """Subscribe; the old subscription ends after that, so that nothing falls between."""
+        name = f"live-{next(self._numbers)}"
         try:
-            await self._line.subscribe(name, filters)
+            await self._line.subscribe(
+                name, [{**lane, "limit": 1} for lane in subscription.filters]
+            )
         except Refused as closed:
-            self._fell(name, closed.code)
+            self._of.refused(closed.code)
+            subscription.patience.failed()
+            return
         except Unavailable as silent:
             if silent.code != "silent" or not self._answered:
                 raise
             self._of.health.trouble("silent")
             subscription.patience.failed()
-        else:
-            subscription.stands = self._answered = True
-            if all(each.stands for each in self._subscriptions.values()):
-                self._of.health.over("closed", "auth_wanted", "auth_refused", "silent")
+            await self._end(name)
+            return
+        await self._end(subscription.name)
+        subscription.name, subscription.is_new = name, False
+        self._answered = True
+        self._of.gap |= subscription.fell
+        subscription.fell = False
+        if not any(each.is_new for each in self._subscriptions):
+            self._of.health.over("closed", "auth_wanted", "auth_refused", "silent")
 
-    def _fell(self, name: str, prefix: str) -> None:
-        self._of.refused(prefix)
-        if (subscription := self._subscriptions.get(name)) is not None:
-            subscription.stands = False
-            subscription.patience.failed()
+    async def _end(self, name: str | None) -> None:
+        if name is not None:
+            await self._line.unsubscribe(name)
+
+    def _closed(self, name: str, prefix: str) -> None:
+        for subscription in self._subscriptions:
+            if subscription.name == name:
+                self._of.refused(prefix)
+                subscription.name = None
+                subscription.is_new = subscription.fell = True
+                subscription.patience.failed()

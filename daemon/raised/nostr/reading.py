@@ -74,6 +74,8 @@ class Reading:
         if of.cursor is None:
             of.cursor = await of.record.cursor(of.name)
             of.health.cursor_at = of.cursor.value if of.cursor else None
+        self._caught_up = self._caught_up and not of.gap
+        of.gap = False
         full = of.full or self._is_full_due(now)
         keys = of.interest.keys
         lanes = list(key_lanes([key for key in keys if full or key not in of.read]))

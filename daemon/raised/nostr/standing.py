@@ -32,6 +32,7 @@ class Standing:
     read: set[str] = field(default_factory=set[str])  # keys whose past this process has read
     cursor: RelayCursor | None = None
     full: bool = False  # everything is to be asked for again
+    gap: bool = False  # a live subscription fell: what came since must be read back
     compares: bool = True  # by NIP-77, until the relay turns out not to know it
     largest: int = 0  # the largest page it gave
     limitless: bool = False  # it ignores `limit`, and the library drops what exceeds it
