@@ -23,7 +23,7 @@ DENY_LIST: Final = 30000
 _REPLACEABLE: Final = frozenset({PROFILE, RELAY_LIST, FEATURED_LIST})
 _ADDRESSABLE: Final = frozenset({APP_DATA, DENY_LIST})
 _CLOCK_SLACK_SECONDS: Final = 900
-# Of a d and of what a deletion names: PostgreSQL's indexes hold no long keys, and nobody needs them.
+# Of a d and of what a deletion names: PostgreSQL's indexes hold no long keys.
 _LONGEST_NAME: Final = 256
 
 
@@ -143,8 +143,9 @@ async def _withdraw(conn: AsyncConnection, deletions: Sequence[Event], touched: 
     targets: list[tuple[str, str, int]] = []
     for one in deletions:
         named = (*one.tag_values("e"), *one.tag_values("a"))
-        targets += [(target, one.pubkey, one.created_at) for target in dict.fromkeys(named)]
-    await events.add_deletions(conn, [one for one in targets if _is_name(one[0])])
+        names = [name for name in dict.fromkeys(named) if _is_name(name)]
+        targets += [(name, one.pubkey, one.created_at) for name in names]
+    await events.add_deletions(conn, targets)
     ids = [target for target, _, _ in targets]
     touched.projects |= await events.projects_announced_by(conn, ids)
     for pubkey in dict.fromkeys(one.pubkey for one in deletions):
