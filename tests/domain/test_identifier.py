@@ -23,6 +23,13 @@ from raised.errors import InvalidInput
 VECTORS = Path(__file__).parent.parent / "vectors" / "angor"
 DERIVATION: dict[str, Any] = json.loads((VECTORS / "derivation.json").read_text())
 GOLDEN: dict[str, Any] = json.loads((VECTORS / "reference_golden.json").read_text())
+REAL: dict[str, Any] = json.loads((VECTORS / "real_transactions.json").read_text())
+PUBLIC = [
+    (entry["network"], project_id, entry.get("address"))
+    for entry in (REAL["angornet"], *REAL["publicIdentifiers"])
+    for project_id in entry.get("angorIds", [entry.get("angorId")])
+    if project_id is not None
+]
 NETWORK_OF = {"main": network_named("main"), "test": network_named("angornet")}
 RULE_OF: dict[str, Rule] = {"v1v2": "v2", "v3": "v3", "legacy": "legacy"}
 KEYS = [
@@ -118,6 +125,16 @@ def test_what_is_no_identifier_is_refused(case: dict[str, Any]) -> None:
         program_of(case["id"])
     with pytest.raises(InvalidInput):
         project_script(case["id"])
+
+
+@pytest.mark.parametrize(("network", "project_id", "text"), PUBLIC)
+def test_identifiers_seen_in_public_are_addresses(
+    network: str, project_id: str, text: str | None
+) -> None:
+    hrp = "bc" if network.startswith("Main") else "tb"
+    found = address(hrp, project_script(project_id))
+    assert found is not None
+    assert text in (None, found)
 
 
 def test_another_key_or_network_derives_another_identifier() -> None:
