@@ -5,7 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from raised.domain.event import Event, event_from_json
+from raised.errors import ConfigError
 from raised.nostr.interest import HUB_ADMIN
 from raised.nostr.knowledge import RelayCursor
 from raised.nostr.settings import RelaySettings
@@ -266,6 +269,8 @@ async def test_relays_can_be_replaced_while_running(follow: Any, honest: Any) ->
     async with follow(first) as following:
         record = following.record
         await following.until(lambda: len(record.events) == 1)
+        with pytest.raises(ConfigError):
+            following.source.replace([RelaySettings("not an address")])
         following.source.replace([RelaySettings(second.url)])
         await following.until(lambda: len(record.events) == 3)
         late = projects(1, int(time.time()))

@@ -70,3 +70,11 @@ def test_a_key_file_without_a_key_is_a_mistake_of_the_operator(tmp_path: Path) -
     path.write_text(SECRET.hex() + "\n")
     assert way().keys() is not None
     assert Way(RelaySettings("wss://relay"), None, Pace()).keys() is None
+
+
+def test_an_address_that_is_none_is_a_mistake_of_the_operator() -> None:
+    Way(RelaySettings("wss://relay.example"), None, Pace()).check()
+    with pytest.raises(ConfigError, match="address"):
+        Way(RelaySettings("https://relay.example"), None, Pace()).check()
+    with pytest.raises(ConfigError, match="proxy"):
+        Way(RelaySettings("wss://relay.example"), ProxySettings("nonsense"), Pace()).check()

@@ -17,7 +17,10 @@ LOOK_AGAIN_SECONDS: Final = 60.0  # a wake-up is only a hint, and may be lost
 
 
 class Relays:
-    """The relay source. `follow` runs it; the other methods may be called at any time."""
+    """The relay source. `follow` runs it; the other methods may be called at any time.
+
+    Raises ConfigError when an address, a key file or the proxy cannot be used.
+    """
 
     def __init__(
         self,
@@ -30,7 +33,7 @@ class Relays:
         self._record = record
         self._proxy = proxy
         self._pace = pace or Pace()
-        self._wanted = tuple(relays)
+        self._wanted = self._checked(relays)
         self._recent = Recent()
         self._interest = Interest()
         self._following: dict[RelaySettings, tuple[Relay, asyncio.Task[Never]]] = {}
@@ -46,8 +49,8 @@ class Relays:
             relay.reask()
 
     def replace(self, relays: Sequence[RelaySettings]) -> None:
-        """Follow these relays from now on."""
-        self._wanted = tuple(relays)
+        """Follow these relays from now on. Raises ConfigError, and then nothing changes."""
+        self._wanted = self._checked(relays)
         self._news.set()
 
     async def follow(self, outbox: asyncio.Queue[Observation]) -> Never:
@@ -63,6 +66,11 @@ class Relays:
                     async with asyncio.timeout(LOOK_AGAIN_SECONDS):
                         await self._news.wait()
         raise AssertionError("a task group that was never left without an exception")
+
+    def _checked(self, relays: Sequence[RelaySettings]) -> tuple[RelaySettings, ...]:
+        for settings in relays:
+            library.Way(settings, self._proxy, self._pace).check()
+        return tuple(relays)
 
     async def _look(self) -> None:
         old = self._interest

@@ -76,8 +76,18 @@ class Way:
     proxy: ProxySettings | None
     pace: Pace
 
+    def check(self) -> None:
+        """Raise ConfigError when this can never lead to a relay."""
+        self.keys()
+        self._options()
+        try:
+            _ = self.url
+        except sdk.NostrSdkError as error:
+            raise ConfigError(f"relay {self.settings.url}: not the address of a relay") from error
+
     @property
     def url(self) -> sdk.RelayUrl:
+        """The address, normalised."""
         return sdk.RelayUrl.parse(self.settings.url)
 
     def keys(self) -> sdk.Keys | None:
