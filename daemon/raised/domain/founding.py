@@ -10,7 +10,7 @@ from typing import Final
 from raised.domain.identifier import RULES, Rule, identifier, project_script
 from raised.domain.network import Network
 from raised.domain.op_return import FoundingMark, LegacyFoundingMark, parse_founding_mark
-from raised.domain.script import is_p2wpkh
+from raised.domain.script import is_p2tr, is_p2wpkh
 from raised.domain.tx import Tx, Txid
 
 MARK_VOUT: Final = 1
@@ -46,13 +46,24 @@ def founding_of(tx: Tx, network: Network) -> Founding | None:
     if len(tx.outputs) <= MARK_VOUT or not is_p2wpkh(tx.outputs[0].script_pubkey):
         return None
     mark = founding_mark(tx)
-    if mark is None:
+    if mark is None or _is_seeder_investment(tx, mark):
         return None
     for rule in RULES:
         project_id = identifier(mark.founder_key, network, rule)
         if tx.outputs[0].script_pubkey == project_script(project_id):
             return _founding(tx.txid, project_id, mark, rule)
     return None
+
+
+def _is_seeder_investment(tx: Tx, mark: FoundingMark | LegacyFoundingMark) -> bool:
+    """Whether the legacy layout is that of a seeder who invests with the founder's own key.
+
+    Both name a key and 32 bytes, but only an investment has a stage behind them. Anybody may lock
+    coins so: they are the founder's to take back, and they count.
+    """
+    behind = tx.outputs[MARK_VOUT + 1 :]
+    is_staged = bool(behind) and is_p2tr(behind[0].script_pubkey)
+    return is_staged and isinstance(mark, LegacyFoundingMark)
 
 
 def _founding(
