@@ -221,11 +221,29 @@ def exit_code(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return EXIT_USAGE
-    except RaisedError as error:
-        return _explain(error)
-    except Exception:  # noqa: BLE001 - the last resort: say it and leave
-        _log.exception("ended by a fault of ours")
-        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - the last resort: say it and leave
+        return _explained(error)
+
+
+def _explained(error: Exception) -> int:
+    """Say why we end; the exit code."""
+    known = _known(error)
+    if known is not None:
+        return _explain(known)
+    _log.error("ended by a fault of ours", exc_info=error)
+    return EXIT_FAILED
+
+
+def _known(error: Exception) -> RaisedError | None:
+    """The first of a group of errors when all of them have words: tasks fail in groups."""
+    match error:
+        case RaisedError():
+            return error
+        case ExceptionGroup(exceptions=exceptions):
+            known = [_known(each) for each in exceptions]
+            return None if None in known else known[0]
+        case _:
+            return None
 
 
 def _explain(error: RaisedError) -> int:

@@ -16,7 +16,7 @@ from raised.chain.follow import Explorers
 from raised.clock import now
 from raised.config import Config, Environment
 from raised.db.check import differences
-from raised.db.engine import open_reader, open_writer, reading, sole_writer, transact
+from raised.db.engine import Assure, open_reader, open_writer, reading, sole_writer, transact
 from raised.db.retention import drop_announced, drop_old_changes
 from raised.db.sources import put_daemon
 from raised.db.upgrade import require_current, upgrade
@@ -41,10 +41,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The record, opened: one engine that writes and one that reads."""
+    """The record, opened: one engine that writes and one that reads; `assure`: still ours."""
 
     writer: AsyncEngine
     reader: AsyncEngine
+    assure: Assure
 
 
 async def keep_record(config: Config) -> int:
@@ -77,8 +78,12 @@ async def keep_record(config: Config) -> int:
         async def write(observations: asyncio.Queue[Observation]) -> Never:
             await record(observations, opened.writer, policy, committed)
 
+        async def tick(observations: asyncio.Queue[Observation]) -> Never:
+            await _tick(observations, opened.assure)
+
         _log.info("following", network=config.network, relays=len(config.relays))
-        await _live(write, [relays.follow, explorers.follow], stop, config.environment)
+        sources: list[Source] = [relays.follow, explorers.follow, tick]
+        await _live(write, sources, stop, config.environment)
     _log.info("stopped")
     return 0
 
@@ -105,11 +110,11 @@ async def _open(stack: AsyncExitStack, config: Config) -> Record:
     stack.push_async_callback(reader.dispose)
     async with reading(reader) as conn:
         await require_current(conn, config.network)
-    await stack.enter_async_context(sole_writer(url))
+    assure = await stack.enter_async_context(sole_writer(url))
     writer = open_writer(url)
     stack.push_async_callback(writer.dispose)
     await transact(writer, put_daemon, __version__, now(), _shown_settings(config))
-    return Record(writer, reader)
+    return Record(writer, reader, assure)
 
 
 def _shown_settings(config: Config) -> dict[str, object]:
@@ -148,7 +153,6 @@ async def _live(
         recorder = writing.create_task(write(observations), name="record")
         async with asyncio.TaskGroup() as following:
             tasks = [following.create_task(source(observations)) for source in sources]
-            tasks.append(following.create_task(_tick(observations, _TICK_SECONDS)))
             notify(environment.notify_socket, "READY=1")
             await stop.wait()
             notify(environment.notify_socket, "STOPPING=1")
@@ -159,11 +163,12 @@ async def _live(
         recorder.cancel()
 
 
-async def _tick(observations: asyncio.Queue[Observation], every_seconds: float) -> Never:
-    """Have the record say that we are alive."""
+async def _tick(observations: asyncio.Queue[Observation], assure: Assure) -> Never:
+    """Have the record say that we are alive, and that it is ours to write."""
     while True:
+        await assure()
         await observations.put(ClockTicked(now()))
-        await asyncio.sleep(every_seconds)
+        await asyncio.sleep(_TICK_SECONDS)
 
 
 async def upgrade_record(config: Config) -> tuple[str | None, str]:
@@ -185,6 +190,6 @@ async def check_record(config: Config) -> list[str]:
     try:
         async with reading(engine) as conn:
             await require_current(conn, config.network)
-            return await differences(conn)
+            return [str(difference) for difference in await differences(conn)]
     finally:
         await engine.dispose()

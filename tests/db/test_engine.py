@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raised.db.engine import reading, sole_writer, transact
 from raised.db.schema import cursor, metadata
 from raised.db.upgrade import newest_revision, require_current, upgrade
-from raised.errors import WrongRecord
+from raised.errors import RecordUnavailable, WrongRecord
 
 
 async def add_cursor(conn: AsyncConnection, name: str) -> None:
@@ -52,6 +52,25 @@ async def test_a_second_writer_is_refused(database_url: str, writer: AsyncEngine
                 pass
     async with sole_writer(database_url):
         pass
+
+
+async def test_a_writer_learns_that_it_has_lost_the_lock(
+    database_url: str, writer: AsyncEngine
+) -> None:
+    """PostgreSQL drops the lock with its connection; a file's lasts as long as the process."""
+    async with sole_writer(database_url) as assure:
+        await assure()
+        if writer.dialect.name == "sqlite":
+            return
+        async with writer.connect() as conn:
+            await conn.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+        with pytest.raises(RecordUnavailable):
+            await assure()
 
 
 async def test_a_failed_transaction_leaves_nothing(writer: AsyncEngine) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from raised.errors import ConfigError, RecordUnavailable, WrongRecord
 
+Assure = Callable[[], Awaitable[None]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -137,32 +138,38 @@ def _sentence(error: SQLAlchemyError) -> str:
 
 
 @asynccontextmanager
-async def sole_writer(url: str) -> AsyncIterator[None]:
+async def sole_writer(url: str) -> AsyncIterator[Assure]:
     """Hold the record's lock: there is exactly one writer, because `change.seq` is a safe cursor
     only while numbers become visible in their order.
+
+    Gives a check to be made now and then, which raises RecordUnavailable when the lock was lost.
 
     Raises:
         WrongRecord: somebody else holds it.
     """
     path = sqlite_path(url)
     holder = _file_lock(path) if path is not None else _advisory_lock(url)
-    async with holder:
-        yield
+    async with holder as assure:
+        yield assure
 
 
 @asynccontextmanager
-async def _file_lock(path: Path) -> AsyncIterator[None]:
+async def _file_lock(path: Path) -> AsyncIterator[Assure]:
     lock_path = path.with_name(path.name + ".lock")
     with lock_path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise WrongRecord(f"another `raised run` writes to {path}") from error
-        yield
+        yield _nothing_to_lose
+
+
+async def _nothing_to_lose() -> None:
+    """A file's lock lasts as long as the process."""
 
 
 @asynccontextmanager
-async def _advisory_lock(url: str) -> AsyncIterator[None]:
+async def _advisory_lock(url: str) -> AsyncIterator[Assure]:
     engine = _open(url, begin="BEGIN")
     try:
         # Outside a transaction: an idle one would hold back PostgreSQL's clean-up for ever.
@@ -171,6 +178,14 @@ async def _advisory_lock(url: str) -> AsyncIterator[None]:
             taken = await conn.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK_KEY})
             if not taken:
                 raise WrongRecord("another `raised run` writes to this database")
-            yield
+
+            async def assure() -> None:
+                # The server drops the lock with this connection; the writer's would reconnect.
+                try:
+                    await conn.execute(text("SELECT 1"))
+                except DBAPIError as error:
+                    raise RecordUnavailable(_sentence(error)) from error
+
+            yield assure
     finally:
         await engine.dispose()
