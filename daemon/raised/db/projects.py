@@ -131,6 +131,11 @@ async def put_indexed(conn: AsyncConnection, project_id: str, height: int) -> No
     await conn.execute(statement.values(indexed_height=height))
 
 
+async def forget_indexed(conn: AsyncConnection) -> None:
+    """No address history is complete any more: blocks went by that nobody read."""
+    await conn.execute(update(project).values(indexed_height=None))
+
+
 async def unindexed_projects(conn: AsyncConnection) -> tuple[str, ...]:
     """Projects whose address history was never read, those with a founding transaction first."""
     promise = case(

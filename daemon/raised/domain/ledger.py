@@ -4,7 +4,7 @@ A row is never changed. What no longer holds is reversed, latest first; what is 
 earliest first, so a spend always stands after what it spends. Amounts here are millisatoshis.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -114,8 +114,3 @@ def _effect(row: LedgerRow, sign: int) -> Effect:
     return Effect(
         row.project_id, row.investment_txid, row.kind, row.at, sign * row.amount_msats, sign
     )
-
-
-def returned_msats(rows: Sequence[LedgerRow]) -> int:
-    """How much of these rows went back to investors."""
-    return sum(row.amount_msats for row in rows if row.kind in RETURNING)

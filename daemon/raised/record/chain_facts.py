@@ -41,8 +41,10 @@ async def apply_block(
 
 
 async def apply_tip(conn: AsyncConnection, seen: TipSeen, policy: Policy, touched: Touched) -> None:
-    """Let the record's chain end here."""
+    """Let the record's chain end here; after a gap every history has to be read anew."""
     await _extend(conn, seen.block, policy, touched)
+    if seen.gap:
+        await projects.forget_indexed(conn)
 
 
 async def apply_history(
