@@ -1,36 +1,34 @@
-"""The chain source: explorers in, blocks and histories out, for ever."""
+"""The chain source: explorers in; blocks, histories and what waits out; for ever."""
 
 import asyncio
 import contextlib
 from functools import partial
-from typing import Never
+from typing import Final, Never
 
 import httpx
-import structlog
 
-from raised.chain.branch import Branch, find_branch
-from raised.chain.headers import MEDIAN_SPAN, HeaderChain
+from raised.chain.blocks import Blocks
 from raised.chain.host import Host
 from raised.chain.index import read_history
 from raised.chain.knowledge import ChainRecord
-from raised.chain.mempool import read_mempool
+from raised.chain.mempool import Mempool
 from raised.chain.panel import Panel
-from raised.chain.scan import Watched, read_and_scan
+from raised.chain.scan import Watched, concern
 from raised.chain.settings import ChainSettings
 from raised.clock import now
-from raised.domain.block import parse_header
 from raised.domain.founding import founding_of
 from raised.domain.identifier import project_script
 from raised.domain.network import Network
-from raised.domain.observation import BlockSeen, Observation, Progress, RolledBack, TipSeen
-from raised.errors import BadData, InvalidInput, RaisedError, SourceError, Unavailable
+from raised.domain.observation import Observation, Progress, SourceHealth
+from raised.errors import SourceError
 
-_log = structlog.get_logger()
-_ACTIVE = 50
+_ACTIVE_PROJECTS: Final = 50
+_INDEX: Final = "index"
+_VIEW_SECONDS: Final = 30.0  # an unchanged view says how old it is
 
 
 class Explorers:
-    """The chain source."""
+    """The chain source. `follow` runs it; `wake` may be called at any time."""
 
     def __init__(
         self,
@@ -39,145 +37,123 @@ class Explorers:
         record: ChainRecord,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        test = partial(founding_of, network=network)
         self._settings = settings
-        self._network = network
+        self._network = network.name
         self._record = record
         self._panel = Panel(settings.explorers, network, transport)
-        self._founding_of = partial(founding_of, network=network)
         self._watched = Watched(project_script)
-        self._chain: HeaderChain | None = None
+        self._founding_of = test
+        self._blocks = Blocks(settings, network, self._panel, self._watched, test)
+        self._mempool = Mempool(self._watched, test)
+        self._mempool_at = self._viewed_at = -1e9
         self._news = asyncio.Event()
-        self._doubted_since: dict[str, float] = {}
-        self._reported: dict[str, object] = {}
-        self._outbox: asyncio.Queue[Observation]
+        self._reported: dict[str, tuple[float, SourceHealth]] = {}
+        self._indexed = False
+        self._index_total = 0
 
     def wake(self) -> None:
+        """Look at the record again: there may be a project whose history was never read."""
         self._news.set()
 
     async def close(self) -> None:
+        """Close all connections."""
         await self._panel.close()
 
     async def follow(self, outbox: asyncio.Queue[Observation]) -> Never:
-        self._outbox = outbox
+        """Observe the chain, for ever."""
         await self._load()
-        first = True
         while True:
-            await self._panel.look(None)
-            for host in self._panel.ranked(self._chain):
-                try:
-                    await self._sync(host)
-                    await self._index(host, first)
-                    first = False
-                    await self._mempool(host)
-                    host.believe()
-                    break
-                except SourceError as error:
-                    host.blame(error)
-            if self._chain is not None:
-                await self._panel.compare(self._chain)
-            for health in self._panel.health(self._settings.verify or "blocks"):
-                key = (health.state, health.last_error, health.facts.get("height"))
-                if self._reported.get(health.name) != key:
-                    self._reported[health.name] = key
-                    await outbox.put(health)
             self._news.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.poll(self._network.name)):
-                    await asyncio.Event().wait()
+            await self._panel.look(None)
+            for host in self._panel.ranked(self._blocks.chain):
+                if await self._turn(host, outbox):
+                    break
+            if self._blocks.chain is not None:
+                await self._panel.compare(self._blocks.chain)
+            await self._report(outbox)
+            await self._rest()
 
     async def _load(self) -> None:
         for project_id in await self._record.watched_projects():
             self._watched.add_project(project_id)
         async for coin in self._record.watched_coins():
             self._watched.add_coin(coin.outpoint, coin.kind)
-        blocks = await self._record.recent_blocks(self._settings.finality + MEDIAN_SPAN)
-        linked = []
-        for ref in blocks:
-            if linked and linked[-1].prev_hash != ref.hash:
-                break
-            linked.append(ref)
-        if linked:
-            headers = [parse_header(ref.header) for ref in reversed(linked)]
-            self._chain = HeaderChain(linked[-1].height, headers)
+        await self._blocks.load(self._record)
 
-    async def _sync(self, host: Host) -> None:
-        assert host.explorer is not None
-        if self._chain is None:
-            page = await host.explorer.headers()
-            if page[-1][0] > 0 and len(page) < MEDIAN_SPAN + 1:
-                page = (*page, *await host.explorer.headers(page[-1][0] - 1))
-            self._chain = HeaderChain(page[-1][0], [h for _, h in reversed(page)])
-            ref = self._chain.ref(self._chain.height)
-            await self._outbox.put(TipSeen(ref, host.name, now()))
-            return
-        if host.tip_hash == self._chain.tip.hash:
-            return
-        branch = await find_branch(
-            host.explorer, self._chain, self._settings.catch_up_blocks + 300, self._network.name
-        )
-        if branch.fork is None:
-            raise Unavailable(host.name, "is on a chain that left ours too long ago", "deep")
-        if branch.fork < self._chain.height:
-            if not self._believes(host, branch):
-                return
-            to = self._chain.ref(branch.fork)
-            old = self._chain
-            self._chain = old.cut(branch.fork)
-            fresh = HeaderChain(branch.fork, [self._chain.tip, *branch.headers])
-            await self._outbox.put(RolledBack(to, fresh.ref(fresh.height), host.name, now()))
-        for header in branch.headers:
-            raw = await host.explorer.raw_block(header.hash)
-            if raw is None:
-                raise Unavailable(host.name, "has no raw block", "no_raw")
-            try:
-                txs = await asyncio.to_thread(
-                    read_and_scan, raw, header.hash, self._watched, self._founding_of
-                )
-            except InvalidInput as error:
-                raise BadData(
-                    host.name, "sent a block that does not prove itself", "wrong_block"
-                ) from error
-            self._chain.append(header)
-            self._chain.forget(self._settings.finality + 2 * MEDIAN_SPAN)
-            await self._outbox.put(
-                BlockSeen(self._chain.ref(self._chain.height), txs, host.name, now())
-            )
+    async def _turn(self, host: Host, outbox: asyncio.Queue[Observation]) -> bool:
+        """All that this host can tell now; False when it failed and another one shall be asked."""
+        try:
+            await self._blocks.advance(host, outbox)
+            if self._blocks.chain is not None and host.tip_hash == self._blocks.chain.tip.hash:
+                # New blocks must not wait for histories, so one of these at a time.
+                await self._index(host, outbox)
+                await self._look_at_mempool(host, outbox)
+        except SourceError as error:
+            host.blame(error)
+            return False
+        host.believe()
+        return True
 
-    def _believes(self, host: Host, branch: Branch) -> bool:
-        assert self._chain is not None and branch.fork is not None
-        if branch.work > self._chain.work_above(branch.fork):
-            self._doubted_since.pop(host.name, None)
-            return True
-        since = self._doubted_since.setdefault(host.name, asyncio.get_running_loop().time())
-        return asyncio.get_running_loop().time() - since > self._settings.patience(
-            self._network.name
-        )
-
-    async def _index(self, host: Host, first: bool) -> None:
-        assert self._chain is not None and host.explorer is not None
+    async def _index(self, host: Host, outbox: asyncio.Queue[Observation]) -> None:
+        """Read the histories that were never read, until there are none or a block comes."""
+        assert host.explorer is not None, "only hosts that were met are ranked"
         waiting = await self._record.unindexed_projects()
-        for done, project_id in enumerate(waiting):
+        self._index_total = max(self._index_total, len(waiting))
+        for left, project_id in zip(range(len(waiting), 0, -1), waiting, strict=True):
             self._watched.add_project(project_id)
-            tip = self._chain.ref(self._chain.height)
-            seen = await read_history(host.explorer, project_id, tip, now())
-            for _, placed in seen.txs:
-                from raised.chain.scan import concern
-
+            await self._tell_progress(outbox, left)
+            history = await read_history(host.explorer, project_id, self._blocks.tip, now())
+            for _, placed in history.txs:
                 concern(placed.tx, self._watched, self._founding_of)
-            await self._outbox.put(seen)
-            if first:
-                await self._outbox.put(Progress("index", done, len(waiting), now()))
-        if first:
-            await self._outbox.put(Progress("index", len(waiting), len(waiting), now()))
+            await outbox.put(history)
         if waiting:
-            await self._outbox.join()
+            await outbox.join()  # the next look at the record must not find them again
+        await self._tell_progress(outbox, 0)
 
-    async def _mempool(self, host: Host) -> None:
-        assert host.explorer is not None
-        projects = await self._record.active_projects(_ACTIVE)
-        unconfirmed = await self._record.unconfirmed()
-        seen = await read_mempool(
-            host.explorer, projects, unconfirmed, self._watched, self._founding_of, now()
+    async def _tell_progress(self, outbox: asyncio.Queue[Observation], left: int) -> None:
+        """How far the first pass over all projects is."""
+        if self._indexed:
+            return
+        await outbox.put(Progress(_INDEX, self._index_total - left, self._index_total, now()))
+        self._indexed = left == 0
+
+    async def _look_at_mempool(self, host: Host, outbox: asyncio.Queue[Observation]) -> None:
+        assert host.explorer is not None, "only hosts that were met are ranked"
+        time = asyncio.get_running_loop().time()
+        if time - self._mempool_at < self._settings.mempool(self._network):
+            return
+        self._mempool_at = time
+        projects = await self._record.active_projects(
+            min(_ACTIVE_PROJECTS, host.wire.budget.spare())
         )
-        if await host.explorer.tip_hash() == self._chain.tip.hash:
-            await self._outbox.put(seen)
+        known = await self._record.unconfirmed()
+        view = await self._mempool.read(host.explorer, projects, known, now())
+        told = bool(view.txs or view.gone) or time - self._viewed_at > _VIEW_SECONDS
+        # With a block in between, what left the mempool may have gone into it.
+        if told and await host.explorer.tip_hash() == self._blocks.tip.hash:
+            self._viewed_at = time
+            await outbox.put(view)
+
+    async def _report(self, outbox: asyncio.Queue[Observation]) -> None:
+        """Health: a change of condition at once, moved figures now and then."""
+        time = asyncio.get_running_loop().time()
+        for health in self._panel.health(self._settings.verify or "blocks"):
+            told_at, told = self._reported.get(health.name, (-1e9, None))
+            same = told is not None and (told.state, told.last_error) == (
+                health.state,
+                health.last_error,
+            )
+            if not same or time - told_at >= self._settings.health_seconds:
+                self._reported[health.name] = (time, health)
+                await outbox.put(health)
+
+    async def _rest(self) -> None:
+        """Until the next look at the tip, or sooner when the record has something to index."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.poll(self._network)):
+                while True:
+                    await self._news.wait()
+                    self._news.clear()
+                    if await self._record.unindexed_projects():
+                        return

@@ -1,6 +1,6 @@
-"""The end of the best chain, as we follow it: headers by height, linked, with their median times."""
+"""The end of the best chain, as we follow it: linked headers by height, and median times."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from raised.domain.block import Header, work
@@ -36,31 +36,15 @@ class HeaderChain:
         """Where a block stands, if it is kept."""
         return self._heights.get(block_hash)
 
-    def append(self, header: Header) -> None:
-        """Put a header on top."""
-        assert header.prev_hash == self.tip.hash, "only a child of the tip is appended"
-        self._headers.append(header)
-        self._heights[header.hash] = self.height
-
-    def put_below(self, headers: Iterable[Header]) -> None:
-        """Put headers under the oldest one, the highest of them first."""
-        for header in headers:
-            assert header.hash == self._headers[0].prev_hash, "only a parent is put below"
-            self.base -= 1
-            self._headers.insert(0, header)
-            self._heights[header.hash] = self.base
+    def grown(self, header: Header, keep: int) -> "HeaderChain":
+        """The same chain with a header on top, and no more than `keep` in all."""
+        assert header.prev_hash == self.tip.hash, "only a child of the tip is put on top"
+        headers = [*self._headers, header][-keep:]
+        return HeaderChain(self.height + 2 - len(headers), headers)
 
     def cut(self, height: int) -> "HeaderChain":
         """The same chain without what is above this height."""
         return HeaderChain(self.base, self._headers[: height - self.base + 1])
-
-    def forget(self, keep: int) -> None:
-        """Drop the oldest, so that `keep` headers remain."""
-        surplus = max(0, len(self._headers) - keep)
-        for header in self._headers[:surplus]:
-            del self._heights[header.hash]
-        del self._headers[:surplus]
-        self.base += surplus
 
     def work_above(self, height: int) -> int:
         """The work in the blocks above this height."""

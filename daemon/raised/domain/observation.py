@@ -108,11 +108,16 @@ class HistorySeen:
 
 @dataclass(frozen=True, slots=True)
 class TipSeen:
-    """Where following starts, or goes on after a gap that the histories have covered."""
+    """The tip of the best chain, of which not every block before was read.
+
+    With `gap` the record went further once: what the blocks between held must be learnt anew from
+    the history of every project.
+    """
 
     block: BlockRef
     explorer: str
     at: int
+    gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
