@@ -9,8 +9,9 @@ from types import FrameType
 
 import structlog
 import uvicorn
+from litestar import Litestar
 
-from raised.config import Config, load_config
+from raised.config import Config, Environment, load_config
 from raised.db.engine import open_reader, reading
 from raised.db.upgrade import require_current
 from raised.errors import ConfigError
@@ -79,25 +80,27 @@ async def serve(config: Config) -> int:
         )
     await _require_record(config)
     stop = asyncio.Event()
-    server = Server(
-        uvicorn.Config(
-            create_app(environment, now, stop),
-            host=environment.api_bind.host,
-            port=environment.api_bind.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # whose word counts is the gate's matter
-            timeout_graceful_shutdown=_GOODBYE_SECONDS,
-        ),
-        stop,
-        environment.notify_socket,
-    )
+    server = server_of(create_app(environment, now, stop), environment, stop)
     async with asyncio.TaskGroup() as group:
         ending = group.create_task(_end_at(stop, server))
         await server.serve()
         ending.cancel()
     return 0 if server.started and not server.lifespan.should_exit else 1
+
+
+def server_of(app: Litestar, environment: Environment, stop: asyncio.Event) -> Server:
+    """The server of an application, whose streams end when it is asked to stop."""
+    config = uvicorn.Config(
+        app,
+        host=environment.api_bind.host,
+        port=environment.api_bind.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # whose word counts is the gate's matter
+        timeout_graceful_shutdown=_GOODBYE_SECONDS,
+    )
+    return Server(config, stop, environment.notify_socket)
 
 
 def now() -> int:

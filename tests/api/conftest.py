@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from litestar import Litestar
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raised.config import Bind, Environment
 from raised.db import schema
 from raised.db.engine import reading
-from raised_api.__main__ import Server
+from raised_api.__main__ import server_of
 from raised_api.app import create_app
 
 NOW = 1_750_000_000  # 2025-06-15T15:06:40Z
@@ -223,12 +222,9 @@ async def serving(
 ) -> AsyncIterator[Served]:
     stop = asyncio.Event()
     app = create_app(environment, clock, stop, ping_seconds=ping_seconds)
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=5
-    )
-    server = Server(config, stop, None)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.serve())
+    server = server_of(app, environment, stop)
+    running = asyncio.ensure_future(server.serve())
+    try:
         async with asyncio.timeout(10):
             while not server.started:
                 assert not running.done()
@@ -237,8 +233,11 @@ async def serving(
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=url) as client:
             yield Served(app, stop, url, client)
+    finally:
+        # Not a group: a failed test would cancel the server in the middle of its statements.
         stop.set()
         server.should_exit = True
+        await running
 
 
 @pytest.fixture
