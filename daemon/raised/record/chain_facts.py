@@ -52,7 +52,8 @@ async def apply_history(
 ) -> None:
     """Keep everything confirmed that concerns a project.
 
-    A history of another chain than the record's is left alone: it is asked for again.
+    A history of another chain than the record's is left alone, and of one that names a block of
+    another chain the rest is kept: both are asked for again.
     """
     held = await blocks.hashes_at(conn, [seen.tip.height, *(ref.height for ref, _ in seen.txs)])
     if held.get(seen.tip.height, seen.tip.hash) != seen.tip.hash:
@@ -69,7 +70,8 @@ async def apply_history(
     await projects.add_projects(conn, [seen.project_id], seen.at)
     touched.projects.add(seen.project_id)
     await _place(conn, placed, policy, touched, seen.at)
-    await projects.put_indexed(conn, seen.project_id, seen.tip.height)
+    if all(held.get(ref.height, ref.hash) == ref.hash for ref, _ in seen.txs):
+        await projects.put_indexed(conn, seen.project_id, seen.tip.height)
 
 
 async def apply_rollback(conn: AsyncConnection, seen: RolledBack, touched: Touched) -> None:
