@@ -109,7 +109,7 @@ async def endure(seed: int, kills: int) -> Result:
 @asynccontextmanager
 async def _stage(seed: int) -> AsyncIterator[tuple[Performance, Path]]:
     """A world with a story's actors in it, and a relays.toml that follows it."""
-    story = full_story(seed, start_before(now()))
+    story = full_story(seed, start_before(now()), now())
     with TemporaryDirectory(prefix="raised-demo-") as folder:
         async with World(lasting=True, start_time=chain_start(story)) as world:
             performance = Performance(world, story)

@@ -181,7 +181,7 @@ def bad_events(script: Script, victim: Troupe) -> None:
     """Announcements that no honest founder writes; the last one names an honest project."""
     stranger = founder_of(script, "stranger")
     forged = _announced(script, "forged", 6)
-    event = project_event(stranger.nostr, forged.plan, forged.plan.start_at)
+    event = project_event(stranger.nostr, forged.plan, script.stamp())
     forged.publish(6, event, sound=False)
     forged.found(8, event=event)
     other = identifier_of(script.key("somebody else").public)
@@ -195,9 +195,9 @@ def bad_events(script: Script, victim: Troupe) -> None:
     ):
         bad = Troupe(script, plain.founder, plan)
         bad.publish(turn, bad.event, sound=False)
-    fake = project_event(stranger.nostr, victim.plan, victim.plan.start_at)
+    fake = project_event(stranger.nostr, victim.plan, script.stamp())
     victim.publish(13, fake, sound=False)
-    script.do(13, Publish(signed(stranger.nostr, PROJECT, script.time(13), "not of our kind")))
+    script.do(13, Publish(signed(stranger.nostr, PROJECT, script.stamp(), "not of our kind")))
 
 
 def _announced(script: Script, name: str, turn: int) -> Troupe:

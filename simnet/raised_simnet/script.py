@@ -25,9 +25,13 @@ class Story:
 
 
 class Script:
-    """Steps by turn. Turn k is everything that happens before block k; its time is known."""
+    """Steps by turn. Turn k is everything that happens before block k; its time is known.
 
-    def __init__(self, seed: int, start_at: int, turns: int) -> None:
+    `written_at`: what the events are dated. They are published when the story is played, however
+    far its blocks reach into the past, and followers that were away ask for what is new.
+    """
+
+    def __init__(self, seed: int, start_at: int, turns: int, written_at: int | None = None) -> None:
         self.seed = seed
         self.start_at = start_at
         self.turns = turns
@@ -36,6 +40,7 @@ class Script:
         self._reorgs: dict[int, Reorganise] = {}
         self._coin_keys: list[Key] = []
         self._labels: set[str] = set()
+        self._stamp = self.time(turns) if written_at is None else written_at
 
     def key(self, label: str) -> Key:
         """The key with this label in this story."""
@@ -57,6 +62,11 @@ class Script:
     def ripe_after(self, turn: int, days: int) -> int:
         """The first turn at which a penalty of so many days, begun in this turn, can be left."""
         return turn + -(-days * _DAY // SPACING) + 1 + _SLACK
+
+    def stamp(self) -> int:
+        """The date of the next event: one second after the last one's."""
+        self._stamp += 1
+        return self._stamp
 
     def coin(self) -> int:
         """The number of a coin that nobody else uses."""

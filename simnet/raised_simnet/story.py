@@ -32,9 +32,9 @@ _CROWDS: Final = 3
 _DAY: Final = 86400
 
 
-def full_story(seed: int, start_at: int) -> Story:
-    """Everything: some fifteen projects in 120 blocks."""
-    script = Script(seed, start_at, TURNS)
+def full_story(seed: int, start_at: int, written_at: int | None = None) -> Story:
+    """Everything: some twenty projects in 120 blocks. Its events are dated `written_at` on."""
+    script = Script(seed, start_at, TURNS, written_at)
     port = harbour(script)
     odd_clients(script, port)
     look_alikes(script, port)

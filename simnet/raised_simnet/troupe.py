@@ -81,7 +81,7 @@ class Troupe:
         self.founder = founder
         self.plan = plan
         self.name = founder.name
-        self.event = project_event(founder.nostr, plan, plan.start_at)
+        self.event = project_event(founder.nostr, plan, script.stamp())
         self._owners: dict[Label, str] = {}
         self._sent: dict[Label, Pay] = {}
 
@@ -104,7 +104,7 @@ class Troupe:
     def announce(self, turn: int, relays: tuple[int, ...] | None = None) -> None:
         """Publish the terms, a profile and a text."""
         self.publish(turn, self.event, relays=relays)
-        at, title = self.plan.start_at, self.name.capitalize()
+        at, title = self.script.stamp(), self.name.capitalize()
         about = f"{title}, a project of the simnet"
         self.script.do(turn, Publish(profile_event(self.founder.nostr, at, title, about)))
         self.script.do(turn, Publish(text_event(self.founder.nostr, at, "project", f"# {title}")))
@@ -122,7 +122,7 @@ class Troupe:
 
     def withdraw(self, turn: int) -> None:
         """Take the announcement back."""
-        event = withdrawal_event(self.founder.nostr, self.plan.start_at + 1, self.event)
+        event = withdrawal_event(self.founder.nostr, self.script.stamp(), self.event)
         self.script.do(turn, Publish(event, withdraws=self.event["id"]))
 
     # Payments.
