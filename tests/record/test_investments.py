@@ -237,6 +237,24 @@ async def test_a_penalty_goes_in_matures_and_is_released(ledger, world, founder)
     await whole(ledger)
 
 
+async def test_without_the_headers_below_a_penalty_matures_no_later_than_said(
+    ledger, world, founder
+):
+    await founded(ledger, world, founder)
+    invested = founder.invested()
+    recovery = recovered(world, founder, invested, founder.found())
+    await ledger.see(world.mine(invested.tx))
+    exact = world.mine(recovery)
+    unknown = replace(exact, block=replace(exact.block, median_time=None, prior_median_time=None))
+    await ledger.see(unknown)
+    bound = world.tip.time - 1 + 10 * DAY // 512 * 512
+    assert {row["matures_at"] for row in await ledger.rows(schema.penalty_output)} == {bound}
+    await ledger.see(exact)
+    known = world.tip.prior_median_time + 10 * DAY // 512 * 512
+    assert known < bound
+    assert {row["matures_at"] for row in await ledger.rows(schema.penalty_output)} == {known}
+
+
 async def test_all_in_one_block_is_booked_in_the_order_of_the_block(ledger, world, founder):
     await founded(ledger, world, founder)
     invested = founder.invested()

@@ -88,6 +88,14 @@ async def test_a_source_that_is_down_at_first_sight_is_a_change(ledger):
     assert await types(ledger) == ["source.lost"]
 
 
+async def test_sources_that_are_followed_no_more_are_forgotten(ledger):
+    for kind, name in (("relay", "wss://one"), ("relay", "wss://two"), ("explorer", "http://x")):
+        await ledger.see(SourceHealth(kind, name, "ok", NOW))
+    await transact(ledger.engine, sources.keep_sources, ["wss://two"], [])
+    assert [row["name"] for row in await ledger.rows(schema.relay)] == ["wss://two"]
+    assert await ledger.rows(schema.explorer) == []
+
+
 async def test_stores_keep_their_own_health(ledger):
     await ledger.see(SourceHealth("store", "shop", "down", NOW))
     assert await types(ledger) == []

@@ -187,7 +187,9 @@ async def advance_next_stages(
     )
     dynamic = (
         select(func.min(stage_output.c.release_at))
+        .join(investment, investment.c.txid == stage_output.c.txid)
         .where(stage_output.c.project_id == project.c.id, stage_output.c.release_at > now)
+        .where(investment.c.status == "confirmed")
         .scalar_subquery()
     )
     moved = case((project.c.type == "invest", fixed), else_=dynamic)

@@ -1,10 +1,10 @@
 """Sources: how relays and explorers do, and the daemon itself."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import put
@@ -74,3 +74,11 @@ async def put_progress(conn: AsyncConnection, what: str, done: int, total: int) 
     progress = json.loads(known) | {what: [done, total]}
     statement = update(daemon).where(daemon.c.id == _THE_ONE)
     await conn.execute(statement.values(progress=json.dumps(progress)))
+
+
+async def keep_sources(
+    conn: AsyncConnection, relays: Collection[str], explorers: Collection[str]
+) -> None:
+    """Forget the sources that are followed no more: how they did last says nothing."""
+    for table, names in ((relay, relays), (explorer, explorers)):
+        await conn.execute(delete(table).where(table.c.name.not_in(sorted(names))))

@@ -289,10 +289,14 @@ def _penalty(
 
 
 def _matures_at(found: Investment, recovered: Place | None) -> int | None:
-    if recovered is None or recovered.prior_median_time is None:
+    """When the lock ends. Where the headers below the block were not seen the latest moment that it
+    can be: a block's time is after the median time past before it.
+    """
+    if recovered is None:
         return None
     assert found.penalty_days <= MAX_PENALTY_DAYS, "its penalty script could be built"
-    return matures_at(recovered.prior_median_time, found.penalty_days)
+    prior = recovered.prior_median_time
+    return matures_at(recovered.at - 1 if prior is None else prior, found.penalty_days)
 
 
 def _spent_by(spender: Spender) -> SpentBy:
