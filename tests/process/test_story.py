@@ -49,7 +49,7 @@ async def told(
     """The story at its end, everything still running."""
     seed, kind = request.param
     folder = tmp_path_factory.mktemp("box")
-    story = full_story(seed, start_before(now()))
+    story = full_story(seed, start_before(now()), now())
     async with (
         fresh_database(kind, folder) as url,
         staged(folder, story, database_url=url) as stage,
