@@ -158,7 +158,7 @@ def verify(settings: Settings, project_id: str | None, file: Path | None, *, as_
         settings.start_logs()
         return verify_file(file, as_object=as_json)
     assert project_id is not None, "one of the two was given"
-    return asyncio.run(verify_project(settings.load(), project_id, as_json=as_json))
+    return asyncio.run(verify_project(settings.load(), project_id, as_object=as_json))
 
 
 @cli.group()

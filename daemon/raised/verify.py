@@ -1,71 +1,172 @@
 """`raised verify`: one project, audited, and the chain of evidence a stranger can follow."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
+from raised.chain.branch import end_of_chain
+from raised.chain.index import read_history
+from raised.chain.panel import Panel
+from raised.clock import now
+from raised.config import Config
+from raised.db.engine import open_reader, reading
+from raised.db.evidence import Grounds, read_grounds
+from raised.db.projects import known_projects
+from raised.db.upgrade import require_current
+from raised.described import described
 from raised.domain.audit_file import audit_text
-from raised.domain.audit_report import AuditReport, as_json
-from raised.domain.standing import Standing
-from raised.errors import ConfigError
+from raised.domain.audit_report import as_json
+from raised.domain.event import Event
+from raised.domain.evidence import Evidence, ProvenTx, evidence
+from raised.domain.founding import founding_of
+from raised.domain.identifier import project_script
+from raised.domain.network import network_named
+from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
+from raised.domain.standing import HeldTx, Place, Tip
+from raised.errors import RaisedError, RecordError, SourceError
+from raised.nostr.library import Way
+from raised.nostr.lookup import find_events
+from raised.nostr.settings import Pace
+from raised.settings import explorer_settings, proxy_settings, relay_settings
+
+_EXIT_FOUND_SOMETHING = 2
 
 
 def verify_file(path: Path, *, as_object: bool) -> int:
     """Audit the case in a file, offline; the exit code.
 
     Raises:
-        ConfigError: the file cannot be read.
         InvalidInput: it is no case.
+        RaisedError: the file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise RaisedError(f"{path}: {error}") from error
     report = audit_text(text)
-    click.echo(json.dumps(as_json(report)) if as_object else described(report))
+    click.echo(json.dumps(as_json(report)) if as_object else described(report, report.problems))
     return report.exit_code
 
 
-def described(report: AuditReport) -> str:
-    """The report for people: what holds, what does not, and where each satoshi is."""
-    project = report.project
-    because = f" ({project.reason})" if project.reason else ""
-    flags = f" [{', '.join(project.flags)}]" if project.flags else ""
-    lines = [f"project   {project.id or 'none'}: {project.status}{because}{flags}"]
-    if report.founding.chosen is not None:
-        at = f" at height {report.founding.height}" if report.founding.height is not None else ""
-        lines.append(f"founding  {report.founding.chosen.txid}{at}")
-    lines += [
-        f"          {one.txid} not accepted: {one.reason}"
-        for one in report.founding.candidates
-        if not one.accepted
+async def verify_project(config: Config, project_id: str, *, as_object: bool) -> int:
+    """Audit a project from the network, and compare with the record where there is one.
+
+    Where no explorer answers, the record alone is audited. The exit code.
+
+    Raises:
+        InvalidInput: that is no project identifier.
+        Unavailable: no explorer answers, and the record does not know the project.
+    """
+    project_script(project_id)
+    kept = await _kept(config, project_id)
+    try:
+        found = await _fetched(config, project_id, kept)
+    except SourceError as error:
+        if kept is None:
+            raise
+        click.echo(f"from the record alone: {error}", err=True)
+        found, kept = kept, None
+    shown = _judged(found)
+    problems = [*shown.problems, *_differences(shown, kept)]
+    click.echo(json.dumps(shown.document) if as_object else described(shown.report, problems))
+    if as_object:
+        for problem in problems:
+            click.echo(problem, err=True)
+    return _EXIT_FOUND_SOMETHING if problems else 0
+
+
+def _judged(grounds: Grounds) -> Evidence:
+    return evidence(
+        grounds.network,
+        grounds.event,
+        grounds.txs,
+        tip=grounds.tip,
+        project_id=grounds.project_id,
+    )
+
+
+def _differences(shown: Evidence, kept: Grounds | None) -> list[str]:
+    """Where the record says something else than the network does now."""
+    if kept is None:
+        return []
+    held = _judged(kept).report
+    found = shown.report
+    differences = [
+        f"the record has {name} {getattr(held.totals, name)}, the network {value}"
+        for name in found.totals.__slots__
+        if (value := getattr(found.totals, name)) != getattr(held.totals, name)
+        and name != "unconfirmed_sats"  # an address history tells nothing of what waits
     ]
-    for standing in report.investments:
-        lines += _investment(standing)
-    lines += [
-        f"rejected  {one.txid}: {one.reason or 'no investment'}"
-        for one in report.transactions
-        if one.role == "rejected"
+    # Nor of a founding transaction that waits.
+    if held.project.status not in (found.project.status, "committed"):
+        status = (held.project.status, found.project.status)
+        differences.append("the record has the project {}, the network {}".format(*status))
+    return differences
+
+
+async def _kept(config: Config, project_id: str) -> Grounds | None:
+    """What the record holds; None without a record, or when it does not know the project."""
+    try:
+        engine = open_reader(config.environment.database_url)
+    except RecordError:
+        return None
+    try:
+        async with reading(engine) as conn:
+            await require_current(conn, config.network)
+            if project_id not in await known_projects(conn, [project_id]):
+                return None
+            return await read_grounds(conn, project_id)
+    finally:
+        await engine.dispose()
+
+
+async def _fetched(config: Config, project_id: str, kept: Grounds | None) -> Grounds:
+    network = network_named(config.network)
+    history = await _history(config, project_id)
+    txs = [_proven(ref, placed) for ref, placed in history.txs]
+    named = [
+        found.event_id
+        for one in txs
+        if (found := founding_of(one.held.tx, network)) is not None and found.event_id
     ]
-    lines += _totals(report)
-    lines += [f"PROBLEM   {problem}" for problem in report.problems]
-    lines.append("everything holds" if report.holds else "something does not hold")
-    return "\n".join(lines)
+    event = await _event(config, named, kept)
+    tip = Tip(history.tip.height, history.tip.hash, config.chain.confirmations)
+    return Grounds(network, project_id, event, tuple(txs), tip)
 
 
-def _investment(standing: Standing) -> Iterable[str]:
-    flags = f" [{', '.join(standing.flags)}]" if standing.flags else ""
-    yield f"invested  {standing.txid}: {standing.amount_sats:,} sats, {standing.status}{flags}"
-    for one in standing.stages:
-        spent = "" if one.spent is None else f" by {one.spent.txid}"
-        value = f"{one.stage.value_sats:,} sats"
-        yield f"          stage {one.stage.index}: {value}, {one.state}{spent}"
+async def _history(config: Config, project_id: str) -> HistorySeen:
+    panel = Panel(explorer_settings(config), network_named(config.network))
+    trouble: SourceError | None = None
+    try:
+        await panel.look(None)
+        for host in panel.ranked(None):
+            assert host.explorer is not None, "only hosts that were met are ranked"
+            try:
+                chain = await end_of_chain(host.explorer, config.network)
+                tip = chain.ref(chain.height)
+                return await read_history(host.explorer, project_id, tip, now())
+            except SourceError as error:
+                trouble = error
+        raise trouble or SourceError("explorers", "none of them answers", "unavailable")
+    finally:
+        await panel.close()
 
 
-def _totals(report: AuditReport) -> Iterable[str]:
-    for name in report.totals.__slots__:
-        value = getattr(report.totals, name)
-        if value or name in ("raised_sats", "locked_sats", "investments"):
-            yield f"total     {name.removesuffix('_sats').replace('_', ' ')}: {value:,}"
+def _proven(ref: BlockRef, placed: PlacedTx) -> ProvenTx:
+    place = Place(ref.height, ref.hash, placed.position, ref.time)
+    held = HeldTx(placed.tx, place, ref.time, gone=False)
+    return ProvenTx(held, ref.header, placed.siblings, raw_block=False)
+
+
+async def _event(config: Config, named: list[str], kept: Grounds | None) -> Event | None:
+    """The event the first founding transaction names: from the relays, else from the record."""
+    if not named:
+        return None if kept is None else kept.event
+    proxy = proxy_settings(config)
+    ways = [Way(relay, proxy, Pace()) for relay in relay_settings(config)]
+    found = await find_events(ways, named[:1])
+    if named[0] in found:
+        return found[named[0]]
+    held = None if kept is None else kept.event
+    return held if held is not None and held.id == named[0] else None

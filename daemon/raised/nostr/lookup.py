@@ -1,0 +1,33 @@
+"""One question to all relays: who has these events?"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from raised.domain.event import Event, is_authentic
+from raised.errors import SourceError
+from raised.nostr.health import RelayHealth
+from raised.nostr.library import Way, use_this_loop
+from raised.nostr.pager import open_pager
+
+
+async def find_events(ways: Sequence[Way], ids: Iterable[str]) -> dict[str, Event]:
+    """Those of these events that any of the relays gives, authentic, by id.
+
+    Trouble with a relay is as if it had none of them.
+    """
+    wanted = list(dict.fromkeys(ids))
+    if not wanted:
+        return {}
+    use_this_loop()
+    answers = await asyncio.gather(*(_ask(way, wanted) for way in ways))
+    return {event.id: event for answer in answers for event in answer}
+
+
+async def _ask(way: Way, ids: list[str]) -> list[Event]:
+    health = RelayHealth(way.settings.url, way.pace.grudge)
+    try:
+        async with open_pager(way, health) as pager:
+            page = await pager.page({"ids": ids})
+    except SourceError:
+        return []
+    return [event for event in page.events if event.id in ids and is_authentic(event)]
