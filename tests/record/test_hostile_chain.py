@@ -8,9 +8,14 @@ import pytest
 from raised.db import projects
 from raised.db.check import differences
 from raised.db.engine import reading
+from raised.domain.identifier import identifier
+from raised.domain.network import network_named
 from raised.domain.observation import HistorySeen, MempoolSeen, PlacedTx, TipSeen
+from raised_simnet.announcing import project_event
 
 NOW = 1_800_000_000
+DAY = 86_400
+START = 1_768_435_200
 
 
 async def whole(ledger):
@@ -90,3 +95,24 @@ async def test_a_history_with_a_stale_block_is_asked_for_again(regtest_ledger, w
     )
     await ledger.see(right)
     assert await unindexed(ledger) == ()
+
+
+async def test_a_later_event_of_a_legacy_founder_takes_nobodys_money(
+    regtest_ledger, world, founder
+):
+    """Whatever date it bears and whatever is invested by it: the first coins have decided."""
+    ledger = regtest_ledger
+    rule = identifier(founder.key.public, network_named("regtest"), "legacy")
+    founder.plan = founder.terms(claimed_identifier=rule)
+    founder.event = project_event(founder.author, founder.plan, START)
+    await ledger.see(world.told(founder.event), world.mine(founder.found_legacy()))
+    await ledger.see(world.mine(founder.invested(label="first").tx))
+    before = await ledger.project(rule)
+    assert (before["status"], before["raised_sats"]) == ("confirmed", 990_000)
+    founder.plan = founder.terms(claimed_identifier=rule, recovery_key=founder.author.public)
+    rival = project_event(founder.author, founder.plan, START - 100 * DAY)
+    await ledger.see(world.told(rival), world.mine(founder.invested(label="second").tx))
+    after = await ledger.project(rule)
+    assert after["event_id"] == before["event_id"]
+    assert after["raised_sats"] == 990_000
+    assert after["rejected_investments"] == 1

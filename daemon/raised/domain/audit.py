@@ -17,9 +17,14 @@ from raised.domain.audit_roles import candidates_of, reported
 from raised.domain.case import Case, case_of, penalty_coins, stage_coins
 from raised.domain.event import Event, is_authentic
 from raised.domain.founding import Founding, founding_of
-from raised.domain.investment import Investment, recognise
 from raised.domain.network import Network
-from raised.domain.project import Candidate, HeldFounding, ProjectStanding, choose
+from raised.domain.project import (
+    Candidate,
+    HeldFounding,
+    ProjectStanding,
+    choose,
+    first_reproduced,
+)
 from raised.domain.recycled import is_recycled
 from raised.domain.spend import SpendKind
 from raised.domain.spend_proof import disproved
@@ -123,11 +128,10 @@ def _project(
     claim: _Claim | None,
     case: Case,
 ) -> ProjectStanding:
-    def reproduces(_event_id: str) -> bool:
+    def reproduces(_event_id: str) -> tuple[int, int] | None:
         assert claim is not None, "only the event is asked about"
         assert claim.terms is not None, "only a good one is"
-        found = (recognise(claim.terms, held.tx) for held in case.txs)
-        return any(isinstance(one, Investment) for one in found)
+        return first_reproduced(claim.terms, case.txs)
 
     held = [_held_founding(one, case.by_id[one.txid]) for one in ours.values()]
     candidates = () if claim is None else (claim.candidate,)

@@ -4,11 +4,13 @@ Decided anew from all events and founding transactions of the identifier wheneve
 changes. Source: design.md 5; angor.md 4, 5.5.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from raised.domain.standing import Place, Tip
+from raised.domain.investment import Investment, recognise
+from raised.domain.standing import HeldTx, Place, Tip
+from raised.domain.terms import Terms
 from raised.domain.tx import Txid
 
 # `hidden`: nothing but a founding transaction that does not count yet.
@@ -77,8 +79,17 @@ class ProjectStanding:
     candidates: int
 
 
-# Whether an investment of the project exists whose stage scripts follow from this event's terms.
-Reproduces = Callable[[str], bool]
+# Where on the chain the first investment stands whose stage scripts follow from this event's terms.
+Reproduces = Callable[[str], tuple[int, int] | None]
+
+
+def first_reproduced(terms: Terms, held: Iterable[HeldTx]) -> tuple[int, int] | None:
+    """Where, as (height, position), the first investment under these terms stands, if any."""
+    placed = [(one.place.height, one.place.position, one.tx) for one in held if one.place]
+    for height, position, tx in sorted(placed, key=lambda one: one[:2]):
+        if isinstance(recognise(terms, tx), Investment):
+            return (height, position)
+    return None
 
 
 def choose(
@@ -139,7 +150,11 @@ def _decided_by_coins(
     candidates: Sequence[Candidate],
     reproduces: Reproduces,
 ) -> _Choice:
-    """A legacy founding names a nostr key: its event whose terms reproduce an investment counts."""
+    """A legacy founding names a nostr key: its event whose terms reproduce an investment counts.
+
+    Of several the one whose investment the chain holds first: an event written later, under
+    whatever date, cannot take the money of those who came before.
+    """
     possible = sorted(
         (
             one
@@ -148,9 +163,9 @@ def _decided_by_coins(
         ),
         key=lambda one: one.order,
     )
-    for one in possible:
-        if reproduces(one.event_id):
-            return ("confirmed", None, one)
+    proven = [(at, one) for one in possible if (at := reproduces(one.event_id)) is not None]
+    if proven:
+        return ("confirmed", None, min(proven, key=lambda found: (found[0], found[1].order))[1])
     standing = [one for one in possible if not one.withdrawn]
     if standing:
         return ("announced", None, standing[0])

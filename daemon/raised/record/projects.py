@@ -8,8 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db import coins, events, foundings, projects, txs
 from raised.domain.event import PROFILE, Event
-from raised.domain.investment import Investment, recognise
-from raised.domain.project import Candidate, HeldFounding, ProjectStanding, choose
+from raised.domain.project import (
+    Candidate,
+    HeldFounding,
+    ProjectStanding,
+    choose,
+    first_reproduced,
+)
 from raised.domain.project_face import (
     Profile,
     ProjectFace,
@@ -17,12 +22,14 @@ from raised.domain.project_face import (
     parse_profile,
     project_changes,
 )
-from raised.domain.standing import Basis, HeldTx, Tip
+from raised.domain.standing import Basis, Tip
 from raised.domain.terms import Announcement, Terms
 from raised.record.relay_facts import judgement
 from raised.record.touched import Policy, Touched
 
 _WITH_TERMS: Final = frozenset({"announced", "committed", "confirmed"})
+# Ours: each is held against every payment, and its author may write as many as he likes.
+_MOST_READINGS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +108,7 @@ async def _standings(
             if founding.event_id is not None and founding.event_id in by_event:
                 candidates[founding.event_id] = by_event[founding.event_id]
         reproducing = await _reproducing(conn, key, held, candidates.values(), policy)
-        standings[key] = choose(
-            key, held, tuple(candidates.values()), tip, reproducing.__contains__
-        )
+        standings[key] = choose(key, held, tuple(candidates.values()), tip, reproducing.get)
     return standings
 
 
@@ -113,24 +118,24 @@ async def _reproducing(
     held: Sequence[HeldFounding],
     candidates: Iterable[Candidate],
     policy: Policy,
-) -> frozenset[str]:
-    """The events from whose terms a mined investment follows; asked for legacy foundings only."""
+) -> dict[str, tuple[int, int]]:
+    """The events whose terms a mined investment follows, and where on the chain the first one is.
+
+    Asked for legacy foundings only.
+    """
     keys = {one.nostr_pubkey for one in held if one.nostr_pubkey is not None}
-    possible = [one.event_id for one in candidates if one.pubkey in keys]
-    if not possible:
-        return frozenset()
+    written = sorted((one for one in candidates if one.pubkey in keys), key=lambda one: one.order)
+    if not written:
+        return {}
     paying = await txs.held_txs(conn, await coins.payments_to(conn, [project_id]))
-    mined = [one for one in paying.values() if one.place is not None]
-    offered = await events.events_by_id(conn, possible)
-    return frozenset(
-        key for key, event in offered.items() if _reproduces(_terms_in(event, policy), mined)
-    )
-
-
-def _reproduces(terms: Terms | None, mined: Sequence[HeldTx]) -> bool:
-    return terms is not None and any(
-        isinstance(recognise(terms, one.tx), Investment) for one in mined
-    )
+    possible = [one.event_id for one in written[:_MOST_READINGS]]
+    found: dict[str, tuple[int, int]] = {}
+    for key, event in (await events.events_by_id(conn, possible)).items():
+        terms = _terms_in(event, policy)
+        first = None if terms is None else first_reproduced(terms, paying.values())
+        if first is not None:
+            found[key] = first
+    return found
 
 
 def _terms_in(event: Event, policy: Policy) -> Terms | None:
