@@ -1,8 +1,12 @@
 """What the daemon measures about itself, for Prometheus."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from raised.config import Bind
+from raised.domain.observation import BlockSeen, Observation, SourceHealth, State, TipSeen
 from raised.errors import ConfigError
 
 REGISTRY = CollectorRegistry()
@@ -22,6 +26,22 @@ TIP_HEIGHT = Gauge(
 SOURCE_UP = Gauge(
     "raised_source_up", "1 ok, 0.5 degraded, 0 down", ["kind", "name"], registry=REGISTRY
 )
+
+_UP: Final[dict[State, float]] = {"ok": 1.0, "degraded": 0.5, "down": 0.0}
+
+
+def measure_commit(batch: Sequence[Observation], seconds: float) -> None:
+    """Count what went into the record with one commit."""
+    COMMIT_SECONDS.observe(seconds)
+    for observation in batch:
+        OBSERVATIONS.labels(type(observation).__name__).inc()
+        match observation:
+            case BlockSeen(block=block) | TipSeen(block=block):
+                TIP_HEIGHT.set(block.height)
+            case SourceHealth(kind=kind, name=name, state=state):
+                SOURCE_UP.labels(kind, name).set(_UP[state])
+            case _:
+                pass
 
 
 def serve_metrics(bind: Bind) -> None:

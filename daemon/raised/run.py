@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Never
@@ -18,11 +18,11 @@ from raised.config import Config, Environment
 from raised.db.check import differences
 from raised.db.engine import Assure, open_reader, open_writer, reading, sole_writer, transact
 from raised.db.retention import drop_announced, drop_old_changes
-from raised.db.sources import put_daemon
+from raised.db.sources import keep_sources, put_daemon
 from raised.db.upgrade import require_current, upgrade
 from raised.domain.network import network_named
 from raised.domain.observation import ClockTicked, Observation
-from raised.metrics import QUEUE_DEPTH, serve_metrics
+from raised.metrics import QUEUE_DEPTH, measure_commit, serve_metrics
 from raised.nostr.follow import Relays
 from raised.record import Policy, record
 from raised.settings import chain_settings, proxy_settings, relay_settings
@@ -65,7 +65,8 @@ async def keep_record(config: Config) -> int:
         stack.push_async_callback(explorers.close)
         _schedule(stack, config, opened.writer, relays)
 
-        def committed() -> None:
+        def committed(batch: Sequence[Observation], seconds: float) -> None:
+            measure_commit(batch, seconds)
             relays.wake()
             explorers.wake()
             # The heartbeat is an observation too: a writer that is stuck does not feed the dog.
@@ -114,6 +115,9 @@ async def _open(stack: AsyncExitStack, config: Config) -> Record:
     writer = open_writer(url)
     stack.push_async_callback(writer.dispose)
     await transact(writer, put_daemon, __version__, now(), _shown_settings(config))
+    relays = [relay.url for relay in config.relays]
+    explorers = [explorer.url for explorer in config.chain.explorers]
+    await transact(writer, keep_sources, relays, explorers)
     return Record(writer, reader, assure)
 
 
@@ -122,8 +126,6 @@ def _shown_settings(config: Config) -> dict[str, object]:
     return {
         "network": config.network,
         "confirmations": config.chain.confirmations,
-        "relays": [relay.url for relay in config.relays],
-        "explorers": [explorer.url for explorer in config.chain.explorers],
     }
 
 

@@ -33,20 +33,22 @@ async def record(
     observations: asyncio.Queue[Observation],
     engine: AsyncEngine,
     policy: Policy,
-    committed: Callable[[], None] = lambda: None,
+    committed: Callable[[Sequence[Observation], float], None] = lambda _batch, _seconds: None,
 ) -> Never:
     """Commit observations in the order they arrived, those that wait together in one transaction.
 
-    `committed` is called after each commit: sources may look at the record again.
+    `committed` is called after each commit with the batch and the seconds it took: sources may look
+    at the record again.
     """
     while True:
         batch = [await observations.get()]
         while len(batch) < _MOST_AT_ONCE and not observations.empty():
             batch.append(observations.get_nowait())
+        began = asyncio.get_running_loop().time()
         await transact(engine, remember, batch, policy)
         for _ in batch:
             observations.task_done()
-        committed()
+        committed(batch, asyncio.get_running_loop().time() - began)
 
 
 async def remember(
