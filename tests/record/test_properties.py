@@ -5,12 +5,17 @@ from dataclasses import replace
 
 import pytest
 
+from raised.db import schema
 from raised.db.check import differences
 from raised.db.engine import reading
 from raised.domain.observation import HistorySeen, MempoolSeen, TipSeen
+from raised.domain.tx import OutPoint, TxOut
+from raised_simnet.announcing import project_event
+from raised_simnet.leaving import claim
 
 NAMES = ["invest", "seeders", "fund", "subscribe"]
 NOW = 1_800_000_000
+START = 1_768_435_200
 
 
 async def whole(ledger):
@@ -133,3 +138,67 @@ async def test_depth_decides_what_counts(scenario, ledger):
     assert settled["raised_sats"] == expected["inStages"]
     assert settled["claimed_sats"] == expected["claimedByFounder"]
     await whole(ledger)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_events_may_come_at_any_time_between_the_blocks(
+    regtest_ledger, second_ledger, world, founder, other_founder, seed
+):
+    """Two projects, rival terms, a deletion, profiles, money that goes round, two foundings."""
+    dice = random.Random(seed)
+    second_ledger.policy = regtest_ledger.policy
+    said, mined, read = everything(world, founder, other_founder)
+    await second_ledger.see(*said, *mined, *read)
+    mixed = list(mined)
+    for one in said:
+        mixed.insert(dice.randrange(len(mixed) + 1), one)
+    await regtest_ledger.see(*mixed, *read)
+    assert await regtest_ledger.state() == await second_ledger.state()
+    assert await facts(regtest_ledger) == await facts(second_ledger)
+    await whole(regtest_ledger)
+
+
+async def facts(ledger):
+    names = ("announcement", "deletion", "project_profile", "event_relay", "founding", "coin")
+    found = {name: await ledger.rows(schema.metadata.tables[name]) for name in names}
+    for row in found["event_relay"]:
+        del row["seen_at"]
+    return {name: sorted(rows, key=repr) for name, rows in found.items()}
+
+
+def everything(world, founder, other):
+    rival = project_event(founder.author, founder.terms(penalty_days=20), START - 9)
+    said = [
+        world.told(founder.event),
+        world.told(founder.event, relay="wss://two"),
+        world.told(rival),
+        world.told(other.event),
+        world.told(other.withdraw()),
+        world.told(founder.signed(0, '{"name":"one"}', START - 5)),
+        world.told(founder.signed(0, '{"name":"two"}', START - 4)),
+        world.told(gone := founder.signed(0, '{"name":"three"}', START - 3)),
+        world.told(founder.signed(5, "", START, ("e", gone["id"]))),
+        world.told(founder.signed(30078, "text", START, ("d", "angor:project"))),
+    ]
+    one, two = founder.invested(label="one"), founder.invested(label="two")
+    spend = claim(one.coins[:1], founder.key, TxOut(300_000, founder.key.address_script))
+    again = founder.invested(label="again", spends=[OutPoint(spend.txid, 0)])
+    mined = [
+        first := world.mine(one.tx),
+        world.mine(founder.found(rival["id"])),
+        world.undo(1),
+        world.mine(founder.found(), two.tx, fork="b"),
+        world.mine(founder.found(rival["id"]), spend),
+        world.pool(again.tx),
+        world.mine(again.tx, theirs := other.invested().tx),
+        world.undo(1),
+        last := world.mine(again.tx, theirs, fork="c"),
+        world.mine(),
+    ]
+    # What paid a project before anybody knew it comes with its history.
+    missed = {founder: (first.block, first.txs[0]), other: (last.block, last.txs[1])}
+    read = [
+        HistorySeen(who.project_id, (placed,), world.tip, "explorer", world.now)
+        for who, placed in missed.items()
+    ]
+    return said, mined, read

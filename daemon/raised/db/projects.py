@@ -62,7 +62,7 @@ async def put_project_faces(conn: AsyncConnection, faces: Sequence[ProjectFace])
     if not faces:
         return
     rows = [{**_columns(face), "key": face.id} for face in faces]
-    named = {name: bindparam(name) for name in rows[0] if name != "key"}
+    named: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "key"}
     statement = update(project).where(project.c.id == bindparam("key")).values(named)
     await conn.execute(statement, rows)
 

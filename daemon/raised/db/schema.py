@@ -258,6 +258,7 @@ investment = Table(
     Column("returned_sats", BigInteger, nullable=False, server_default="0"),  # booked
     Index(None, "project_id", "status"),
     Index(None, "project_id", "investor_key"),
+    Index(None, "project_id", "at"),
     Index(None, "status", "investor_key"),
     Index(None, "status", "at"),
     Index(None, "status", "amount_sats"),
