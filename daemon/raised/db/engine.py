@@ -69,7 +69,10 @@ def _open(url: str, begin: str) -> AsyncEngine:
         _tune_sqlite(engine, begin)
         return engine
     if backend == "postgresql":
-        return create_async_engine(parsed.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+        # Readers: all statements of a transaction see the same record, as they do on SQLite.
+        level = "REPEATABLE READ" if begin == "BEGIN" else "READ COMMITTED"
+        url_for_us = parsed.set(drivername="postgresql+asyncpg")
+        return create_async_engine(url_for_us, pool_pre_ping=True, isolation_level=level)
     raise ConfigError(f"DATABASE_URL: {backend} is not supported, take sqlite or postgresql")
 
 

@@ -1,0 +1,116 @@
+"""The program itself: refuses in a sentence, says when it is ready, ends quickly when asked."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from raised.db.engine import open_writer
+from raised.db.upgrade import upgrade
+
+TOML = """
+network = "regtest"
+[[relay]]
+url = "ws://127.0.0.1:9"
+[[chain.explorer]]
+url = "http://127.0.0.1:9"
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path, database_url: str) -> Callable[..., Any]:
+    config = tmp_path / "relays.toml"
+    config.write_text(TOML)
+
+    @asynccontextmanager
+    async def started(**settings: str) -> AsyncIterator[Process]:
+        environ = {key: value for key, value in os.environ.items() if key != "RAISED_CONFIG"}
+        environ |= {"RAISED_DATABASE_URL": database_url, "RAISED_API_BIND": "127.0.0.1:0"}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "raised", "--config", str(config), "api"),
+            env=environ | settings,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    return started
+
+
+async def end_of(process: Process) -> tuple[int, str]:
+    async with asyncio.timeout(20):
+        _, said = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+async def make_record(url: str) -> None:
+    engine = open_writer(url)
+    await upgrade(engine, "regtest")
+    await engine.dispose()
+
+
+async def test_without_a_schema_it_refuses_and_names_the_command(start: Any) -> None:
+    async with start() as process:
+        code, said = await end_of(process)
+    assert code == 78
+    assert "raised db upgrade" in said
+
+
+async def test_an_open_address_without_a_key_is_refused(start: Any, database_url: str) -> None:
+    await make_record(database_url)
+    async with start(RAISED_API_BIND="0.0.0.0:0") as process:
+        code, said = await end_of(process)
+    assert code == 78
+    assert "RAISED_API_PUBLIC" in said
+
+
+async def test_it_says_that_it_is_ready_and_ends_with_open_streams_at_once(
+    start: Any, database_url: str, tmp_path: Path
+) -> None:
+    await make_record(database_url)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.setblocking(False)
+        settings = {"RAISED_API_BIND": address, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        async with start(**settings) as process:
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(20):
+                assert await loop.sock_recv(told, 100) == b"READY=1"
+            async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+                assert (await client.get("/api/v1/summary")).status_code == 200
+                async with client.stream("GET", "/api/v1/changes/stream") as stream:
+                    lines = stream.aiter_lines()
+                    assert await anext(lines) == "retry: 3000"
+                    process.send_signal(signal.SIGTERM)
+                    began = loop.time()
+                    async with asyncio.timeout(10):
+                        assert [line async for line in lines][-1] == ""
+                code, _ = await end_of(process)
+    assert code == 0
+    assert loop.time() - began < 5
+
+
+async def test_without_a_database_it_refuses(start: Any, tmp_path: Path) -> None:
+    nowhere = f"sqlite+aiosqlite:///{tmp_path}/nowhere/raised.db"
+    async with start(RAISED_DATABASE_URL=nowhere) as process:
+        code, said = await end_of(process)
+    assert code == 78
+    assert "raised db upgrade" in said
