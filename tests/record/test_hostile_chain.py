@@ -1,16 +1,18 @@
-"""What explorers may say, in whatever order and however wrong: no fact is lost, no number is off."""
+"""What explorers may say, in any order and however wrong: nothing is lost, no number is off."""
 
 import random
 from dataclasses import replace
 
 import pytest
 
-from raised.db import projects
+from raised.db import projects, schema
 from raised.db.check import differences
 from raised.db.engine import reading
 from raised.domain.identifier import identifier
 from raised.domain.network import network_named
 from raised.domain.observation import HistorySeen, MempoolSeen, PlacedTx, TipSeen
+from raised.domain.script import p2wsh
+from raised.domain.tx import OutPoint, TxOut
 from raised_simnet.announcing import project_event
 
 NOW = 1_800_000_000
@@ -116,3 +118,17 @@ async def test_a_later_event_of_a_legacy_founder_takes_nobodys_money(
     assert after["event_id"] == before["event_id"]
     assert after["raised_sats"] == 990_000
     assert after["rejected_investments"] == 1
+
+
+async def test_unconfirmed_transactions_are_read_parents_first(regtest_ledger, world, founder):
+    """A recovery whose penalty output is to be watched may be shown before its investment."""
+    ledger = regtest_ledger
+    await ledger.see(world.told(founder.event), world.mine(founder.found()))
+    paid, chain = founder.invested(), []
+    previous = OutPoint(paid.tx.txid, 2)
+    for _ in range(40):
+        chain.append(world.pay(TxOut(1_000, p2wsh(b"")), spends=[previous]))
+        previous = OutPoint(chain[-1].txid, 0)
+    await ledger.see(world.pool(*reversed([paid.tx, *chain])))
+    coins = {(row["txid"], row["vout"]) for row in await ledger.rows(schema.coin)}
+    assert coins == {(paid.tx.txid, 2), (paid.tx.txid, 3), (chain[0].txid, 0)}

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, exists, select
+from sqlalchemy import Row, delete, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, put, rows_among
@@ -211,9 +211,13 @@ async def drop_profile(conn: AsyncConnection, pubkey: str, kind: int, d: str) ->
     )
 
 
-async def events_of(conn: AsyncConnection, pubkey: str, kind: int) -> tuple[Event, ...]:
-    """All events of one author and kind that the record has."""
-    statement = select(event).where(event.c.pubkey == pubkey, event.c.kind == kind)
+async def outlines_of(conn: AsyncConnection, pubkey: str, kind: int) -> tuple[Event, ...]:
+    """All events of one author and kind that the record has, without what they say.
+
+    An author may have written any number of them, each as long as relays take.
+    """
+    columns = [literal("").label(one.name) if one is event.c.content else one for one in event.c]
+    statement = select(*columns).where(event.c.pubkey == pubkey, event.c.kind == kind)
     return tuple(_event(row) for row in await conn.execute(statement))
 
 

@@ -6,6 +6,7 @@ record. A block that contradicts the record rolls it back, so facts never stand 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -229,16 +230,7 @@ def _coins_of(
 
 def _parents_first(found: Sequence[Tx]) -> list[Tx]:
     """Transactions in an order in which each comes after those it spends from."""
-    waiting = {tx.txid: tx for tx in found}
-    ordered: list[Tx] = []
-    while waiting:
-        ready = [
-            tx
-            for tx in waiting.values()
-            if not any(txin.outpoint.txid in waiting for txin in tx.inputs)
-        ]
-        assert ready, "hashes make no circles"
-        ordered += ready
-        for tx in ready:
-            del waiting[tx.txid]
-    return ordered
+    by_id = {tx.txid: tx for tx in found}
+    spent = {txid: [txin.outpoint.txid for txin in tx.inputs] for txid, tx in by_id.items()}
+    # What is spent may be none of these; hashes make no circles.
+    return [by_id[txid] for txid in TopologicalSorter(spent).static_order() if txid in by_id]

@@ -25,6 +25,9 @@ _ADDRESSABLE: Final = frozenset({APP_DATA, DENY_LIST})
 _CLOCK_SLACK_SECONDS: Final = 900
 # Of a d and of what a deletion names: PostgreSQL's indexes hold no long keys.
 _LONGEST_NAME: Final = 256
+# Anybody may write any number of large events, and terms take more room than their text.
+_LARGEST_REMEMBERED: Final = 8_192
+_TAG_SIZE: Final = 64
 
 
 async def apply_events(
@@ -57,10 +60,14 @@ async def announce_named(conn: AsyncConnection, event_ids: Iterable[str], policy
     await events.add_announcements(conn, [judged(one, policy.network) for one in found.values()])
 
 
-@lru_cache(maxsize=4096)
 def judgement(event: Event, network: Network) -> Announcement | RejectedEvent:
-    """What the rules say of an event as a project's."""
-    return check_announcement(event, network)
+    """What the rules say of an event as a project's; remembered, unless it is large."""
+    size = len(event.content) + sum(_TAG_SIZE + sum(map(len, tag)) for tag in event.tags)
+    judge = _remembered if size <= _LARGEST_REMEMBERED else check_announcement
+    return judge(event, network)
+
+
+_remembered = lru_cache(maxsize=512)(check_announcement)
 
 
 def judged(event: Event, network: Network) -> Candidate:
@@ -172,13 +179,15 @@ async def _profile(conn: AsyncConnection, new: Sequence[Event], touched: Touched
 
 async def _choose_profiles(conn: AsyncConnection, pubkey: str, kind: int, touched: Touched) -> None:
     """Choose anew among all events of an author, after a deletion."""
-    found = await events.events_of(conn, pubkey, kind)
+    found = await events.outlines_of(conn, pubkey, kind)
     telling = [(d, one) for one in found if (d := _d_of(one)) is not None]
     alive = await _undeleted(conn, telling)
     alive.sort(key=lambda pair: (pair[1].created_at, _reversed_id(pair[1])))
     for d in {d for d, _ in telling} - {d for d, _ in alive}:
         await events.drop_profile(conn, pubkey, kind, d)
-    await events.put_profiles(conn, list(dict(alive).items()))
+    best = {d: one.id for d, one in alive}
+    whole = await events.events_by_id(conn, best.values())
+    await events.put_profiles(conn, [(d, whole[key]) for d, key in best.items()])
     await _touch_authors(conn, {pubkey}, touched)
 
 

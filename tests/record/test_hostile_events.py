@@ -1,0 +1,74 @@
+"""Events that strangers made on purpose: the writer goes on, and what is true stays."""
+
+import json
+import random
+import string
+
+import pytest
+
+from raised.db import schema
+from raised.domain.curve import pubkey_from_secret, schnorr_sign
+from raised.domain.event import Event, event_id, is_authentic
+from raised.domain.network import network_named
+from raised.domain.observation import EventsSeen
+from raised.record.relay_facts import judgement
+
+NOW = 1_800_000_000
+NOISE = random.Random(1)  # cannot be compressed, so no database makes it small
+
+
+def signed(kind, content="", tags=(), created_at=NOW, secret=7):
+    key = secret.to_bytes(32, "big")
+    pubkey = pubkey_from_secret(key)[1:].hex()
+    bare = Event("", pubkey, created_at, kind, tags, content, "")
+    id_ = event_id(bare)
+    sig = schnorr_sign(bytes.fromhex(id_), key).hex()
+    event = Event(id_, pubkey, created_at, kind, tags, content, sig)
+    assert is_authentic(event)
+    return event
+
+
+def noise(length):
+    return "".join(NOISE.choices(string.ascii_letters + string.digits, k=length))
+
+
+def page(*events):
+    return EventsSeen("wss://relay", NOW, events)
+
+
+async def is_alive(ledger, story):
+    """The writer took the last page, and an honest project still comes through."""
+    await ledger.see(story.event_seen(), *map(story.seen, story.heights))
+    project = await ledger.project(story.project_id)
+    assert project["status"] == "confirmed"
+    assert project["raised_sats"] == story.expected["exactTotalsAtTip"]["inStages"]
+
+
+ODD_TEXTS = ("", "\0", "a\0b", "x" * 100_000, noise(9_000), "\x01\x1f\x7f\u2028\ufeff", "🏔" * 5_000)
+KINDS = (0, 4, 5, 3030, 10001, 10002, 30000, 30078)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_any_text_in_content_and_tags_is_taken(scenario, ledger, kind):
+    for text in ODD_TEXTS:
+        tags = tuple((name, text) for name in ("d", "e", "a", "p", "i", "r", text))
+        await ledger.see(page(signed(kind, text, tags)), page(signed(kind, "", tags)))
+    await is_alive(ledger, scenario("invest"))
+
+
+def test_large_events_are_judged_each_time_and_never_kept_in_memory():
+    network = network_named("angornet")
+    small, large = signed(3030, "{}"), signed(3030, "{" + " " * 10_000)
+    assert judgement(small, network) is judgement(small, network)
+    assert judgement(large, network) is not judgement(large, network)
+    tagged = signed(3030, "{}", (("",),) * 1_000)
+    assert judgement(tagged, network) is not judgement(tagged, network)
+
+
+async def test_a_deletion_chooses_among_many_profiles(ledger):
+    profiles = [signed(0, json.dumps({"name": f"{n}"}), created_at=NOW - 50 + n) for n in range(50)]
+    await ledger.see(page(*profiles[:25]), page(*profiles[25:]))
+    await ledger.see(page(signed(5, "", (("e", profiles[-1].id),))))
+    (row,) = await ledger.rows(schema.project_profile)
+    assert row["event_id"] == profiles[-2].id
+    assert json.loads(row["content"]) == {"name": "48"}
