@@ -13,6 +13,7 @@ from raised.errors import BadData, Refused, SourceError
 
 _REFUSED_SECONDS: Final = 300.0
 _LONGEST_DISTRUST_SECONDS: Final = 600.0
+_GRUDGE_SECONDS: Final = 600.0  # bad data marks a host as degraded, even when it answers again
 
 
 class Host:
@@ -30,6 +31,7 @@ class Host:
         self._network = network
         self._apart_until = 0.0
         self._lies = 0
+        self._grudge_until = 0.0
         self._refused = False
 
     @property
@@ -64,6 +66,7 @@ class Host:
                 self.wire.standing.went_wrong(error.code, error.detail)
                 pause = self.wire.pace.base_seconds * 2.0 ** min(self._lies, 32)
                 self._lies += 1
+                self._grudge_until = _time() + _GRUDGE_SECONDS
                 self._apart_until = _time() + min(_LONGEST_DISTRUST_SECONDS, pause)
             case Refused():
                 if self.explorer is None:
@@ -74,7 +77,7 @@ class Host:
                 pass
 
     def believe(self) -> None:
-        """Its answers held: what it did before is forgiven."""
+        """Its answers held: it is asked like any other again, and not forgotten yet."""
         self._lies = 0
         self._apart_until = 0.0
 
@@ -83,7 +86,8 @@ class Host:
         """How it does."""
         if self._refused or self.explorer is None or self.wire.budget.rest_seconds > 0:
             return "down"
-        if self._lies or self.stance is False or self.lagging or not self.raw_blocks:
+        distrusted = self._lies > 0 or _time() < self._grudge_until
+        if distrusted or self.stance is False or self.lagging or not self.raw_blocks:
             return "degraded"
         return "ok" if self.tip_hash else "down"
 
