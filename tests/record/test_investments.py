@@ -100,6 +100,23 @@ async def test_what_was_replaced_is_dropped(ledger, world, founder):
     assert (await investment(ledger, invested))["status"] == "unconfirmed"
 
 
+async def test_a_mempool_of_lies_breaks_no_sum(ledger, world, founder):
+    """Each claims to lock half of all money; nothing proves it while no block holds it."""
+    await founded(ledger, world, founder)
+    fee, mark, *stages = founder.invested().tx.outputs
+    lies = [
+        world.pay(fee, mark, *(output._replace(value=525_000_000_000_000) for output in stages))
+        for _ in range(4_200)
+    ]
+    await ledger.see(world.pool(*lies))
+    project = await ledger.project(founder.project_id)
+    assert project["unconfirmed_sats"] == 4_000 * 2 * 525_000_000_000_000
+    await ledger.see(world.pool(gone=lies[:300]), world.pool(*lies))
+    project = await ledger.project(founder.project_id)
+    assert project["unconfirmed_sats"] == 4_000 * 2 * 525_000_000_000_000
+    await whole(ledger)
+
+
 async def test_without_its_event_an_investment_is_unverified(ledger, world, founder):
     invested = founder.invested()
     await ledger.see(world.mine(founder.found()), world.mine(invested.tx))

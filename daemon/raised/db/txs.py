@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, change_among, put, rows_among
@@ -17,6 +17,9 @@ from raised.domain.tx import OutPoint, Tx, Txid, parse_tx
 
 # How much a sight of a transaction proves; a txid does not cover the witness, so more proof wins.
 _STRENGTH = {None: 0, "trust": 1, "agree": 2, "spv": 3, "block": 4}
+
+# If each of so many held all the money there is, their sum would still fit into 64 bits.
+_MOST_UNCONFIRMED = 4000
 
 _parsed = lru_cache(maxsize=8192)(parse_tx)
 
@@ -56,6 +59,25 @@ def _placed_row(ref: BlockRef, one: PlacedTx, first_seen_at: int) -> dict[str, A
         "first_seen_at": first_seen_at,
         "gone_at": None,
     }
+
+
+async def within_bounds(conn: AsyncConnection, txs: Sequence[Tx]) -> list[Tx]:
+    """Those of these unconfirmed transactions that are held, and as many more as there is room.
+
+    Nothing proves them, and what they say they lock is summed.
+    """
+    known = await _standing(conn, [one.txid for one in txs])
+    waiting = select(func.count()).where(tx.c.height.is_(None), tx.c.gone_at.is_(None))
+    room = _MOST_UNCONFIRMED - (await conn.scalar(waiting) or 0)
+    kept: list[Tx] = []
+    for one in txs:
+        row = known.get(one.txid)
+        adds = row is None or (row.height is None and row.gone_at is not None)
+        if adds and room <= 0:
+            continue
+        room -= adds
+        kept.append(one)
+    return kept
 
 
 async def see_unconfirmed(conn: AsyncConnection, txs: Sequence[Tx], at: int) -> set[Txid]:

@@ -96,7 +96,7 @@ async def apply_mempool(
     conn: AsyncConnection, seen: MempoolSeen, policy: Policy, touched: Touched
 ) -> None:
     """Keep unconfirmed transactions, and that others are nowhere any more."""
-    found = _parents_first(seen.txs)
+    found = await txs.within_bounds(conn, _parents_first(seen.txs))
     touched.txids |= await txs.see_unconfirmed(conn, found, seen.at)
     await _read(conn, found, policy, touched)
     touched.txids |= await txs.lose_unconfirmed(conn, seen.gone, seen.at)
