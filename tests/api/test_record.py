@@ -20,6 +20,7 @@ from raised.domain.observation import (
     ClockTicked,
     EventsSeen,
     MempoolSeen,
+    Observation,
     PlacedTx,
     SourceHealth,
 )
@@ -81,7 +82,7 @@ async def played(request: pytest.FixtureRequest, book: Any) -> Played:
         await conn.execute(schema.meta.update().values(value="angornet"))
     await book.daemon()
     policy = Policy(network_named("angornet"), confirmations=1, finality=100)
-    seen = [
+    seen: list[Observation] = [
         EventsSeen("wss://relay.example", NOW, (scenario.event,)),
         *scenario.blocks(),
         scenario.pool(),
@@ -95,7 +96,7 @@ async def played(request: pytest.FixtureRequest, book: Any) -> Played:
 
 
 async def test_totals_are_those_of_the_scenario(played: Played, api: Any) -> None:
-    expected = as_json(audit_text(played.text))["totals"]
+    expected: Any = as_json(audit_text(played.text))["totals"]
     summary = await api.json("/api/v1/summary")
     project = await api.json(f"/api/v1/projects/{played.project_id}")
     shared = ("raised_sats", "locked_sats", "claimed_sats", "unknown_sats", "in_penalty_sats")
@@ -131,7 +132,7 @@ async def test_every_part_adds_up_to_the_totals(played: Played, api: Any) -> Non
 
 async def test_evidence_holds_the_report_of_the_audit(played: Played, api: Any) -> None:
     found = await api.json(f"/api/v1/projects/{played.project_id}/evidence")
-    report = as_json(audit_text(played.text))
+    report: Any = as_json(audit_text(played.text))
     assert found["project"] == report["project"]
     assert found["totals"] == report["totals"]
     assert found["event"]["id"] == played.event.id

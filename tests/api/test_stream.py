@@ -52,11 +52,11 @@ class Listener:
         return Message(fields["event"], number, json.loads(fields["data"]))
 
     async def ids(self, number: int) -> list[int]:
-        found = []
+        found: list[int] = []
         while len(found) < number:
             message = await self.next()
             assert message.id == message.data["seq"]
-            found.append(message.id)
+            found.append(message.data["seq"])
         return found
 
     async def ended(self) -> bool:
