@@ -12,7 +12,8 @@ from raised.chain.explorer import Explorer, SeenTx, Spender
 from raised.chain.headers import bare_ref
 from raised.domain.identifier import project_script
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
-from raised.domain.sighash import verify_script_spend
+from raised.domain.sighash import Spending
+from raised.domain.spend_proof import is_made_up
 from raised.domain.tx import OutPoint, Txid
 from raised.domain.watch import CoinKind, NewCoin, coins_made
 from raised.errors import BadData, Unavailable
@@ -116,10 +117,10 @@ async def _placed(explorer: Explorer, history: _History, seen: SeenTx) -> tuple[
     assert seen.placement is not None, "only what is in a block is collected"
     tx = seen.tx
     spent = tuple(output for output in seen.spent if output is not None)
-    for vin in (vin for txid, vin in history.spends if txid == tx.txid):
-        # The id does not cover the witness, and the witness says what the spend means.
-        if len(spent) != len(tx.inputs) or not verify_script_spend(tx, vin, spent):
-            raise BadData(explorer.name, "sent a witness that proves nothing", "wrong_witness")
+    vins = [vin for txid, vin in history.spends if txid == tx.txid]
+    # The id does not cover the witness, and the witness says what the spend means.
+    if vins and (len(spent) != len(tx.inputs) or _any_made_up(Spending(tx, spent), vins)):
+        raise BadData(explorer.name, "sent a witness that proves nothing", "wrong_witness")
     proof = await explorer.proof(tx.txid, seen.placement.block_hash)
     if proof is None:
         raise Unavailable(explorer.name, "has no proof for what it says is in a block", "moved")
@@ -127,3 +128,7 @@ async def _placed(explorer: Explorer, history: _History, seen: SeenTx) -> tuple[
         bare_ref(seen.placement.height, proof.header),
         PlacedTx(tx, proof.position, proof.siblings, "spv"),
     )
+
+
+def _any_made_up(spending: Spending, vins: list[int]) -> bool:
+    return any(is_made_up(spending, vin) for vin in vins)
