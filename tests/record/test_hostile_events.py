@@ -72,3 +72,88 @@ async def test_a_deletion_chooses_among_many_profiles(ledger):
     (row,) = await ledger.rows(schema.project_profile)
     assert row["event_id"] == profiles[-2].id
     assert json.loads(row["content"]) == {"name": "48"}
+
+
+NUMBERS = (
+    "1e9999999999999999999",
+    "1e400",
+    "9" * 31,
+    str(1 << 63),
+    str(-(1 << 63)),
+    "-1",
+    "0.5",
+    "[]",
+)
+FIELDS = (
+    "version",
+    "projectType",
+    "startDate",
+    "endDate",
+    "expiryDate",
+    "penaltyDays",
+    "targetAmount",
+    "penaltyThreshold",
+    "stages",
+    "networkName",
+    "founderKey",
+    "projectIdentifier",
+    "nostrPubKey",
+)
+
+
+async def test_any_number_in_any_field_is_taken(ledger, founder):
+    """Terms are never half read: the project is announced with what fits, or rejected."""
+    terms = json.loads(founder.event["content"])
+    terms["networkName"] = "angornet"
+    secret, events = 1_000, []
+    for field in FIELDS:
+        for number in NUMBERS:
+            secret += 1
+            pubkey = pubkey_from_secret(secret.to_bytes(32, "big"))[1:].hex()
+            content = json.dumps({**terms, "nostrPubKey": pubkey, field: "@"})
+            content = content.replace('"@"', number)
+            created_at = (1 << 63) - 1 if secret % 2 else 0
+            events.append(signed(3030, content, (), created_at, secret))
+    await ledger.see(page(*events))
+    project = await ledger.project(founder.project_id)
+    assert project["status"] == "announced"
+    assert all(change["data"] for change in await ledger.changes())
+
+
+async def test_stage_dates_and_percentages_of_any_size_are_taken(ledger, founder):
+    terms = json.loads(founder.event["content"])
+    terms["networkName"] = "angornet"
+    stages = [
+        {"amountToRelease": "@", "releaseDate": 253_402_300_799},
+        {"amountToRelease": 0, "releaseDate": 0},
+    ]
+    for secret, number in enumerate(("1E-28", "100.0000000000000000", "0e-9", "1e2"), 2_000):
+        pubkey = pubkey_from_secret(secret.to_bytes(32, "big"))[1:].hex()
+        content = json.dumps({**terms, "nostrPubKey": pubkey, "stages": stages * 500})
+        await ledger.see(page(signed(3030, content.replace('"@"', number), (), secret, secret)))
+    assert len(await ledger.rows(schema.stage)) == 1_000
+    assert (await ledger.project(founder.project_id))["candidates"] == 4
+
+
+async def test_hostile_profiles_show_what_can_be_shown(ledger, founder):
+    founder_secret = 3_000
+    pubkey = pubkey_from_secret(founder_secret.to_bytes(32, "big"))[1:].hex()
+    terms = json.loads(founder.event["content"])
+    content = json.dumps({**terms, "networkName": "angornet", "nostrPubKey": pubkey})
+    await ledger.see(page(signed(3030, content, (), NOW, founder_secret)))
+    texts = (
+        '{"name":"\\ud800half","about":"nul\\u0000"}',
+        '{"name":' + "[" * 5_000 + "]" * 5_000 + "}",
+        '{"name":' + "9" * 5_000 + "}",
+        '{"name":{"a":1},"about":[],"picture":1e999}',
+        json.dumps({"name": "x" * 90_000, "about": "y" * 90_000, "picture": "z" * 90_000}),
+        "[" * 100_000,
+        "[]",
+        "",
+    )
+    for number, text in enumerate(texts):
+        profile = signed(0, text, (), NOW - 100 + number, founder_secret)
+        await ledger.see(page(profile))
+        project = await ledger.project(founder.project_id)
+        assert len(project["name"] or "") <= 200
+    assert project["name"] is None
