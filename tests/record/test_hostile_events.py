@@ -7,6 +7,9 @@ import string
 import pytest
 
 from raised.db import schema
+from raised.db.engine import transact
+from raised.db.retention import drop_announced
+from raised.domain.bech32 import encode
 from raised.domain.curve import pubkey_from_secret, schnorr_sign
 from raised.domain.event import Event, event_id, is_authentic
 from raised.domain.network import network_named
@@ -157,3 +160,15 @@ async def test_hostile_profiles_show_what_can_be_shown(ledger, founder):
         project = await ledger.project(founder.project_id)
         assert len(project["name"] or "") <= 200
     assert project["name"] is None
+
+
+async def test_claims_that_were_rejected_are_let_go_like_announcements(ledger, founder):
+    """Any key may claim any identifier: such rows must not pile up for ever."""
+    claims = [
+        signed(3030, json.dumps({"projectIdentifier": encode("angor", 0, bytes([n] * 20))}))
+        for n in range(30)
+    ]
+    await ledger.see(page(*claims))
+    assert {row["status"] for row in await ledger.rows(schema.project)} == {"rejected"}
+    assert await transact(ledger.engine, drop_announced, 5) == 25
+    assert len(await ledger.rows(schema.project)) == 5

@@ -20,10 +20,10 @@ async def drop_announced(conn: AsyncConnection, keep: int) -> int:
     """Drop the projects seen first among those only announced, beyond `keep`; how many went.
 
     Nothing on the chain may name them. Their events stay, so that a founding transaction that
-    comes after all finds them.
+    comes after all finds them. A rejected announcement is one, too: anybody may write any number.
     """
     named = exists().where(tx_project.c.project_id == project.c.id)
-    only_announced = (project.c.status == "announced", ~named)
+    only_announced = (project.c.status.in_(("announced", "rejected")), ~named)
     beyond = (
         select(project.c.id)
         .where(*only_announced)
