@@ -9,6 +9,7 @@ from types import FrameType
 
 import structlog
 import uvicorn
+import uvloop
 from litestar import Litestar
 
 from raised.config import Config, Environment, load_config
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--log-format")  # logs are the caller's matter
     parser.add_argument("--log-level")
-    return asyncio.run(serve(load_config(parser.parse_args(argv).config)))
+    return uvloop.run(serve(load_config(parser.parse_args(argv).config)))
 
 
 async def serve(config: Config) -> int:

@@ -56,13 +56,13 @@ def create_app(
 ) -> Litestar:
     """The API over the record of this environment. Streams end when `stop` is set."""
     engine = open_reader(environment.database_url)
-    feed = Feed(engine)
+    feed = Feed(engine, ping_seconds)
     answers = Answers(engine, feed.stamp, clock)
     meter = Meter(feed)
     app = Litestar(
         route_handlers=[
             *(_handler(route, answers) for route in ROUTES),
-            stream_handler(feed, ping_seconds),
+            stream_handler(feed),
             *health_handlers(engine, clock),
             _metrics_handler(meter, environment.trusted_proxies),
             *openapi_handlers(build_document(ROUTES, environment.public_url)),

@@ -50,10 +50,11 @@ def encode_change(change: Change) -> Message:
 class Reader:
     """One open stream: `seq` is the last change that it has passed, `let_go` ends it."""
 
-    __slots__ = ("is_live", "let_go", "seq")
+    __slots__ = ("beat", "is_live", "let_go", "seq")
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
+        self.beat = 0
         self.is_live = False
         self.let_go: Callable[[], object] = lambda: None
 
@@ -61,8 +62,10 @@ class Reader:
 class Feed:
     """Follows the record's changes and hands them to the readers."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, ping_seconds: float) -> None:
         self._engine = engine
+        self._ping_seconds = ping_seconds
+        self._beat = 0  # how often readers were woken without news
         self._log: list[Message] = []
         self._floor = 0  # everything after this number is in the log
         self._ground = AsOf(0, None, None, None, "off", "off")
@@ -109,7 +112,13 @@ class Feed:
 
         Not cancelled but closed: a connection cancelled in a statement is lost.
         """
+        loop = asyncio.get_running_loop()
+        pinged_at = loop.time()
         while not self.closing:
+            if loop.time() - pinged_at >= self._ping_seconds:
+                pinged_at = loop.time()
+                self._beat += 1
+                self._wake()
             try:
                 await self._look()
             except RecordUnavailable as error:
@@ -189,13 +198,17 @@ class Feed:
         finally:
             self._readers.discard(reader)
 
-    async def messages(self, reader: Reader, patience: float) -> AsyncIterator[list[Message]]:
+    async def messages(self, reader: Reader) -> AsyncIterator[list[Message]]:
         """All changes after `reader.seq`, in order: kept ones by pages, then live ones for ever.
 
-        Empty when nothing came for `patience` seconds. Ends when the feed closes. `reader.seq`
-        moves on when the next messages are asked for.
+        Empty when it is time for a sign of life. Ends when the feed closes. `reader.seq` moves on
+        when the next messages are asked for.
         """
+        reader.beat = self._beat
         while not self.closing:
+            if reader.beat != self._beat:
+                reader.beat = self._beat
+                yield []
             news = self._news
             if reader.seq < self._floor:
                 messages = await self._kept(reader.seq)
@@ -210,8 +223,7 @@ class Feed:
                 reader.seq = messages[-1].seq
                 continue
             reader.is_live = True
-            if not await _set_within(news, patience):
-                yield []
+            await news.wait()
 
     async def _kept(self, seq: int) -> list[Message]:
         # To its end even when the reader leaves: a connection cancelled in a statement is lost.

@@ -22,7 +22,6 @@ TYPE = words("type", r"[a-z_]+(\.[a-z_]+)?", "Only changes of these types.")
 AFTER = whole_number("after", 0, 2**63 - 1, "The number of the last change seen; 0: all kept.")
 PARAMETERS: tuple[Parameter, ...] = (AFTER, TYPE)
 
-_PING_SECONDS: Final = 15.0
 _GOODBYE_SECONDS: Final = 1.0
 _RETRY: Final = b"retry: 3000\n\n"
 _PING: Final = b": ping\n\n"
@@ -33,7 +32,7 @@ _HEADERS: Final = [
 ]
 
 
-def stream_handler(feed: Feed, ping_seconds: float = _PING_SECONDS) -> HTTPRouteHandler:
+def stream_handler(feed: Feed) -> HTTPRouteHandler:
     """The route of the stream."""
 
     @get(PATH, name="changes_stream")
@@ -41,7 +40,7 @@ def stream_handler(feed: Feed, ping_seconds: float = _PING_SECONDS) -> HTTPRoute
         asked = parse_query(PARAMETERS, request.scope["query_string"])
         last_seen = header_number(request.headers, LAST_SEEN)
         start = last_seen if last_seen is not None else asked["after"]
-        return _Stream(feed, await feed.head(), start, frozenset(asked["type"]), ping_seconds)
+        return _Stream(feed, await feed.head(), start, frozenset(asked["type"]))
 
     return stream
 
@@ -49,17 +48,9 @@ def stream_handler(feed: Feed, ping_seconds: float = _PING_SECONDS) -> HTTPRoute
 class _Stream:
     """One reader's stream, as an ASGI application."""
 
-    def __init__(
-        self,
-        feed: Feed,
-        head: Head,
-        start: int | None,
-        types: Collection[str],
-        ping_seconds: float,
-    ) -> None:
+    def __init__(self, feed: Feed, head: Head, start: int | None, types: Collection[str]) -> None:
         self._feed = feed
         self._types = types
-        self._ping_seconds = ping_seconds
         self._seq, self._greeting = _begin(head, start)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,17 +77,13 @@ class _Stream:
                 return  # the reader comes back and is told
 
     async def _send_changes(self, send: Send, reader: Reader) -> None:
-        loop = asyncio.get_running_loop()
-        spoke_at = loop.time()
-        async for messages in self._feed.messages(reader, self._ping_seconds):
+        async for messages in self._feed.messages(reader):
+            if not messages:
+                await _write(send, _PING)
+                continue
             wanted = [one.data for one in messages if not self._types or one.type in self._types]
             if wanted:
                 await _write(send, b"".join(wanted))
-            elif not messages or loop.time() - spoke_at >= self._ping_seconds:
-                await _write(send, _PING)
-            else:
-                continue
-            spoke_at = loop.time()
 
 
 def _begin(head: Head, start: int | None) -> tuple[int, bytes]:
