@@ -1,5 +1,7 @@
 """How a project stands, case by case; and what is shown of it."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from raised.domain.project import (
@@ -15,6 +17,7 @@ from raised.domain.standing import Place, Tip
 ME, OTHER = "angor1me", "angor1other"
 KEY = "02" * 33
 TIP = Tip(110, "tip", 2)
+NOTHING: dict[str, tuple[int, int]] = {}
 
 
 def candidate(name: str, **more: object) -> Candidate:
@@ -42,9 +45,9 @@ def stands(
     foundings: list[HeldFounding],
     candidates: list[Candidate],
     tip: Tip | None = TIP,
-    reproducing: frozenset[str] = frozenset(),
+    reproducing: Mapping[str, tuple[int, int]] | None = None,
 ) -> tuple[str, str | None, str | None]:
-    standing = choose(ME, foundings, candidates, tip, reproducing.__contains__)
+    standing = choose(ME, foundings, candidates, tip, (reproducing or {}).get)
     event = standing.event
     return standing.status, standing.reason, None if event is None else event.event_id
 
@@ -114,17 +117,17 @@ def test_before_the_first_block_nothing_is_deep() -> None:
 def test_the_coins_choose_among_the_events_of_a_legacy_founding() -> None:
     events = [candidate("a"), candidate("b", withdrawn=True), candidate("c")]
     wanted = ("confirmed", None, "b")
-    assert stands([founding(None, 100)], events, TIP, frozenset({"b", "c"})) == wanted
+    assert stands([founding(None, 100)], events, TIP, {"b": (101, 7), "c": (102, 1)}) == wanted
 
 
 def test_flags_and_candidates() -> None:
     events = [candidate("a"), candidate("b"), BAD, ALIEN]
     foundings = [founding("a", 100), founding("b", 101), founding("b", 110)]
-    standing = choose(ME, foundings, events, TIP, bool)
+    standing = choose(ME, foundings, events, TIP, NOTHING.get)
     assert (standing.flags, standing.candidates) == (("conflict",), 2)
-    shallow = choose(ME, [foundings[0], foundings[2]], events, TIP, bool)
+    shallow = choose(ME, [foundings[0], foundings[2]], events, TIP, NOTHING.get)
     assert shallow.flags == ()
-    legacy = choose(ME, [founding(None, 100)], events, TIP, bool)
+    legacy = choose(ME, [founding(None, 100)], events, TIP, NOTHING.get)
     assert legacy.flags == ("legacy_founding",)
 
 

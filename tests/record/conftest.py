@@ -104,8 +104,11 @@ def load_scenario(name: str) -> Scenario:
     )
 
 
+Load = Callable[[str], Scenario]
+
+
 @pytest.fixture
-def scenario() -> Callable[[str], Scenario]:
+def scenario() -> Load:
     return load_scenario
 
 

@@ -1,7 +1,10 @@
 """`raised db check` finds whatever does not follow from the ledger, and nothing else."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import text
+from tests.record.conftest import Founder, Ledger, World
 
 from raised.db.check import differences, report
 from raised.db.engine import reading
@@ -10,7 +13,7 @@ from raised_simnet.purse import OwnedCoin
 
 
 @pytest.fixture
-async def lived_in(regtest_ledger, world, founder):
+async def lived_in(regtest_ledger: Ledger, world: World, founder: Founder) -> Any:
     """A record in which everything happened: claims, penalties, a reorg."""
     ledger = regtest_ledger
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
@@ -24,12 +27,12 @@ async def lived_in(regtest_ledger, world, founder):
     return ledger
 
 
-async def found(ledger):
+async def found(ledger: Ledger) -> Any:
     async with reading(ledger.engine) as conn:
         return await differences(conn)
 
 
-async def test_a_record_that_lived_has_no_differences(lived_in):
+async def test_a_record_that_lived_has_no_differences(lived_in: Ledger) -> None:
     assert await found(lived_in) == []
     assert report([]) == ""
 
@@ -56,7 +59,7 @@ async def test_a_record_that_lived_has_no_differences(lived_in):
         ("UPDATE counter SET value = 1 WHERE name = 'movement'", "counter"),
     ],
 )
-async def test_every_tampering_is_found(lived_in, tampering, what):
+async def test_every_tampering_is_found(lived_in: Ledger, tampering: str, what: str) -> None:
     async with lived_in.engine.begin() as conn:
         await conn.execute(text(tampering))
     differing = await found(lived_in)

@@ -2,13 +2,15 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from tests.record.conftest import Founder, Ledger, Load, Scenario, World
 
 from raised.db import schema
 from raised.db.check import differences
 from raised.db.engine import reading
-from raised.domain.observation import HistorySeen, MempoolSeen, TipSeen
+from raised.domain.observation import HistorySeen, MempoolSeen, Observation, TipSeen
 from raised.domain.tx import OutPoint, TxOut
 from raised_simnet.announcing import project_event
 from raised_simnet.leaving import claim
@@ -18,12 +20,12 @@ NOW = 1_800_000_000
 START = 1_768_435_200
 
 
-async def whole(ledger):
+async def whole(ledger: Ledger) -> None:
     async with reading(ledger.engine) as conn:
         assert await differences(conn) == []
 
 
-def unconfirmed(story, upto, at=NOW):
+def unconfirmed(story: Scenario, upto: int, at: int = NOW) -> Any:
     """What a mempool shows while the chain ends at `upto`: everything that comes next."""
     later = [height for height in story.heights if height > upto]
     following = [tx for tx, height, _, _ in story.txs if later and height == later[0]]
@@ -32,9 +34,11 @@ def unconfirmed(story, upto, at=NOW):
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_seeing_anything_twice_changes_nothing(scenario, ledger, name):
+async def test_seeing_anything_twice_changes_nothing(
+    scenario: Load, ledger: Ledger, name: str
+) -> None:
     story = scenario(name)
-    steps = [story.event_seen()]
+    steps: list[Observation] = [story.event_seen()]
     for height in story.heights:
         steps += [story.seen(height), unconfirmed(story, height)]
     steps.insert(5, story.back_to(story.heights[0]))
@@ -50,7 +54,9 @@ async def test_seeing_anything_twice_changes_nothing(scenario, ledger, name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_state_is_that_of_the_facts_alone(scenario, second_ledger, ledger, name, seed):
+async def test_the_state_is_that_of_the_facts_alone(
+    scenario: Load, second_ledger: Ledger, ledger: Ledger, name: str, seed: int
+) -> None:
     """Blocks come and go, other blocks hold the same transactions, the event comes whenever."""
     story, dice = scenario(name), random.Random(f"{name}{seed}")
     await wander(ledger, story, dice)
@@ -60,12 +66,12 @@ async def test_the_state_is_that_of_the_facts_alone(scenario, second_ledger, led
     await whole(second_ledger)
 
 
-async def straight(ledger, story):
+async def straight(ledger: Ledger, story: Scenario) -> Any:
     await ledger.see(story.event_seen(), *map(story.seen, story.heights))
     await ledger.see(unconfirmed(story, story.heights[-1], NOW - 1))
 
 
-async def wander(ledger, story, dice):
+async def wander(ledger: Ledger, story: Scenario, dice: random.Random) -> Any:
     heights, at, fork = story.heights, 0, 0
     event_due = dice.randrange(25)
     for step in range(25):
@@ -84,15 +90,15 @@ async def wander(ledger, story, dice):
     await ledger.see(unconfirmed(story, heights[-1], NOW - 1))
 
 
-def wander_once(story, dice, at, fork):
+def wander_once(story: Scenario, dice: random.Random, at: int, fork: int) -> Any:
     if dice.random() < 0.3 and at:
         yield unconfirmed(story, story.heights[at - 1], NOW - 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_history_read_at_once_equals_the_blocks_followed(
-    scenario, ledger, second_ledger, name
-):
+    scenario: Load, ledger: Ledger, second_ledger: Ledger, name: str
+) -> None:
     story = scenario(name)
     await ledger.see(story.event_seen(), *map(story.seen, story.heights))
     placed = [
@@ -107,10 +113,11 @@ async def test_a_history_read_at_once_equals_the_blocks_followed(
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_many_observations_in_one_transaction_end_where_single_ones_do(
-    scenario, ledger, second_ledger, name
-):
+    scenario: Load, ledger: Ledger, second_ledger: Ledger, name: str
+) -> None:
     story = scenario(name)
-    steps = [*map(story.seen, story.heights), story.back_to(story.heights[1])]
+    steps: list[Observation] = [*map(story.seen, story.heights)]
+    steps += [story.back_to(story.heights[1])]
     steps += [*map(story.seen, story.heights), story.event_seen()]
     await ledger.see(*steps)
     await second_ledger.see_at_once(steps)
@@ -118,13 +125,13 @@ async def test_many_observations_in_one_transaction_end_where_single_ones_do(
     await whole(second_ledger)
 
 
-async def test_depth_decides_what_counts(scenario, ledger):
+async def test_depth_decides_what_counts(scenario: Load, ledger: Ledger) -> None:
     """With three confirmations the last two blocks of the story are not counted yet."""
     story = scenario("fund")
     deep = replace(ledger.policy, confirmations=3)
     ledger.policy = deep
     await ledger.see(story.event_seen())
-    previous = None
+    previous: dict[str, Any] | None = None
     for height in story.heights:
         await ledger.see(story.seen(height))
         project = await ledger.project(story.project_id)
@@ -133,6 +140,7 @@ async def test_depth_decides_what_counts(scenario, ledger):
         previous = project
     await ledger.see(TipSeen(story.block(story.heights[-1] + 2), "explorer", NOW))
     settled = await ledger.project(story.project_id)
+    assert previous is not None
     assert settled["claimed_sats"] >= previous["claimed_sats"]
     expected = story.expected["exactTotalsAtTip"]
     assert settled["raised_sats"] == expected["inStages"]
@@ -142,8 +150,13 @@ async def test_depth_decides_what_counts(scenario, ledger):
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_events_may_come_at_any_time_between_the_blocks(
-    regtest_ledger, second_ledger, world, founder, other_founder, seed
-):
+    regtest_ledger: Ledger,
+    second_ledger: Ledger,
+    world: World,
+    founder: Founder,
+    other_founder: Founder,
+    seed: int,
+) -> None:
     """Two projects, rival terms, a deletion, profiles, money that goes round, two foundings."""
     dice = random.Random(seed)
     second_ledger.policy = regtest_ledger.policy
@@ -158,7 +171,7 @@ async def test_events_may_come_at_any_time_between_the_blocks(
     await whole(regtest_ledger)
 
 
-async def facts(ledger):
+async def facts(ledger: Ledger) -> Any:
     names = ("announcement", "deletion", "project_profile", "event_relay", "founding", "coin")
     found = {name: await ledger.rows(schema.metadata.tables[name]) for name in names}
     for row in found["event_relay"]:
@@ -166,7 +179,7 @@ async def facts(ledger):
     return {name: sorted(rows, key=repr) for name, rows in found.items()}
 
 
-def everything(world, founder, other):
+def everything(world: World, founder: Founder, other: Founder) -> Any:
     rival = project_event(founder.author, founder.terms(penalty_days=20), START - 9)
     said = [
         world.told(founder.event),

@@ -1,6 +1,9 @@
 """What the sources ask the record."""
 
+from typing import Any
+
 import pytest
+from tests.record.conftest import Founder, Ledger, World
 
 from raised.db import blocks, coins, events, projects, txs
 from raised.db.engine import reading
@@ -13,23 +16,25 @@ NOW = 1_800_000_000
 
 
 @pytest.fixture
-def ledger(regtest_ledger):
+def ledger(regtest_ledger: Ledger) -> Any:
     return regtest_ledger
 
 
-async def asked(ledger, read, *args):
+async def asked(ledger: Ledger, read: Any, *args: Any) -> Any:
     async with reading(ledger.engine) as conn:
         return await read(conn, *args)
 
 
-async def watched(ledger, settled_height):
+async def watched(ledger: Ledger, settled_height: int) -> Any:
     async with reading(ledger.engine) as conn:
         return {
             outpoint: kind async for outpoint, kind in coins.watched_coins(conn, settled_height)
         }
 
 
-async def test_the_newest_blocks_come_first_and_old_empty_ones_go(ledger, world, founder):
+async def test_the_newest_blocks_come_first_and_old_empty_ones_go(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     await ledger.see(world.mine(founder.found()))
     founding_height = world.tip.height
     await ledger.see(*(world.mine() for _ in range(150)))
@@ -40,7 +45,9 @@ async def test_the_newest_blocks_come_first_and_old_empty_ones_go(ledger, world,
     assert everything[-1].height == founding_height
 
 
-async def test_missing_events_are_those_that_founding_transactions_name(ledger, world, founder):
+async def test_missing_events_are_those_that_founding_transactions_name(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     await ledger.see(world.mine(founder.found()), world.pool(founder.found("ab" * 32)))
     missing = await asked(ledger, events.missing_events)
     assert missing == tuple(sorted(("ab" * 32, founder.event["id"])))
@@ -51,21 +58,25 @@ async def test_missing_events_are_those_that_founding_transactions_name(ledger, 
 
 
 async def test_the_keys_of_projects_come_from_events_and_legacy_foundings(
-    ledger, world, founder, other_founder
-):
+    ledger: Ledger, world: World, founder: Founder, other_founder: Founder
+) -> None:
     await ledger.see(world.told(founder.event), world.mine(other_founder.found_legacy()))
     keys = sorted([founder.author.xonly.hex(), other_founder.author.xonly.hex()])
     assert await asked(ledger, events.project_pubkeys) == tuple(keys)
 
 
-async def test_committed_events_that_a_relay_lacks_are_named(ledger, world, founder, other_founder):
+async def test_committed_events_that_a_relay_lacks_are_named(
+    ledger: Ledger, world: World, founder: Founder, other_founder: Founder
+) -> None:
     await ledger.see(world.told(founder.event, other_founder.event), world.mine(founder.found()))
     (lacking,) = await asked(ledger, events.events_lacking, "wss://two", 10)
     assert lacking.id == founder.event["id"]
     assert await asked(ledger, events.events_lacking, "wss://one", 10) == ()
 
 
-async def test_coins_are_watched_until_their_spend_is_final(ledger, world, founder):
+async def test_coins_are_watched_until_their_spend_is_final(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
     invested = founder.invested()
     spend = claim(invested.coins[:1], founder.key, TxOut(300_000, founder.key.address_script))
@@ -79,7 +90,9 @@ async def test_coins_are_watched_until_their_spend_is_final(ledger, world, found
     assert set(await watched(ledger, world.tip.height + 1)) == set(outpoints)
 
 
-async def test_the_unconfirmed_are_those_that_are_somewhere(ledger, world, founder):
+async def test_the_unconfirmed_are_those_that_are_somewhere(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     await ledger.see(world.told(founder.event))
     stays, goes, mined = (founder.invested(label=name).tx for name in ("stays", "goes", "mined"))
     await ledger.see(world.pool(stays, goes, mined), world.pool(gone=[goes]), world.mine(mined))
@@ -87,8 +100,8 @@ async def test_the_unconfirmed_are_those_that_are_somewhere(ledger, world, found
 
 
 async def test_projects_are_indexed_once_the_founded_ones_first(
-    ledger, world, founder, other_founder
-):
+    ledger: Ledger, world: World, founder: Founder, other_founder: Founder
+) -> None:
     await ledger.see(world.told(other_founder.event))
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
     wanted = (founder.project_id, other_founder.project_id)
@@ -99,7 +112,9 @@ async def test_projects_are_indexed_once_the_founded_ones_first(
     assert await asked(ledger, projects.unindexed_projects) == wanted[1:]
 
 
-async def test_a_history_of_another_chain_is_left_alone(ledger, world, founder):
+async def test_a_history_of_another_chain_is_left_alone(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     await ledger.see(world.told(founder.event))
     block = world.mine(founder.found())
     await ledger.see(TipSeen(world.undo(1).to, "explorer", NOW), world.mine(fork="ours"))

@@ -1,13 +1,16 @@
 """The vectors' stories, played through the writer block by block."""
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
+from tests.record.conftest import Ledger, Load, Scenario
 
 NAMES = ["invest", "seeders", "fund", "subscribe"]
 
 
-def totals(project):
+def totals(project: Mapping[str, Any]) -> Mapping[str, Any]:
     locked = project["raised_sats"] - sum(
         project[name]
         for name in (
@@ -32,12 +35,12 @@ def totals(project):
     }
 
 
-def wanted(scenario):
+def wanted(scenario: Scenario) -> Any:
     expected = scenario.expected["exactTotalsAtTip"]
     return {name: expected[name] for name in totals_names()}
 
 
-def totals_names():
+def totals_names() -> Any:
     return (
         "confirmedInvestments",
         "uniqueInvestorKeys",
@@ -52,14 +55,18 @@ def totals_names():
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_story_block_by_block_gives_its_exact_totals(scenario, ledger, name):
+async def test_a_story_block_by_block_gives_its_exact_totals(
+    scenario: Load, ledger: Ledger, name: str
+) -> None:
     story = scenario(name)
     await ledger.see(story.event_seen(), *map(story.seen, story.heights))
     assert totals(await ledger.project(story.project_id)) == wanted(story)
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_late_event_counts_everything_from_its_own_block(scenario, ledger, name):
+async def test_a_late_event_counts_everything_from_its_own_block(
+    scenario: Load, ledger: Ledger, name: str
+) -> None:
     story = scenario(name)
     await ledger.see(*map(story.seen, story.heights))
     before = await ledger.project(story.project_id)
@@ -70,7 +77,9 @@ async def test_a_late_event_counts_everything_from_its_own_block(scenario, ledge
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_reorgs_on_the_way_leave_no_trace_in_the_totals(scenario, ledger, name):
+async def test_reorgs_on_the_way_leave_no_trace_in_the_totals(
+    scenario: Load, ledger: Ledger, name: str
+) -> None:
     story, dice = scenario(name), random.Random(name)
     await ledger.see(story.event_seen())
     heights, at = story.heights, 0

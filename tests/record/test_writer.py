@@ -2,9 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from tests.record.conftest import Founder, Ledger, World
 
 from raised.db import cursors, schema, sources
 from raised.db.check import differences
@@ -13,32 +17,39 @@ from raised.domain.observation import (
     BackfillDone,
     ClockTicked,
     EventsSeen,
+    Observation,
     Progress,
     SourceHealth,
+    State,
 )
 from raised.errors import RecordUnavailable
-from raised.record import record, rewind
+from raised.record import record, remember, rewind
 
 NOW = 1_800_000_000
 
 
 @pytest.fixture
-def ledger(regtest_ledger):
+def ledger(regtest_ledger: Ledger) -> Any:
     return regtest_ledger
 
 
-async def types(ledger):
+async def types(ledger: Ledger) -> Any:
     return [row["type"] for row in await ledger.changes()]
 
 
-async def test_the_loop_commits_what_waits_and_says_so(ledger, world, founder):
-    queue, commits = asyncio.Queue(), []
+async def test_the_loop_commits_what_waits_and_says_so(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
+    queue: asyncio.Queue[Observation] = asyncio.Queue()
+    commits: list[int] = []
     for one in (world.told(founder.event), world.mine(founder.found()), ClockTicked(world.now)):
         queue.put_nowait(one)
+
+    def committed(batch: Sequence[Observation], _seconds: float) -> None:
+        commits.append(len(batch))
+
     async with asyncio.TaskGroup() as tasks:
-        writing = tasks.create_task(
-            record(queue, ledger.engine, ledger.policy, lambda: commits.append(queue.qsize()))
-        )
+        writing = tasks.create_task(record(queue, ledger.engine, ledger.policy, committed))
         async with asyncio.timeout(10):
             await queue.join()
         assert (await ledger.project(founder.project_id))["status"] == "confirmed"
@@ -46,14 +57,14 @@ async def test_the_loop_commits_what_waits_and_says_so(ledger, world, founder):
         async with asyncio.timeout(10):
             await queue.join()
         writing.cancel()
-    assert commits == [0, 0]
+    assert commits == [3, 1]
     assert (await ledger.project(founder.project_id))["investments"] == 1
 
 
-async def test_a_batch_that_fails_leaves_nothing_behind(ledger, world, founder):
-    async def seen_and_torn(conn):
-        from raised.record import remember
-
+async def test_a_batch_that_fails_leaves_nothing_behind(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
+    async def seen_and_torn(conn: AsyncConnection) -> Any:
         await remember(conn, [world.told(founder.event)], ledger.policy)
         await conn.execute(text("INSERT INTO no_such_table VALUES (1)"))
 
@@ -63,8 +74,8 @@ async def test_a_batch_that_fails_leaves_nothing_behind(ledger, world, founder):
     assert await ledger.rows(schema.counter) == []
 
 
-async def test_only_another_state_of_a_source_is_a_change(ledger):
-    def health(state, at, **more):
+async def test_only_another_state_of_a_source_is_a_change(ledger: Ledger) -> None:
+    def health(state: State, at: int, **more: Any) -> SourceHealth:
         return SourceHealth("relay", "wss://one", state, at, **more)
 
     await ledger.see(
@@ -83,25 +94,28 @@ async def test_only_another_state_of_a_source_is_a_change(ledger):
     assert lost["reference"] == "wss://one"
 
 
-async def test_a_source_that_is_down_at_first_sight_is_a_change(ledger):
+async def test_a_source_that_is_down_at_first_sight_is_a_change(ledger: Ledger) -> None:
     await ledger.see(SourceHealth("explorer", "http://one", "down", NOW))
     assert await types(ledger) == ["source.lost"]
 
 
-async def test_sources_that_are_followed_no_more_are_forgotten(ledger):
-    for kind, name in (("relay", "wss://one"), ("relay", "wss://two"), ("explorer", "http://x")):
-        await ledger.see(SourceHealth(kind, name, "ok", NOW))
+async def test_sources_that_are_followed_no_more_are_forgotten(ledger: Ledger) -> None:
+    await ledger.see(
+        SourceHealth("relay", "wss://one", "ok", NOW),
+        SourceHealth("relay", "wss://two", "ok", NOW),
+        SourceHealth("explorer", "http://x", "ok", NOW),
+    )
     await transact(ledger.engine, sources.keep_sources, ["wss://two"], [])
     assert [row["name"] for row in await ledger.rows(schema.relay)] == ["wss://two"]
     assert await ledger.rows(schema.explorer) == []
 
 
-async def test_stores_keep_their_own_health(ledger):
+async def test_stores_keep_their_own_health(ledger: Ledger) -> None:
     await ledger.see(SourceHealth("store", "shop", "down", NOW))
     assert await types(ledger) == []
 
 
-async def test_ticks_and_progress_make_no_changes(ledger):
+async def test_ticks_and_progress_make_no_changes(ledger: Ledger) -> None:
     await transact(ledger.engine, sources.put_daemon, "0.1.0", NOW - 60, {"relays": 2})
     await ledger.see(Progress("index", 3, 10, NOW), Progress("back-fill", 1, 1, NOW))
     await ledger.see(ClockTicked(NOW + 5))
@@ -112,12 +126,14 @@ async def test_ticks_and_progress_make_no_changes(ledger):
     assert await types(ledger) == []
 
 
-async def test_progress_before_the_daemon_was_announced_is_lost(ledger):
+async def test_progress_before_the_daemon_was_announced_is_lost(ledger: Ledger) -> None:
     await ledger.see(Progress("index", 3, 10, NOW), ClockTicked(NOW))
     assert await ledger.rows(schema.daemon) == []
 
 
-async def test_a_tick_moves_the_next_stage_on(ledger, world, founder):
+async def test_a_tick_moves_the_next_stage_on(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     await ledger.see(world.told(founder.event))
     first, second = (stage.release_at for stage in founder.plan.stages)
     for at, wanted in ((first - 1, first), (first, second), (second + 1, None)):
@@ -125,7 +141,7 @@ async def test_a_tick_moves_the_next_stage_on(ledger, world, founder):
         assert (await ledger.project(founder.project_id))["next_stage_at"] == wanted
 
 
-async def test_a_cursor_never_goes_back(ledger):
+async def test_a_cursor_never_goes_back(ledger: Ledger) -> None:
     for began_at, full in ((NOW, True), (NOW - 50, False), (NOW + 7, False), (NOW - 9, True)):
         await ledger.see(BackfillDone("wss://one", NOW, began_at, full))
     async with reading(ledger.engine) as conn:
@@ -133,32 +149,40 @@ async def test_a_cursor_never_goes_back(ledger):
         assert await cursors.cursor_of(conn, "relay", "wss://two") is None
 
 
-async def test_the_age_of_the_mempool_view_is_kept(ledger, world):
+async def test_the_age_of_the_mempool_view_is_kept(ledger: Ledger, world: World) -> None:
     await ledger.see(world.pool())
     async with reading(ledger.engine) as conn:
         assert await cursors.cursor_of(conn, "mempool", "explorer") == (world.now, None)
 
 
-async def test_what_a_direct_message_says_is_not_kept(ledger, world, founder):
+async def test_what_a_direct_message_says_is_not_kept(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     await ledger.see(world.told(founder.signed(4, "secret", NOW, ("p", "ab" * 32))))
     (row,) = await ledger.rows(schema.event)
     assert row["content"] == ""
     assert "ab" * 32 in row["tags"]
 
 
-async def test_an_event_with_a_nul_is_refused_on_every_database(ledger, world, founder):
+async def test_an_event_with_a_nul_is_refused_on_every_database(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     await ledger.see(world.told(founder.signed(1, "a\0b", NOW), founder.signed(1, "ab", NOW)))
     assert [row["content"] for row in await ledger.rows(schema.event)] == ["ab"]
 
 
-async def test_events_from_a_file_are_held_by_no_relay(ledger, world, founder):
+async def test_events_from_a_file_are_held_by_no_relay(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     told = world.told(founder.event)
     await ledger.see(EventsSeen("", told.at, told.events))
     assert (await ledger.project(founder.project_id))["status"] == "announced"
     assert await ledger.rows(schema.event_relay) == []
 
 
-async def test_held_ids_that_we_lack_are_not_believed(ledger, world, founder):
+async def test_held_ids_that_we_lack_are_not_believed(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     await ledger.see(EventsSeen("wss://one", NOW, (), (founder.event["id"],)))
     assert await ledger.rows(schema.event_relay) == []
     await ledger.see(world.told(founder.event))
@@ -166,7 +190,9 @@ async def test_held_ids_that_we_lack_are_not_believed(ledger, world, founder):
     assert len(await ledger.rows(schema.event_relay)) == 2
 
 
-async def test_a_rewind_undoes_everything_above_a_height(ledger, world, founder):
+async def test_a_rewind_undoes_everything_above_a_height(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
     height = world.tip.height
     again = [world.mine(founder.invested(label=f"{n}").tx) for n in range(3)]

@@ -61,7 +61,7 @@ async def add_to_hours(conn: AsyncConnection, effects: Sequence[Effect]) -> None
         total = sums[(one.at - one.at % _HOUR_SECONDS, one.project_id, one.kind)]
         total[0] += one.amount_msats
         total[1] += one.rows
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "hour": hour,
             "source": ANGOR,
