@@ -29,8 +29,9 @@ def candidates_of(
 
 def _looks_like_founding(tx: Tx, project_id: str) -> bool:
     """Whether it pays the project and has the layout that no investment has."""
-    pays = tx.outputs[0].script_pubkey == project_script(project_id)
-    return pays and isinstance(founding_mark(tx), FoundingMark)
+    if not isinstance(founding_mark(tx), FoundingMark):
+        return False
+    return tx.outputs[0].script_pubkey == project_script(project_id)
 
 
 def _later(held: HeldTx) -> str:
