@@ -30,14 +30,18 @@ def story(name: str) -> dict[str, Any]:
     return document
 
 
+def json_of(document: dict[str, Any]) -> dict[str, Any]:
+    return dict(as_json(audit_file(document)))
+
+
 @pytest.mark.parametrize("tx", ODD_TXS, ids=range(len(ODD_TXS)))
 @pytest.mark.parametrize("height", [None, 0, 5])
 def test_any_transaction_beside_a_project_changes_nothing(tx: Tx, height: int | None) -> None:
     document = story("invest")
-    before = as_json(audit_file(document))
+    before = json_of(document)
     place = {"height": height, "time": 1_700_000_000, "indexInBlock": 7}
     document["transactions"].append({"hex": tx.serialize().hex(), **place})
-    after = as_json(audit_file(document))
+    after = json_of(document)
     assert after["totals"] == before["totals"]
     assert after["project"] == before["project"]
     assert len(after["transactions"]) == len(before["transactions"]) + 1
@@ -60,7 +64,7 @@ def test_a_witness_that_was_left_out_or_changed_moves_no_money(name: str) -> Non
             tx = parse_tx(bytes.fromhex(entry["hex"]))
             entry["hex"] = tx.serialize(witness=False).hex()
     report = audit_file(document)
-    totals = as_json(report)["totals"]
+    totals = json_of(document)["totals"]
     assert totals["locked_sats"] == totals["raised_sats"]
     assert report.problems
 

@@ -1,18 +1,26 @@
 """What explorers may say, in any order and however wrong: nothing is lost, no number is off."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from tests.record.conftest import Founder, Ledger, Load, Scenario, World
 
 from raised.db import projects, schema
 from raised.db.check import differences
 from raised.db.engine import reading
 from raised.domain.identifier import identifier
 from raised.domain.network import network_named
-from raised.domain.observation import HistorySeen, MempoolSeen, PlacedTx, TipSeen
+from raised.domain.observation import (
+    HistorySeen,
+    MempoolSeen,
+    Observation,
+    PlacedTx,
+    TipSeen,
+)
 from raised.domain.script import p2wsh
-from raised.domain.tx import OutPoint, TxOut
+from raised.domain.tx import OutPoint, Tx, TxOut
 from raised_simnet.announcing import project_event
 
 NOW = 1_800_000_000
@@ -20,14 +28,15 @@ DAY = 86_400
 START = 1_768_435_200
 
 
-async def whole(ledger):
+async def whole(ledger: Ledger) -> None:
     async with reading(ledger.engine) as conn:
         assert await differences(conn) == []
 
 
-def wandering(story, dice, steps=30):
+def wandering(story: Scenario, dice: random.Random, steps: int = 30) -> list[Observation]:
     """Blocks that come and go on several branches, the event somewhere, the true chain last."""
-    heights, at, fork, told = story.heights, 0, "", []
+    heights, at, fork = story.heights, 0, ""
+    told: list[Observation] = []
     event_due = dice.randrange(steps)
     for step in range(steps):
         if step == event_due:
@@ -45,7 +54,7 @@ def wandering(story, dice, steps=30):
     return [*told, *map(story.seen, heights)]
 
 
-def batches(steps, dice):
+def batches(steps: list[Observation], dice: random.Random) -> Iterator[list[Observation]]:
     while steps:
         size = dice.randrange(1, 6)
         yield steps[:size]
@@ -56,13 +65,18 @@ def batches(steps, dice):
 @pytest.mark.parametrize("name", ["invest", "fund"])
 @pytest.mark.parametrize("seed", range(2))
 async def test_with_any_depth_the_state_is_that_of_the_facts_alone(
-    scenario, ledger, second_ledger, confirmations, name, seed
-):
+    scenario: Load,
+    ledger: Ledger,
+    second_ledger: Ledger,
+    confirmations: int,
+    name: str,
+    seed: int,
+) -> None:
     story, dice = scenario(name), random.Random(f"{confirmations}{name}{seed}")
     ledger.policy = replace(ledger.policy, confirmations=confirmations)
     second_ledger.policy = ledger.policy
     shown = tuple(tx for tx, height, _, _ in story.txs if height is None)
-    last = [
+    last: list[Observation] = [
         MempoolSeen((story.project_id,), shown, (), "explorer", NOW - 1),
         TipSeen(story.block(story.heights[-1] + 1), "explorer", NOW),
     ]
@@ -74,12 +88,14 @@ async def test_with_any_depth_the_state_is_that_of_the_facts_alone(
     await whole(second_ledger)
 
 
-async def unindexed(ledger):
+async def unindexed(ledger: Ledger) -> tuple[str, ...]:
     async with reading(ledger.engine) as conn:
         return await projects.unindexed_projects(conn)
 
 
-async def test_a_history_with_a_stale_block_is_asked_for_again(regtest_ledger, world, founder):
+async def test_a_history_with_a_stale_block_is_asked_for_again(
+    regtest_ledger: Ledger, world: World, founder: Founder
+) -> None:
     """Read while the chain was changing: what it says of the other block must not be lost."""
     ledger = regtest_ledger
     await ledger.see(world.told(founder.event), world.mine(founding := founder.found()))
@@ -100,8 +116,8 @@ async def test_a_history_with_a_stale_block_is_asked_for_again(regtest_ledger, w
 
 
 async def test_a_later_event_of_a_legacy_founder_takes_nobodys_money(
-    regtest_ledger, world, founder
-):
+    regtest_ledger: Ledger, world: World, founder: Founder
+) -> None:
     """Whatever date it bears and whatever is invested by it: the first coins have decided."""
     ledger = regtest_ledger
     rule = identifier(founder.key.public, network_named("regtest"), "legacy")
@@ -120,11 +136,14 @@ async def test_a_later_event_of_a_legacy_founder_takes_nobodys_money(
     assert after["rejected_investments"] == 1
 
 
-async def test_unconfirmed_transactions_are_read_parents_first(regtest_ledger, world, founder):
+async def test_unconfirmed_transactions_are_read_parents_first(
+    regtest_ledger: Ledger, world: World, founder: Founder
+) -> None:
     """A recovery whose penalty output is to be watched may be shown before its investment."""
     ledger = regtest_ledger
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
-    paid, chain = founder.invested(), []
+    paid = founder.invested()
+    chain: list[Tx] = []
     previous = OutPoint(paid.tx.txid, 2)
     for _ in range(40):
         chain.append(world.pay(TxOut(1_000, p2wsh(b"")), spends=[previous]))

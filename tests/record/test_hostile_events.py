@@ -5,6 +5,7 @@ import random
 import string
 
 import pytest
+from tests.record.conftest import Founder, Ledger, Load, Scenario
 
 from raised.db import schema
 from raised.db.engine import transact
@@ -20,7 +21,13 @@ NOW = 1_800_000_000
 NOISE = random.Random(1)  # cannot be compressed, so no database makes it small
 
 
-def signed(kind, content="", tags=(), created_at=NOW, secret=7):
+def signed(
+    kind: int,
+    content: str = "",
+    tags: tuple[tuple[str, ...], ...] = (),
+    created_at: int = NOW,
+    secret: int = 7,
+) -> Event:
     key = secret.to_bytes(32, "big")
     pubkey = pubkey_from_secret(key)[1:].hex()
     bare = Event("", pubkey, created_at, kind, tags, content, "")
@@ -31,15 +38,15 @@ def signed(kind, content="", tags=(), created_at=NOW, secret=7):
     return event
 
 
-def noise(length):
+def noise(length: int) -> str:
     return "".join(NOISE.choices(string.ascii_letters + string.digits, k=length))
 
 
-def page(*events):
+def page(*events: Event) -> EventsSeen:
     return EventsSeen("wss://relay", NOW, events)
 
 
-async def is_alive(ledger, story):
+async def is_alive(ledger: Ledger, story: Scenario) -> None:
     """The writer took the last page, and an honest project still comes through."""
     await ledger.see(story.event_seen(), *map(story.seen, story.heights))
     project = await ledger.project(story.project_id)
@@ -52,14 +59,16 @@ KINDS = (0, 4, 5, 3030, 10001, 10002, 30000, 30078)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_any_text_in_content_and_tags_is_taken(scenario, ledger, kind):
+async def test_any_text_in_content_and_tags_is_taken(
+    scenario: Load, ledger: Ledger, kind: int
+) -> None:
     for text in ODD_TEXTS:
         tags = tuple((name, text) for name in ("d", "e", "a", "p", "i", "r", text))
         await ledger.see(page(signed(kind, text, tags)), page(signed(kind, "", tags)))
     await is_alive(ledger, scenario("invest"))
 
 
-def test_large_events_are_judged_each_time_and_never_kept_in_memory():
+def test_large_events_are_judged_each_time_and_never_kept_in_memory() -> None:
     network = network_named("angornet")
     small, large = signed(3030, "{}"), signed(3030, "{" + " " * 10_000)
     assert judgement(small, network) is judgement(small, network)
@@ -68,7 +77,7 @@ def test_large_events_are_judged_each_time_and_never_kept_in_memory():
     assert judgement(tagged, network) is not judgement(tagged, network)
 
 
-async def test_a_deletion_chooses_among_many_profiles(ledger):
+async def test_a_deletion_chooses_among_many_profiles(ledger: Ledger) -> None:
     profiles = [signed(0, json.dumps({"name": f"{n}"}), created_at=NOW - 50 + n) for n in range(50)]
     await ledger.see(page(*profiles[:25]), page(*profiles[25:]))
     await ledger.see(page(signed(5, "", (("e", profiles[-1].id),))))
@@ -104,7 +113,7 @@ FIELDS = (
 )
 
 
-async def test_any_number_in_any_field_is_taken(ledger, founder):
+async def test_any_number_in_any_field_is_taken(ledger: Ledger, founder: Founder) -> None:
     """Terms are never half read: the project is announced with what fits, or rejected."""
     terms = json.loads(founder.event["content"])
     terms["networkName"] = "angornet"
@@ -123,7 +132,9 @@ async def test_any_number_in_any_field_is_taken(ledger, founder):
     assert all(change["data"] for change in await ledger.changes())
 
 
-async def test_stage_dates_and_percentages_of_any_size_are_taken(ledger, founder):
+async def test_stage_dates_and_percentages_of_any_size_are_taken(
+    ledger: Ledger, founder: Founder
+) -> None:
     terms = json.loads(founder.event["content"])
     terms["networkName"] = "angornet"
     stages = [
@@ -138,7 +149,7 @@ async def test_stage_dates_and_percentages_of_any_size_are_taken(ledger, founder
     assert (await ledger.project(founder.project_id))["candidates"] == 4
 
 
-async def test_hostile_profiles_show_what_can_be_shown(ledger, founder):
+async def test_hostile_profiles_show_what_can_be_shown(ledger: Ledger, founder: Founder) -> None:
     founder_secret = 3_000
     pubkey = pubkey_from_secret(founder_secret.to_bytes(32, "big"))[1:].hex()
     terms = json.loads(founder.event["content"])
@@ -162,7 +173,9 @@ async def test_hostile_profiles_show_what_can_be_shown(ledger, founder):
     assert project["name"] is None
 
 
-async def test_claims_that_were_rejected_are_let_go_like_announcements(ledger, founder):
+async def test_claims_that_were_rejected_are_let_go_like_announcements(
+    ledger: Ledger, founder: Founder
+) -> None:
     """Any key may claim any identifier: such rows must not pile up for ever."""
     claims = [
         signed(3030, json.dumps({"projectIdentifier": encode("angor", 0, bytes([n] * 20))}))
