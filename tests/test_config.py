@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from raised.config import Bind, Config, load_config
 from raised.errors import ConfigError
 
@@ -99,7 +100,7 @@ def test_what_must_be_there_is_asked_for(tmp_path: Path, missing: str) -> None:
     text = {
         "network": MINIMAL.replace('network = "angornet"', ""),
         "relay": MINIMAL.replace('[[relay]]\nurl = "wss://relay.example"', ""),
-        "chain.explorer": MINIMAL.split("[[chain")[0],
+        "chain.explorer": MINIMAL.split("[[chain", maxsplit=1)[0],
     }[missing]
     assert [problem.split(":")[0] for problem in problems(tmp_path, text)] == [missing]
 

@@ -45,7 +45,7 @@ async def read_grounds(conn: AsyncConnection, project_id: str) -> Grounds:
     return Grounds(
         network=network_named(network),
         project_id=project_id,
-        event=events.get(event_id),
+        event=events.get(event_id or ""),
         txs=await _proven(conn, await _concerned(conn, project_id)),
         tip=await tip_of(conn, await _confirmations(conn)),
     )

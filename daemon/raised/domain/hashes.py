@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hashlib import _Hash
+    from hashlib import _Hash  # pyright: ignore[reportPrivateUsage] - the only name it has
 
 
 def sha256(data: bytes) -> bytes:
