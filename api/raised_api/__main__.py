@@ -2,15 +2,19 @@
 
 import argparse
 import asyncio
+import signal
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 
 import structlog
 import uvicorn
 import uvloop
 from litestar import Litestar
+from uvicorn.lifespan.on import LifespanOn
 
 from raised.config import Config, Environment, load_config
 from raised.db.engine import open_reader, reading
@@ -22,18 +26,54 @@ _GOODBYE_SECONDS = 5
 _log = structlog.get_logger()
 
 
+class Systemd:
+    """Tells systemd how we are, where it wants to know. Source: sd_notify(3)."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._socket = environment.notify_socket
+        self._every_seconds = (environment.watchdog_seconds or 0) / 3
+        self._fed_at = 0.0
+
+    def ready(self) -> None:
+        """We serve."""
+        self._tell("READY=1")
+
+    def feed_watchdog(self) -> None:
+        """We can read the record."""
+        if self._every_seconds and monotonic() - self._fed_at >= self._every_seconds:
+            self._fed_at = monotonic()
+            self._tell("WATCHDOG=1")
+
+    def _tell(self, state: str) -> None:
+        if not self._socket:
+            return
+        path = "\0" + self._socket[1:] if self._socket.startswith("@") else self._socket
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
+        # Undelivered, it is no reason to stop working.
+        with suppress(OSError), socket.socket(socket.AF_UNIX, kind) as sock:
+            sock.connect(path)
+            sock.sendall(state.encode())
+
+
 class Server(uvicorn.Server):
     """uvicorn tells an application to stop only when its connections have ended, and streams do
     not end before they are told: so the signal sets our event, too.
     """
 
-    def __init__(
-        self, config: uvicorn.Config, stop: asyncio.Event, notify_socket: str | None
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, stop: asyncio.Event, systemd: Systemd) -> None:
         super().__init__(config)
         self._stop = stop
-        self._notify_socket = notify_socket
+        self._systemd = systemd
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a fault, ours or the database's, ended it."""
+        lifespan = self.lifespan
+        return not self.started or (
+            isinstance(lifespan, LifespanOn)
+            and (lifespan.error_occurred or lifespan.shutdown_failed)
+        )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
@@ -42,17 +82,17 @@ class Server(uvicorn.Server):
             return
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         _log.info("serving", address=f"http://{host}:{port}/")
-        if self._notify_socket:
-            _notify(self._notify_socket, "READY=1")
+        self._systemd.ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal came; the second one does not wait.
 
-        Not uvicorn's own: it would raise the signal again at the end, and to be asked to stop is
-        to end well.
+        uvicorn's own would raise the signal again at the end; being asked to stop is exit code 0.
         """
-        del sig, frame
-        self.force_exit = self.should_exit
+        del frame
+        if self.should_exit:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
         self.should_exit = True
         self._loop.call_soon_threadsafe(self._stop.set)
 
@@ -81,27 +121,32 @@ async def serve(config: Config) -> int:
         )
     await _require_record(config)
     stop = asyncio.Event()
-    server = server_of(create_app(environment, now, stop), environment, stop)
+    systemd = Systemd(environment)
+    app = create_app(environment, now, stop, looked=systemd.feed_watchdog)
+    server = server_of(app, environment, stop, systemd)
     async with asyncio.TaskGroup() as group:
         ending = group.create_task(_end_at(stop, server))
         await server.serve()
         ending.cancel()
-    return 0 if server.started and not server.lifespan.should_exit else 1
+    return 1 if server.failed else 0
 
 
-def server_of(app: Litestar, environment: Environment, stop: asyncio.Event) -> Server:
+def server_of(
+    app: Litestar, environment: Environment, stop: asyncio.Event, systemd: Systemd
+) -> Server:
     """The server of an application, whose streams end when it is asked to stop."""
     config = uvicorn.Config(
         app,
         host=environment.api_bind.host,
         port=environment.api_bind.port,
+        lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # whose word counts is the gate's matter
         timeout_graceful_shutdown=_GOODBYE_SECONDS,
     )
-    return Server(config, stop, environment.notify_socket)
+    return Server(config, stop, systemd)
 
 
 def now() -> int:
@@ -121,11 +166,3 @@ async def _require_record(config: Config) -> None:
 async def _end_at(stop: asyncio.Event, server: Server) -> None:
     await stop.wait()
     server.should_exit = True
-
-
-def _notify(address: str, state: str) -> None:
-    """Tell systemd. Source: sd_notify(3)."""
-    path = "\0" + address[1:] if address.startswith("@") else address
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        sock.connect(path)
-        sock.sendall(state.encode())

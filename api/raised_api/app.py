@@ -53,10 +53,14 @@ def create_app(
     stop: asyncio.Event,
     *,
     ping_seconds: float = 15.0,
+    looked: Callable[[], object] = lambda: None,
 ) -> Litestar:
-    """The API over the record of this environment. Streams end when `stop` is set."""
+    """The API over the record of this environment. Streams end when `stop` is set.
+
+    `looked` is called each time the record has answered, many times a second.
+    """
     engine = open_reader(environment.database_url)
-    feed = Feed(engine, ping_seconds)
+    feed = Feed(engine, ping_seconds, looked)
     answers = Answers(engine, feed.stamp, clock)
     meter = Meter(feed)
     app = Litestar(

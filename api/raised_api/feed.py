@@ -60,10 +60,16 @@ class Reader:
 
 
 class Feed:
-    """Follows the record's changes and hands them to the readers."""
+    """Follows the record's changes and hands them to the readers.
 
-    def __init__(self, engine: AsyncEngine, ping_seconds: float) -> None:
+    `looked` is called each time the record has answered.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, ping_seconds: float, looked: Callable[[], object]
+    ) -> None:
         self._engine = engine
+        self._looked = looked
         self._ping_seconds = ping_seconds
         self._beat = 0  # how often readers were woken without news
         self._log: list[Message] = []
@@ -139,6 +145,7 @@ class Feed:
                 self._announce([encode_change(change) for change in changes], ground)
             else:
                 self._seen(head)
+        self._looked()
         if not self.available:
             self.available = True
             _log.info("record back")

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raised.config import Bind, Environment
 from raised.db import schema
 from raised.db.engine import reading
-from raised_api.__main__ import server_of
+from raised_api.__main__ import Systemd, server_of
 from raised_api.app import create_app
 
 NOW = 1_750_000_000  # 2025-06-15T15:06:40Z
@@ -222,7 +222,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     stop = asyncio.Event()
     app = create_app(environment, clock, stop, ping_seconds=ping_seconds)
-    server = server_of(app, environment, stop)
+    server = server_of(app, environment, stop, Systemd(environment))
     running = asyncio.ensure_future(server.serve())
     try:
         async with asyncio.timeout(10):

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from raised.db import schema
 from raised.db.engine import open_writer
 from raised.db.upgrade import upgrade
 
@@ -79,33 +80,77 @@ async def test_an_open_address_without_a_key_is_refused(start: Any, database_url
     assert "RAISED_API_PUBLIC" in said
 
 
+@asynccontextmanager
+async def listened(path: Path) -> AsyncIterator[socket.socket]:
+    """A socket such as systemd gives."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(path))
+        told.setblocking(False)
+        yield told
+
+
+def free_address() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
 async def test_it_says_that_it_is_ready_and_ends_with_open_streams_at_once(
     start: Any, database_url: str, tmp_path: Path
 ) -> None:
     await make_record(database_url)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(str(tmp_path / "notify"))
-        told.setblocking(False)
-        settings = {"RAISED_API_BIND": address, "NOTIFY_SOCKET": str(tmp_path / "notify")}
-        async with start(**settings) as process:
-            loop = asyncio.get_running_loop()
-            async with asyncio.timeout(20):
-                assert await loop.sock_recv(told, 100) == b"READY=1"
-            async with httpx.AsyncClient(base_url=f"http://{address}") as client:
-                assert (await client.get("/api/v1/summary")).status_code == 200
-                async with client.stream("GET", "/api/v1/changes/stream") as stream:
-                    lines = stream.aiter_lines()
-                    assert await anext(lines) == "retry: 3000"
-                    process.send_signal(signal.SIGTERM)
-                    began = loop.time()
-                    async with asyncio.timeout(10):
-                        assert [line async for line in lines][-1] == ""
-                code, _ = await end_of(process)
+    address, loop = free_address(), asyncio.get_running_loop()
+    settings = {"RAISED_API_BIND": address, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+    async with listened(tmp_path / "notify") as told, start(**settings) as process:
+        async with asyncio.timeout(20):
+            assert await loop.sock_recv(told, 100) == b"READY=1"
+        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+            assert (await client.get("/api/v1/summary")).status_code == 200
+            async with client.stream("GET", "/api/v1/changes/stream") as stream:
+                lines = stream.aiter_lines()
+                assert await anext(lines) == "retry: 3000"
+                process.send_signal(signal.SIGTERM)
+                began = loop.time()
+                async with asyncio.timeout(10):
+                    assert [line async for line in lines][-1] == ""
+            code, _ = await end_of(process)
     assert code == 0
     assert loop.time() - began < 5
+
+
+async def test_it_feeds_the_watchdog_while_it_can_read_the_record(
+    start: Any, database_url: str, tmp_path: Path
+) -> None:
+    await make_record(database_url)
+    loop = asyncio.get_running_loop()
+    settings = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}
+    async with listened(tmp_path / "notify") as told, start(**settings):
+        said = set()
+        async with asyncio.timeout(20):
+            for _ in range(5):
+                said.add(await loop.sock_recv(told, 100))
+    assert said == {b"READY=1", b"WATCHDOG=1"}
+
+
+async def test_a_fault_of_the_follower_ends_the_program(
+    start: Any, database_url: str, tmp_path: Path
+) -> None:
+    """What we do not understand is not lived with: here, what no daemon of ours writes."""
+    await make_record(database_url)
+    settings = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+    async with listened(tmp_path / "notify") as told, start(**settings) as process:
+        async with asyncio.timeout(20):
+            await asyncio.get_running_loop().sock_recv(told, 100)
+        engine = open_writer(database_url)
+        async with engine.begin() as conn:
+            row = {"id": 1, "version": "0", "started_at": 1, "seen_at": 1, "progress": "{}"}
+            await conn.execute(schema.daemon.insert().values(**row, settings="no JSON"))
+            change = {"seq": 1, "type": "tip", "at": 1, "source": "chain", "data": "{}"}
+            await conn.execute(schema.change.insert().values(**change))
+        await engine.dispose()
+        code, said = await end_of(process)
+    assert code == 1
+    assert "JSON is malformed" in said
 
 
 async def test_without_a_database_it_refuses(start: Any, tmp_path: Path) -> None:
