@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from functools import partial
 from typing import Final, Never
 
@@ -24,6 +25,7 @@ from raised.errors import SourceError
 
 _ACTIVE_PROJECTS: Final = 50
 _INDEX: Final = "index"
+_TRIES: Final = 3  # of every history that is left, before the first pass counts as done
 _VIEW_SECONDS: Final = 30.0  # an unchanged view says how old it is
 
 
@@ -51,6 +53,7 @@ class Explorers:
         self._reported: dict[str, tuple[float, SourceHealth]] = {}
         self._indexed = False
         self._index_total = 0
+        self._unreadable: Counter[str] = Counter()  # how often a history made trouble
 
     def wake(self) -> None:
         """Look at the record again: there may be a project whose history was never read."""
@@ -87,29 +90,44 @@ class Explorers:
             await self._blocks.advance(host, outbox)
             if self._blocks.chain is not None and host.tip_hash == self._blocks.chain.tip.hash:
                 # New blocks must not wait for histories, so one of these at a time.
-                await self._index(host, outbox)
+                trouble = await self._index(host, outbox)
                 await self._look_at_mempool(host, outbox)
+                if trouble is not None:
+                    raise trouble
         except SourceError as error:
             host.blame(error)
             return False
         host.believe()
         return True
 
-    async def _index(self, host: Host, outbox: asyncio.Queue[Observation]) -> None:
-        """Read the histories that were never read, until there are none or a block comes."""
+    async def _index(self, host: Host, outbox: asyncio.Queue[Observation]) -> SourceError | None:
+        """Read the histories that were never read, until there are none or one makes trouble.
+
+        That one comes last from then on: anybody can make a history that no explorer likes, and
+        the others must not wait for it.
+        """
         assert host.explorer is not None, "only hosts that were met are ranked"
-        waiting = await self._record.unindexed_projects()
+        found = await self._record.unindexed_projects()
+        waiting = sorted(found, key=self._unreadable.__getitem__)
         self._index_total = max(self._index_total, len(waiting))
+        trouble: SourceError | None = None
         for left, project_id in zip(range(len(waiting), 0, -1), waiting, strict=True):
             self._watched.add_project(project_id)
             await self._tell_progress(outbox, left)
-            history = await read_history(host.explorer, project_id, self._blocks.tip, now())
+            try:
+                history = await read_history(host.explorer, project_id, self._blocks.tip, now())
+            except SourceError as error:
+                self._unreadable[project_id] += 1
+                trouble = error
+                break
             for _, placed in history.txs:
                 concern(placed.tx, self._watched, self._founding_of)
             await outbox.put(history)
         if waiting:
             await outbox.join()  # the next look at the record must not find them again
-        await self._tell_progress(outbox, 0)
+        if trouble is None or self._unreadable[waiting[0]] > _TRIES:
+            await self._tell_progress(outbox, 0)
+        return trouble
 
     async def _tell_progress(self, outbox: asyncio.Queue[Observation], left: int) -> None:
         """How far the first pass over all projects is."""
@@ -155,5 +173,6 @@ class Explorers:
                 while True:
                     await self._news.wait()
                     self._news.clear()
-                    if await self._record.unindexed_projects():
+                    waiting = await self._record.unindexed_projects()
+                    if any(not self._unreadable[one] for one in waiting):
                         return
