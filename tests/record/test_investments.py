@@ -239,6 +239,40 @@ async def test_a_forged_witness_in_the_mempool_gives_way_to_the_one_in_the_block
     assert (await ledger.project(founder.project_id))["unknown_sats"] == 0
 
 
+async def test_a_witness_that_the_output_does_not_commit_to_spends_nothing(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
+    await founded(ledger, world, founder)
+    invested = founder.invested()
+    spend = claimed(founder, invested)
+    (txin, *_) = spend.inputs
+    signature, script, control = txin.witness
+    made_up = txin._replace(witness=(signature, script + b"\x51", control))
+    await ledger.see(world.mine(invested.tx), world.pool(replace(spend, inputs=(made_up,))))
+    assert {row["state"] for row in await ledger.rows(schema.stage_output)} == {"locked"}
+
+
+async def test_a_stronger_proof_replaces_a_weaker_one_and_never_the_reverse(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
+    await founded(ledger, world, founder)
+    block = world.mine(founder.invested().tx)
+    (placed,) = block.txs
+    sights: list[Any] = [
+        ("trust", None, ("trust", None)),
+        ("trust", ("ab" * 32,), ("trust", '["' + "ab" * 32 + '"]')),
+        ("block", (), ("block", "[]")),
+        ("spv", ("cd" * 32,), ("block", "[]")),
+    ]
+    for proven, siblings, wanted in sights:
+        stronger = replace(placed, proven=proven, siblings=siblings)
+        await ledger.see(replace(block, txs=(stronger,)))
+        rows = await ledger.rows(schema.tx)
+        (row,) = [row for row in rows if row["txid"] == placed.tx.txid]
+        assert (row["proven"], row["siblings"]) == wanted
+    assert len(await booked(ledger)) == 2
+
+
 async def test_a_penalty_goes_in_matures_and_is_released(
     ledger: Ledger, world: World, founder: Founder
 ) -> None:

@@ -274,6 +274,22 @@ async def test_a_deleted_profile_gives_way_to_the_one_before(
     assert (await ledger.project(founder.project_id))["name"] == "old"
 
 
+async def test_when_the_only_profile_is_deleted_none_is_left(
+    ledger: Ledger, world: World, founder: Founder
+) -> None:
+    only = founder.signed(0, '{"name":"only"}', START - 9)
+    text = founder.signed(30078, "words", START - 9, ("d", "angor:project"))
+    address = f"30078:{founder.author.xonly.hex()}:angor:project"
+    await ledger.see(world.told(founder.event, only, text))
+    gone = founder.signed(5, "", START, ("e", only["id"]), ("a", address))
+    await ledger.see(world.told(gone))
+    assert (await ledger.project(founder.project_id))["name"] is None
+    assert await ledger.rows(schema.project_profile) == []
+    await ledger.see(world.told(founder.signed(30078, "again", START + 1, ("d", "angor:project"))))
+    (row,) = await ledger.rows(schema.project_profile)
+    assert row["content"] == "again"
+
+
 async def test_another_relay_that_holds_the_event_is_news_of_the_project(
     ledger: Ledger, world: World, founder: Founder
 ) -> None:

@@ -18,11 +18,6 @@ async def take_numbers(conn: AsyncConnection, name: str, count: int) -> int:
     return last + 1
 
 
-async def newest_seq(conn: AsyncConnection) -> int:
-    """The number of the newest change; 0 before the first."""
-    return await conn.scalar(select(counter.c.value).where(counter.c.name == "change")) or 0
-
-
 async def add_changes(conn: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
     """Add changes; `data` of each is its item, other keys are those of the table."""
     await add(
