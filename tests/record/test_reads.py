@@ -57,12 +57,15 @@ async def test_missing_events_are_those_that_founding_transactions_name(
     assert await asked(ledger, events.known_events, ids) == {founder.event["id"]}
 
 
-async def test_the_keys_of_projects_come_from_events_and_legacy_foundings(
+async def test_the_keys_of_founded_projects_come_before_those_of_words(
     ledger: Ledger, world: World, founder: Founder, other_founder: Founder
 ) -> None:
-    await ledger.see(world.told(founder.event), world.mine(other_founder.found_legacy()))
-    keys = sorted([founder.author.xonly.hex(), other_founder.author.xonly.hex()])
-    assert await asked(ledger, events.project_pubkeys) == tuple(keys)
+    words = Founder(world, "words")
+    await ledger.see(world.told(words.event), world.told(founder.event))
+    await ledger.see(world.mine(founder.found(), other_founder.found_legacy()))
+    people = (other_founder, founder, words)
+    keys = tuple(one.author.xonly.hex() for one in people)
+    assert await asked(ledger, events.project_pubkeys) == keys
 
 
 async def test_committed_events_that_a_relay_lacks_are_named(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, exists, literal, select
+from sqlalchemy import Row, case, delete, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, put, rows_among
@@ -150,10 +150,24 @@ async def missing_events(conn: AsyncConnection) -> tuple[str, ...]:
 
 
 async def project_pubkeys(conn: AsyncConnection) -> tuple[str, ...]:
-    """The nostr keys of all projects, by their event or by a founding transaction."""
-    by_event = select(project.c.nostr_pubkey).where(project.c.nostr_pubkey.is_not(None))
-    by_founding = select(founding.c.nostr_pubkey).where(founding.c.nostr_pubkey.is_not(None))
-    return tuple(sorted(await conn.scalars(by_event.union(by_founding))))
+    """The nostr keys of all projects, by their event or by a founding transaction.
+
+    Founded projects come first, then those seen first: anybody can announce any number with as many
+    keys, and what a relay refuses to follow for length must be theirs.
+    """
+    by_founding = (
+        select(founding.c.nostr_pubkey)
+        .where(founding.c.nostr_pubkey.is_not(None))
+        .order_by(founding.c.nostr_pubkey)
+    )
+    founded = project.c.status.in_(("confirmed", "committed", "event_missing"))
+    by_event = (
+        select(project.c.nostr_pubkey)
+        .where(project.c.nostr_pubkey.is_not(None))
+        .order_by(case((founded, 0), else_=1), project.c.first_seen_at, project.c.id)
+    )
+    named = [*await conn.scalars(by_founding), *await conn.scalars(by_event)]
+    return tuple(dict.fromkeys(named))
 
 
 async def events_lacking(conn: AsyncConnection, relay: str, limit: int) -> tuple[Event, ...]:
