@@ -10,8 +10,8 @@ import msgspec
 
 from raised.chain.explorer import Counts, Placement, SeenTx, Spender
 from raised.domain.block import Header, meets_target
-from raised.domain.tx import COINBASE_TXID, MAX_MONEY, OutPoint, Tx, TxIn, TxOut
-from raised.errors import BadData
+from raised.domain.tx import COINBASE_TXID, MAX_MONEY, OutPoint, Tx, TxIn, TxOut, parse_tx
+from raised.errors import BadData, InvalidInput
 
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 HexText = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2})*$")]
@@ -131,10 +131,18 @@ def tx_of(shape: Transaction) -> Tx:
 def seen_tx(source: str, shape: Transaction) -> SeenTx:
     """The transaction, once its bytes hash to its txid. Raises BadData."""
     tx = tx_of(shape)
-    if tx.txid != shape.txid:
+    if tx.txid != shape.txid or not _is_whole(tx):
         raise BadData(source, "sent a transaction that is not the one it names", "wrong_tx")
     spent = tuple(_output_of(vin.prevout) if vin.prevout else None for vin in shape.vin)
     return SeenTx(tx, spent, placement_of(shape.status))
+
+
+def _is_whole(tx: Tx) -> bool:
+    """Whether its bytes are a transaction: JSON may hold what no bytes could, such as no txid."""
+    try:
+        return parse_tx(tx.serialize()) == tx
+    except InvalidInput:
+        return False
 
 
 def _input_of(vin: Vin) -> TxIn:
