@@ -1,6 +1,7 @@
 """Transactions that strangers, or odd but honest clients, may make: what they are is never lost."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from raised.domain.founding import founding_of
 from raised.domain.identifier import project_script
 from raised.domain.investment import Investment, Reason, RejectedInvestment, recognise
 from raised.domain.network import network_named
+from raised.domain.penalty import penalty_script
 from raised.domain.script import OP_RETURN, p2tr, p2wpkh, push
 from raised.domain.spend import SpendKind, classify
 from raised.domain.stage import (
@@ -292,3 +294,30 @@ def test_stages_behind_the_last_one_are_change() -> None:
     tx = invest(terms, calendar(terms), expiry(terms))
     more = Tx(1, tx.inputs, (*tx.outputs, tx.outputs[2]), 0)
     assert recognised(terms, more).amount_sats == recognised(terms, tx).amount_sats
+
+
+@pytest.mark.parametrize("days", [0, 10, 388])
+def test_a_penalty_is_that_of_the_very_key_that_was_named(days: int) -> None:
+    """The penalty script holds the whole key: one of the other parity is another output."""
+    terms = terms_of("invest_basic", penaltyDays=days)
+    found = recognised(terms, invest(terms, calendar(terms), expiry(terms)))
+    stage = found.stages[1]
+    tx = spend(stage, stage.leaves.recover)
+    for key, kind in (
+        (INVESTOR, SpendKind.RECOVERY),
+        (flipped(INVESTOR), SpendKind.UNFUNDED_RELEASE),
+    ):
+        moved = replace(tx, outputs=(TxOut(1, penalty_script(key, days)),))
+        assert classify(found, stage, moved, 0).kind is kind
+    # Beside another input it belongs to that one.
+    shifted = replace(moved, outputs=(TxOut(1, b""), TxOut(1, penalty_script(INVESTOR, days))))
+    assert classify(found, stage, shifted, 0).kind is SpendKind.UNFUNDED_RELEASE
+
+
+@pytest.mark.parametrize("days", [389, 10_000, (1 << 31) - 1])
+def test_a_penalty_longer_than_any_lock_makes_no_penalty(days: int) -> None:
+    terms = terms_of("invest_basic", penaltyDays=days)
+    found = recognised(terms, invest(terms, calendar(terms), expiry(terms)))
+    stage = found.stages[0]
+    kind = classify(found, stage, spend(stage, stage.leaves.recover), 0).kind
+    assert kind is SpendKind.UNFUNDED_RELEASE

@@ -5,7 +5,7 @@ import random
 import string
 
 import pytest
-from tests.record.conftest import Founder, Ledger, Load, Scenario
+from tests.record.conftest import Founder, Ledger, Load, Scenario, World
 
 from raised.db import schema
 from raised.db.engine import transact
@@ -185,3 +185,32 @@ async def test_claims_that_were_rejected_are_let_go_like_announcements(
     assert {row["status"] for row in await ledger.rows(schema.project)} == {"rejected"}
     assert await transact(ledger.engine, drop_announced, 5) == 25
     assert len(await ledger.rows(schema.project)) == 5
+
+
+async def test_junk_that_claims_a_project_disturbs_it_nowhere(
+    regtest_ledger: Ledger, world: World, founder: Founder
+) -> None:
+    """Before and after it is founded: other networks, other spellings, other authors, nothing."""
+    ledger = regtest_ledger
+    terms = json.loads(founder.event["content"])
+    junk = [
+        signed(3030, json.dumps({**terms, **change}), (), created_at)
+        for change in (
+            {"networkName": "Main"},
+            {"networkName": "Liquid"},
+            {"projectIdentifier": founder.project_id.upper()},
+            {"projectIdentifier": founder.project_id[:-1].upper() + founder.project_id[-1]},
+            {"nostrPubKey": "00" * 32},
+            {"founderKey": founder.recovery.public.hex()},
+            {"stages": None, "startDate": None},
+        )
+        for created_at in (0, NOW)
+    ]
+    await ledger.see(page(*junk), world.told(founder.event), world.mine(founder.found()))
+    invested = founder.invested(1_000_000)
+    await ledger.see(world.mine(invested.tx), page(*(signed(3030, one.content) for one in junk)))
+    project = await ledger.project(founder.project_id)
+    assert (project["status"], project["candidates"]) == ("confirmed", 1)
+    assert project["event_id"] == founder.event["id"]
+    assert project["raised_sats"] == 990_000
+    assert json.loads(project["flags"]) == []
