@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from raised.domain.bech32 import encode
 from raised.domain.block import Block, Header, check_block, meets_target, parse_block
+from raised.domain.identifier import program_of
 from raised.domain.json_object import parse_object
 from raised.domain.terms import parse_terms
 from raised.domain.tx import COINBASE_TXID, MAX_MONEY, OutPoint, Tx, TxIn, TxOut, parse_tx
@@ -105,3 +107,12 @@ def test_a_target_that_is_no_amount_is_no_target(target: str, created_at: int) -
 def test_what_is_no_object_is_refused_however_deep(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_object(text)
+
+
+def test_an_identifier_is_ascii() -> None:
+    """The lower case of the kelvin sign is a k, so case-folding alone would let it pass."""
+    texts = [encode("angor", 0, bytes([number] * 20)).upper() for number in range(20)]
+    with_k = next(text for text in texts if "K" in text)
+    assert len(program_of(with_k)) == 20
+    with pytest.raises(InvalidInput):
+        program_of(with_k.replace("K", "\u212a"))

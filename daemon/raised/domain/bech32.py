@@ -27,8 +27,9 @@ def decode(hrp: str, text: str) -> tuple[int, bytes]:
     Raises InvalidInput for another prefix, a bad checksum or the wrong one for the version, mixed
     case, a wrong length, non-zero padding.
     """
-    if len(text) > 90 or (text.lower() != text and text.upper() != text):
-        raise InvalidInput("too long, or mixed case")
+    # ASCII alone: the lower case of the kelvin sign is a k.
+    if len(text) > 90 or not text.isascii() or (text.lower() != text and text.upper() != text):
+        raise InvalidInput("too long, mixed case, or not ASCII")
     prefix, _, payload = text.lower().rpartition("1")
     if prefix != hrp or len(payload) < 7 or any(char not in _VALUE for char in payload):
         raise InvalidInput(f"not a text that begins with {hrp}1")
