@@ -21,11 +21,16 @@ def brief_story(seed: int, start_at: int) -> Story:
     return script.finish()
 
 
-def lane(script: Script, name: str) -> Troupe:
-    """The project with everything that happens to it but its announcement."""
+def word(script: Script, name: str) -> Troupe:
+    """A project that nothing happens to."""
     founder = founder_of(script, name)
     calendar = Calendar(1, (("40", 2), ("60", 4)), expiry=BRIEF_TURNS + 10)
-    troupe = Troupe(script, founder, invest_plan(script, founder, calendar))
+    return Troupe(script, founder, invest_plan(script, founder, calendar))
+
+
+def lane(script: Script, name: str) -> Troupe:
+    """The project with everything that happens to it but its announcement."""
+    troupe = word(script, name)
     troupe.found(2)
     ann, ben, cem = (troupe.invest(3 + n, who, some(script)) for n, who in enumerate("abc"))
     fee, mark, *locked = troupe.invests("mallory", Intent(_GROSS)).placement.outputs

@@ -25,7 +25,7 @@ class Mempool:
     def __init__(self, watched: Watched, founding_of: FoundingTest) -> None:
         self._watched = watched
         self._founding_of = founding_of
-        self._strangers: set[Txid] = set()  # looked at, and of no concern
+        self._strangers: dict[Txid, Tx] = {}  # of no concern until we watch more than today
         self._inputs: dict[Txid, OutPoint] = {}  # the first input of what we reported
 
     async def read(
@@ -52,9 +52,9 @@ class Mempool:
         )
 
     async def _whole(self, explorer: Explorer, waiting: set[Txid]) -> dict[Txid, Tx]:
-        """Look at each transaction once; again while parents show why children matter."""
-        unread: dict[Txid, Tx] = {}
-        for txid in sorted(waiting - self._strangers):
+        """Read each transaction once; look again while parents show why children matter."""
+        unread = {txid: tx for txid, tx in self._strangers.items() if txid in waiting}
+        for txid in sorted(waiting - unread.keys()):
             seen = await explorer.tx(txid)
             if seen is not None and seen.placement is None:
                 unread[txid] = seen.tx
@@ -65,8 +65,7 @@ class Mempool:
             if txid not in found and concern(tx, self._watched, self._founding_of) is not None
         }:
             found |= new
-        self._strangers |= unread.keys() - found.keys()
-        self._strangers &= waiting
+        self._strangers = {txid: tx for txid, tx in unread.items() if txid not in found}
         return found
 
     async def _by_address(self, explorer: Explorer, projects: Sequence[str]) -> dict[Txid, Tx]:
