@@ -9,6 +9,7 @@ from typing import Final, Never
 import httpx
 
 from raised.chain.blocks import Blocks
+from raised.chain.explorer import Explorer
 from raised.chain.host import Host
 from raised.chain.index import read_history
 from raised.chain.knowledge import ChainRecord
@@ -26,6 +27,7 @@ from raised.errors import SourceError
 _ACTIVE_PROJECTS: Final = 50
 _INDEX: Final = "index"
 _TRIES: Final = 3  # of every history that is left, before the first pass counts as done
+_SLICE_SECONDS: Final = 20.0  # so long blocks may wait for histories
 _VIEW_SECONDS: Final = 30.0  # an unchanged view says how old it is
 
 
@@ -101,7 +103,7 @@ class Explorers:
         return True
 
     async def _index(self, host: Host, outbox: asyncio.Queue[Observation]) -> SourceError | None:
-        """Read the histories that were never read, until there are none or one makes trouble.
+        """Read histories that were never read, for a while, or until one makes trouble.
 
         That one comes last from then on: anybody can make a history that no explorer likes, and
         the others must not wait for it.
@@ -110,24 +112,33 @@ class Explorers:
         found = await self._record.unindexed_projects()
         waiting = sorted(found, key=self._unreadable.__getitem__)
         self._index_total = max(self._index_total, len(waiting))
+        time = asyncio.get_running_loop().time
+        until = time() + _SLICE_SECONDS
         trouble: SourceError | None = None
-        for left, project_id in zip(range(len(waiting), 0, -1), waiting, strict=True):
-            self._watched.add_project(project_id)
-            await self._tell_progress(outbox, left)
-            try:
-                history = await read_history(host.explorer, project_id, self._blocks.tip, now())
-            except SourceError as error:
-                self._unreadable[project_id] += 1
-                trouble = error
-                break
-            for _, placed in history.txs:
-                concern(placed.tx, self._watched, self._founding_of)
-            await outbox.put(history)
-        if waiting:
+        while waiting and trouble is None and time() < until:
+            await self._tell_progress(outbox, len(waiting))
+            trouble = await self._read_history(host.explorer, waiting[0], outbox)
+            if trouble is None:
+                waiting.pop(0)
+        if found:
             await outbox.join()  # the next look at the record must not find them again
-        if trouble is None or self._unreadable[waiting[0]] > _TRIES:
+        if all(self._unreadable[one] > _TRIES for one in waiting):
             await self._tell_progress(outbox, 0)
         return trouble
+
+    async def _read_history(
+        self, explorer: Explorer, project_id: str, outbox: asyncio.Queue[Observation]
+    ) -> SourceError | None:
+        self._watched.add_project(project_id)
+        try:
+            history = await read_history(explorer, project_id, self._blocks.tip, now())
+        except SourceError as error:
+            self._unreadable[project_id] += 1
+            return error
+        for _, placed in history.txs:
+            concern(placed.tx, self._watched, self._founding_of)
+        await outbox.put(history)
+        return None
 
     async def _tell_progress(self, outbox: asyncio.Queue[Observation], left: int) -> None:
         """How far the first pass over all projects is."""

@@ -7,6 +7,7 @@ for each spending transaction, one proof for each transaction that is reported.
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from raised.chain.explorer import Explorer, SeenTx, Spender
 from raised.chain.headers import bare_ref
@@ -18,12 +19,15 @@ from raised.domain.tx import OutPoint, Txid
 from raised.domain.watch import CoinKind, NewCoin, coins_made
 from raised.errors import BadData, Unavailable
 
+_TRIES: Final = 3
+
 
 @dataclass(slots=True)
 class _History:
     """What was collected so far."""
 
     script: bytes
+    height: int  # of the tip: nothing above it is collected
     txs: dict[Txid, SeenTx] = field(default_factory=dict[Txid, SeenTx])
     coins: dict[OutPoint, CoinKind] = field(default_factory=dict[OutPoint, CoinKind])
     spends: set[tuple[Txid, int]] = field(default_factory=set[tuple[Txid, int]])
@@ -32,17 +36,19 @@ class _History:
 async def read_history(explorer: Explorer, project_id: str, tip: BlockRef, at: int) -> HistorySeen:
     """Everything confirmed that concerns the project, up to `tip`.
 
-    Raises Unavailable when the chain moved meanwhile, and what the explorer raises.
+    Blocks that come meanwhile do not matter: what they hold is left to the follower of blocks.
+    Raises Unavailable when `tip` left the chain, and what the explorer raises.
     """
-    history = _History(project_script(project_id))
-    found = await _pages(explorer, history.script)
+    history = _History(project_script(project_id), tip.height)
+    pages = await _all_pages(explorer, history.script)
+    found = [one for one in pages if _height(one) <= tip.height]
     history.txs.update((one.tx.txid, one) for one in found)
     waiting = sorted(found, key=_height)
     while waiting:
         waiting += await _spenders(explorer, history, waiting.pop(0))
     placed = [await _placed(explorer, history, one) for one in history.txs.values()]
-    if await explorer.tip_hash() != tip.hash:
-        raise Unavailable(explorer.name, "found a block while we read", "moved")
+    if await explorer.block_hash(tip.height) != tip.hash:
+        raise Unavailable(explorer.name, "moved to another chain while we read", "moved")
     placed.sort(key=lambda pair: (pair[0].height, pair[1].position))
     return HistorySeen(project_id, tuple(placed), tip, explorer.name, at)
 
@@ -50,6 +56,15 @@ async def read_history(explorer: Explorer, project_id: str, tip: BlockRef, at: i
 def _height(seen: SeenTx) -> int:
     assert seen.placement is not None, "only what is in a block is collected"
     return seen.placement.height
+
+
+async def _all_pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
+    """All pages; a few tries, as a lost place looks like the end and a new block like one."""
+    for _ in range(_TRIES):
+        found = await _pages(explorer, script)
+        if not found or len(found) >= (await explorer.counts(script)).confirmed:
+            return found
+    raise Unavailable(explorer.name, "lost its place while we read", "restart_paging")
 
 
 async def _pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
@@ -62,8 +77,6 @@ async def _pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
             break
         found.update((one.tx.txid, one) for one in new)
         after = new[-1].tx.txid
-    if found and len(found) < (await explorer.counts(script)).confirmed:
-        raise Unavailable(explorer.name, "lost its place while we read", "restart_paging")
     return list(found.values())
 
 
@@ -81,6 +94,8 @@ async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list
     for coin in made:
         spender = spenders[coin.vout]
         if spender is None or spender.placement is None:
+            continue
+        if spender.placement.height > history.height:
             continue
         new = await _spend(explorer, history, OutPoint(seen.tx.txid, coin.vout), spender)
         found += [new] if new is not None else []
