@@ -8,7 +8,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
@@ -29,6 +29,11 @@ _INSTANT = re.compile(
 )
 _DIGITS = re.compile(r"\d{1,19}", re.ASCII)
 _LONGEST = 200
+
+# What a database takes; anybody can make up a cursor.
+_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Id = _Int64 | Annotated[str, msgspec.Meta(pattern="^[0-9a-z]*$")]
+_CURSORS = msgspec.json.Decoder(tuple[str, _Int64, _Id])
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +226,7 @@ def read_cursor(kind: str, text: str | None, key: type[int] | type[str]) -> Plac
         return None
     try:
         padded = text.encode() + b"=" * (-len(text) % 4)
-        found = msgspec.json.decode(urlsafe_b64decode(padded), type=tuple[str, int, int | str])
+        found = _CURSORS.decode(urlsafe_b64decode(padded))
     except (ValueError, msgspec.MsgspecError):
         found = ("", 0, 0)
     if found[0] != kind or type(found[2]) is not key:

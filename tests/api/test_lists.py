@@ -1,5 +1,6 @@
 """Lists: filters, orders, and cursors that keep their place."""
 
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -244,6 +245,25 @@ async def test_a_cursor_of_another_list_or_order_is_refused(book: Any, api: Any)
     for path in ("projects?sort=raised&", "movements?", "investments?", "changes?"):
         answer = await api.get(f"/api/v1/{path}cursor={cursor}")
         assert [fault["name"] for fault in answer.json()["errors"]] == ["cursor"]
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("movements", '["movements",99999999999999999999,1]'),
+        ("movements", '["movements",1,-99999999999999999999]'),
+        ("movements", '["movements",1,"a"]'),
+        ("investments", r'["investments",1,"a\u0000b"]'),
+        ("investments", '["investments",1]'),
+        ("investments", '["investments",1,"a"'),
+        ("investments", ""),
+    ],
+)
+async def test_a_made_up_cursor_is_refused(api: Any, path: str, place: str) -> None:
+    cursor = urlsafe_b64encode(place.encode()).rstrip(b"=").decode()
+    answer = await api.get(f"/api/v1/{path}?cursor={cursor}")
+    assert answer.status_code == 400
+    assert [fault["name"] for fault in answer.json()["errors"]] == ["cursor"]
 
 
 @pytest.mark.parametrize(
