@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 _STOP_SECONDS: Final = 20.0
+_ENDED_WELL: Final = (0, -signal.SIGTERM)  # the latter: asked before it could listen
 _log = structlog.get_logger()
 
 
@@ -32,7 +33,7 @@ async def keep_up(settings: list[str]) -> int:
         codes = [child.returncode for child in children.values()]
         await _stop(children)
     if asked in done:
-        return max(child.returncode or 0 for child in children.values())
+        return 0 if all(child.returncode in _ENDED_WELL for child in children.values()) else 1
     ended = next(name for task, name in ends.items() if task in done)
     code = next(code for code in codes if code is not None)
     _log.error("a program ended by itself, so both are stopped", program=ended, exit_code=code)
