@@ -126,6 +126,8 @@ def _shown_settings(config: Config) -> dict[str, object]:
     return {
         "network": config.network,
         "confirmations": config.chain.confirmations,
+        "relays": [relay.url for relay in config.relays],
+        "explorers": [explorer.url for explorer in config.chain.explorers],
     }
 
 
