@@ -4,24 +4,25 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Never
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raised import __version__
 from raised.chain.follow import Explorers
 from raised.clock import now
-from raised.config import Config, Environment
+from raised.config import Config, Environment, load_config
 from raised.db.check import differences
 from raised.db.engine import Assure, open_reader, open_writer, reading, sole_writer, transact
 from raised.db.retention import drop_announced, drop_old_changes
-from raised.db.sources import keep_sources, put_daemon
+from raised.db.sources import keep_sources, put_daemon, put_settings
 from raised.db.upgrade import require_current, upgrade
 from raised.domain.network import network_named
 from raised.domain.observation import ClockTicked, Observation
+from raised.errors import ConfigError
 from raised.metrics import QUEUE_DEPTH, measure_commit, serve_metrics
 from raised.nostr.follow import Relays
 from raised.record import Policy, record
@@ -82,8 +83,11 @@ async def keep_record(config: Config) -> int:
         async def tick(observations: asyncio.Queue[Observation]) -> Never:
             await _tick(observations, opened.assure)
 
+        async def reload(_observations: asyncio.Queue[Observation]) -> Never:
+            await _reload(config, relays, opened.writer)
+
         _log.info("following", network=config.network, relays=len(config.relays))
-        sources: list[Source] = [relays.follow, explorers.follow, tick]
+        sources: list[Source] = [relays.follow, explorers.follow, tick, reload]
         await _live(write, sources, stop, config.environment)
     _log.info("stopped")
     return 0
@@ -114,21 +118,9 @@ async def _open(stack: AsyncExitStack, config: Config) -> Record:
     assure = await stack.enter_async_context(sole_writer(url))
     writer = open_writer(url)
     stack.push_async_callback(writer.dispose)
-    await transact(writer, put_daemon, __version__, now(), _shown_settings(config))
-    relays = [relay.url for relay in config.relays]
-    explorers = [explorer.url for explorer in config.chain.explorers]
-    await transact(writer, keep_sources, relays, explorers)
+    await transact(writer, put_daemon, __version__, now(), {})
+    await transact(writer, _tell_sources, config)
     return Record(writer, reader, assure)
-
-
-def _shown_settings(config: Config) -> dict[str, object]:
-    """What the API must know of the configuration."""
-    return {
-        "network": config.network,
-        "confirmations": config.chain.confirmations,
-        "relays": [relay.url for relay in config.relays],
-        "explorers": [explorer.url for explorer in config.chain.explorers],
-    }
 
 
 def _schedule(stack: AsyncExitStack, config: Config, writer: AsyncEngine, relays: Relays) -> None:
@@ -173,6 +165,42 @@ async def _tick(observations: asyncio.Queue[Observation], assure: Assure) -> Nev
         await assure()
         await observations.put(ClockTicked(now()))
         await asyncio.sleep(_TICK_SECONDS)
+
+
+async def _reload(config: Config, relays: Relays, writer: AsyncEngine) -> Never:
+    """On SIGHUP, follow the relays that the file names now; one with problems changes nothing."""
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            new = load_config(config.path)
+        except ConfigError as error:
+            _log.error("not reloaded, all stays as it was", problems=error.problems)
+            continue
+        if (new.network, new.chain, new.proxy) != (config.network, config.chain, config.proxy):
+            _log.warning("network, chain and proxy are read at start only: restart for these")
+        new = replace(config, relays=new.relays)
+        relays.replace(relay_settings(new))
+        await transact(writer, _tell_sources, new)
+        _log.info("reloaded", relays=len(new.relays))
+
+
+async def _tell_sources(conn: AsyncConnection, config: Config) -> None:
+    """Let the record say which sources are followed, and forget how others did."""
+    relays = [relay.url for relay in config.relays]
+    explorers = [explorer.url for explorer in config.chain.explorers]
+    await keep_sources(conn, relays, explorers)
+    await put_settings(
+        conn,
+        {
+            "network": config.network,
+            "confirmations": config.chain.confirmations,
+            "relays": relays,
+            "explorers": explorers,
+        },
+    )
 
 
 async def upgrade_record(config: Config) -> tuple[str | None, str]:

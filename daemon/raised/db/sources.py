@@ -61,6 +61,12 @@ async def put_daemon(
     await put(conn, daemon, [row])
 
 
+async def put_settings(conn: AsyncConnection, settings: Mapping[str, object]) -> None:
+    """What the API must know of the configuration in force."""
+    statement = update(daemon).where(daemon.c.id == _THE_ONE)
+    await conn.execute(statement.values(settings=json.dumps(settings)))
+
+
 async def put_daemon_seen(conn: AsyncConnection, at: int) -> None:
     """The daemon is alive at this time."""
     await conn.execute(update(daemon).where(daemon.c.id == _THE_ONE).values(seen_at=at))

@@ -1,0 +1,68 @@
+"""SIGHUP: other relays are followed without a restart, and a bad file changes nothing."""
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytest.importorskip("pbk")
+
+from raised_simnet.box import Box
+from raised_simnet.world import World
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with World(relays=2) as world:
+        yield world
+
+
+@pytest.fixture
+async def box(world: World, tmp_path: Path) -> AsyncIterator[Box]:
+    async with Box(tmp_path, settings(world, relays=1)) as box:
+        yield box
+
+
+def settings(world: World, relays: int) -> str:
+    """The world's settings with so many of its relays."""
+    head, *parts = world.settings().split("[[relay]]\n")
+    urls = [part.splitlines()[0] for part in parts]
+    explorer = parts[-1].removeprefix(urls[-1])
+    return head + "".join(f"[[relay]]\n{url}\n" for url in urls[:relays]) + explorer
+
+
+def up(count: int) -> Any:
+    def shown(answer: dict[str, Any]) -> bool:
+        return [item["state"] for item in answer["items"]] == ["ok"] * count
+
+    return shown
+
+
+def rewrite(box: Box, text: str) -> None:
+    Path(box.environment["RAISED_CONFIG"]).write_text(text)
+    box.daemon.signal(signal.SIGHUP)
+
+
+async def test_the_relays_of_the_new_file_are_followed_and_a_bad_one_changes_nothing(
+    box: Box, world: World
+) -> None:
+    await box.start()
+    await box.until("/api/v1/relays", up(1))
+    rewrite(box, settings(world, relays=2))
+    await box.until("/api/v1/relays", up(2))
+    rewrite(box, "network = 5")
+    await box.until("/health/ready", lambda health: len(health["relays"]) == 2)
+    rewrite(box, settings(world, relays=1))
+    await box.until("/api/v1/relays", up(1))
+
+
+async def test_the_daemon_measures_itself(box: Box) -> None:
+    await box.start()
+    await box.until("/api/v1/relays", up(1))
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"http://{box.environment['RAISED_METRICS_BIND']}/metrics")
+    assert 'raised_source_up{kind="relay"' in answer.text
+    assert "raised_commit_seconds_count" in answer.text
