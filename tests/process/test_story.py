@@ -12,9 +12,9 @@ import pytest_asyncio
 pytest.importorskip("pbk")
 
 from raised.clock import now
-from raised_simnet.performance import SUMMARY, comparable
+from raised_simnet.performance import SUMMARY, Pace, comparable, followed
 from raised_simnet.stage import Stage, staged
-from raised_simnet.steps import Founds
+from raised_simnet.steps import Founds, Reorganise, Step
 from raised_simnet.story import full_story, start_before
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -55,8 +55,20 @@ async def told(
         staged(folder, story, database_url=url) as stage,
     ):
         await stage.box.start()
-        await stage.play()
+        await stage.play(abreast_before_reorgs(stage))
         yield stage
+
+
+def abreast_before_reorgs(stage: Stage) -> Pace:
+    """As fast as the record follows; it has every block that a reorganisation takes."""
+    loose = followed(stage.box.client, stage.world)
+    tight = followed(stage.box.client, stage.world, lag=0)
+    coming = iter((*stage.performance.story.steps[1:], None))
+
+    async def wait(step: Step) -> None:
+        await (tight if isinstance(next(coming), Reorganise) else loose)(step)
+
+    return wait
 
 
 async def test_the_summary_is_what_the_actors_did(told: Stage) -> None:
