@@ -25,6 +25,7 @@ HURRY = Pace(
     connect=3,
     answer=1,
     page=5,
+    compare=1,
     retry=0.05,
     retry_max=0.3,
     resubscribe=0.05,

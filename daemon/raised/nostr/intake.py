@@ -18,9 +18,10 @@ from raised.nostr.health import RelayHealth
 from raised.nostr.interest import MESSAGE, envelope, is_wanted
 from raised.nostr.knowledge import RelayRecord
 
-BATCH: Final = 256
-WAITING: Final = 2_000
+BATCH: Final = 1_000
 PIECE: Final = 500
+GROWING_SECONDS: Final = 0.1
+WAITING: Final = 2_000
 PAGES_WAITING: Final = 2
 TOLERATED_SECONDS: Final = 900  # a clock may be wrong by so much; NIP-22's usual bound
 REMEMBERED: Final = 50_000
@@ -97,7 +98,10 @@ class Intake:
 
     async def put(self, event: Event) -> None:
         """Take a live event; waits while too many are waiting."""
-        await self._singles.put(event)
+        if self._singles.full():
+            await self._singles.put(event)
+        else:
+            self._singles.put_nowait(event)
 
     async def put_page(self, events: Sequence[Event]) -> None:
         """Take a page of a back-fill, in pieces that do not hold the writer up for long."""
@@ -114,11 +118,19 @@ class Intake:
         await self._pages.join()
 
     async def follow_singles(self) -> Never:
-        """Observe live events, in batches as large as the queue makes them."""
+        """Observe live events: one that comes alone at once, many in batches.
+
+        Threads, questions to the record and commits cost by the batch: so when more than one came
+        the last time, the next batch is given a moment to grow.
+        """
+        busy = False
         while True:
             batch = [await self._singles.get()]
+            if busy and self._singles.qsize() < BATCH:
+                await asyncio.sleep(GROWING_SECONDS)
             while len(batch) < BATCH and not self._singles.empty():
                 batch.append(self._singles.get_nowait())
+            busy = len(batch) > 1
             self._count_flood(len(batch))
             await self._observe(batch)
             for _ in batch:

@@ -85,7 +85,7 @@ class Pager:
             )
             for event in held
         ]
-        dry = sdk.SyncOptions().dry_run().initial_timeout(timedelta(seconds=self._way.pace.answer))
+        dry = sdk.SyncOptions().dry_run().initial_timeout(timedelta(seconds=self._way.pace.compare))
         try:
             summary = await self._relay.sync(library.library_filter(asked), items=items, opts=dry)
         except sdk.NostrSdkError:

@@ -41,6 +41,7 @@ class Pace:
     connect: float = 15.0
     answer: float = 15.0  # from a REQ to its EOSE
     page: float = 45.0
+    compare: float = 5.0  # a relay that knows NIP-77 begins at once; others may say nothing
     retry: float = 5.0  # after a lost connection, doubled each time up to `retry_max`
     retry_max: float = 60.0
     resubscribe: float = 5.0  # after a CLOSED, doubled each time up to `resubscribe_max`
