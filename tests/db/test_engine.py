@@ -1,6 +1,7 @@
 """The record's engine, lock and schema revision, on each database."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -8,10 +9,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from raised.db.engine import reading, sole_writer, transact
+from raised.db.engine import open_reader, open_writer, reading, sole_writer, transact
 from raised.db.schema import cursor, metadata
 from raised.db.upgrade import newest_revision, require_current, upgrade
-from raised.errors import RecordUnavailable, WrongRecord
+from raised.errors import ConfigError, RecordUnavailable, WrongRecord
 
 
 async def add_cursor(conn: AsyncConnection, name: str) -> None:
@@ -43,6 +44,42 @@ async def test_a_record_of_another_network_is_refused(writer: AsyncEngine) -> No
         await require_current(conn, "regtest")
         with pytest.raises(WrongRecord, match="another database"):
             await require_current(conn, "main")
+
+
+async def test_a_record_of_a_newer_version_is_refused_and_left_alone(writer: AsyncEngine) -> None:
+    async with writer.begin() as conn:
+        await conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(WrongRecord, match="9999, which this version does not know"):
+        await upgrade(writer, "regtest")
+    async with reading(writer) as conn:
+        with pytest.raises(WrongRecord, match="newer version"):
+            await require_current(conn, "regtest")
+
+
+@pytest.mark.parametrize("url", ["raised.db", "mysql://host/raised", "sqlite:////dev/null/r.db"])
+def test_a_database_that_cannot_be_is_a_setting_to_edit(url: str) -> None:
+    with pytest.raises(ConfigError, match="RAISED_DATABASE_URL: "):
+        open_writer(url)
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    """Whoever asks for it hears so in our words, and no password."""
+    engine = open_reader("postgresql://user:secret@127.0.0.1:1/raised")
+    with pytest.raises(RecordUnavailable, match="cannot be reached") as raised:
+        async with reading(engine):
+            pass
+    with pytest.raises(RecordUnavailable, match="cannot be reached"):
+        await transact(engine, add_cursor, "a")
+    assert "secret" not in str(raised.value)
+    await engine.dispose()
+
+
+async def test_what_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "raised.db").write_text("no database " * 100)
+    engine = open_writer(f"sqlite+aiosqlite:///{tmp_path}/raised.db")
+    with pytest.raises(RecordUnavailable, match="not a database"):
+        await upgrade(engine, "regtest")
+    await engine.dispose()
 
 
 async def test_a_second_writer_is_refused(database_url: str, writer: AsyncEngine) -> None:

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from sqlalchemy import event, text
+from sqlalchemy import URL, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from raised.errors import ConfigError, RecordUnavailable, WrongRecord
@@ -23,6 +23,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _BUSY_SECONDS: Final = 5
+_SETTING: Final = "RAISED_DATABASE_URL"
+_BROKEN: Final = (DBAPIError, OSError)  # asyncpg: whoever cannot be reached is an OSError
 _LOCK_KEY: Final = 0x7261_6973_6564  # "raised": PostgreSQL's advisory locks are numbers
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -34,18 +36,33 @@ _PRAGMAS: Final = (
 
 def sqlite_path(url: str) -> Path | None:
     """The file of a SQLite URL; None for another database or one in memory."""
-    parsed = make_url(url)
+    parsed = _parsed(url)
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         return None
     return Path(str(parsed.database))
 
 
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        example = "sqlite+aiosqlite:////var/lib/raised/raised.db"
+        raise ConfigError(f"{_SETTING}: is no database's address, such as {example}") from error
+
+
 def open_writer(url: str) -> AsyncEngine:
-    """An engine whose transactions may write. Creates the file, readable by its owner only."""
+    """An engine whose transactions may write. Creates the file, readable by its owner only.
+
+    Raises:
+        ConfigError: the file cannot be created there.
+    """
     path = sqlite_path(url)
-    if path is not None and not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        except OSError as error:
+            raise _unwritable(path, error) from error
     return _open(url, begin="BEGIN IMMEDIATE")
 
 
@@ -62,10 +79,10 @@ def open_reader(url: str) -> AsyncEngine:
 
 
 def _open(url: str, begin: str) -> AsyncEngine:
-    parsed = make_url(url)
+    parsed = _parsed(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        engine = create_async_engine(parsed)
+        engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"))
         _tune_sqlite(engine, begin)
         return engine
     if backend == "postgresql":
@@ -73,7 +90,11 @@ def _open(url: str, begin: str) -> AsyncEngine:
         level = "REPEATABLE READ" if begin == "BEGIN" else "READ COMMITTED"
         url_for_us = parsed.set(drivername="postgresql+asyncpg")
         return create_async_engine(url_for_us, pool_pre_ping=True, isolation_level=level)
-    raise ConfigError(f"DATABASE_URL: {backend} is not supported, take sqlite or postgresql")
+    raise ConfigError(f"{_SETTING}: {backend} is not supported, take sqlite or postgresql")
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{_SETTING}: {path} cannot be written: {error.strerror}")
 
 
 def _tune_sqlite(engine: AsyncEngine, begin: str) -> None:
@@ -117,7 +138,7 @@ async def transact(
         await asyncio.wait([task])
         task.result()  # its failure outranks our cancellation
         raise
-    except DBAPIError as error:
+    except _BROKEN as error:
         raise RecordUnavailable(_sentence(error)) from error
 
 
@@ -131,13 +152,14 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     try:
         async with engine.connect() as conn:
             yield conn
-    except DBAPIError as error:
+    except _BROKEN as error:
         raise RecordUnavailable(_sentence(error)) from error
 
 
-def _sentence(error: SQLAlchemyError) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return f"the database does not do what is asked: {str(cause)[:200]}"
+def _sentence(error: DBAPIError | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"the database cannot be reached: {error.strerror or error}"
+    return f"the database does not do what is asked: {str(error.orig)[:200]}"
 
 
 @asynccontextmanager
@@ -159,7 +181,11 @@ async def sole_writer(url: str) -> AsyncIterator[Assure]:
 @asynccontextmanager
 async def _file_lock(path: Path) -> AsyncIterator[Assure]:
     lock_path = path.with_name(path.name + ".lock")
-    with lock_path.open("w") as lock:
+    try:
+        lock = lock_path.open("w")
+    except OSError as error:
+        raise _unwritable(lock_path, error) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

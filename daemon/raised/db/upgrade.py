@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from raised.db.engine import transact
 from raised.db.schema import meta
 from raised.errors import WrongRecord
 
@@ -34,20 +35,32 @@ async def upgrade(engine: AsyncEngine, network: str) -> tuple[str | None, str]:
     A new record is bound to `network` for good.
 
     Raises:
-        WrongRecord: the record is of another network.
+        WrongRecord: the record is of another network, or of a newer version.
     """
 
     def run(conn: Connection) -> str | None:
         before = MigrationContext.configure(conn).get_current_revision()
+        _refuse_newer(before)
         config = _alembic()
         config.attributes["connection"] = conn
         command.upgrade(config, "head")
         return before
 
-    async with engine.begin() as conn:
+    async def migrate(conn: AsyncConnection) -> str | None:
         before = await conn.run_sync(run)
         await _bind_network(conn, network)
-    return before, newest_revision()
+        return before
+
+    return await transact(engine, migrate), newest_revision()
+
+
+def _refuse_newer(found: str | None) -> None:
+    revisions = ScriptDirectory.from_config(_alembic()).walk_revisions()
+    if found is not None and found not in {each.revision for each in revisions}:
+        raise WrongRecord(
+            f"the record has schema {found}, which this version does not know: "
+            "run the newer version of raised that made it"
+        )
 
 
 async def _bind_network(conn: AsyncConnection, network: str) -> None:
@@ -70,6 +83,7 @@ async def require_current(conn: AsyncConnection, network: str) -> None:
 
     found = await conn.run_sync(revision)
     if found != newest_revision():
+        _refuse_newer(found)
         known = "no schema" if found is None else f"schema {found}"
         raise WrongRecord(
             f"the record has {known}, this version needs {newest_revision()}: "
