@@ -22,11 +22,11 @@ import uvloop
 from litestar import Litestar, Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from raised.clock import now
 from raised.config import load_environment
 from raised.db.engine import open_writer
 from raised.db.upgrade import upgrade
 from raised_api.__main__ import Systemd, server_of
-from raised_api.__main__ import now as clock
 from raised_api.app import create_app
 
 PROJECTS, INVESTMENTS, STAGES = 10_000, 250_000, 3
@@ -135,7 +135,7 @@ async def serve(port: str) -> None:
         environ["RAISED_DATABASE_URL"] = f"sqlite+aiosqlite:///{what}"
     environment = load_environment(environ)
     if what.endswith(".db"):
-        app = create_app(environment, clock, stop)
+        app = create_app(environment, now, stop)
     else:
         handlers = [bare(PATHS[name], body) for name, body in json.loads(what).items()]
         app = Litestar(handlers, openapi_config=None, logging_config=None)
@@ -260,7 +260,7 @@ async def main() -> None:
         engine = open_writer(f"sqlite+aiosqlite:///{db}")
         await upgrade(engine, "regtest")
         await engine.dispose()
-        Filling(db, clock()).write()
+        Filling(db, now()).write()
         change(db)
         async with server(db) as port:
             (one, *_) = await connected(port)

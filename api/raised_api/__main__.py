@@ -4,8 +4,6 @@ import argparse
 import asyncio
 import signal
 import socket
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -16,10 +14,12 @@ import uvloop
 from litestar import Litestar
 from uvicorn.lifespan.on import LifespanOn
 
-from raised.config import Config, Environment, load_config
+from raised.clock import now
+from raised.config import Bind, Config, Environment, load_config
 from raised.db.engine import open_reader, reading
 from raised.db.upgrade import require_current
 from raised.errors import ConfigError
+from raised.systemd import notify
 from raised_api.app import create_app
 
 _GOODBYE_SECONDS = 5
@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 
 
 class Systemd:
-    """Tells systemd how we are, where it wants to know. Source: sd_notify(3)."""
+    """Tells systemd how we are, and not more often than it wants to know."""
 
     def __init__(self, environment: Environment) -> None:
         self._socket = environment.notify_socket
@@ -36,23 +36,13 @@ class Systemd:
 
     def ready(self) -> None:
         """We serve."""
-        self._tell("READY=1")
+        notify(self._socket, "READY=1")
 
     def feed_watchdog(self) -> None:
         """We can read the record."""
         if self._every_seconds and monotonic() - self._fed_at >= self._every_seconds:
             self._fed_at = monotonic()
-            self._tell("WATCHDOG=1")
-
-    def _tell(self, state: str) -> None:
-        if not self._socket:
-            return
-        path = "\0" + self._socket[1:] if self._socket.startswith("@") else self._socket
-        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
-        # Undelivered, it is no reason to stop working.
-        with suppress(OSError), socket.socket(socket.AF_UNIX, kind) as sock:
-            sock.connect(path)
-            sock.sendall(state.encode())
+            notify(self._socket, "WATCHDOG=1")
 
 
 class Server(uvicorn.Server):
@@ -77,7 +67,10 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn's word for an application that did not start, and said why
+            self.should_exit = True
         if not self.started:
             return
         host, port = self.servers[0].sockets[0].getsockname()[:2]
@@ -120,13 +113,14 @@ async def serve(config: Config) -> int:
             "configured; set RAISED_API_PUBLIC=true if everybody may read"
         )
     await _require_record(config)
+    listening = _listen(environment.api_bind)
     stop = asyncio.Event()
     systemd = Systemd(environment)
     app = create_app(environment, now, stop, looked=systemd.feed_watchdog)
     server = server_of(app, environment, stop, systemd)
     async with asyncio.TaskGroup() as group:
         ending = group.create_task(_end_at(stop, server))
-        await server.serve()
+        await server.serve([listening])
         ending.cancel()
     return 1 if server.failed else 0
 
@@ -149,9 +143,17 @@ def server_of(
     return Server(config, stop, systemd)
 
 
-def now() -> int:
-    """Unix seconds, UTC."""
-    return int(datetime.now(UTC).timestamp())
+def _listen(bind: Bind) -> socket.socket:
+    """The socket to serve on: uvicorn's own would end the process with an exit code of its own."""
+    try:
+        found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise ConfigError(f"RAISED_API_BIND: {bind.host}:{bind.port}: {error.strerror}") from error
+    return listening
 
 
 async def _require_record(config: Config) -> None:

@@ -153,6 +153,18 @@ async def test_a_fault_of_the_follower_ends_the_program(
     assert "JSON is malformed" in said
 
 
+async def test_a_taken_address_is_refused_by_name(start: Any, database_url: str) -> None:
+    await make_record(database_url)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        async with start(RAISED_API_BIND=f"127.0.0.1:{port}") as process:
+            code, said = await end_of(process)
+    assert code == 78
+    assert f"RAISED_API_BIND: 127.0.0.1:{port}: Address already in use" in said
+
+
 async def test_without_a_database_it_refuses(start: Any, tmp_path: Path) -> None:
     nowhere = f"sqlite+aiosqlite:///{tmp_path}/nowhere/raised.db"
     async with start(RAISED_DATABASE_URL=nowhere) as process:
