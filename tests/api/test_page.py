@@ -61,7 +61,7 @@ if CHROMIUM.exists():
             await cards.nth(1).wait_for()
             assert "25 % of 40,000 sats" in await cards.nth(0).inner_text()
             assert "<script>" in await cards.nth(1).inner_text()
-            assert "10,000 sats" in await page.locator("#totals").inner_text()
+            await page.locator("#totals", has_text="10,000 sats").wait_for()
 
             item = (await api.json("/api/v1/projects"))["items"][0]
             await book.investment(project, 2_000, NOW - 60)
@@ -75,7 +75,7 @@ if CHROMIUM.exists():
             )
             await page.locator("#feed li", has_text="one is confirmed").wait_for()
             await page.locator("#totals", has_text="12,000 sats").wait_for()
-            assert await page.locator("#connection").inner_text() == "live"
+            await page.locator("#connection", has_text="live").wait_for()
 
             await page.keyboard.press("Tab")
             assert await page.locator(":focus").inner_text() == "Skip to projects"
