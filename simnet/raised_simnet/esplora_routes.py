@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from raised.domain.bech32 import decode, script_from_address
-from raised.domain.block import merkle_branch
+from raised.domain.block import merkle_branch, merkle_levels
 from raised.domain.hashes import sha256
 from raised.domain.tx import OutPoint, Tx, hex_from_raw, parse_tx, raw_from_hex
 from raised.errors import InvalidInput
@@ -253,7 +253,7 @@ def merkle_proof_json(view: ChainView, txid: str) -> shape.Json | None:
     if place is None:
         return None
     leaves = [raw_from_hex(tx.txid) for tx in place.stored.txs]
-    merkle = [hex_from_raw(node) for node in merkle_branch(leaves, place.position)]
+    merkle = [hex_from_raw(node) for node in merkle_branch(merkle_levels(leaves), place.position)]
     return {"block_height": place.stored.height, "merkle": merkle, "pos": place.position}
 
 

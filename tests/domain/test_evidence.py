@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raised.domain.block import Header, meets_target, merkle_branch, merkle_root
+from raised.domain.block import Header, meets_target, merkle_branch, merkle_levels, merkle_root
 from raised.domain.curve import xonly_add
 from raised.domain.event import Event, event_from_json
 from raised.domain.evidence import Evidence, ProvenTx, evidence, proof_problem
@@ -45,7 +45,7 @@ def proven(entry: dict[str, Any]) -> ProvenTx:
     leaves[position] = raw_from_hex(tx.txid)
     header = mined(hex_from_raw(merkle_root(leaves)), entry["time"])
     place = Place(entry["height"], header.hash, position, entry["time"])
-    siblings = tuple(hex_from_raw(one) for one in merkle_branch(leaves, position))
+    siblings = tuple(hex_from_raw(one) for one in merkle_branch(merkle_levels(leaves), position))
     held = HeldTx(tx, place, entry["time"], gone=False)
     return ProvenTx(held, header.serialize(), siblings, raw_block=position == 1)
 

@@ -4,9 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from raised.domain.block import Block, check_block, parse_block
+from raised.domain.block import (
+    Block,
+    check_block,
+    merkle_branch,
+    merkle_levels,
+    parse_block,
+)
 from raised.domain.founding import Founding
-from raised.domain.hashes import sha256d
 from raised.domain.observation import PlacedTx
 from raised.domain.script import OP_RETURN
 from raised.domain.tx import OutPoint, Tx, Txid, hex_from_raw, raw_from_hex
@@ -142,10 +147,8 @@ def scan_block(block: Block, watched: Watched, founding_of: FoundingTest) -> tup
     ]
     if not found:
         return ()
-    levels = _tree([raw_from_hex(tx.txid) for tx in block.txs])
-    return tuple(
-        PlacedTx(tx, position, _branch(levels, position), "block") for position, tx in found
-    )
+    levels = _levels(block)
+    return tuple(_placed(levels, position, tx) for position, tx in found)
 
 
 def read_and_scan(
@@ -155,29 +158,11 @@ def read_and_scan(
     return scan_block(read_block(raw, block_hash), watched, founding_of)
 
 
-def find_tx(block: Block, txid: Txid) -> PlacedTx | None:
-    """One transaction of a checked block, with its branch."""
-    for position, tx in enumerate(block.txs):
-        if tx.txid == txid:
-            levels = _tree([raw_from_hex(one.txid) for one in block.txs])
-            return PlacedTx(tx, position, _branch(levels, position), "block")
-    return None
+def _placed(levels: Sequence[Sequence[bytes]], position: int, tx: Tx) -> PlacedTx:
+    branch = merkle_branch(levels, position)
+    return PlacedTx(tx, position, tuple(map(hex_from_raw, branch)), "block")
 
 
-def _tree(leaves: list[bytes]) -> list[list[bytes]]:
-    """Every level of the merkle tree, leaves first: branches of many transactions share it."""
-    levels = [leaves]
-    while len(levels[-1]) > 1:
-        level = levels[-1]
-        if len(level) % 2:
-            level.append(level[-1])
-        levels.append([sha256d(level[i] + level[i + 1]) for i in range(0, len(level), 2)])
-    return levels
-
-
-def _branch(levels: Sequence[Sequence[bytes]], position: int) -> tuple[str, ...]:
-    siblings: list[str] = []
-    for level in levels[:-1]:
-        siblings.append(hex_from_raw(level[position ^ 1]))
-        position >>= 1
-    return tuple(siblings)
+def _levels(block: Block) -> list[list[bytes]]:
+    # Every level of the tree: the branches of many transactions share it.
+    return merkle_levels([raw_from_hex(tx.txid) for tx in block.txs])

@@ -113,10 +113,10 @@ def check_block(block: Block) -> None:
         raise InvalidInput("the block hash does not meet its target")
     if not block.txs[0].is_coinbase:
         raise InvalidInput("the first transaction is no coinbase")
-    leaves = [raw_from_hex(tx.txid) for tx in block.txs]
-    if has_repeated_tail(leaves):
+    levels = merkle_levels([raw_from_hex(tx.txid) for tx in block.txs])
+    if has_repeated_tail(levels):
         raise InvalidInput("the transaction list repeats its tail")
-    if hex_from_raw(merkle_root(leaves)) != block.header.merkle_root:
+    if hex_from_raw(levels[-1][0]) != block.header.merkle_root:
         raise InvalidInput("the transactions are not those of the header")
     if any(_is_64_bytes(tx) for tx in block.txs):
         raise InvalidInput("a transaction of 64 bytes")
@@ -145,40 +145,42 @@ def _check_witnesses(block: Block) -> None:
         raise InvalidInput("the witnesses are not those the coinbase commits to")
 
 
+def merkle_levels(leaves: Sequence[bytes]) -> list[list[bytes]]:
+    """Every level of the tree over 32-byte hashes in raw order, the leaves first, the root last.
+
+    An odd last one is paired with itself, and stands once in its level.
+    """
+    levels = [list(leaves)]
+    while len(levels[-1]) > 1:
+        level = levels[-1]
+        even = level if len(level) % 2 == 0 else [*level, level[-1]]
+        nodes = iter(even)
+        levels.append([sha256d(left + right) for left, right in zip(nodes, nodes, strict=True)])
+    return levels
+
+
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """The root over 32-byte hashes in raw order; an odd last one is paired with itself."""
-    level = list(leaves)
-    while len(level) > 1:
-        if len(level) % 2:
-            level.append(level[-1])
-        level = [sha256d(level[i] + level[i + 1]) for i in range(0, len(level), 2)]
-    return level[0]
+    """The root over 32-byte hashes in raw order."""
+    return merkle_levels(leaves)[-1][0]
 
 
-def has_repeated_tail(leaves: Sequence[bytes]) -> bool:
+def has_repeated_tail(levels: Sequence[Sequence[bytes]]) -> bool:
     """Whether equal hashes are paired on some level, so that another list has the same root.
 
     Source: CVE-2012-2459.
     """
-    level = list(leaves)
-    while len(level) > 1:
-        if any(level[i] == level[i + 1] for i in range(0, len(level) - 1, 2)):
-            return True
-        if len(level) % 2:
-            level.append(level[-1])
-        level = [sha256d(level[i] + level[i + 1]) for i in range(0, len(level), 2)]
-    return False
+    return any(
+        left == right
+        for level in levels
+        for left, right in zip(level[::2], level[1::2], strict=False)
+    )
 
 
-def merkle_branch(leaves: Sequence[bytes], position: int) -> list[bytes]:
+def merkle_branch(levels: Sequence[Sequence[bytes]], position: int) -> list[bytes]:
     """The siblings from the leaf at `position` up to the root, raw order."""
     branch: list[bytes] = []
-    level = list(leaves)
-    while len(level) > 1:
-        if len(level) % 2:
-            level.append(level[-1])
-        branch.append(level[position ^ 1])
-        level = [sha256d(level[i] + level[i + 1]) for i in range(0, len(level), 2)]
+    for level in levels[:-1]:
+        branch.append(level[min(position ^ 1, len(level) - 1)])
         position >>= 1
     return branch
 
