@@ -1,26 +1,16 @@
 """Which movements a list shows: newest first, by when they happened."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.page import Page, Place, beyond, cut
 from raised.db.schema import movement
+from raised.domain.ledger import REVERSAL, AngorKind
 
-MOVEMENT_KINDS = (
-    "investment",
-    "claim",
-    "recovery",
-    "penalty_release",
-    "unfunded_release",
-    "penalty_free_recovery",
-    "end_of_project",
-    "unknown",
-    "payment",
-    "refund",
-    "reversal",
-)
+MOVEMENT_KINDS: tuple[str, ...] = (*get_args(AngorKind), "payment", "refund", REVERSAL)
 
 
 @dataclass(frozen=True, slots=True)

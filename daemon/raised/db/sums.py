@@ -9,11 +9,12 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.schema import hour_total, investment, movement
+from raised.domain import ledger
 
 HOUR = 3600
 
 RAISING = ("investment", "payment")
-RETURNING = ("recovery", "unfunded_release", "penalty_free_recovery", "end_of_project", "refund")
+RETURNING = (*sorted(ledger.RETURNING), "refund")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,6 @@ class Scope:
 
     source: str | None = None
     project_id: str | None = None
-
-
-EVERYTHING = Scope()
 
 
 @dataclass(frozen=True, slots=True)

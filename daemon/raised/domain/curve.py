@@ -51,11 +51,6 @@ def is_point(pubkey: bytes) -> bool:
     return len(pubkey) == 33 and pubkey[0] in (2, 3) and keys.pubkey_verify(pubkey)
 
 
-def is_xonly(pubkey: bytes) -> bool:
-    """Whether these 32 bytes are the x coordinate of a point on the curve."""
-    return len(pubkey) == 32 and xonly.pubkey_verify(pubkey)
-
-
 def pubkey_from_secret(secret: bytes) -> bytes:
     """The compressed public key of a secret. For the simnet and tests: we hold no secrets."""
     return keys.pubkey_from_prvkey(secret)

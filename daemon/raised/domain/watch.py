@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from raised.domain.script import OP_RETURN, is_p2tr, is_p2wsh, parse_ops
+from raised.domain.op_return import begins_with_key
+from raised.domain.script import is_p2tr, is_p2wsh
 from raised.domain.tx import Tx
-from raised.errors import InvalidInput
 
 FIRST_STAGE_VOUT: Final = 2
-_KEY_SIZE: Final = 33
 
 
 class CoinKind(StrEnum):
@@ -50,23 +49,7 @@ def kind_of_coin(script_pubkey: bytes) -> CoinKind:
 
 def names_key(tx: Tx) -> bool:
     """Whether output 1 is an OP_RETURN that begins with a push of 33 bytes, whatever follows."""
-    if len(tx.outputs) <= 1:
-        return False
-    script = tx.outputs[1].script_pubkey
-    if script[:1] != bytes([OP_RETURN]):
-        return False
-    if script[1:2] == bytes([_KEY_SIZE]):
-        return len(script) >= 2 + _KEY_SIZE
-    return _first_push_size(script[1:]) == _KEY_SIZE
-
-
-def _first_push_size(script: bytes) -> int | None:
-    try:
-        ops = parse_ops(script)
-    except InvalidInput:
-        return None
-    pushed = ops[0][1] if ops else None
-    return None if pushed is None else len(pushed)
+    return len(tx.outputs) > 1 and begins_with_key(tx.outputs[1].script_pubkey)
 
 
 def coins_made(
