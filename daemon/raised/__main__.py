@@ -13,13 +13,13 @@ import structlog
 
 from raised import __version__
 from raised.config import LOG_LEVELS, Config, load_config
-from raised.errors import ConfigError, RaisedError, WrongRecord
+from raised.domain.identifier import project_script
+from raised.errors import ConfigError, InvalidInput, RaisedError, WrongRecord
 from raised.logs import configure_logs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_FAILED: Final = 1
-EXIT_FOUND: Final = 2
 EXIT_USAGE: Final = 64
 EXIT_CONFIG: Final = 78
 
@@ -125,6 +125,7 @@ def up(settings: Settings) -> int:
 @cli.command(
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
     add_help_option=False,
+    short_help="A whole world on loopback, and the API against it.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> int:
@@ -142,9 +143,26 @@ def check(settings: Settings) -> int:
     return asyncio.run(check_sources(settings.load()))
 
 
-@cli.command()
-@click.argument("project_id", required=False)
-@click.option("--from", "file", type=click.Path(path_type=Path, dir_okay=False), help="offline")
+def _project_id(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    del context, parameter
+    if value is not None:
+        try:
+            project_script(value)
+        except InvalidInput as error:
+            raise click.BadParameter(f"{value} is no project identifier: {error}") from error
+    return value
+
+
+@cli.command(short_help="Audit one project and print the chain of evidence.")
+@click.argument("project_id", required=False, callback=_project_id)
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="a case to audit offline, instead of a project's id",
+)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 @_with_settings
 @click.pass_obj

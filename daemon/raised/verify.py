@@ -16,35 +16,34 @@ from raised.db.projects import known_projects
 from raised.db.upgrade import require_current
 from raised.described import described
 from raised.domain.audit_file import audit_text
-from raised.domain.audit_report import as_json
+from raised.domain.audit_report import EXIT_FOUND_SOMETHING, EXIT_HOLDS, as_json
 from raised.domain.event import Event
 from raised.domain.evidence import Evidence, ProvenTx, evidence
 from raised.domain.founding import founding_of
-from raised.domain.identifier import project_script
 from raised.domain.network import network_named
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
 from raised.domain.standing import HeldTx, Place, Tip
-from raised.errors import RaisedError, RecordError, SourceError
+from raised.errors import InvalidInput, RaisedError, RecordError, SourceError
 from raised.nostr.library import Way
 from raised.nostr.lookup import find_events
 from raised.nostr.settings import Pace
 from raised.settings import explorer_settings, proxy_settings, relay_settings
-
-_EXIT_FOUND_SOMETHING = 2
 
 
 def verify_file(path: Path, *, as_object: bool) -> int:
     """Audit the case in a file, offline; the exit code.
 
     Raises:
-        InvalidInput: it is no case.
-        RaisedError: the file cannot be read.
+        RaisedError: the file cannot be read, or is no case.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        report = audit_text(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RaisedError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RaisedError(f"{path}: not a text in UTF-8") from error
+    except InvalidInput as error:
         raise RaisedError(f"{path}: {error}") from error
-    report = audit_text(text)
     click.echo(json.dumps(as_json(report)) if as_object else described(report, report.problems))
     return report.exit_code
 
@@ -55,10 +54,8 @@ async def verify_project(config: Config, project_id: str, *, as_object: bool) ->
     Where no explorer answers, the record alone is audited. The exit code.
 
     Raises:
-        InvalidInput: that is no project identifier.
         Unavailable: no explorer answers, and the record does not know the project.
     """
-    project_script(project_id)
     kept = await _kept(config, project_id)
     try:
         found = await _fetched(config, project_id, kept)
@@ -73,7 +70,7 @@ async def verify_project(config: Config, project_id: str, *, as_object: bool) ->
     if as_object:
         for problem in problems:
             click.echo(problem, err=True)
-    return _EXIT_FOUND_SOMETHING if problems else 0
+    return EXIT_FOUND_SOMETHING if problems else EXIT_HOLDS
 
 
 def _judged(grounds: Grounds) -> Evidence:

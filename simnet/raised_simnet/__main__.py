@@ -10,7 +10,7 @@ import click
 from raised_simnet.demo import Options, demonstrate
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="steps a second")
 @click.option("--seed", type=int, default=1, show_default=True, help="which story")
 @click.option("--once", is_flag=True, help="play to the end, compare, print the result as JSON")

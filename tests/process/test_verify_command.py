@@ -1,4 +1,4 @@
-"""`raised verify --from FILE`: the exit code is the verdict, the object says why."""
+"""`raised verify`: the exit code is the verdict, the object says why."""
 
 import json
 import subprocess
@@ -70,5 +70,17 @@ def test_a_file_that_is_no_such_thing_is_1_and_a_sentence(tmp_path: Path, conten
     (tmp_path / "file.json").write_text(content)
     done = verify("--from", "file.json", "--json", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("raised: ")
+    assert done.stderr.startswith("raised: file.json: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_not_there_is_1_and_named(tmp_path: Path) -> None:
+    done = verify("--from", "nowhere.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "raised: nowhere.json: No such file or directory\n"
+
+
+def test_what_is_no_identifier_is_64_and_said(tmp_path: Path) -> None:
+    done = verify("angor1nothing", cwd=tmp_path)
+    assert done.returncode == 64
+    assert "angor1nothing is no project identifier" in done.stderr
