@@ -34,7 +34,7 @@ from raised.record import Policy, record
 from raised.view import RecordView
 from raised_simnet.nostr_event import compact, sign_event
 
-EVENTS = 4_000
+EVENTS = 10_000
 ROUNDS = 5
 SENDERS = 50
 CONTENT = "what a founder has to say about the project, " * 10

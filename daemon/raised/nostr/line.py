@@ -3,10 +3,16 @@
 Events come through the admit policy, which holds the relay back while we are busy. It rejects
 every one, so that the notifications carry only EOSE, CLOSED and the like. `next()` is never
 cancelled: its task ends by itself after the shutdown (nostr-sdk.md 4.1, 4.4).
+
+An event is taken on the library's thread when there is room, and goes on from there on our loop:
+so the relay need not wait for our loop's turn each time (quick.py). All that came before an EOSE
+is poured out before the EOSE is heard.
 """
 
 import asyncio
+import contextlib
 import itertools
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,11 +24,12 @@ import nostr_sdk as sdk
 from raised import clock
 from raised.domain.event import Event, event_json
 from raised.errors import Refused, SourceError, Unavailable
-from raised.nostr import library
+from raised.nostr import library, quick
 from raised.nostr.health import RelayHealth
 from raised.nostr.interest import Filter
 
 UNUSABLE_MAX: Final = 256_000_000  # bytes in one connection that were nothing; then it is cut
+ARRIVED_MAX: Final = 1_000  # events taken and not yet looked at; then the relay waits
 ANSWER_TIMES: Final = 20  # so much longer than usual may an answer take
 PAGE_MAX: Final = 5_000  # events kept of an answer; what more comes goes the live way
 
@@ -42,9 +49,17 @@ class Question:
 
 
 class _Sink(sdk.AdmitPolicy):  # type: ignore[misc]  # the library comes without types
-    """Takes each event out of the library's hands. Never raises: that would drop the event."""
+    """Takes each event out of the library's hands. Never raises: that would drop the event.
 
-    def __init__(self, receive: Callable[[str, str], Awaitable[None]]) -> None:
+    `take` may be called on any thread and says whether there was room; `receive` waits for it.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[str, str], bool] | None,
+        receive: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._take = take
         self._receive = receive
         self._accept = sdk.AdmitStatus.success()
         self._drop = sdk.AdmitStatus.rejected()
@@ -52,13 +67,20 @@ class _Sink(sdk.AdmitPolicy):  # type: ignore[misc]  # the library comes without
     async def admit_connection(self, relay_url: sdk.RelayUrl) -> sdk.AdmitStatus:  # noqa: ARG002
         return self._accept
 
-    async def admit_event(
+    def admit_event(
         self,
         relay_url: sdk.RelayUrl,  # noqa: ARG002 - a client has one relay
         subscription_id: str,
         event: sdk.Event,
-    ) -> sdk.AdmitStatus:
-        await self._receive(subscription_id, event.as_json())
+    ) -> object:
+        """A status, or a coroutine that ends in one."""
+        text = event.as_json()
+        if self._take is not None and self._take(subscription_id, text):
+            return self._drop
+        return self._wait(subscription_id, text)
+
+    async def _wait(self, subscription_id: str, text: str) -> sdk.AdmitStatus:
+        await self._receive(subscription_id, text)
         return self._drop
 
 
@@ -78,7 +100,13 @@ class Line:
         self._health = health
         self._put = put
         self._has_key = way.settings.auth_key_file is not None
-        self._client = way.client(_Sink(self._receive))
+        self._loop = asyncio.get_running_loop()
+        take = self._take if quick.answer_at_once() else None
+        self._client = way.client(_Sink(take, self._receive))
+        self._arrived: deque[tuple[str, str]] = deque()
+        self._arrival = asyncio.Event()
+        self._is_closed = False
+        self._is_announced = False  # the arrival, to our loop
         self._relay: sdk.Relay | None = None
         self._account = library.Account()
         self._receiving = 0
@@ -89,12 +117,18 @@ class Line:
     async def connect(self, tasks: asyncio.TaskGroup) -> None:
         """Open the connection. Raises Unavailable with the reason as its code."""
         tasks.create_task(self._hear(self._client.notifications()))
+        tasks.create_task(self._follow_arrivals())
         self._relay = await self._way.connect(self._client)
         self._received_at = asyncio.get_running_loop().time()
 
     async def close(self) -> None:
-        """End it."""
+        """End it. What has arrived goes on its way, as far as there is room soon."""
         await library.close(self._client)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._way.pace.drain):
+                await self._pour()
+        self._is_closed = True
+        self._arrival.set()
 
     def check(self) -> None:
         """Raise Unavailable when the connection is gone, or not worth having."""
@@ -164,7 +198,8 @@ class Line:
         for _ in range(ANSWER_TIMES):
             received = self._received
             await self._wait(question.ended)
-            if question.ended.done() or received == self._received:
+            busy = self._receiving or self._arrived  # then it is us who keep the relay waiting
+            if question.ended.done() or (received == self._received and not busy):
                 break
         if question.ended.done():
             prefix = question.ended.result()
@@ -185,6 +220,27 @@ class Line:
         while not ended.done() and loop.time() < until:
             await asyncio.wait([ended], timeout=self._way.pace.poll)
             self.check()
+
+    def _take(self, subscription_id: str, text: str) -> bool:
+        """On the library's thread."""
+        if len(self._arrived) >= ARRIVED_MAX:
+            return False
+        self._arrived.append((subscription_id, text))
+        if not self._is_announced:
+            self._is_announced = True
+            self._loop.call_soon_threadsafe(self._arrival.set)
+        return True
+
+    async def _follow_arrivals(self) -> None:
+        while not self._is_closed:
+            await self._arrival.wait()
+            self._arrival.clear()
+            self._is_announced = False
+            await self._pour()
+
+    async def _pour(self) -> None:
+        while self._arrived:
+            await self._receive(*self._arrived.popleft())
 
     async def _receive(self, subscription_id: str, text: str) -> None:
         self._receiving += 1
@@ -214,12 +270,17 @@ class Line:
             self._received, self._received_at = received, now
             if self._account.surplus(received) > UNUSABLE_MAX:
                 raise Unavailable(self._health.url, "far too much unusable data", "cut_off")
-        elif not self._receiving and now - self._received_at >= self._way.pace.settle:
+        elif (
+            not self._receiving
+            and not self._arrived
+            and now - self._received_at >= self._way.pace.settle
+        ):
             self._health.note_unusable(self._account.settle(received), clock.now())
 
     async def _hear(self, notifications: sdk.ClientNotificationStream) -> None:
         while (notification := await notifications.next()) is not None:
             if isinstance(notification, sdk.ClientNotification.MESSAGE):
+                await self._pour()
                 self._account.explain(notification.message.as_json())
                 self._note(notification.message.as_enum())
 
