@@ -20,6 +20,7 @@ from raised.domain.watch import CoinKind, NewCoin, coins_made
 from raised.errors import BadData, Unavailable
 
 _TRIES: Final = 3
+_FULL_PAGE: Final = 25  # a shorter one is the last, when the count of the address agrees
 
 
 @dataclass(slots=True)
@@ -61,23 +62,26 @@ def _height(seen: SeenTx) -> int:
 async def _all_pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
     """All pages; a few tries, as a lost place looks like the end and a new block like one."""
     for _ in range(_TRIES):
-        found = await _pages(explorer, script)
-        if not found or len(found) >= (await explorer.counts(script)).confirmed:
-            return found
+        found: dict[Txid, SeenTx] = {}
+        while page := await _next_page(explorer, script, found):
+            found.update(page)
+            if len(page) < _FULL_PAGE and await _is_all(explorer, script, found):
+                return list(found.values())
+        if not found or await _is_all(explorer, script, found):
+            return list(found.values())
     raise Unavailable(explorer.name, "lost its place while we read", "restart_paging")
 
 
-async def _pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
-    found: dict[Txid, SeenTx] = {}
-    after: Txid | None = None
-    while True:
-        page = await explorer.history_page(script, after)
-        new = [one for one in page if one.tx.txid not in found and one.placement is not None]
-        if not new:
-            break
-        found.update((one.tx.txid, one) for one in new)
-        after = new[-1].tx.txid
-    return list(found.values())
+async def _next_page(
+    explorer: Explorer, script: bytes, found: dict[Txid, SeenTx]
+) -> dict[Txid, SeenTx]:
+    page = await explorer.history_page(script, next(reversed(found), None))
+    placed = (one for one in page if one.placement is not None)
+    return {one.tx.txid: one for one in placed if one.tx.txid not in found}
+
+
+async def _is_all(explorer: Explorer, script: bytes, found: dict[Txid, SeenTx]) -> bool:
+    return len(found) >= (await explorer.counts(script)).confirmed
 
 
 async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list[SeenTx]:
