@@ -73,15 +73,11 @@ class Relays:
         return tuple(relays)
 
     async def _look(self) -> None:
-        old = self._interest
-        keys = dict.fromkeys(old.keys)
-        pubkeys = set(await self._record.project_pubkeys())
-        kept = [key for key in keys if key in pubkeys]
         new = Interest(
-            keys=(*kept, *sorted(pubkeys.difference(kept))),
+            keys=tuple(dict.fromkeys(await self._record.project_pubkeys())),
             missing=tuple(sorted(await self._record.missing_events())),
         )
-        if new != old:
+        if new != self._interest:
             self._interest = new
             for relay, _ in self._following.values():
                 relay.want(new)

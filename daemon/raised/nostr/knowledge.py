@@ -31,7 +31,10 @@ class RelayRecord(Protocol):
         ...
 
     async def project_pubkeys(self) -> tuple[str, ...]:
-        """The nostr keys of all projects, known by an event or by a founding transaction."""
+        """The nostr keys of all projects, by an event or a founding; founded projects first.
+
+        Anybody can announce projects by the thousand, and relays grant only so many filters.
+        """
         ...
 
     async def lacking(self, relay: str, limit: int) -> tuple[Event, ...]:

@@ -12,7 +12,9 @@ from raised.nostr.library import Way
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What the record wants to hear of. Keys keep their place, so that few subscriptions change."""
+    """What the record wants to hear of. Relays grant only so many subscriptions: keys that matter
+    come first, and keys that keep their place change no subscription.
+    """
 
     keys: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
