@@ -14,7 +14,7 @@ help:
 	@echo "make test   the test suite"
 	@echo "make lint   format, lint, types, import rules"
 	@echo "make bench  the claims of speed, one JSON line each"
-	@echo "make run    follow the sources of relays.toml, API and dashboard included"
+	@echo "make run    follow the sources of relays.toml, API and page included"
 
 demo: .venv/demo
 	$(BIN)/raised demo $(ARGS)
