@@ -238,7 +238,8 @@ def _problems(
     """What makes an audit fail. What strangers can make at will is never a problem."""
     if project.status != "confirmed":
         because = "" if project.reason is None else f" ({project.reason})"
-        yield f"the project is {project.status}{because}, not confirmed"
+        unfounded = ": no transaction founds it" if project.founding is None else ""
+        yield f"the project is {project.status}{because}, not confirmed{unfounded}"
     for one in investments:
         for stage in one.stages:
             if stage.state == SpendKind.UNKNOWN:
