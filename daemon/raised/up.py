@@ -1,6 +1,7 @@
 """`raised up`: the daemon and the API as two child processes, one log, one Ctrl-C."""
 
 import asyncio
+import ctypes
 import signal
 import sys
 from asyncio.subprocess import Process
@@ -10,6 +11,8 @@ import structlog
 
 _STOP_SECONDS: Final = 20.0
 _ENDED_WELL: Final = (0, -signal.SIGTERM)  # the latter: asked before it could listen
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+_LIBC: Final = ctypes.CDLL(None)
 _log = structlog.get_logger()
 
 
@@ -43,8 +46,15 @@ async def keep_up(settings: list[str]) -> int:
 async def _start(name: str, settings: list[str]) -> Process:
     # A session of its own: a terminal's Ctrl-C reaches us alone, and we ask each child once.
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "raised", name, *settings, start_new_session=True
+        *(sys.executable, "-m", "raised", name, *settings),
+        start_new_session=True,
+        preexec_fn=_end_with_parent,
     )
+
+
+def _end_with_parent() -> None:
+    # Killed, we can ask nobody: then the kernel does, or the next start would find a second writer.
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _stop(children: dict[str, Process]) -> None:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 pytest.importorskip("pbk")
@@ -14,6 +15,8 @@ pytest.importorskip("pbk")
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from raised.db.engine import sole_writer
+from raised.errors import WrongRecord
 from raised_simnet.box import Box, Message
 from raised_simnet.programs import Program
 from raised_simnet.world import World
@@ -61,6 +64,35 @@ async def test_up_makes_the_record_serves_and_ends_with_open_streams(
         assert await ended(box.both) == 0
     assert all(stream.result() for stream in streams)
     assert await box.is_consistent()
+
+
+async def test_up_that_is_killed_takes_its_programs_along(box: Box, database_url: str) -> None:
+    """Else the next start would find that somebody writes already."""
+    await box.both.start()
+    await box.both.ready(box.client)
+    assert not await is_free(database_url)
+    await box.both.kill()
+    for _ in range(100):
+        if await is_free(database_url) and not await serves(box):
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("something that it started still runs")
+
+
+async def serves(box: Box) -> bool:
+    try:
+        return (await box.client.get("/health/live")).is_success
+    except httpx.TransportError:
+        return False
+
+
+async def is_free(database_url: str) -> bool:
+    """Whether nobody writes to the record."""
+    try:
+        async with sole_writer(database_url):
+            return True
+    except WrongRecord:
+        return False
 
 
 async def test_up_ends_when_one_of_its_programs_does(box: Box) -> None:
