@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from raised.chain.branch import Branch, end_of_chain, find_branch
+from raised.chain.branch import Branch, end_of_chain, find_branch, with_past
 from raised.chain.explorer import Explorer
 from raised.chain.headers import MEDIAN_SPAN, HeaderChain
 from raised.chain.host import Host
@@ -75,6 +75,7 @@ class Blocks:
             return
         if host.tip_hash == self.chain.tip.hash:
             return
+        self.chain = await with_past(explorer, self.chain)
         branch = await self._branch(host, explorer, self.chain)
         if not await self._is_agreed(host, branch):
             return

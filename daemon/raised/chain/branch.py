@@ -82,3 +82,16 @@ async def end_of_chain(explorer: Explorer, network: str) -> HeaderChain:
         at = page[-1][0] - 1
     found.reverse()
     return HeaderChain(found[0][0], [header for _, header in found])
+
+
+async def with_past(explorer: Explorer, chain: HeaderChain) -> HeaderChain:
+    """The chain with the headers below that median times need: a record may begin with a tip.
+
+    Each is named by the one above. A chain that the explorer does not share stays as it is.
+    """
+    while chain.base > 0 and chain.height - chain.base < MEDIAN_SPAN:
+        for _, header in await explorer.headers(chain.base - 1):
+            if header.hash != chain.lowest.prev_hash:
+                return chain
+            chain = chain.rooted(header)
+    return chain

@@ -27,6 +27,11 @@ class HeaderChain:
         """The newest header."""
         return self._headers[-1]
 
+    @property
+    def lowest(self) -> Header:
+        """The header at `base`."""
+        return self._headers[0]
+
     def at(self, height: int) -> Header | None:
         """The header at this height, if it is kept."""
         place = height - self.base
@@ -41,6 +46,11 @@ class HeaderChain:
         assert header.prev_hash == self.tip.hash, "only a child of the tip is put on top"
         headers = [*self._headers, header][-keep:]
         return HeaderChain(self.height + 2 - len(headers), headers)
+
+    def rooted(self, parent: Header) -> "HeaderChain":
+        """The same chain with the parent of its lowest header below."""
+        assert parent.hash == self.lowest.prev_hash, "only the parent of the lowest is put below"
+        return HeaderChain(self.base - 1, [parent, *self._headers])
 
     def cut(self, height: int) -> "HeaderChain":
         """The same chain without what is above this height."""
