@@ -1,0 +1,286 @@
+"""The whole chain source before recorded explorers: what a record would conclude."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from raised.chain.follow import Explorers
+from raised.chain.knowledge import WatchedCoin
+from raised.chain.settings import ChainSettings, ExplorerSettings, Pace
+from raised.domain.bech32 import encode
+from raised.domain.network import network_named
+from raised.domain.observation import (
+    BlockRef,
+    BlockSeen,
+    HistorySeen,
+    MempoolSeen,
+    Observation,
+    PlacedTx,
+    RolledBack,
+    SourceHealth,
+    TipSeen,
+)
+from raised.domain.tx import OutPoint, Tx, Txid
+from raised.domain.watch import CoinKind, coins_made
+
+HURRY: Final = Pace(per_second=1e6, burst=1000, base_seconds=0.001, cap_seconds=0.002)
+DEADLINE_SECONDS: Final = 10.0
+CLAIM: Final = "founder_claim_inv0_inv1_stage0"
+END: Final = "end_of_project_inv0_stage0 (conflicts with the claim)"
+
+
+class Notebook:
+    """The record of one project, in memory: it applies what it is told and nothing else."""
+
+    def __init__(self, project: dict[str, str]) -> None:
+        self.script = bytes.fromhex(project["scriptpubkey"])
+        self.project_id = encode("angor", 0, self.script[2:])
+        self.chain: list[BlockRef] = []
+        self.placed: dict[Txid, tuple[BlockRef, int, Tx]] = {}
+        self.waiting: dict[Txid, Tx] = {}
+        self.gone: set[Txid] = set()
+        self.indexed = False
+        self._news = asyncio.Event()
+        self.told: list[Observation] = []
+        self.health: dict[str, SourceHealth] = {}
+
+    async def recent_blocks(self, count: int) -> tuple[BlockRef, ...]:
+        return tuple(reversed(self.chain[-count:]))
+
+    async def watched_projects(self) -> tuple[str, ...]:
+        return (self.project_id,)
+
+    async def watched_coins(self) -> AsyncIterator[WatchedCoin]:
+        coins: dict[OutPoint, CoinKind] = {}
+        for _, _, tx in sorted(self.placed.values(), key=lambda one: (one[0].height, one[1])):
+            pays = any(output.script_pubkey == self.script for output in tx.outputs)
+            spent = [
+                (vin, coins[one.outpoint])
+                for vin, one in enumerate(tx.inputs)
+                if one.outpoint in coins
+            ]
+            for coin in coins_made(tx, pays_project=pays, spent=spent):
+                coins[OutPoint(tx.txid, coin.vout)] = coin.kind
+        for outpoint, kind in coins.items():
+            yield WatchedCoin(outpoint, kind)
+
+    async def unindexed_projects(self) -> tuple[str, ...]:
+        return () if self.indexed else (self.project_id,)
+
+    async def unconfirmed(self) -> tuple[Txid, ...]:
+        return tuple(self.waiting)
+
+    async def active_projects(self, limit: int) -> tuple[str, ...]:
+        return (self.project_id,)[:limit]
+
+    def take(self, told: Observation) -> None:
+        """Apply an observation."""
+        self.told.append(told)
+        match told:
+            case TipSeen(block=block):
+                self.chain = [block]
+            case RolledBack(to=to):
+                self._roll_back(to)
+            case BlockSeen(block=block, txs=txs):
+                assert block.prev_hash == self.chain[-1].hash
+                self.chain.append(block)
+                self._place((block, placed) for placed in txs)
+            case HistorySeen(txs=txs):
+                self.indexed = True
+                self._place(txs)
+            case MempoolSeen():
+                self._wait(told)
+            case SourceHealth(name=name):
+                self.health[name] = told
+        self._news.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until what it was told makes this true."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not condition():
+                self._news.clear()
+                await self._news.wait()
+
+    def spender(self, outpoint: OutPoint) -> Txid | None:
+        """The confirmed transaction that spends an output."""
+        found = [
+            txid
+            for txid, (_, _, tx) in self.placed.items()
+            if any(one.outpoint == outpoint for one in tx.inputs)
+        ]
+        assert len(found) < 2
+        return found[0] if found else None
+
+    def kinds(self, *kinds: type[Observation]) -> list[Observation]:
+        """What it was told of these kinds, in order."""
+        return [one for one in self.told if isinstance(one, kinds)]
+
+    def _place(self, found: Iterable[tuple[BlockRef, PlacedTx]]) -> None:
+        for block, placed in found:
+            txid = placed.tx.txid
+            self.placed[txid] = (block, placed.position, placed.tx)
+            self.waiting.pop(txid, None)
+            self.gone.discard(txid)
+
+    def _wait(self, seen: MempoolSeen) -> None:
+        self.waiting |= {tx.txid: tx for tx in seen.txs if tx.txid not in self.placed}
+        for txid in seen.gone:
+            # It may have been asked for before the block was applied that holds it.
+            if self.waiting.pop(txid, None) is not None:
+                self.gone.add(txid)
+
+    def _roll_back(self, to: BlockRef) -> None:
+        self.chain = [*(one for one in self.chain if one.height < to.height), to]
+        for txid, (block, _, tx) in list(self.placed.items()):
+            if block.height > to.height:
+                del self.placed[txid]
+                self.waiting[txid] = tx
+
+
+Follow = Callable[..., AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture
+def notebook(story: Any) -> Notebook:
+    return Notebook(story["addresses"]["project"])
+
+
+@pytest.fixture
+def follow(notebook: Notebook) -> Follow:
+    """The source before these explorers, by host name, with the notebook behind it."""
+
+    @asynccontextmanager
+    async def following(**explorers: Any) -> AsyncIterator[None]:
+        settings = ChainSettings(
+            tuple(ExplorerSettings(f"http://{name}/api", pace=HURRY) for name in explorers),
+            poll_seconds=0.01,
+            mempool_seconds=0.01,
+            health_seconds=0.01,
+        )
+        transport = httpx.MockTransport(lambda request: explorers[request.url.host].answer(request))
+        source = Explorers(settings, network_named("regtest"), notebook, transport)
+        outbox: asyncio.Queue[Observation] = asyncio.Queue(8)
+        tasks = [asyncio.create_task(source.follow(outbox)), asyncio.create_task(_take(outbox))]
+        try:
+            yield
+            for task in tasks:
+                assert not task.done(), task.exception()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await source.close()
+
+    async def _take(outbox: asyncio.Queue[Observation]) -> None:
+        while True:
+            notebook.take(await outbox.get())
+            outbox.task_done()
+
+    return following
+
+
+@pytest.mark.parametrize("snapshot", ["a_s1_tip107", "b_s1_tip107"])
+async def test_a_first_look_tells_the_whole_story(
+    recorded: Any, story: Any, notebook: Notebook, follow: Follow, snapshot: str
+) -> None:
+    names = story["transactions"]
+    async with follow(one=recorded(snapshot)):
+        await notebook.until(lambda: notebook.indexed and len(notebook.waiting) == 4)
+    assert notebook.chain[-1].hash == story["branches"]["a_tip"]
+    investments = {names[f"investment_{number:02}"] for number in range(28)}
+    others = {names[name] for name in ("founder_project", "recover_inv3", CLAIM)}
+    assert notebook.placed.keys() == investments | others
+    assert set(notebook.waiting) == set(story["arrival_order_s1"])
+    assert notebook.spender(OutPoint(names["investment_00"], 2)) == names[CLAIM]
+    assert notebook.spender(OutPoint(names["investment_01"], 2)) == names[CLAIM]
+    assert not notebook.kinds(RolledBack, BlockSeen)
+
+
+async def test_a_reorg_takes_the_claim_away(
+    recorded: Any, story: Any, notebook: Notebook, follow: Follow
+) -> None:
+    names, branches = story["transactions"], story["branches"]
+    explorer = recorded("a_s1_tip107")
+    async with follow(one=explorer):
+        await notebook.until(lambda: notebook.indexed and len(notebook.waiting) == 4)
+        explorer.show("a_s3_reorged_tip108")
+        await notebook.until(lambda: names[CLAIM] in notebook.gone)
+        await notebook.until(lambda: set(notebook.waiting) == {names["investment_30"]})
+    back, *blocks = notebook.kinds(RolledBack, BlockSeen)
+    assert isinstance(back, RolledBack)
+    assert (back.to.height, back.tip.hash) == (branches["fork_height"], branches["b_tip"])
+    assert [(type(one), one.block.hash) for one in blocks if isinstance(one, BlockSeen)] == [
+        (BlockSeen, branches["b_107"]),
+        (BlockSeen, branches["b_tip"]),
+    ]
+    conclude_s3(notebook, names)
+
+
+def conclude_s3(notebook: Notebook, names: dict[str, str]) -> None:
+    """What the vectors say that a client must conclude."""
+    assert notebook.spender(OutPoint(names["investment_00"], 2)) == names[END]
+    assert notebook.spender(OutPoint(names["investment_01"], 2)) is None
+    assert names[CLAIM] not in notebook.placed
+    assert names[CLAIM] not in notebook.waiting
+    for name in ("investment_28", "investment_29", "penalty_release_inv3"):
+        assert names[name] in notebook.placed
+
+
+async def test_in_a_large_mempool_a_claim_is_gone_when_its_coin_is_not_its_own(
+    recorded: Any, story: Any, notebook: Notebook, follow: Follow
+) -> None:
+    """Then only addresses are asked, and the server still answers for the claim itself."""
+    names = story["transactions"]
+    explorer = recorded("a_s1_tip107")
+    explorer.changed["/mempool"] = {
+        "status": 200,
+        "type": "application/json",
+        "json": {"count": 100_000},
+    }
+    async with follow(one=explorer):
+        await notebook.until(lambda: notebook.indexed and len(notebook.waiting) == 3)
+        explorer.show("a_s3_reorged_tip108")
+        await notebook.until(lambda: names[CLAIM] in notebook.gone)
+    assert "/mempool/txids" not in explorer.asked
+    conclude_s3(notebook, names)
+
+
+async def test_a_reorg_while_nobody_looked_is_seen_after_a_restart(
+    recorded: Any, story: Any, notebook: Notebook, follow: Follow
+) -> None:
+    """Even of the one block that the record began with; median times do not begin anew either."""
+    names = story["transactions"]
+    async with follow(one=recorded("a_s1_tip107")):
+        await notebook.until(lambda: notebook.indexed and len(notebook.waiting) == 4)
+    assert len(notebook.chain) == 1
+    async with follow(one=recorded("a_s3_reorged_tip108")):
+        await notebook.until(lambda: names[CLAIM] in notebook.gone)
+    assert [one.height for one in notebook.chain if one.median_time is None] == []
+    conclude_s3(notebook, names)
+
+
+async def test_two_servers_on_two_branches_disagree_until_one_has_more_work(
+    recorded: Any, story: Any, notebook: Notebook, follow: Follow
+) -> None:
+    names = story["transactions"]
+    first, second = recorded("a_s1_tip107"), recorded("a_s2_other_tip107")
+
+    def opponents(name: str) -> Any:
+        health = notebook.health.get(f"http://{name}/api")
+        return health and health.facts["disagrees_with"]
+
+    async with follow(first=first, second=second):
+        await notebook.until(
+            lambda: notebook.indexed and opponents("first") == ("http://second/api",)
+        )
+        assert opponents("second") == ("http://first/api",)
+        assert not notebook.kinds(RolledBack)
+        first.show("a_s3_reorged_tip108")
+        await notebook.until(lambda: names[CLAIM] in notebook.gone)
+        await notebook.until(lambda: opponents("first") == opponents("second") == ())
+    assert len(notebook.kinds(RolledBack)) == 1
+    conclude_s3(notebook, names)
