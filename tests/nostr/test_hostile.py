@@ -159,6 +159,10 @@ async def test_a_relay_that_closes_every_subscription_is_named_and_tried_again(
         record = following.record
         await following.until(lambda: following.state(hostile)[0] == "degraded")
         assert record.health[hostile.url].errors["closed"] >= 1
+        ended = f"backfill {hostile.url}"
+        await following.until(  # nobody waits for it
+            lambda: any(p.what == ended and p.done == p.total for p in record.progress)
+        )
         hostile.mode = Mode.HONEST
         await following.until(lambda: contents(record) == GENUINE)
         await following.until(lambda: following.state(hostile)[0] == "ok")

@@ -306,10 +306,9 @@ class Line:
                 return  # the library authenticates and repeats the REQ; if not, no EOSE comes
         if prefix is None and self._health.auth == "asked":
             self._health.auth = "ok"
-        if question is not None:
+        if question is not None and not question.ended.done():
             self._answered(question)
-            if not question.ended.done():
-                question.ended.set_result(prefix)
+            question.ended.set_result(prefix)
         elif prefix is not None and name.startswith("live-"):
             self.closed[name] = prefix
             self._news.set()

@@ -32,6 +32,7 @@ class _Plan:
     began_at: int
     full: bool
     moves_cursor: bool
+    shows: bool  # its progress: the first ever of this relay
 
 
 class Reading:
@@ -62,6 +63,10 @@ class Reading:
         except Refused as closed:
             self._of.refused(closed.code)
             complete = False
+        except Unavailable:
+            await self._first_ends(plan)
+            raise
+        await self._first_ends(plan)
         if complete:
             await self._complete(plan)
         else:
@@ -85,7 +90,8 @@ class Reading:
             since = {"since": of.cursor.value - of.way.pace.overlap}
             known = key_lanes([key for key in keys if key in of.read])
             lanes = [*({**lane, **since} for lane in (*public_lanes(), *known)), *lanes]
-        return _Plan(tuple(lanes), keys, now, full, full or not self._caught_up)
+        shows = of.is_first and of.cursor is None
+        return _Plan(tuple(lanes), keys, now, full, full or not self._caught_up, shows)
 
     def _is_full_due(self, now: int) -> bool:
         cursor = self._of.cursor
@@ -95,7 +101,6 @@ class Reading:
 
     async def _read(self, plan: _Plan) -> bool:
         of = self._of
-        is_first = of.cursor is None
         complete = True
         async with AsyncExitStack() as stack:
             pager = None
@@ -104,7 +109,7 @@ class Reading:
                     pager = await stack.enter_async_context(open_pager(of.way, of.health))
             shelf = RelayShelf(self._line, pager, of, self._keep_live)
             for done, lane in enumerate(plan.lanes):
-                if is_first:
+                if plan.shows:
                     await self._progress(done, len(plan.lanes))
                 until = clock.now() + TOLERATED_SECONDS
                 whole = await read_lane(shelf, lane, until, compare=plan.full)
@@ -118,14 +123,18 @@ class Reading:
         self._patience.rest(0)
         if not plan.moves_cursor:
             return
-        if of.cursor is None:
-            await self._progress(len(plan.lanes), len(plan.lanes))
         self._caught_up = True
         of.full = of.full and not plan.full
         full_at = plan.began_at if plan.full else of.cursor.full_at if of.cursor else None
         of.cursor = RelayCursor(plan.began_at, full_at)
         of.health.completed(plan.began_at)
         await of.outbox.put(BackfillDone(of.name, clock.now(), plan.began_at, plan.full))
+
+    async def _first_ends(self, plan: _Plan) -> None:
+        """Nobody waits for it any more, also when it failed: then health says so."""
+        self._of.is_first = False
+        if plan.shows:
+            await self._progress(len(plan.lanes), len(plan.lanes))
 
     async def _progress(self, done: int, total: int) -> None:
         await self._of.outbox.put(Progress(f"backfill {self._of.name}", done, total, clock.now()))

@@ -33,6 +33,7 @@ class Standing:
     interest: Interest = Interest()
     read: set[str] = field(default_factory=set[str])  # keys whose past this process has read
     cursor: RelayCursor | None = None
+    is_first: bool = True  # no back-fill has been tried to its end by this process
     full: bool = False  # everything is to be asked for again
     gap: bool = False  # a live subscription fell: what came since must be read back
     compares: bool = True  # by NIP-77, until the relay turns out not to know it
