@@ -7,7 +7,7 @@ from raised.chain.explorer import Explorer
 from raised.chain.headers import MEDIAN_SPAN, HeaderChain
 from raised.chain.probe import limit_of
 from raised.domain.block import Header, target, work
-from raised.errors import BadData
+from raised.errors import BadData, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ async def find_branch(
 
 def _check(explorer: Explorer, header: Header, above: Sequence[Header], network: str) -> None:
     if above and above[-1].prev_hash != header.hash:
-        raise BadData(explorer.name, "changed its chain while we read it", "moved")
+        raise Unavailable(explorer.name, "changed its chain while we read it", "moved")
     if target(header.bits) > limit_of(network):
         raise BadData(explorer.name, "sent a block with less work than its network asks", "easy")
 
