@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from raised.errors import ConfigError
 from raised.nostr.interest import HUB_ADMIN
 from raised.nostr.knowledge import RelayCursor
 from raised.nostr.settings import RelaySettings
+from raised_simnet.hostile import HostileRelay
 from raised_simnet.nostr_event import sign_event, xonly
 from raised_simnet.relays import Relay, publish
 
@@ -249,6 +251,30 @@ async def test_a_relay_that_may_be_written_to_gets_what_it_lacks(
     record.cursors.clear()
     async with follow(empty) as following:
         await following.until(lambda: record.health[empty.url].facts["events"].get("3030", 0) >= 4)
+
+
+async def test_an_event_that_a_relay_refuses_is_offered_once(
+    follow: Any, honest: Any, record: Any
+) -> None:
+    relay = honest()
+    bad, event = (event_from_json(dict(each)) for each in projects(2))
+    record.unwritten = [replace(bad, sig="0" * 128), event]
+    async with follow(RelaySettings(relay.url, write=True), ids=0.05) as following:
+        await following.until(lambda: record.held.get(relay.url) == {event.id})
+        await following.until(lambda: record.health[relay.url].errors.get("not_written"))
+
+
+async def test_keys_that_are_no_longer_wanted_are_no_longer_heard(
+    follow: Any, hostile: HostileRelay, record: Any
+) -> None:
+    record.keys = [KEY]
+    async with follow(hostile) as following:
+        await following.until(lambda: record.done)
+        record.keys = []
+        following.source.wake()
+        await following.until(
+            lambda: any(m[0] == "CLOSE" and str(m[1]).startswith("live-") for m in hostile.heard)
+        )
 
 
 async def test_the_hubs_lists_are_its_administrators_alone(follow: Any, honest: Any) -> None:
