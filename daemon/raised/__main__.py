@@ -74,7 +74,7 @@ def _with_settings(command: F) -> F:
         ),
         click.option(
             "--config",
-            type=click.Path(path_type=Path, dir_okay=False),
+            type=click.Path(path_type=Path, readable=False),
             expose_value=False,
             callback=keep,
             help="relays.toml; else RAISED_CONFIG, ./relays.toml, /etc/raised/relays.toml",
@@ -160,7 +160,7 @@ def _project_id(
 @click.option(
     "--from",
     "file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, readable=False),
     help="a case to audit offline, instead of a project's id",
 )
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")

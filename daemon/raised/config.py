@@ -6,6 +6,7 @@ The only file that reads either. All problems are reported at once. Source: desi
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -164,10 +165,11 @@ def _find(path: Path | None, env: Mapping[str, str]) -> Path:
     if named := env.get(_PREFIX + "CONFIG"):
         return Path(named)
     for place in _PLACES:
-        if place.exists():
-            return place
-    places = " or ".join(str(place) for place in _PLACES)
-    raise ConfigError(f"no configuration: put a relays.toml at {places}, or name it with --config")
+        with suppress(PermissionError):  # a folder of somebody else's
+            if place.exists():
+                return place
+    here, there = _PLACES
+    raise ConfigError(f"there is no ./{here} and no {there}: make one, or name it with --config")
 
 
 def _read(path: Path, problems: list[str]) -> dict[str, object]:

@@ -62,7 +62,7 @@ def open_writer(url: str) -> AsyncEngine:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise _unusable(path, error) from error
     return _open(url, begin="BEGIN IMMEDIATE")
 
 
@@ -70,11 +70,17 @@ def open_reader(url: str) -> AsyncEngine:
     """An engine for transactions that only read.
 
     Raises:
+        ConfigError: we may not look there.
         WrongRecord: there is no file to read.
     """
     path = sqlite_path(url)
-    if path is not None and not path.exists():
-        raise WrongRecord(f"there is no record at {path}: run `raised db upgrade`")
+    if path is not None:
+        try:
+            path.stat()
+        except FileNotFoundError as error:
+            raise WrongRecord(f"there is no record at {path}: run `raised db upgrade`") from error
+        except OSError as error:
+            raise _unusable(path, error) from error
     return _open(url, begin="BEGIN")
 
 
@@ -93,8 +99,8 @@ def _open(url: str, begin: str) -> AsyncEngine:
     raise ConfigError(f"{_SETTING}: {backend} is not supported, take sqlite or postgresql")
 
 
-def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{_SETTING}: {path} cannot be written: {error.strerror}")
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{_SETTING}: {path} cannot be used: {error.strerror}")
 
 
 def _tune_sqlite(engine: AsyncEngine, begin: str) -> None:
@@ -184,7 +190,7 @@ async def _file_lock(path: Path) -> AsyncIterator[Assure]:
     try:
         lock = lock_path.open("w")
     except OSError as error:
-        raise _unwritable(lock_path, error) from error
+        raise _unusable(lock_path, error) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
