@@ -52,19 +52,13 @@ async def add(conn: AsyncConnection, table: Table, rows: Sequence[Values]) -> No
         await conn.execute(_insert(conn, table).on_conflict_do_nothing(), list(rows))
 
 
-async def put(
-    conn: AsyncConnection,
-    table: Table,
-    rows: Sequence[Values],
-    columns: Collection[str] | None = None,
-) -> None:
-    """Insert rows, or set `columns` (else all of them) where the primary key is taken."""
+async def put(conn: AsyncConnection, table: Table, rows: Sequence[Values]) -> None:
+    """Insert rows, or replace those whose primary key is taken."""
     if not rows:
         return
     keys = [column.name for column in table.primary_key]
     insert = _insert(conn, table)
-    named = rows[0].keys() if columns is None else columns
-    changed = {name: insert.excluded[name] for name in named if name not in keys}
+    changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
     await conn.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
 
 

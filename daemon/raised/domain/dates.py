@@ -47,11 +47,19 @@ class Calendar(Protocol):
     """What of a pattern decides dates; None stands for a number that no client knows."""
 
     @property
-    def frequency(self) -> Frequency | None: ...
+    def frequency(self) -> Frequency | None:
+        """How often it pays out."""
+        ...
+
     @property
-    def payout_day_type(self) -> PayoutDayType | None: ...
+    def payout_day_type(self) -> PayoutDayType | None:
+        """Which day of that time `payout_day` counts."""
+        ...
+
     @property
-    def payout_day(self) -> int: ...
+    def payout_day(self) -> int:
+        """The day it pays out, as its type counts."""
+        ...
 
 
 def dynamic_release(start_at: int, pattern: Calendar, index: int) -> int:

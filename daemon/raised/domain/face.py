@@ -68,15 +68,15 @@ class InvestmentFace:
         return self.amount_sats if self.status == "unconfirmed" else 0
 
 
-def face_of(standing: Standing, more_flags: tuple[str, ...] = ()) -> InvestmentFace:
-    """The view of an investment that stands so; `more_flags` come from other investments."""
+def face_of(standing: Standing) -> InvestmentFace:
+    """The view of an investment that stands so."""
     place = standing.place
     return InvestmentFace(
         txid=standing.txid,
         project_id=standing.project_id,
         status=standing.status,
         reason=standing.reason,
-        flags=standing.flags + more_flags,
+        flags=standing.flags,
         investor_key=standing.investor_key,
         seeder=standing.seeder,
         amount_sats=standing.amount_sats,
