@@ -258,6 +258,7 @@ async def test_an_event_that_a_relay_refuses_is_offered_once(
 ) -> None:
     relay = honest()
     bad, event = (event_from_json(dict(each)) for each in projects(2))
+    record.events[event.id] = event
     record.unwritten = [replace(bad, sig="0" * 128), event]
     async with follow(RelaySettings(relay.url, write=True), ids=0.05) as following:
         await following.until(lambda: record.held.get(relay.url) == {event.id})
