@@ -43,7 +43,7 @@ class Totals(TypedDict):
     median_contribution_sats: Sats
 
 
-class AngorTotals(TypedDict):
+class ProjectTotals(TypedDict):
     raised_sats: Sats
     returned_sats: Sats
     net_sats: Sats
@@ -53,6 +53,9 @@ class AngorTotals(TypedDict):
     in_penalty_sats: Sats
     penalty_released_sats: Sats
     unconfirmed_sats: Sats
+
+
+class AngorTotals(ProjectTotals):
     investments: int
     investors: int
     rejected_investments: int
@@ -115,18 +118,6 @@ class Series(TypedDict):
     unit: str
     points: list[Point]
     as_of: AsOf
-
-
-class ProjectTotals(TypedDict):
-    raised_sats: Sats
-    returned_sats: Sats
-    net_sats: Sats
-    locked_sats: Sats
-    claimed_sats: Sats
-    unknown_sats: Sats
-    in_penalty_sats: Sats
-    penalty_released_sats: Sats
-    unconfirmed_sats: Sats
 
 
 class Project(TypedDict):
