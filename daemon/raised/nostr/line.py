@@ -124,6 +124,9 @@ class Line:
     async def close(self) -> None:
         """End it. What has arrived goes on its way, as far as there is room soon."""
         await library.close(self._client)
+        # Else they keep each other for ever: the client its policy, the policy us, and we both.
+        del self._client
+        self._relay = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._way.pace.drain):
                 await self._pour()
