@@ -160,6 +160,7 @@ def follow(notebook: Notebook) -> Follow:
             poll_seconds=0.01,
             mempool_seconds=0.01,
             health_seconds=0.01,
+            patience_seconds=0.05,
         )
         transport = httpx.MockTransport(lambda request: explorers[request.url.host].answer(request))
         source = Explorers(settings, network_named("regtest"), notebook, transport)
@@ -284,3 +285,43 @@ async def test_two_servers_on_two_branches_disagree_until_one_has_more_work(
         await notebook.until(lambda: opponents("first") == opponents("second") == ())
     assert len(notebook.kinds(RolledBack)) == 1
     conclude_s3(notebook, names)
+
+
+async def test_an_explorer_on_a_weaker_branch_keeps_nobody_from_the_one_that_shows_ours(
+    recorded: Any, story: Any, notebook: Notebook, follow: Follow
+) -> None:
+    """Nor is it believed with time, as long as another one shows ours."""
+    names, ours = story["transactions"], recorded("a_s3_reorged_tip108")
+    async with follow(ours=ours):
+        await notebook.until(lambda: bool(notebook.chain))
+    notebook.indexed = False
+    notebook.waiting.clear()
+    async with follow(weaker=recorded("a_s1_tip107"), ours=ours):
+        await notebook.until(lambda: set(notebook.waiting) == {names["investment_30"]})
+        await notebook.until(lambda: notebook.indexed)
+        told = len(notebook.told)
+        await notebook.until(lambda: len(notebook.told) > told + 40)
+    assert not notebook.kinds(RolledBack)
+    conclude_s3(notebook, names)
+
+
+async def test_an_explorer_far_behind_is_no_deep_reorg(
+    recorded: Any, story: Any, notebook: Notebook, follow: Follow
+) -> None:
+    """It may be reading its chain anew; all that we keep is above its tip."""
+    low = story["blocks"][60]
+    behind, whole = recorded("a_s1_tip107"), recorded("a_s1_tip107")
+    text = {"status": 200, "type": "text/plain", "text": low["hash"]}
+    page = {"blocks": [one["hash"] for one in reversed(story["blocks"][51:61])]}
+    behind.changed["/blocks/tip/hash"] = text
+    behind.changed["/blocks"] = {"status": 200, "type": "application/json", **page}
+    for height in range(61, 109):
+        gone = {"status": 404, "type": "text/plain", "text": "Block not found"}
+        behind.changed[f"/block-height/{height}"] = gone
+        behind.changed[f"/blocks/{height}"] = gone
+    async with follow(whole=whole, behind=behind):
+        await notebook.until(lambda: notebook.indexed and "http://behind/api" in notebook.health)
+        told = len(notebook.told)
+        await notebook.until(lambda: len(notebook.told) > told + 40)
+    assert notebook.health["http://behind/api"].state != "ok"
+    assert notebook.health["http://whole/api"].state == "ok"

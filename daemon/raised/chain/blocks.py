@@ -66,28 +66,31 @@ class Blocks:
         assert self.chain is not None, "asked only after a tip was seen"
         return self.chain.ref(self.chain.height)
 
-    async def advance(self, host: Host, outbox: asyncio.Queue[Observation]) -> None:
-        """Report what the host's chain has beyond ours. Raises SourceError."""
+    async def advance(self, host: Host, outbox: asyncio.Queue[Observation]) -> bool:
+        """Report what the host's chain has beyond ours. Raises SourceError.
+
+        False when it has another tip that is not believed, so that another host shall be asked.
+        """
         explorer = host.explorer
         assert explorer is not None, "only hosts that were met are ranked"
         if self.chain is None:
             await self._jump(explorer, outbox, gap=False)
-            return
+            return True
         if host.tip_hash == self.chain.tip.hash:
-            return
+            self._weaker_since.pop(host.name, None)
+            return True
         self.chain = await with_past(explorer, self.chain)
         branch = await self._branch(host, explorer, self.chain)
-        if not await self._is_agreed(host, branch):
-            return
+        if not await self._is_agreed(host, branch) or not self._is_preferred(host, branch):
+            return False
         if branch.fork < self.chain.height:
-            if not self._is_believed(host, branch):
-                return
             await self._roll_back(explorer, branch, outbox)
         if branch.headers is None or not self._reads_blocks(host):
             await self._jump(explorer, outbox, gap=True)
-            return
+            return True
         for header in branch.headers:
             await self._follow(host, explorer, header, outbox)
+        return True
 
     async def _branch(self, host: Host, explorer: Explorer, chain: HeaderChain) -> Branch:
         most = self._settings.catch_up_blocks if self._reads_blocks(host) else 1
@@ -109,20 +112,32 @@ class Blocks:
         agree, able = await self._panel.agreeing(branch.height, host.tip_hash, host)
         return agree >= min(self._settings.agreement, able)
 
-    def _is_believed(self, host: Host, branch: Branch) -> bool:
+    def _is_preferred(self, host: Host, branch: Branch) -> bool:
         """Whether another branch replaces ours: with more work at once, else when it persists.
 
-        A tip goes back for a while when an explorer reorganises (chain-api.md 9).
+        A tip goes back for a while when an explorer reorganises (chain-api.md 9). As long as
+        another explorer shows ours, no time is enough.
         """
         assert self.chain is not None, "checked by the caller"
+        if branch.fork == self.chain.height:
+            self._weaker_since.pop(host.name, None)
+            return True
         heavier = branch.work is None or branch.work > self.chain.work_above(branch.fork)
         time = asyncio.get_running_loop().time()
         since = self._weaker_since.setdefault(host.name, time)
-        if heavier or time - since > self._settings.patience(self._network):
+        persists = time - since > self._settings.patience(self._network)
+        if heavier or (persists and not self._is_held(branch.fork)):
             self._weaker_since.clear()
             return True
         host.lagging = True
         return False
+
+    def _is_held(self, fork: int) -> bool:
+        """Whether an explorer shows our chain above this height."""
+        assert self.chain is not None, "checked by the caller"
+        chain = self.chain
+        tips = (host.tip_hash for host in self._panel.hosts if host.available)
+        return any(tip is not None and (chain.height_of(tip) or 0) > fork for tip in tips)
 
     async def _roll_back(
         self, explorer: Explorer, branch: Branch, outbox: asyncio.Queue[Observation]
@@ -135,6 +150,7 @@ class Blocks:
         to, tip = self.chain.ref(branch.fork), new.ref(new.height)
         await outbox.put(RolledBack(to, tip, explorer.name, now()))
         self.chain = kept
+        self._panel.forget_stances()
 
     async def _jump(
         self, explorer: Explorer, outbox: asyncio.Queue[Observation], *, gap: bool

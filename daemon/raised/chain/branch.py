@@ -32,10 +32,13 @@ async def find_branch(
 ) -> Branch | None:
     """Where the explorer's chain leaves ours, and its headers above unless more than `most`.
 
-    None when it left below everything that we keep. Raises as the explorer does.
+    None when it left below everything that we keep. Raises as the explorer does, and Unavailable
+    when its tip is below that: it is reading its chain anew, which says nothing of ours.
     """
     page = await explorer.headers()
     height = page[0][0]
+    if height < chain.base:
+        raise Unavailable(explorer.name, "is far behind our chain", "behind")
     if height - chain.height > most:
         fork = await _ancestor(explorer, chain)
         return None if fork is None else Branch(fork, height, None)

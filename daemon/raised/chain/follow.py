@@ -87,9 +87,12 @@ class Explorers:
         await self._blocks.load(self._record)
 
     async def _turn(self, host: Host, outbox: asyncio.Queue[Observation]) -> bool:
-        """All that this host can tell now; False when it failed and another one shall be asked."""
+        """All that this host can tell now; False when another one shall be asked.
+
+        Either it failed, or its chain is not the one we follow.
+        """
         try:
-            await self._blocks.advance(host, outbox)
+            followed = await self._blocks.advance(host, outbox)
             if self._blocks.chain is not None and host.tip_hash == self._blocks.chain.tip.hash:
                 # New blocks must not wait for histories, so one of these at a time.
                 trouble = await self._index(host, outbox)
@@ -100,7 +103,7 @@ class Explorers:
             host.blame(error)
             return False
         host.believe()
-        return True
+        return followed
 
     async def _index(self, host: Host, outbox: asyncio.Queue[Observation]) -> SourceError | None:
         """Read histories that were never read, for a while, or until one makes trouble.

@@ -41,7 +41,10 @@ class Panel:
                 looks.create_task(host.look(sample), name=f"look at {host.name}")
 
     def ranked(self, chain: HeaderChain | None) -> list[Host]:
-        """The hosts that can be asked, best first: by tip, then latency, then as configured."""
+        """The hosts that can be asked, best first: by tip, then latency, then as configured.
+
+        Those on another chain than ours come last, however new their tips are.
+        """
         able = [host for host in self.hosts if host.available and host.explorer and host.tip_hash]
         return sorted(able, key=lambda host: _rank(host, chain))
 
@@ -54,6 +57,11 @@ class Panel:
                     await _take_stance(host, chain)
                 except SourceError as error:
                     host.blame(error)
+
+    def forget_stances(self) -> None:
+        """Our chain is another one now: who shows it must be found out again."""
+        for host in self.hosts:
+            host.stance = None
 
     async def agreeing(self, height: int, block_hash: str, asked: Host) -> tuple[int, int]:
         """How many hosts have this block at this height, and how many could have it.
@@ -97,10 +105,10 @@ def place_host(host: Host, chain: HeaderChain) -> None:
         host.lagging = height < chain.height - _LAG_BLOCKS
 
 
-def _rank(host: Host, chain: HeaderChain | None) -> tuple[int, int]:
+def _rank(host: Host, chain: HeaderChain | None) -> tuple[bool, int, int]:
     known = chain.height_of(host.tip_hash) if chain and host.tip_hash else None
     behind = 0 if chain is None or known is None else 1 + chain.height - known
-    return behind, (host.wire.standing.latency_ms or 0) // _LATENCY_STEP_MS
+    return host.stance is False, behind, (host.wire.standing.latency_ms or 0) // _LATENCY_STEP_MS
 
 
 async def _take_stance(host: Host, chain: HeaderChain) -> None:
