@@ -1,0 +1,121 @@
+"""What a new block asks of an explorer, whatever is watched; an unchanged tip and mempool apart.
+
+The source follows a simnet chain in which every block holds an investment in each project. Looks
+at a tip that did not move are left out: they come with the time, not with the block. The reference
+is the four requests that are allowed.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from raised.chain.follow import Explorers
+from raised.chain.knowledge import WatchedCoin
+from raised.chain.settings import ChainSettings, ExplorerSettings, Pace
+from raised.domain.network import network_named
+from raised.domain.observation import BlockSeen, Observation, TipSeen
+from raised_simnet.venture import Venture
+from raised_simnet.world import World
+
+SIZES = ((1, 2), (10, 2), (10, 10))  # projects, and investments in each
+ALLOWED = 4
+UNHURRIED = Pace(per_second=1e6, burst=1_000_000)
+TIP = "blocks/tip/hash"
+
+
+class Nothing:
+    """A record that knows projects, and has read all their histories."""
+
+    def __init__(self, ventures: list[Venture]) -> None:
+        self._ids = tuple(venture.project_id for venture in ventures)
+
+    async def recent_blocks(self, count: int) -> tuple[()]:
+        """None: it begins at the tip."""
+        del count
+        return ()
+
+    async def watched_projects(self) -> tuple[str, ...]:
+        """All."""
+        return self._ids
+
+    async def watched_coins(self) -> AsyncIterator[WatchedCoin]:
+        """None yet: the blocks will make them."""
+        none: tuple[WatchedCoin, ...] = ()
+        for coin in none:
+            yield coin
+
+    async def unindexed_projects(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    async def unconfirmed(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    async def active_projects(self, limit: int) -> tuple[str, ...]:
+        """None: mempool views are apart."""
+        del limit
+        return ()
+
+
+async def seen(outbox: asyncio.Queue[Observation], kind: type[Observation]) -> Observation:
+    """The next observation of a kind."""
+    while True:
+        one = await outbox.get()
+        outbox.task_done()
+        if isinstance(one, kind):
+            return one
+
+
+async def measure(projects: int, investments: int) -> None:
+    """One size's line."""
+    async with World(relays=0) as world:
+        ventures = [Venture(f"venture {number}") for number in range(projects)]
+        wallet = world.wallet("actors", coins=projects * (investments + 1), value=1_000_000)
+        world.chain.mine([venture.found(wallet) for venture in ventures])
+        settings = ChainSettings(
+            (ExplorerSettings(world.explorer.url, pace=UNHURRIED),),
+            poll_seconds=0.1,
+            mempool_seconds=1e6,
+        )
+        source = Explorers(settings, network_named("regtest"), Nothing(ventures))
+        outbox: asyncio.Queue[Observation] = asyncio.Queue()
+        following = asyncio.create_task(source.follow(outbox))
+        await seen(outbox, TipSeen)
+        await asyncio.sleep(0.5)  # the first look at the mempool is over
+        world.explorer.forget()
+        for number in range(investments):
+            stakes = [venture.invest(wallet, str(number)) for venture in ventures]
+            world.chain.mine([stake.tx for stake in stakes])
+            block = await seen(outbox, BlockSeen)
+            assert isinstance(block, BlockSeen)
+            assert len(block.txs) == projects, "every investment is seen"
+        counts = world.explorer.counts.copy()
+        following.cancel()
+        await asyncio.wait([following])
+        await source.close()
+    requests = (counts.total() - counts[TIP]) / investments + 1
+    assert counts[TIP], "the route of the tip is counted under this name"
+    say(projects, investments, requests)
+
+
+def say(projects: int, investments: int, requests: float) -> None:
+    """One line: the higher the ratio the better."""
+    line = {
+        "name": f"new block, {projects} projects with {investments} investments each",
+        "value": round(requests, 2),
+        "unit": "requests",
+        "ratio": round(ALLOWED / requests, 3),
+        "reference": f"{ALLOWED} are allowed",
+    }
+    print(json.dumps(line))
+
+
+async def main() -> None:
+    """Every size."""
+    for projects, investments in SIZES:
+        await measure(projects, investments)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
