@@ -40,9 +40,9 @@ SENDERS = 50
 CONTENT = "what a founder has to say about the project, " * 10
 
 
-async def serve_events() -> None:
-    """The server: prints its port; each line of standard input sends everything once."""
-    frames = [
+def signed_frames() -> list[str]:
+    """The events as JSON."""
+    return [
         compact(
             sign_event(
                 bytes(31) + bytes([1 + n % SENDERS]),
@@ -54,8 +54,12 @@ async def serve_events() -> None:
         )
         for n in range(EVENTS)
     ]
-    live: list[tuple[ServerConnection, str]] = []
-    opened = asyncio.Event()
+
+
+async def serve_events() -> None:
+    """The server: prints its port; each line names a subscription that gets everything."""
+    frames = signed_frames()
+    live: dict[str, ServerConnection] = {}
 
     async def converse(socket: ServerConnection) -> None:
         with suppress(ConnectionClosed):
@@ -64,19 +68,23 @@ async def serve_events() -> None:
                 if verb == "REQ":
                     await socket.send(compact(["EOSE", name]))
                     if name.startswith("live-"):
-                        live.append((socket, name))
-                        opened.set()
+                        live[name] = socket
                 elif verb != "CLOSE":
                     await socket.send(compact(["NOTICE", f"bad msg: unknown cmd {verb}"]))
 
     async with serve(converse, "127.0.0.1", 0, compression=None) as server:
         print(next(iter(server.sockets)).getsockname()[1], flush=True)
-        while await asyncio.to_thread(sys.stdin.readline):
-            await opened.wait()
-            opened.clear()
-            socket, name = live[-1]
-            for frame in frames:
-                await socket.send(f'["EVENT","{name}",{frame}]')
+        while name := (await asyncio.to_thread(sys.stdin.readline)).strip():
+            await send_all(live, name, frames)
+
+
+async def send_all(live: dict[str, ServerConnection], name: str, frames: list[str]) -> None:
+    """Send on the newest subscription of this name, as soon as there is one."""
+    while name not in live:  # noqa: ASYNC110 - a moment
+        await asyncio.sleep(0.01)
+    socket = live.pop(name)
+    for frame in frames:
+        await socket.send(f'["EVENT","{name}",{frame}]')
 
 
 class Server:
@@ -89,10 +97,10 @@ class Server:
         assert self._process.stdout is not None
         self.url = f"ws://127.0.0.1:{int(self._process.stdout.readline())}"
 
-    def go(self) -> None:
-        """Have it send, on the subscription that was opened since the last time."""
+    def go(self, name: str) -> None:
+        """Have it send, on the newest subscription of this name."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{name}\n")
         self._process.stdin.flush()
 
     def stop(self) -> None:
@@ -117,15 +125,15 @@ class Bare(sdk.AdmitPolicy):
         return sdk.AdmitStatus.rejected()
 
 
-async def reference(server: Server) -> float:
+async def reference(server: Server, name: str) -> float:
     """Seconds until the library has handed over every event."""
     policy, url = Bare(), sdk.RelayUrl.parse(server.url)
     client = sdk.ClientBuilder().admit_policy(policy).build()
     await client.add_relay(url)
     await client.connect(and_wait=timedelta(seconds=5))
     wanted = sdk.Filter().kinds([sdk.Kind(3030)])
-    await client.subscribe(sdk.ReqTarget.single(url, [wanted]), id="live-reference")
-    server.go()
+    await client.subscribe(sdk.ReqTarget.single(url, [wanted]), id=name)
+    server.go(name)
     began = time.perf_counter()
     for _ in range(EVENTS):
         await policy.queue.get()
@@ -172,7 +180,7 @@ async def ours(server: Server, folder: Path) -> float:
         writer = tasks.create_task(record(outbox, engine, policy, note))
         follower = tasks.create_task(source.follow(outbox))
         await committed.caught_up.wait()
-        server.go()
+        server.go("live-0")
         began = time.perf_counter()
         await committed.whole.wait()
         took = time.perf_counter() - began
@@ -189,8 +197,8 @@ async def measure() -> None:
     use_this_loop()
     server = Server()
     rounds: list[tuple[float, float]] = []
-    for _ in range(ROUNDS):
-        bare = await reference(server)
+    for turn in range(ROUNDS):
+        bare = await reference(server, f"live-bare-{turn}")
         with tempfile.TemporaryDirectory() as made:
             rounds.append((bare, await ours(server, Path(made))))
     server.stop()
