@@ -96,11 +96,20 @@ class Blocks:
         most = self._settings.catch_up_blocks if self._reads_blocks(host) else 1
         branch = await find_branch(explorer, chain, most, self._network)
         if branch is None:
-            raise RecordUnavailable(
-                f"{explorer.name} left our chain more than {self._settings.finality} blocks ago: "
-                "a reorg that deep is for an operator to judge"
-            )
+            raise self._too_deep(explorer)
         return branch
+
+    def _too_deep(self, explorer: Explorer) -> Exception:
+        """The error for a chain that left ours below all we keep: for an operator to judge.
+
+        Where others are asked too, one explorer alone must not be able to end the process.
+        """
+        if len(self._panel.hosts) > 1:
+            return BadData(explorer.name, "left our chain deeper than finality", "deep_fork")
+        return RecordUnavailable(
+            f"{explorer.name} left our chain more than {self._settings.finality} blocks ago: "
+            "if that is right, undo them with `raised db rewind --to HEIGHT`"
+        )
 
     def _reads_blocks(self, host: Host) -> bool:
         return host.raw_blocks and self._settings.verify in (None, _READ_BLOCKS)
