@@ -13,15 +13,13 @@ from raised.domain.block import (
 )
 from raised.domain.founding import Founding
 from raised.domain.observation import PlacedTx
-from raised.domain.script import OP_RETURN
 from raised.domain.tx import OutPoint, Tx, Txid, hex_from_raw, raw_from_hex
-from raised.domain.watch import CoinKind, NewCoin, coins_made
+from raised.domain.watch import CoinKind, NewCoin, coins_made, names_key
 from raised.errors import InvalidInput
 
 FoundingTest = Callable[[Tx], Founding | None]
 ScriptOf = Callable[[str], bytes]
 
-_KEY_MARK: Final = bytes([OP_RETURN, 33])
 _BIT: Final = {CoinKind.STAGE: 0, CoinKind.PENALTY: 1}
 
 
@@ -123,7 +121,7 @@ def concern(tx: Tx, watched: Watched, founding_of: FoundingTest) -> Concern | No
 
 def _could_found(tx: Tx) -> bool:
     # The whole test costs a point addition; nearly everything fails this glance.
-    return len(tx.outputs) > 1 and tx.outputs[1].script_pubkey[:2] == _KEY_MARK
+    return names_key(tx)
 
 
 def read_block(raw: bytes, block_hash: str) -> Block:

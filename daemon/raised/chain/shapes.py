@@ -96,7 +96,7 @@ def decode(source: str, body: bytes, shape: type[T]) -> T:
     """The JSON body as this shape. Raises BadData."""
     try:
         return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadData(source, "does not answer in the form it should", "shape") from error
 
 

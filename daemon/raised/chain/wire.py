@@ -28,6 +28,7 @@ _HEADERS: Final = {
     "User-Agent": f"raised/{__version__}",
 }
 _ID: Final = re.compile(r"[0-9a-f]{64}")
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(slots=True)
@@ -165,7 +166,8 @@ def _is_onion(settings: ExplorerSettings) -> bool:
 
 
 def _retry_after(value: str | None) -> int | None:
-    return int(value) if value and value.isdigit() else None
+    # Nothing but plain digits, and few: other digits, or thousands of them, are no number to int.
+    return int(value) if value and _SECONDS.fullmatch(value) else None
 
 
 def _route(path: str) -> str:
