@@ -31,6 +31,7 @@ from raised.nostr.interest import Filter
 UNUSABLE_MAX: Final = 256_000_000  # bytes in one connection that were nothing; then it is cut
 ARRIVED_MAX: Final = 1_000  # events taken and not yet looked at; then the relay waits
 ANSWER_TIMES: Final = 20  # so much longer than usual may an answer take
+IN_FLIGHT_MAX: Final = 65_536  # bytes that may still come for a subscription that we ended
 PAGE_MAX: Final = 5_000  # events kept of an answer; what more comes goes the live way
 
 _numbers: Final = itertools.count(1)
@@ -109,6 +110,7 @@ class Line:
         self._is_announced = False  # the arrival, to our loop
         self._relay: sdk.Relay | None = None
         self._account = library.Account()
+        self._has_ended_some = False  # a subscription, since the bytes were settled
         self._receiving = 0
         self._received = 0
         self._received_at = 0.0
@@ -154,6 +156,7 @@ class Line:
     async def unsubscribe(self, name: str) -> None:
         """Have no subscription of this name."""
         self.closed.pop(name, None)
+        self._has_ended_some = True
         await self._client.unsubscribe(name)
 
     async def page(self, asked: Filter) -> Sequence[Event]:
@@ -278,7 +281,12 @@ class Line:
             and not self._arrived
             and now - self._received_at >= self._way.pace.settle
         ):
-            self._health.note_unusable(self._account.settle(received), clock.now())
+            surplus = self._account.settle(received)
+            # What was on its way for a subscription that we ended, the library drops unseen.
+            in_flight = self._has_ended_some and surplus <= IN_FLIGHT_MAX
+            self._has_ended_some = False
+            if not in_flight:
+                self._health.note_unusable(surplus, clock.now())
 
     async def _hear(self, notifications: sdk.ClientNotificationStream) -> None:
         while (notification := await notifications.next()) is not None:
