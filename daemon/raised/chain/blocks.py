@@ -24,7 +24,7 @@ from raised.domain.observation import (
     RolledBack,
     TipSeen,
 )
-from raised.errors import BadData, InvalidInput, RecordUnavailable, Unavailable
+from raised.errors import BadData, InvalidInput, RecordUnavailable, Refused, Unavailable
 
 _READ_BLOCKS: Final = "blocks"
 _log = structlog.get_logger()
@@ -174,14 +174,23 @@ class Blocks:
         self, host: Host, explorer: Explorer, header: Header, outbox: asyncio.Queue[Observation]
     ) -> None:
         assert self.chain is not None, "checked by the caller"
-        raw = await explorer.raw_block(header.hash)
-        if raw is None:
-            host.raw_blocks = False
-            raise Unavailable(explorer.name, "has no raw blocks", "no_raw_blocks")
+        raw = await self._raw_block(host, explorer, header.hash)
         txs = await self._scan(explorer, raw, header.hash)
         grown = self.chain.grown(header, self._settings.finality + 2 * MEDIAN_SPAN)
         await outbox.put(BlockSeen(grown.ref(grown.height), txs, explorer.name, now()))
         self.chain = grown
+
+    async def _raw_block(self, host: Host, explorer: Explorer, block_hash: str) -> bytes:
+        try:
+            raw = await explorer.raw_block(block_hash)
+        except Refused:
+            raw = None
+        if raw is not None:
+            return raw
+        if await explorer.tip_hash() != host.tip_hash:  # then the block may have left its chain
+            raise Unavailable(explorer.name, "moved to another chain while we read", "moved")
+        host.raw_blocks = False
+        raise Unavailable(explorer.name, "has no raw blocks", "no_raw_blocks")
 
     async def _scan(self, explorer: Explorer, raw: bytes, block_hash: str) -> tuple[PlacedTx, ...]:
         try:
