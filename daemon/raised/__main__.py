@@ -210,6 +210,19 @@ def db_check(settings: Settings) -> int:
     return EXIT_FAILED if problems else 0
 
 
+@db.command("rewind")
+@click.option("--to", "height", type=click.IntRange(min=0), required=True, help="the last to keep")
+@_with_settings
+@click.pass_obj
+def db_rewind(settings: Settings, height: int) -> int:
+    """Undo the blocks above a height, after a reorg deeper than finality; the daemon must rest."""
+    from raised.run import rewind_record  # noqa: PLC0415 - as above
+
+    asyncio.run(rewind_record(settings.load(), height))
+    click.echo(f"the record ends at height {height} or below; the next start reads on from there")
+    return 0
+
+
 def _program(name: str, arguments: list[str]) -> int:
     """Run the program that another package of this distribution registered under this name."""
     (found,) = entry_points(group="raised.programs", name=name)

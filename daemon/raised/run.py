@@ -25,7 +25,7 @@ from raised.domain.observation import ClockTicked, Observation
 from raised.errors import ConfigError
 from raised.metrics import QUEUE_DEPTH, measure_commit, serve_metrics
 from raised.nostr.follow import Relays
-from raised.record import Policy, record
+from raised.record import Policy, record, rewind
 from raised.settings import chain_settings, proxy_settings, relay_settings
 from raised.systemd import notify
 from raised.view import RecordView
@@ -73,9 +73,7 @@ async def keep_record(config: Config) -> int:
             # The heartbeat is an observation too: a writer that is stuck does not feed the dog.
             notify(config.environment.notify_socket, "WATCHDOG=1")
 
-        policy = Policy(
-            network_named(config.network), config.chain.confirmations, config.chain.finality
-        )
+        policy = _policy(config)
 
         async def write(observations: asyncio.Queue[Observation]) -> Never:
             await record(observations, opened.writer, policy, committed)
@@ -91,6 +89,11 @@ async def keep_record(config: Config) -> int:
         await _live(write, sources, stop, config.environment)
     _log.info("stopped")
     return 0
+
+
+def _policy(config: Config) -> Policy:
+    chain = config.chain
+    return Policy(network_named(config.network), chain.confirmations, chain.finality)
 
 
 def _stop_on_signals() -> asyncio.Event:
@@ -214,6 +217,17 @@ async def upgrade_record(config: Config) -> tuple[str | None, str]:
         return await upgrade(engine, config.network)
     finally:
         await engine.dispose()
+
+
+async def rewind_record(config: Config, height: int) -> None:
+    """Take back every block above `height`; reversals are booked, and histories are read anew.
+
+    Raises:
+        WrongRecord: a daemon writes to it, or it is of another network or schema.
+    """
+    async with AsyncExitStack() as stack:
+        opened = await _open(stack, config)
+        await transact(opened.writer, rewind, height, now(), _policy(config))
 
 
 async def check_record(config: Config) -> list[str]:

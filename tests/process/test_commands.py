@@ -85,6 +85,14 @@ def test_the_configuration_is_found_before_and_behind_the_command(
         assert raised(*arguments, cwd=elsewhere).returncode == 0
 
 
+def test_a_record_can_be_rewound_while_no_daemon_writes(config: Path) -> None:
+    assert raised("db", "rewind", cwd=config.parent).returncode == 64
+    assert raised("db", "upgrade", cwd=config.parent).returncode == 0
+    done = raised("db", "rewind", "--to", "5", cwd=config.parent)
+    assert (done.returncode, done.stdout[:32]) == (0, "the record ends at height 5 or b")
+    assert raised("db", "check", cwd=config.parent).returncode == 0
+
+
 def test_a_new_record_is_made_bound_and_consistent(config: Path) -> None:
     made = raised("db", "upgrade", cwd=config.parent)
     assert (made.returncode, made.stdout[:12]) == (0, "schema none ")
