@@ -11,7 +11,7 @@ from raised.errors import BadData, Unavailable
 
 @pytest.mark.parametrize("value", ["\u00b2", "9" * 5000, "-1", "1.5", "soon"])
 async def test_a_strange_retry_after_is_no_number(value: str) -> None:
-    headers = {"Retry-After": value.encode("latin-1")}
+    headers = {b"Retry-After": value.encode("latin-1")}
     transport = httpx.MockTransport(lambda _: httpx.Response(429, headers=headers))
     wire = Wire(ExplorerSettings("http://explorer.test", pace=Pace()), transport)
     with pytest.raises(Unavailable) as caught:
