@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData(
@@ -323,7 +324,10 @@ movement = Table(
     Column("reference", Text, nullable=False),  # txid:vout, payment hash, payout id
     Column("txid", Text),  # that caused it
     Column("investment_txid", Text),
+    Column("invoice_id", Text),
     Index(None, "investment_txid"),
+    Index(None, "store", "invoice_id"),
+    Index(None, "reference"),
     Index(None, "project_id", "id"),
     Index(None, "at", "id"),
     Index(None, "height"),
@@ -335,11 +339,177 @@ hour_total = Table(
     metadata,
     Column("hour", BigInteger, primary_key=True),  # unix seconds of its start
     Column("source", Text, primary_key=True),
-    Column("owner", Text, primary_key=True),  # project id or store label
+    Column("owner", Text, primary_key=True),  # project id, or the campaign of the invoice
     Column("kind", Text, primary_key=True),
     Column("amount_msats", BigInteger, nullable=False),
     Column("rows", Integer, nullable=False),
     Index(None, "owner", "hour"),
+)
+
+campaign = Table(
+    "campaign",  # as configured; what none names is a campaign of its own
+    metadata,
+    Column("slug", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("target_sats", BigInteger),
+    Column("rules", Text, nullable=False),  # JSON list of store rules
+)
+
+campaign_project = Table(
+    "campaign_project",
+    metadata,
+    Column("project_id", Text, primary_key=True),  # perhaps not known yet
+    Column("slug", Text, ForeignKey("campaign.slug", ondelete="CASCADE"), nullable=False),
+    Index(None, "slug"),
+)
+
+invoice = Table(
+    "invoice",
+    metadata,
+    Column("store", Text, primary_key=True),  # label
+    Column("id", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("additional_status", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", Text, nullable=False),  # decimal
+    Column("paid_amount", Text),  # decimal
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("monitored_until", BigInteger, nullable=False),
+    Column("settled_at", BigInteger),
+    Column("settled_at_approximate", Boolean, nullable=False),
+    Column("archived", Boolean, nullable=False),
+    Column("missing_upstream", Boolean, nullable=False),
+    Column("metadata", Text, nullable=False),  # JSON object of text: only what the settings name
+    Column("apps", Text, nullable=False),  # JSON list: crowdfund apps that made it
+    Column("asked_at", BigInteger, nullable=False),  # the request behind what is held
+    Column("seen_at", BigInteger, nullable=False),  # last shown by the server
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("campaign", Text, nullable=False),  # looked up: a slug, else the label
+    Column("ambiguous", Boolean, nullable=False),  # two campaigns claim it
+    # Follow the ledger and the coins; `db check` recomputes them.
+    Column("counted_msats", BigInteger, nullable=False),  # booked payments
+    Column("pending_msats", BigInteger, nullable=False),  # payments that may be booked yet
+    Column("first_counted_at", BigInteger),
+    Index(None, "campaign", "status"),
+    Index(None, "store", "status"),
+    Index(None, "store", "created_at"),
+    Index(None, "store", "seen_at"),
+    Index(None, "created_at", "id"),
+    Index(None, "campaign", "counted_msats"),
+    Index(None, "counted_msats"),
+    Index(None, "first_counted_at"),
+    Index(None, "pending_msats"),
+    Index(None, "status", "additional_status"),
+)
+
+invoice_payment = Table(
+    "invoice_payment",
+    metadata,
+    Column("store", Text, primary_key=True),
+    Column("invoice_id", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("id", Text, primary_key=True),  # txid:vout, payment hash
+    Column("currency", Text, nullable=False),
+    Column("value", Text, nullable=False),  # decimal, in `currency`
+    Column("value_msats", BigInteger),  # null: another coin
+    Column("status", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("rate", Text),  # decimal: price of one `currency` in the invoice's
+    Column("settled_at", BigInteger),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Index(None, "id"),
+    Index(None, "store", "status"),
+    Index(None, "currency", "status"),
+)
+
+pull_payment = Table(
+    "pull_payment",  # an offer to take money back, and whose it is
+    metadata,
+    Column("store", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("name", Text),  # null: only an event has named it
+    Column("invoice_id", Text),  # proven: a signed event, or the server's own name for it
+)
+
+payout = Table(
+    "payout",
+    metadata,
+    Column("store", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("pull_payment_id", Text),
+    Column("state", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", Text),  # decimal
+    Column("value_msats", BigInteger),
+    Column("at", BigInteger, nullable=False),
+    Column("txid", Text),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Index(None, "store", "pull_payment_id"),
+)
+
+delivery = Table(
+    "delivery",  # the inbox: the API adds, the daemon acts. Never the body: it names buyers
+    metadata,
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("store", Text, nullable=False),
+    Column("webhook_id", Text, nullable=False),
+    Column("delivery_id", Text, nullable=False),
+    Column("original_delivery_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("invoice_id", Text),
+    Column("pull_payment_id", Text),
+    Column("redelivery", Boolean, nullable=False),
+    Column("sent_at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("processed_at", BigInteger),
+    Column("result", Text),
+    UniqueConstraint("webhook_id", "delivery_id"),
+    Index(None, "store", "processed_at"),
+    Index(None, "store", "invoice_id", "received_at"),
+    Index(None, "received_at"),
+)
+
+refused_delivery = Table(
+    "refused_delivery",  # counters only: an open door must not fill the disk
+    metadata,
+    Column("store", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+)
+
+expected_delivery = Table(
+    "expected_delivery",  # a pull found first what an event should tell; overdue, it is a miss
+    metadata,
+    Column("store", Text, primary_key=True),
+    Column("invoice_id", Text, primary_key=True),
+    Column("type", Text, primary_key=True),
+    Column("since_at", BigInteger, nullable=False),  # an event received from here on tells it
+    Column("due_at", BigInteger, nullable=False),
+    Index(None, "due_at"),
+)
+
+refresh = Table(
+    "refresh",  # the API asks, the daemon pulls; one row
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("requested_at", BigInteger, nullable=False),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),  # SHA-256 of the whole key, hex
+    Column("scopes", Text, nullable=False),  # JSON list
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
 )
 
 change = Table(
@@ -376,11 +546,18 @@ def _health_columns() -> list[Column[object]]:
 
 relay = Table("relay", metadata, *_health_columns())
 explorer = Table("explorer", metadata, *_health_columns())
+store = Table(
+    "store",
+    metadata,
+    *_health_columns(),
+    Column("misses", BigInteger, nullable=False, server_default="0"),
+    Column("last_miss_at", BigInteger),
+)
 
 cursor = Table(
     "cursor",
     metadata,
-    Column("source", Text, primary_key=True),  # relay
+    Column("source", Text, primary_key=True),  # relay | store | store:full (until it has ended)
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
     Column("full_at", BigInteger),  # the last complete re-ask began then

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from raised.domain.campaign import Campaign
 from raised.domain.event import Event
+from raised.domain.invoice import Invoice, Payout, PullPayment
 from raised.domain.tx import Tx, Txid
 
 SourceKind = Literal["relay", "explorer", "store"]
 State = Literal["ok", "degraded", "down"]
+Sweep = Literal["active", "recent", "late", "full"]
 Fact = str | int | bool | None | Mapping[str, int] | tuple[str, ...]
 
 
@@ -135,6 +138,91 @@ class MempoolSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class InvoicesSeen:
+    """Invoices of one store as the answer to a request showed them.
+
+    `asked_at` is when the first of the requests behind it was sent. `origin`: a webhook's delivery
+    or a sweep; what a sweep finds first, an event should have told (btcpay.md 12.5). `apps`: which
+    of the store's crowdfund apps that the configuration names made an invoice, where known.
+    """
+
+    store: str
+    at: int
+    asked_at: int
+    origin: Literal["delivery"] | Sweep
+    invoices: tuple[Invoice, ...]
+    apps: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+
+
+@dataclass(frozen=True, slots=True)
+class InvoicesGone:
+    """The server does not know these invoices any more; what they brought stays counted."""
+
+    store: str
+    at: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReached:
+    """A full sweep that began at `began_at` has seen everything created from `end` on."""
+
+    store: str
+    at: int
+    began_at: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepDone:
+    """A sweep has ended that saw every invoice created from `since` on, up to `began_at`.
+
+    After a full one what it did not show is missing upstream.
+    """
+
+    store: str
+    at: int
+    sweep: Sweep
+    began_at: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundsSeen:
+    """All pull payments and payouts of a store."""
+
+    store: str
+    at: int
+    pull_payments: tuple[PullPayment, ...]
+    payouts: tuple[Payout, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveriesDone:
+    """Deliveries of the inbox, by its row numbers, that were acted on, each with its result.
+
+    `refunds`: invoice id by pull payment id, as signed events said.
+    """
+
+    store: str
+    at: int
+    results: Mapping[int, str]
+    refunds: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """What belongs together from now on: the past is regrouped, too.
+
+    `stores`: the labels that are followed, each with whether events are expected of it.
+    """
+
+    at: int
+    campaigns: tuple[Campaign, ...]
+    stores: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
 class SourceHealth:
     """How one source does. `last_error`: a code and a sentence of ours, never the source's text.
 
@@ -178,6 +266,13 @@ Observation = (
     | HistorySeen
     | TipSeen
     | MempoolSeen
+    | InvoicesSeen
+    | InvoicesGone
+    | SweepReached
+    | SweepDone
+    | RefundsSeen
+    | DeliveriesDone
+    | Grouped
     | SourceHealth
     | Progress
     | ClockTicked

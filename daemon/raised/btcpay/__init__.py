@@ -1,0 +1,1 @@
+"""BTCPay Server: webhook deliveries ring, pulls tell the truth. Source: btcpay.md."""
