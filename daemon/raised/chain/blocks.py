@@ -74,19 +74,20 @@ class Blocks:
         explorer = host.explorer
         assert explorer is not None, "only hosts that were met are ranked"
         if self.chain is None:
-            await self._jump(explorer, outbox, gap=False)
-            return True
+            return await self._begin(host, explorer, outbox)
         if host.tip_hash == self.chain.tip.hash:
             self._weaker_since.pop(host.name, None)
             return True
         self.chain = await with_past(explorer, self.chain)
         branch = await self._branch(host, explorer, self.chain)
-        if not await self._is_agreed(host, branch) or not self._is_preferred(host, branch):
+        agreed = await self._is_agreed(host, branch.height, host.tip_hash)
+        if not agreed or not self._is_preferred(host, branch):
             return False
         if branch.fork < self.chain.height:
             await self._roll_back(explorer, branch, outbox)
         if branch.headers is None or not self._reads_blocks(host):
-            await self._jump(explorer, outbox, gap=True)
+            chain = await end_of_chain(explorer, self._network)
+            await self._jump(explorer, chain, outbox, gap=True)
             return True
         for header in branch.headers:
             await self._follow(host, explorer, header, outbox)
@@ -114,11 +115,11 @@ class Blocks:
     def _reads_blocks(self, host: Host) -> bool:
         return host.raw_blocks and self._settings.verify in (None, _READ_BLOCKS)
 
-    async def _is_agreed(self, host: Host, branch: Branch) -> bool:
+    async def _is_agreed(self, host: Host, height: int, tip_hash: str | None) -> bool:
         """Whether as many explorers as asked for have this tip, of those that can have it."""
-        if self._settings.agreement < 2 or len(self._panel.hosts) < 2 or host.tip_hash is None:
+        if self._settings.agreement < 2 or len(self._panel.hosts) < 2 or tip_hash is None:
             return True
-        agree, able = await self._panel.agreeing(branch.height, host.tip_hash, host)
+        agree, able = await self._panel.agreeing(height, tip_hash, host)
         return agree >= min(self._settings.agreement, able)
 
     def _is_preferred(self, host: Host, branch: Branch) -> bool:
@@ -161,11 +162,28 @@ class Blocks:
         self.chain = kept
         self._panel.forget_stances()
 
+    async def _begin(
+        self, host: Host, explorer: Explorer, outbox: asyncio.Queue[Observation]
+    ) -> bool:
+        """Follow the chain that the host shows, unless too few others show it.
+
+        What is below the first tip is never compared again, so one alone must not choose it.
+        """
+        chain = await end_of_chain(explorer, self._network)
+        if not await self._is_agreed(host, chain.height, chain.tip.hash):
+            return False
+        await self._jump(explorer, chain, outbox, gap=False)
+        return True
+
     async def _jump(
-        self, explorer: Explorer, outbox: asyncio.Queue[Observation], *, gap: bool
+        self,
+        explorer: Explorer,
+        chain: HeaderChain,
+        outbox: asyncio.Queue[Observation],
+        *,
+        gap: bool,
     ) -> None:
         """Go to the explorer's tip without its blocks: address histories tell what they held."""
-        chain = await end_of_chain(explorer, self._network)
         tip = chain.ref(chain.height)
         await outbox.put(TipSeen(tip, explorer.name, now(), gap=gap))
         self.chain = chain
