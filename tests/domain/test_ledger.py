@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raised.domain.ledger import BookedRow, LedgerRow, correct, effects
+from raised.domain.ledger import BookedRow, Correction, LedgerRow, correct, effects
 
 
 def row(height: int, position: int, kind: str, project: str = "p", fork: str = "") -> LedgerRow:
@@ -44,7 +44,7 @@ def play(history: list[set[LedgerRow]]) -> tuple[list[BookedRow], list[tuple[str
         for reversal in correction.reversals:
             written.append(("reversal", reversal.id))
         for new in correction.rows:
-            written.append(("row", new.height * 10 + new.position))
+            written.append(("row", (new.height or 0) * 10 + new.position))
             active.append(BookedRow(len(written), new))
     return active, written
 
@@ -64,7 +64,7 @@ def test_a_correction_undoes_the_latest_first_and_books_the_earliest_first(
     correction = correct(booked, after)
     ids = [one.id for one in correction.reversals]
     assert ids == sorted(ids, reverse=True)
-    places = [(one.height, one.position) for one in correction.rows]
+    places = [(one.height or 0, one.position) for one in correction.rows]
     assert places == sorted(places)
 
 
@@ -85,3 +85,43 @@ def test_a_project_that_begins_anew_is_booked_again_though_nothing_differs(
     assert {one.row.key for one in correction.reversals} == mine
     assert {one.key for one in correction.rows} == mine
     assert sum(one.amount_msats for one in effects(correction)) == 0
+
+
+def paid(at: int, store: str, invoice: str) -> LedgerRow:
+    return LedgerRow(
+        kind="payment",
+        amount_msats=21,
+        at=at,
+        height=None,
+        block_hash=None,
+        reference=f"{store}{invoice}",
+        txid=None,
+        store=store,
+        invoice_id=invoice,
+    )
+
+
+def test_payments_are_booked_in_the_order_of_time() -> None:
+    due = [paid(30, "a", "x"), paid(10, "b", "y"), paid(10, "a", "z")]
+    assert [row.invoice_id for row in correct([], due).rows] == ["z", "y", "x"]
+
+
+def test_two_corrections_at_once_reverse_everything_before_they_book_anything() -> None:
+    angor = Correction((BookedRow(1, row(1, 0, "investment")),), (row(2, 0, "investment"),))
+    btcpay = Correction((BookedRow(2, paid(1, "a", "x")),), (paid(1, "b", "x"),))
+    both = angor.and_also(btcpay)
+    assert [one.id for one in both.reversals] == [2, 1]
+    assert both.rows == (*angor.rows, *btcpay.rows)
+    assert (len(both), bool(both), bool(Correction())) == (4, True, False)
+
+
+def test_the_sums_of_a_payment_are_those_of_its_invoices_campaign() -> None:
+    payment = paid(1, "a", "x")
+    correction = Correction((BookedRow(1, payment),), (payment, row(1, 0, "investment", "p")))
+    found = effects(correction, {("a", "x"): "sea-ice"})
+    assert [(one.owner, one.amount_msats) for one in found] == [
+        ("sea-ice", -21),
+        ("sea-ice", 21),
+        ("p", 1000),
+    ]
+    assert [one.row.source for one in found] == ["btcpay", "btcpay", "angor"]

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, change_among, rows_among
 from raised.db.schema import investment, project, stage, stage_output
-from raised.domain.ledger import AngorKind
+from raised.domain.ledger import RowKind
 from raised.domain.project_face import ProjectFace
 
-SUMS: Final[Mapping[AngorKind, str]] = {
+SUMS: Final[Mapping[RowKind, str]] = {
     "investment": "raised_sats",
     "claim": "claimed_sats",
     "recovery": "recovery_sats",

@@ -4,7 +4,7 @@ A row is never changed. What no longer holds is reversed, latest first; what is 
 earliest first, so a spend always stands after what it spends. Amounts here are millisatoshis.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -18,6 +18,10 @@ AngorKind = Literal[
     "end_of_project",
     "unknown",
 ]
+BtcpayKind = Literal["payment", "refund"]
+RowKind = AngorKind | BtcpayKind
+Rail = Literal["angor", "btcpay"]
+InvoiceKey = tuple[str, str]  # store's label, invoice id
 
 REVERSAL: Final = "reversal"
 RETURNING: Final = frozenset(
@@ -28,19 +32,25 @@ MSATS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One fact about money, as it must be booked. `position` orders the rows of one block."""
+    """One fact about money, as it must be booked. `position` orders the rows of one block.
 
-    kind: AngorKind
+    It belongs to a project and an investment of it, or to an invoice of a store; what BTCPay says
+    names no block.
+    """
+
+    kind: RowKind
     amount_msats: int
     at: int
-    height: int
-    block_hash: str
+    height: int | None
+    block_hash: str | None
     reference: str
-    txid: str
-    project_id: str
-    investment_txid: str
-    party: str | None
-    position: int
+    txid: str | None
+    project_id: str | None = None
+    investment_txid: str | None = None
+    party: str | None = None
+    store: str | None = None
+    invoice_id: str | None = None
+    position: int = 0
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -56,7 +66,21 @@ class LedgerRow:
             self.project_id,
             self.investment_txid,
             self.party,
+            self.store,
+            self.invoice_id,
         )
+
+    @property
+    def source(self) -> Rail:
+        """Where it comes from."""
+        return "angor" if self.store is None else "btcpay"
+
+    @property
+    def invoice(self) -> InvoiceKey | None:
+        """The invoice that it belongs to."""
+        if self.store is None or self.invoice_id is None:
+            return None
+        return self.store, self.invoice_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +95,19 @@ class BookedRow:
 class Correction:
     """What turns the booked rows into the right ones: first the reversals, then the new rows."""
 
-    reversals: tuple[BookedRow, ...]
-    rows: tuple[LedgerRow, ...]
+    reversals: tuple[BookedRow, ...] = ()
+    rows: tuple[LedgerRow, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.reversals or self.rows)
+
+    def __len__(self) -> int:
+        return len(self.reversals) + len(self.rows)
+
+    def and_also(self, other: "Correction") -> "Correction":
+        """Both at once: everything is reversed before anything is booked."""
+        reversals = sorted((*self.reversals, *other.reversals), key=lambda one: -one.id)
+        return Correction(tuple(reversals), (*self.rows, *other.rows))
 
 
 def correct(
@@ -88,29 +123,45 @@ def correct(
     missing = [row for row in due if standing.pop(row.key, None) is None]
     surplus.extend(standing.values())
     surplus.sort(key=lambda one: one.id, reverse=True)
-    missing.sort(key=lambda row: (row.height, row.position))
+    missing.sort(key=_order)
     return Correction(tuple(surplus), tuple(missing))
+
+
+def _order(row: LedgerRow) -> tuple[int, int, int, str]:
+    """The chain's order, else that of time."""
+    if row.height is not None:
+        return (row.height, row.position, 0, "")
+    return (row.at, 0, 1, f"{row.store} {row.invoice_id} {row.reference}")
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one new ledger row does to the sums of its kind: a reversal takes back."""
+    """What one new ledger row does to the sums of its kind: a reversal takes back.
 
-    project_id: str
-    investment_txid: str
-    kind: AngorKind
-    at: int
-    amount_msats: int
-    rows: int
+    `owner` is whose sum of hours it enters: the project's, or that of the invoice's campaign.
+    """
+
+    owner: str
+    row: LedgerRow
+    sign: Literal[1, -1]
+
+    @property
+    def amount_msats(self) -> int:
+        """What it adds; negative for a reversal."""
+        return self.sign * self.row.amount_msats
 
 
-def effects(correction: Correction) -> tuple[Effect, ...]:
-    """What a correction does to the sums, row by row."""
-    undone = [_effect(one.row, -1) for one in correction.reversals]
-    return (*undone, *(_effect(row, 1) for row in correction.rows))
+def effects(
+    correction: Correction, campaigns: Mapping[InvoiceKey, str] | None = None
+) -> tuple[Effect, ...]:
+    """What a correction does to the sums, row by row. `campaigns` says where invoices belong."""
+    known = {} if campaigns is None else campaigns
+    undone = [Effect(_owner(one.row, known), one.row, -1) for one in correction.reversals]
+    return (*undone, *(Effect(_owner(row, known), row, 1) for row in correction.rows))
 
 
-def _effect(row: LedgerRow, sign: int) -> Effect:
-    return Effect(
-        row.project_id, row.investment_txid, row.kind, row.at, sign * row.amount_msats, sign
-    )
+def _owner(row: LedgerRow, campaigns: Mapping[InvoiceKey, str]) -> str:
+    if row.invoice is not None:
+        return campaigns[row.invoice]
+    assert row.project_id is not None, "a row has a project or an invoice"
+    return row.project_id

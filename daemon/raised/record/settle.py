@@ -24,7 +24,7 @@ async def settle(conn: AsyncConnection, policy: Policy, touched: Touched) -> Non
     tip = await blocks.tip_of(conn, policy.confirmations)
     await _touch_by_tip(conn, touched, tip)
     await _spread(conn, touched)
-    correction = Correction((), ())
+    correction = Correction()
     if touched.projects or touched.investments:
         correction = await _decide(conn, policy, tip, touched)
     await tell(conn, touched, correction, tip)
@@ -78,7 +78,7 @@ async def _decide(
         held |= more
         owners |= await owners_of(conn, more)
         due = set(owners.values()) - decided.keys()
-    correction = Correction((), ())
+    correction = Correction()
     if tip is not None or held:
         here = tip or Tip(0, "", policy.confirmations)
         correction = await _decide_investments(conn, held, owners, decided, here, touched)

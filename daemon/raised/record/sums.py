@@ -35,12 +35,13 @@ def count_parties(
 
 
 async def keep_sums(conn: AsyncConnection, effects: Sequence[Effect], tallies: Tallies) -> None:
-    """Let all sums follow the ledger: of hours, of projects, of what investments returned."""
+    """Let the sums of Angor follow the ledger: by hour, by project, returned by investment."""
     returned: defaultdict[str, int] = defaultdict(int)
     for one in effects:
-        tallies[one.project_id][projects.SUMS[one.kind]] += one.amount_msats // MSATS
-        if one.kind in RETURNING:
-            returned[one.investment_txid] += one.amount_msats // MSATS
+        sats = one.amount_msats // MSATS
+        tallies[one.owner][projects.SUMS[one.row.kind]] += sats
+        if one.row.kind in RETURNING and one.row.investment_txid is not None:
+            returned[one.row.investment_txid] += sats
     await projects.add_to_tallies(conn, tallies)
     await investments.add_to_returned(conn, returned)
     await movements.add_to_hours(conn, effects)
@@ -52,9 +53,9 @@ async def keep_reached(
     """Let `reached_at` follow: when the sum, in the order of time, came to the target."""
     earliest: dict[str, int] = {}
     for one in effects:
-        if one.kind == "investment":
-            at = -1 if one.rows < 0 else one.at
-            earliest[one.project_id] = min(at, earliest.get(one.project_id, at))
+        if one.row.kind == "investment":
+            at = -1 if one.sign < 0 else one.row.at
+            earliest[one.owner] = min(at, earliest.get(one.owner, at))
     for key, goal in (await projects.goals_of(conn, {*earliest, *renewed})).items():
         target_sats, raised_sats, known = goal
         later = known is not None and earliest.get(key, known) >= known
