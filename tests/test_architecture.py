@@ -15,6 +15,7 @@ SAY_NOTHING = {
     "utils", "util", "common", "core", "helpers", "helper", "shared", "base", "misc", "lib",
     "types", "models", "services", "managers",
 }  # fmt: skip
+CONFIG_FILES = ("config.py", "store_config.py")
 SOURCES = [ROOT / "daemon", ROOT / "api", ROOT / "simnet"]
 
 
@@ -30,6 +31,7 @@ def test_no_file_or_folder_has_a_name_that_says_nothing() -> None:
 def test_every_setting_of_the_environment_stands_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     inner = {"notify_socket", "watchdog_seconds"}  # systemd's own
+    inner |= {"secret_files", "webhook_secrets"}  # named after each store
     names = {field.name.upper() for field in fields(Environment) if field.name not in inner}
     assert {name for name in names if f"`{name}`" not in readme} == set()
 
@@ -38,8 +40,8 @@ def test_every_setting_of_relays_toml_is_known_and_documented() -> None:
     """Each key the configuration reads stands in the shipped file, in force or as a comment."""
     shipped = (ROOT / "relays.toml").read_text()
     read = re.findall(
-        r"\.(?:text|required|integer|flag|one_of|parsed|listed|tables?)\(\s*\"([a-z0-9_]+)\"",
-        (ROOT / "daemon/raised/config.py").read_text(),
+        r"\.(?:text|required|integer|flag|one_of|parsed|listed|texts?|tables?)\(\s*\"([a-z0-9_]+)\"",
+        "".join((ROOT / "daemon/raised" / name).read_text() for name in CONFIG_FILES),
     )
     assert {key for key in read if not re.search(rf"\b{key}\b", shipped)} == set()
 

@@ -7,14 +7,23 @@ import os
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+from raised.domain.campaign import Campaign
 from raised.errors import ConfigError, InvalidInput
-from raised.table import Table
+from raised.store_config import (
+    SecretFile,
+    SecretFiles,
+    Store,
+    read_campaigns,
+    read_stores,
+    secret_files,
+    webhook_secrets,
+)
+from raised.table import Table, http_url, parsed_url
 
 NETWORKS: Final = ("main", "testnet", "testnet4", "signet", "angornet", "regtest")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -64,6 +73,7 @@ class Retention:
     """What is not kept for ever."""
 
     changes_days: int
+    deliveries_days: int
     announced_max: int
 
 
@@ -99,6 +109,10 @@ class Environment:
     rate_limit: int
     log_level: str
     log_format: str | None
+    secret_files: SecretFiles = field(default_factory=dict[tuple[str, str], SecretFile])
+    webhook_secrets: Mapping[str, tuple[bytes, ...]] = field(  # by label, the current one first
+        default_factory=dict[str, tuple[bytes, ...]], repr=False
+    )
     notify_socket: str | None = None  # systemd's, with its watchdog
     watchdog_seconds: float | None = None
 
@@ -114,6 +128,8 @@ class Config:
     proxy: Proxy | None
     retention: Retention
     environment: Environment
+    stores: tuple[Store, ...] = ()
+    campaigns: tuple[Campaign, ...] = ()
 
 
 def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -130,6 +146,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     network = table.one_of("network", NETWORKS, None)
     if network is None and not any(text.startswith("network:") for text in problems):
         table.problem("network", f"is missing: one of {', '.join(NETWORKS)}")
+    stores = read_stores(table, environment.secret_files, problems)
     config = Config(
         path=found,
         network=network or "regtest",
@@ -138,6 +155,8 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
         proxy=_proxy(table),
         retention=_retention(table.table("retention")),
         environment=environment,
+        stores=stores,
+        campaigns=read_campaigns(table, stores),
     )
     table.close()
     if problems:
@@ -181,23 +200,10 @@ def _read(path: Path, problems: list[str]) -> dict[str, object]:
         raise ConfigError([*problems, f"{path}: is not TOML: {error}"]) from error
 
 
-def _url(text: str, schemes: tuple[str, ...]) -> str:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError as error:
-        raise InvalidInput("is no address") from error
-    if parts.scheme not in schemes or not parts.hostname:
-        raise InvalidInput(f"must begin with {' or '.join(f'{s}://' for s in schemes)} and a host")
-    if parts.username or parts.password:
-        raise InvalidInput("must not contain a user name or password")
-    return text.rstrip("/")
-
-
 def _relays(table: Table) -> tuple[Relay, ...]:
     relays: list[Relay] = []
     for row in table.tables("relay"):
-        url = row.parsed("url", "", lambda text: _url(text, ("wss", "ws")))
+        url = row.parsed("url", "", lambda text: parsed_url(text, ("wss", "ws")))
         write = row.flag("write", default=False)
         key_file = row.text("auth_key_file")
         row.close()
@@ -214,7 +220,7 @@ def _relays(table: Table) -> tuple[Relay, ...]:
 def _chain(table: Table, network: str | None) -> Chain:
     explorers: list[Explorer] = []
     for row in table.tables("explorer"):
-        url = row.parsed("url", "", lambda text: _url(text, ("https", "http")))
+        url = row.parsed("url", "", http_url)
         flavour = row.one_of("flavour", ("esplora", "mempool"), None)
         row.close()
         if url is None:
@@ -248,7 +254,7 @@ def _proxy(table: Table) -> Proxy | None:
     if socks5 is None:
         return None
     try:
-        return Proxy(_url(socks5, ("socks5h", "socks5")), use)
+        return Proxy(parsed_url(socks5, ("socks5h", "socks5")), use)
     except InvalidInput as error:
         proxy.problem("socks5", str(error))
         return None
@@ -257,6 +263,7 @@ def _proxy(table: Table) -> Proxy | None:
 def _retention(table: Table) -> Retention:
     retention = Retention(
         changes_days=table.integer("changes_days", 90, 1, 36_500),
+        deliveries_days=table.integer("deliveries_days", 60, 1, 36_500),
         announced_max=table.integer("announced_max", 20_000, 1, 10_000_000),
     )
     table.close()
@@ -264,10 +271,12 @@ def _retention(table: Table) -> Retention:
 
 
 def _environment(env: Mapping[str, str], problems: list[str]) -> Environment:
+    files = secret_files(env)
+    named = {file.variable for file in files.values()}
     own = {
         key: value
         for key, value in env.items()
-        if key.startswith(_PREFIX) and not key.startswith(_PREFIX + "TEST_")
+        if key.startswith(_PREFIX) and not key.startswith(_PREFIX + "TEST_") and key not in named
     }
     table = Table(
         {key.removeprefix(_PREFIX): value for key, value in own.items()}, _PREFIX, problems
@@ -285,6 +294,8 @@ def _environment(env: Mapping[str, str], problems: list[str]) -> Environment:
         rate_limit=table.integer("RATE_LIMIT", 600, 1, 1_000_000),
         log_level=table.one_of("LOG_LEVEL", LOG_LEVELS, "info") or "info",
         log_format=table.one_of("LOG_FORMAT", ("json", "text"), None),
+        secret_files=files,
+        webhook_secrets=webhook_secrets(files, problems),
         notify_socket=env.get("NOTIFY_SOCKET"),
         watchdog_seconds=_watchdog(env.get("WATCHDOG_USEC", "")),
     )

@@ -2,9 +2,12 @@
 
 from typing import cast
 
+from raised.btcpay.settings import StoreSettings
 from raised.chain.settings import ChainSettings, ExplorerSettings, Flavour, Verify
 from raised.config import Config
+from raised.errors import ConfigError
 from raised.nostr.settings import ProxySettings, RelaySettings
+from raised.store_config import API_KEY, WEBHOOK_SECRET, Store, read_secret, secret_variable
 
 
 def relay_settings(config: Config) -> tuple[RelaySettings, ...]:
@@ -49,3 +52,56 @@ def chain_settings(config: Config) -> ChainSettings:
         finality=chain.finality,
         agreement=chain.agreement,
     )
+
+
+def store_settings(config: Config) -> tuple[StoreSettings, ...]:
+    """The stores to follow, each with its key.
+
+    Raises:
+        ConfigError: a key is missing or cannot be read.
+    """
+    problems: list[str] = []
+    stores = [_store(config, store, problems) for store in config.stores]
+    if problems:
+        raise ConfigError(problems)
+    return tuple(stores)
+
+
+def _store(config: Config, store: Store, problems: list[str]) -> StoreSettings:
+    rules = [
+        rule
+        for campaign in config.campaigns
+        for rule in campaign.rules
+        if rule.store == store.label
+    ]
+    apps = {rule.crowdfund_app for rule in rules if rule.crowdfund_app is not None}
+    return StoreSettings(
+        label=store.label,
+        url=store.url,
+        store_id=store.store_id,
+        api_key=_api_key(config, store.label, problems),
+        kept_metadata=frozenset(store.metadata_keys)
+        | {rule.reads for rule in rules if rule.reads is not None},
+        crowdfund_apps=tuple(sorted(apps)),
+        expects_events=(store.label, WEBHOOK_SECRET) in config.environment.secret_files,
+        ca_file=store.ca_file,
+        proxy=_proxy_of(config, store.url),
+    )
+
+
+def _api_key(config: Config, label: str, problems: list[str]) -> str:
+    file = config.environment.secret_files.get((label, API_KEY))
+    try:
+        key = read_secret(file) if file is not None else None
+    except ConfigError as error:
+        problems += error.problems
+        return ""
+    if key is None:
+        where = f"{file.path} is not there" if file else "is not set"
+        problems.append(
+            f"{secret_variable(label, API_KEY)}: {where}: the file of an API key is needed that "
+            f"may view the invoices of {label}"
+        )
+    elif not key.isascii() or not key.isprintable() or " " in key:
+        problems.append(f"{secret_variable(label, API_KEY)}: holds more than a key")
+    return key or ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
+from urllib.parse import urlsplit
 
 from raised.errors import InvalidInput
 
@@ -99,6 +100,17 @@ class Table:
         value = self.text(key) or ""
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts, none twice; empty when absent."""
+        value = self._take(key)
+        if value is None:
+            return ()
+        parts = cast("list[object]", value) if isinstance(value, list) else [None]
+        texts = tuple(part for part in parts if isinstance(part, str) and part.strip())
+        if len(set(texts)) != len(parts):
+            self.problem(key, "must be a list of texts, each of them once")
+        return texts
+
     def table(self, key: str) -> "Table":
         """The table under this key, empty when absent."""
         value = self._take(key)
@@ -128,3 +140,30 @@ class Table:
         for key in self._values:
             if key not in self._read:
                 self.problem(key, "is not a setting of this version")
+
+
+def http_url(text: str) -> str:
+    """The address of a web service, without a slash at its end.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    return parsed_url(text, ("https", "http"))
+
+
+def parsed_url(text: str, schemes: tuple[str, ...]) -> str:
+    """An address of one of these schemes, without a slash at its end.
+
+    Raises:
+        InvalidInput: it is none, or names a user.
+    """
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidInput("is no address") from error
+    if parts.scheme not in schemes or not parts.hostname:
+        raise InvalidInput(f"must begin with {' or '.join(f'{s}://' for s in schemes)} and a host")
+    if parts.username or parts.password:
+        raise InvalidInput("must not contain a user name or password")
+    return text.rstrip("/")
