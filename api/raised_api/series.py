@@ -13,7 +13,9 @@ from raised.db.sums import (
     Scope,
     contributions_at,
     ends_of_ledger,
+    first_invoice_at,
     hourly,
+    invoices_at,
     quarterly,
 )
 from raised.errors import InvalidInput
@@ -30,6 +32,7 @@ from raised_api.problems import Fault, bad_parameters
 from raised_api.projects import require_project
 from raised_api.routes import BASE, Asked, Route
 from raised_api.shapes import Series
+from raised_api.totals import CAMPAIGN, asked_group, scope_of
 
 _METRICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "raised": (RAISING, ()),
@@ -37,7 +40,7 @@ _METRICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "net": (RAISING, RETURNING),
     "claimed": (("claim",), ()),
 }
-_COUNTED = "contributions"
+_COUNTED = {"contributions": contributions_at, "invoices": invoices_at}
 _QUARTER = 900
 
 # When, and what it adds and takes away: millisatoshis, or a count.
@@ -46,23 +49,29 @@ _Row = tuple[int, int, int]
 
 async def series(asked: Asked) -> dict[str, object]:
     """The answer of the series."""
-    return await _series(asked, Scope(asked.query["source"], asked.query["project"]))
+    source, project_id = asked.query["source"], asked.query["project"]
+    group = await asked_group(asked)
+    if project_id is None:
+        return await _series(asked, scope_of(group, source))
+    if group is not None:
+        raise bad_parameters([Fault("project", "one of project and campaign at most")])
+    return await _series(asked, Scope(source, (project_id,)))
 
 
 async def of_project(asked: Asked) -> dict[str, object]:
     """The answer of a project's series."""
-    return await _series(asked, Scope(project_id=await require_project(asked)))
+    return await _series(asked, Scope(project_ids=(await require_project(asked),)))
 
 
 async def _series(asked: Asked, scope: Scope) -> dict[str, object]:
     metric: str = asked.query["metric"]
     edges = await _edges(asked, scope)
     rows = await _rows(asked, metric, scope, edges) if edges else []
-    unit = 1 if metric == _COUNTED else 1000
+    unit = 1 if metric in _COUNTED else 1000
     return {
         "metric": metric,
         "bucket": asked.query["bucket"],
-        "unit": "count" if metric == _COUNTED else "sats",
+        "unit": "count" if metric in _COUNTED else "sats",
         "points": _points(edges, _running(edges, rows, unit), asked),
         "as_of": asked.ground(),
     }
@@ -76,6 +85,8 @@ async def _edges(asked: Asked, scope: Scope) -> list[int]:
     since = seconds_of(asked.query["since"], zone)
     until = seconds_of(asked.query["until"], zone)
     first, last = await ends_of_ledger(asked.conn, scope)
+    if asked.query["metric"] == "invoices":
+        first = await first_invoice_at(asked.conn, scope)
     since = first if since is None else since
     until = max(asked.minute, last or 0) + 1 if until is None else until
     if since is None or until <= since:
@@ -89,15 +100,15 @@ async def _edges(asked: Asked, scope: Scope) -> list[int]:
 async def _rows(asked: Asked, metric: str, scope: Scope, edges: Sequence[int]) -> list[_Row]:
     """All that happened before the last edge, in steps that no edge divides."""
     is_hourly = all(edge % HOUR == 0 for edge in edges)
-    if metric == _COUNTED:
+    if metric in _COUNTED:
         step = HOUR if is_hourly else _QUARTER
-        counted = await contributions_at(asked.conn, step, scope, edges[-1])
+        counted = await _COUNTED[metric](asked.conn, step, scope, edges[-1])
         return [(at, number, 0) for at, number in counted]
     adding, taking = _METRICS[metric]
     kinds = (*adding, *taking)
     if not is_hourly:
         found = await quarterly(asked.conn, kinds, scope, edges[-1])
-    elif scope.project_id is None:
+    elif scope.is_everything:
         found = await asked.hours.before(asked.conn, kinds, scope.source, edges[-1])
     else:
         found = await hourly(asked.conn, kinds, scope, edges[-1])
@@ -134,7 +145,7 @@ def _points(edges: Sequence[int], running: Sequence[int], asked: Asked) -> list[
 
 
 _OWN = (
-    choice("metric", (*_METRICS, _COUNTED), "What is measured.", "raised"),
+    choice("metric", (*_METRICS, *_COUNTED), "What is measured.", "raised"),
     choice("bucket", ("day", "week"), "How long a point lasts.", "day"),
     moment("since", "From the bucket that holds this time or date (in `tz`)."),
     moment("until", "To the bucket that ends at or after this time or date (in `tz`)."),
@@ -153,6 +164,7 @@ SERIES = (
             *_OWN,
             choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
             PROJECT,
+            CAMPAIGN,
         ),
     ),
     Route(

@@ -1,15 +1,24 @@
-"""The numbers of the summary. Totals come from the projects' own, which the writer keeps."""
+"""The numbers of the summary. Totals come from the projects' own, which the writer keeps.
 
+`ids` are the projects that are asked for; None: all of them.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.schema import investment, meta, project
+from raised.db.schema import investment, invoice, meta, project
+from raised.db.sums import Scope
 
+Ids = Sequence[str] | None
+
+_MSATS = 1000
 PROJECT_STATUSES = ("announced", "committed", "confirmed", "rejected", "event_missing")
 # The rest is known by a founding transaction alone that may still vanish.
-_SHOWN = project.c.status.in_(PROJECT_STATUSES)
+SHOWN_PROJECT = project.c.status.in_(PROJECT_STATUSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +53,21 @@ async def read_network(conn: AsyncConnection) -> str:
     return found
 
 
-async def project_counts(conn: AsyncConnection) -> dict[str, int]:
+def _among(statement: Select[Any], column: ColumnElement[str], ids: Ids) -> Select[Any]:
+    return statement if ids is None else statement.where(column.in_(ids))
+
+
+async def project_counts(conn: AsyncConnection, ids: Ids = None) -> dict[str, int]:
     """How many projects there are in each status."""
-    statement = select(project.c.status, func.count()).where(_SHOWN).group_by(project.c.status)
+    statement = select(project.c.status, func.count()).where(SHOWN_PROJECT)
     counts = dict.fromkeys(PROJECT_STATUSES, 0)
-    for status, number in await conn.execute(statement):
+    grouped = _among(statement, project.c.id, ids).group_by(project.c.status)
+    for status, number in await conn.execute(grouped):
         counts[status] = number
     return counts
 
 
-async def angor_totals(conn: AsyncConnection) -> AngorTotals:
+async def angor_totals(conn: AsyncConnection, ids: Ids = None) -> AngorTotals:
     """The sums of the projects' totals."""
     columns = (
         "raised_sats",
@@ -69,7 +83,7 @@ async def angor_totals(conn: AsyncConnection) -> AngorTotals:
         "rejected_investments",
     )
     sums = select(*(func.coalesce(func.sum(project.c[name]), 0).label(name) for name in columns))
-    row = (await conn.execute(sums.where(_SHOWN))).one()
+    row = (await conn.execute(_among(sums.where(SHOWN_PROJECT), project.c.id, ids))).one()
     found = {name: int(row._mapping[name]) for name in columns}  # noqa: SLF001 - its public name
     return AngorTotals(
         raised=found["raised_sats"],
@@ -87,26 +101,28 @@ async def angor_totals(conn: AsyncConnection) -> AngorTotals:
     )
 
 
-async def count_investors(conn: AsyncConnection) -> int:
+async def count_investors(conn: AsyncConnection, ids: Ids = None) -> int:
     """Distinct investor keys of confirmed investments."""
     statement = select(func.count(investment.c.investor_key.distinct())).where(
         investment.c.status == "confirmed"
     )
-    return int(await conn.scalar(statement) or 0)
+    return int(await conn.scalar(_among(statement, investment.c.project_id, ids)) or 0)
 
 
-async def median_contribution(conn: AsyncConnection) -> int:
-    """The middle amount of confirmed investments, of two the floored mean; 0 without any."""
-    confirmed = investment.c.status == "confirmed"
-    number = int(await conn.scalar(select(func.count()).where(confirmed)) or 0)
+async def median_contribution(conn: AsyncConnection, scope: Scope, number: int) -> int:
+    """The middle of so many contributions in satoshis, of two the floored mean; 0 without any."""
     if number == 0:
         return 0
-    statement = (
-        select(investment.c.amount_sats)
-        .where(confirmed)
-        .order_by(investment.c.amount_sats)
-        .offset((number - 1) // 2)
-        .limit(2 - number % 2)
-    )
-    middle = [int(amount) for amount in await conn.scalars(statement)]
-    return sum(middle) // len(middle)
+    given: list[Select[Any]] = []
+    if scope.has_projects:
+        invested = select((investment.c.amount_sats * _MSATS).label("msats"))
+        confirmed = invested.where(investment.c.status == "confirmed")
+        given.append(_among(confirmed, investment.c.project_id, scope.project_ids))
+    if scope.has_invoices:
+        paid = select(invoice.c.counted_msats.label("msats")).where(invoice.c.counted_msats > 0)
+        given.append(scope.of_invoices(paid))
+    both = union_all(*given).subquery()
+    middle = select(both.c.msats).order_by(both.c.msats)
+    found = await conn.scalars(middle.offset((number - 1) // 2).limit(2 - number % 2))
+    amounts = [int(amount) for amount in found]
+    return sum(amounts) // len(amounts) // _MSATS

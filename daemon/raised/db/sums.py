@@ -1,14 +1,14 @@
 """Sums over the ledger: whole hours from `hour_total`, what is left of an hour from movements."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.schema import hour_total, investment, movement
+from raised.db.schema import hour_total, investment, invoice, movement
 from raised.domain import ledger
 
 HOUR = 3600
@@ -19,10 +19,40 @@ RETURNING = (*sorted(ledger.RETURNING), "refund")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which part of the ledger is asked for."""
+    """Which part of the ledger is asked for; None: all of it.
+
+    With `project_ids` only what they brought, and the invoices of `campaign` when that is named.
+    """
 
     source: str | None = None
-    project_id: str | None = None
+    project_ids: tuple[str, ...] | None = None
+    campaign: str | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether no owner is left out."""
+        return self.project_ids is None
+
+    @property
+    def has_projects(self) -> bool:
+        """Whether investments may be part of it."""
+        return self.source != "btcpay" and (self.is_everything or bool(self.project_ids))
+
+    @property
+    def has_invoices(self) -> bool:
+        """Whether invoices may be part of it."""
+        return self.source != "angor" and (self.is_everything or self.campaign is not None)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The names under which its hours are summed."""
+        return (*(self.project_ids or ()), *((self.campaign,) if self.campaign else ()))
+
+    def of_invoices(self, statement: Select[Any]) -> Select[Any]:
+        """Only the invoices that are part of it, given that some may be."""
+        if self.campaign is None:
+            return statement
+        return statement.where(invoice.c.campaign == self.campaign)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +77,20 @@ def msats_of(sums: Mapping[str, int], kinds: Iterable[str]) -> int:
     return sum(sums.get(kind, 0) for kind in kinds)
 
 
-async def sums_by_kind(conn: AsyncConnection, window: Window) -> dict[str, int]:
+async def sums_by_kind(conn: AsyncConnection, window: Window, scope: Scope) -> dict[str, int]:
     """Millisatoshis of each kind within a window; a reversal lowers the kind that it undoes."""
     first = -(-window.start // HOUR) * HOUR
     last = max(first, window.end // HOUR * HOUR)
     whole = select(hour_total.c.kind, func.sum(hour_total.c.amount_msats).label("msats")).where(
-        hour_total.c.hour >= first, hour_total.c.hour < last
+        hour_total.c.hour >= first, hour_total.c.hour < last, *_of_hours(scope)
     )
     at = movement.c.at
     edges = _signed().where(
         or_(
             and_(at >= window.start, at < min(first, window.end)),
             and_(at >= last, at < window.end),
-        )
+        ),
+        *_of(scope),
     )
     sums: defaultdict[str, int] = defaultdict(int)
     for statement in (whole.group_by(hour_total.c.kind), edges):
@@ -83,13 +114,9 @@ async def hourly(
     """(hour's start, kind, millisatoshis) before `end`, which is a whole hour."""
     statement = (
         select(hour_total.c.hour, hour_total.c.kind, func.sum(hour_total.c.amount_msats))
-        .where(hour_total.c.kind.in_(sorted(kinds)), hour_total.c.hour < end)
+        .where(hour_total.c.kind.in_(sorted(kinds)), hour_total.c.hour < end, *_of_hours(scope))
         .group_by(hour_total.c.hour, hour_total.c.kind)
     )
-    if scope.source is not None:
-        statement = statement.where(hour_total.c.source == scope.source)
-    if scope.project_id is not None:
-        statement = statement.where(hour_total.c.owner == scope.project_id)
     return [(hour, kind, int(msats)) for hour, kind, msats in await conn.execute(statement)]
 
 
@@ -135,35 +162,83 @@ async def contributions_at(
     conn: AsyncConnection, step: int, scope: Scope, end: int
 ) -> list[tuple[int, int]]:
     """(start, number) of contributions in steps of so many seconds, before `end`."""
-    start = (investment.c.at // step * step).label("start")
-    if scope.source not in {None, "angor"}:
-        return []
-    statement = (
-        select(start, func.count())
-        .where(investment.c.status == "confirmed", investment.c.at < end)
-        .group_by(start)
-    )
-    if scope.project_id is not None:
-        statement = statement.where(investment.c.project_id == scope.project_id)
-    return [(at, number) for at, number in await conn.execute(statement)]
+    found: list[tuple[int, int]] = []
+    for at, statement in _contributions(scope):
+        start = (at // step * step).label("start")
+        counted = statement.with_only_columns(start, func.count()).where(at < end).group_by(start)
+        found += [(int(first), int(number)) for first, number in await conn.execute(counted)]
+    return found
 
 
-async def contributions_in(conn: AsyncConnection, window: Window) -> int:
+async def contributions_in(conn: AsyncConnection, window: Window, scope: Scope) -> int:
     """How many contributions were made within a window."""
-    statement = select(func.count()).where(
-        investment.c.status == "confirmed",
-        investment.c.at >= window.start,
-        investment.c.at < window.end,
-    )
-    return int(await conn.scalar(statement) or 0)
+    number = 0
+    for at, statement in _contributions(scope):
+        counted = statement.with_only_columns(func.count()).where(at >= window.start)
+        number += int(await conn.scalar(counted.where(at < window.end)) or 0)
+    return number
+
+
+def _contributions(scope: Scope) -> Iterator[tuple[ColumnElement[int], Select[Any]]]:
+    """The contributions of each rail, with the column that says when they were made."""
+    if scope.has_projects:
+        confirmed = select(investment.c.txid).where(investment.c.status == "confirmed")
+        if scope.project_ids is not None:
+            confirmed = confirmed.where(investment.c.project_id.in_(scope.project_ids))
+        yield investment.c.at, confirmed
+    if scope.has_invoices:
+        counted = select(invoice.c.id).where(invoice.c.first_counted_at.is_not(None))
+        yield invoice.c.first_counted_at, scope.of_invoices(counted)
+
+
+async def invoices_at(
+    conn: AsyncConnection, step: int, scope: Scope, end: int
+) -> list[tuple[int, int]]:
+    """(start, number) of invoices created in steps of so many seconds, before `end`."""
+    if not scope.has_invoices:
+        return []
+    start = (invoice.c.created_at // step * step).label("start")
+    created = select(start, func.count()).where(invoice.c.created_at < end).group_by(start)
+    rows = await conn.execute(scope.of_invoices(created))
+    return [(int(first), int(number)) for first, number in rows]
+
+
+async def first_invoice_at(conn: AsyncConnection, scope: Scope) -> int | None:
+    """When the first invoice was created."""
+    if not scope.has_invoices:
+        return None
+    first = await conn.scalar(scope.of_invoices(select(func.min(invoice.c.created_at))))
+    return None if first is None else int(first)
 
 
 def _of(scope: Scope) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if scope.source is not None:
         conditions.append(movement.c.source == scope.source)
-    if scope.project_id is not None:
-        conditions.append(movement.c.project_id == scope.project_id)
+    if scope.project_ids is not None:
+        mine: ColumnElement[bool] = movement.c.project_id.in_(scope.project_ids)
+        if scope.campaign is not None:
+            mine = or_(mine, of_campaign(scope.campaign))
+        conditions.append(mine)
+    return conditions
+
+
+def of_campaign(name: str) -> ColumnElement[bool]:
+    """The movements of invoices that belong to this campaign."""
+    member = select(invoice.c.id).where(
+        invoice.c.store == movement.c.store,
+        invoice.c.id == movement.c.invoice_id,
+        invoice.c.campaign == name,
+    )
+    return and_(movement.c.source == "btcpay", member.exists())
+
+
+def _of_hours(scope: Scope) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if scope.source is not None:
+        conditions.append(hour_total.c.source == scope.source)
+    if not scope.is_everything:
+        conditions.append(hour_total.c.owner.in_(scope.owners))
     return conditions
 
 
