@@ -26,18 +26,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked. Header names are lower case; `path` is without the query."""
+    """What was asked. Header names are lower case; `target` is path and query as they came."""
 
     method: str
     path: str
     query: dict[str, list[str]]
     headers: dict[str, str]
     body: bytes
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What is answered. `cut_at`: promise the whole body, send so many bytes and hang up."""
+    """What is answered. `cut_at`: promise the whole body, send so many bytes and hang up.
+
+    `content_type` empty: there is none.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -178,15 +182,12 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     body = await reader.readexactly(size)
     parts = urlsplit(target)
     query = parse_qs(parts.query, keep_blank_values=True)
-    return Request(method, unquote(parts.path), query, headers, body)
+    return Request(method, unquote(parts.path), query, headers, body, target)
 
 
 async def _write(writer: asyncio.StreamWriter, response: Response) -> None:
-    headers = {
-        "Content-Type": response.content_type,
-        "Content-Length": str(len(response.body)),
-        **response.headers,
-    }
+    kind = {"Content-Type": response.content_type} if response.content_type else {}
+    headers = {**kind, "Content-Length": str(len(response.body)), **response.headers}
     lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
     lines.extend(f"{name}: {value}" for name, value in headers.items())
     head = "\r\n".join([*lines, "", ""]).encode("latin-1")

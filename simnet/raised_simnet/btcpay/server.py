@@ -1,0 +1,189 @@
+"""A BTCPay Server on loopback: real HTTP, real webhooks, real coins, faults on demand."""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from random import Random
+from typing import Final
+
+from raised.clock import now
+from raised_simnet.btcpay.asked import Asked
+from raised_simnet.btcpay.dialect import V2_4_1, Dialect
+from raised_simnet.btcpay.event import Event
+from raised_simnet.btcpay.hook import Hook
+from raised_simnet.btcpay.hook_routes import HOOK_ROUTES
+from raised_simnet.btcpay.invoice_routes import INVOICE_ROUTES
+from raised_simnet.btcpay.naming import Namer, base58_id, hex_id
+from raised_simnet.btcpay.office import Clock, Office
+from raised_simnet.btcpay.permission import READ, ApiKey
+from raised_simnet.btcpay.post import Postman
+from raised_simnet.btcpay.refusal import NO_ROUTE
+from raised_simnet.btcpay.routes import ROUTES
+from raised_simnet.btcpay.store import Store
+from raised_simnet.btcpay.trouble import Trouble
+from raised_simnet.chain import RegtestChain
+from raised_simnet.routing import Found, Refusal
+from raised_simnet.web import Request, Response, WebServer
+
+BASE: Final = "/api/v1/"
+HUNDREDTH: Final = 0.01
+_REMEMBERED: Final = 10_000
+_POLL_SECONDS: Final = 0.01
+
+
+class BTCPayServer:
+    """One server. `office` is where actors order, pay and mark; `look` lets it see the chain.
+
+    `counts`: requests by route; `asked`: the newest paths with their query, oldest first.
+    `trouble` befalls requests and may be changed at any time: `trouble = Trouble()` heals.
+    `time_scale`: what the waits between webhook retries (10 s, 1 min, 6 × 10 min) are multiplied
+    with. `retries_all`: as before 2.3.4, whatever is not answered with 2xx.
+    """
+
+    def __init__(
+        self,
+        chain: RegtestChain,
+        *,
+        dialect: Dialect = V2_4_1,
+        clock: Clock = now,
+        seed: str = "btcpay",
+        time_scale: float = HUNDREDTH,
+    ) -> None:
+        self.office = Office(chain, dialect, clock, self._tell, seed)
+        self.trouble = Trouble()
+        self.counts: Counter[str] = Counter()
+        self.asked: deque[str] = deque(maxlen=_REMEMBERED)
+        self._seed = seed
+        self._keys: dict[str, ApiKey] = {}
+        self._dice = Random(seed)
+        self._running = True
+        self.postman = Postman(
+            Namer(f"{seed} delivery"),
+            dialect.version,
+            time_scale=time_scale,
+            retries_all=dialect.old,
+            seed=seed,
+        )
+        self._web = WebServer(self._answer)
+
+    @property
+    def url(self) -> str:
+        """Without a slash at its end."""
+        return self._web.url
+
+    def start(self) -> None:
+        """Listen."""
+        self._web.start()
+        self.office.host = self.url
+        self.postman.start()
+
+    def stop(self) -> None:
+        """End for good."""
+        self.postman.stop()
+        self._web.stop()
+
+    def down(self) -> None:
+        """Let the process end: no answers, no looking at the chain, the queue is lost."""
+        self._running = False
+        self.postman.forget()
+        self._web.refuse(refuse=True)
+
+    def up(self) -> None:
+        """Let it run again, with what it had stored."""
+        self._web.refuse(refuse=False)
+        self._running = True
+        self.office.catch_up()
+
+    def restart(self) -> None:
+        """What was queued and what would be retried is gone without trace."""
+        self.down()
+        self.up()
+
+    def unreachable(self, *, unreachable: bool) -> None:
+        """Let nobody connect while it runs on."""
+        self._web.refuse(refuse=unreachable)
+
+    def look(self) -> None:
+        """See what is new on the chain and on the clock, and tell."""
+        if self._running:
+            self.office.look()
+
+    def key(self, store: Store, policies: Sequence[str] = READ, label: str = "raised") -> ApiKey:
+        """A new key that may do this in one store."""
+        permissions = tuple(f"{policy}:{store.id}" for policy in policies)
+        return self.add_key(label, permissions)
+
+    def add_key(self, label: str, permissions: Sequence[str]) -> ApiKey:
+        """A new key with permissions as they are written."""
+        key = ApiKey(hex_id(f"{self._seed} key {len(self._keys)}"), label, tuple(permissions))
+        self._keys[key.key] = key
+        return key
+
+    def revoke(self, key: ApiKey) -> None:
+        """Nobody knows it any more."""
+        del self._keys[key.key]
+
+    def add_hook(
+        self, store: Store, url: str, secret: str, wanted: Sequence[str] | None = None
+    ) -> Hook:
+        """A webhook made in the server's own pages."""
+        hook_id = base58_id(f"{self._seed} webhook {store.id} {len(store.hooks)}")
+        events = None if wanted is None else tuple(wanted)
+        hook = Hook(hook_id, store.id, url, secret, wanted=events)
+        store.hooks[hook.id] = hook
+        return hook
+
+    def prune(self, hook: Hook) -> None:
+        """Empty the bodies of all its deliveries, as after 60 days."""
+        for delivery in hook.deliveries:
+            delivery.body = None
+
+    def drained(self, seconds: float = 10) -> bool:
+        """Whether every event was delivered or given up in time. Blocks the asking thread."""
+        end = time.monotonic() + seconds
+        while self.postman.waiting():
+            if time.monotonic() > end:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    def forget(self) -> None:
+        """Count from zero again."""
+        self.counts.clear()
+        self.asked.clear()
+
+    def _tell(self, event: Event) -> None:
+        if not self._running:
+            return
+        for hook in list(self.office.stores[event.store_id].hooks.values()):
+            self.postman.send(hook, event, self.office.now())
+
+    async def _answer(self, request: Request) -> Response:
+        found = self._find(request)
+        if found is None:
+            return NO_ROUTE
+        self.counts[found.name] += 1
+        self.asked.append(request.target)
+        trouble = self.trouble
+        struck = trouble.strikes(found.name)
+        if struck and trouble.delay_seconds:
+            await asyncio.sleep(trouble.delay_seconds)
+        response = self._honest(found, request)
+        return trouble.instead(response) if struck else response
+
+    def _find(self, request: Request) -> Found[Asked] | None:
+        if not request.path.startswith(BASE):
+            return None
+        path = request.path[len(BASE) :]
+        routers = (ROUTES, INVOICE_ROUTES, HOOK_ROUTES)
+        matches = (router.find(request.method, path) for router in routers)
+        return next((found for found in matches if found is not None), None)
+
+    def _honest(self, found: Found[Asked], request: Request) -> Response:
+        asked = Asked(self.office, self.postman, self._keys, self._dice, found.params, request)
+        with self.office.lock:
+            try:
+                return found.answer(asked)
+            except Refusal as refusal:
+                return refusal.response
