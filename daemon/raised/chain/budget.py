@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import random
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 from raised.chain.settings import Pace
 from raised.clock import now
 from raised.errors import Unavailable
+from raised.http import jittered
 
 _DAY_SECONDS: Final = 86_400
 _PUBLIC: Final = Pace()
@@ -109,8 +109,3 @@ class Budget:
         day = now() // _DAY_SECONDS
         if day != self._day:
             self._day, self._requests = day, 0
-
-
-def jittered(ceiling: float) -> float:
-    """Full jitter: anything up to the ceiling, so that clients do not come back together."""
-    return random.uniform(ceiling / 10, ceiling)  # noqa: S311 - spreads load, hides nothing

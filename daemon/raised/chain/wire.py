@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,10 +10,10 @@ import httpx
 
 from raised import __version__
 from raised.chain.answer import Meaning, error_for, meaning
-from raised.chain.budget import Budget, jittered, pace_for
+from raised.chain.budget import Budget, pace_for
 from raised.chain.settings import ExplorerSettings
-from raised.clock import now
 from raised.errors import BadData, SourceError, Unavailable
+from raised.http import Standing, bounded_body, jittered, retry_after
 
 SMALL: Final = 64 * 1024
 PAGE: Final = 16 * 1024 * 1024
@@ -28,22 +28,6 @@ _HEADERS: Final = {
     "User-Agent": f"raised/{__version__}",
 }
 _ID: Final = re.compile(r"[0-9a-f]{64}")
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
-
-
-@dataclass(slots=True)
-class Standing:
-    """How the host did lately, for its health."""
-
-    last_success_at: int | None = None
-    last_error: tuple[str, str] | None = None
-    latency_ms: int | None = None
-    errors: dict[str, int] = field(default_factory=dict[str, int])
-
-    def went_wrong(self, code: str, sentence: str) -> None:
-        """Count an error and remember it as the last one."""
-        self.errors[code] = self.errors.get(code, 0) + 1
-        self.last_error = (code, sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +91,7 @@ class Wire:
 
     def _answered(self, reply: _Reply, what: Meaning) -> bytes | None:
         self.budget.worked()
-        self.standing.last_success_at = now()
+        self.standing.went_well()
         self.powered_by = reply.powered_by
         return reply.body if what == "ok" else None
 
@@ -136,26 +120,18 @@ class Wire:
             raise Unavailable(self.name, "gave no answer in time", "timeout") from error
         except httpx.HTTPError as error:
             raise Unavailable(self.name, "cannot be reached", "unreachable") from error
-        took = asyncio.get_running_loop().time() - started
-        before = self.standing.latency_ms
-        took_ms = int(took * 1000)
-        self.standing.latency_ms = took_ms if before is None else (before * 3 + took_ms) // 4
+        self.standing.took(asyncio.get_running_loop().time() - started)
         return reply
 
     async def _exchange(self, path: str, limit: int) -> _Reply:
         async with self._client.stream("GET", self.base + path) as response:
-            most = limit if response.is_success else _ERROR_BODY
-            body = bytearray()
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > most:
-                    break
+            body = await bounded_body(response, limit if response.is_success else _ERROR_BODY)
             if response.is_success and len(body) > limit:
                 raise BadData(self.name, "sends more than we asked for", "too_long")
             return _Reply(
                 response.status_code,
-                bytes(body),
-                _retry_after(response.headers.get("Retry-After")),
+                body,
+                retry_after(response),
                 response.headers.get("X-Powered-By", ""),
             )
 
@@ -163,11 +139,6 @@ class Wire:
 def _is_onion(settings: ExplorerSettings) -> bool:
     host = urlsplit(settings.url).hostname or ""
     return settings.proxy is not None or host.endswith(".onion")
-
-
-def _retry_after(value: str | None) -> int | None:
-    # Nothing but plain digits, and few: other digits, or thousands of them, are no number to int.
-    return int(value) if value and _SECONDS.fullmatch(value) else None
 
 
 def _route(path: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
-from raised.domain.tx import Txid
+from raised.domain.tx import MAX_MONEY, Txid
 from raised.errors import InvalidInput
 
 InvoiceStatus = Literal["New", "Processing", "Settled", "Expired", "Invalid", "Other"]
@@ -18,9 +18,11 @@ PaymentStatus = Literal["Processing", "Settled", "Invalid", "Other"]
 PayoutState = Literal["AwaitingApproval", "AwaitingPayment", "InProgress", "Completed", "Cancelled"]
 
 BITCOIN: Final = "BTC"
+SATS: Final = "SATS"
 CHAIN_METHOD: Final = "BTC-CHAIN"
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?\Z")
-_MSAT_DIGITS: Final = 11
+_BITCOIN_DIGITS: Final = 11  # from bitcoin down to a millisatoshi
+_SATS_DIGITS: Final = 3
 _SAT_MSATS: Final = 1000
 _MOST_DIGITS: Final = 26  # far more money than there is, and exact in Decimal's context
 
@@ -29,9 +31,10 @@ _MOST_DIGITS: Final = 26  # far more money than there is, and exact in Decimal's
 class Payment:
     """Money that reached an invoice.
 
-    `method` is normalised (BTC-CHAIN, BTC-LN, BTC-LNURL; others as sent). `id` is the coin's
-    `txid:vout` on the chain, else the payment hash, or the BOLT11 text where the node gave none.
-    `value` is the decimal text as sent, gross, in `currency`; `value_msats` None for other coins.
+    `method` is normalised (BTC-CHAIN, BTC-LN, BTC-LNURL, LTC-CHAIN; a plugin's as sent). `id` is
+    the coin's `txid:vout` on the chain, else the payment hash, or the BOLT11 text where the node
+    gave none. `value` is the decimal text as sent, gross, in `currency`; `value_msats` None for
+    other coins.
     `received_at` is the server's clock; `rate` the price of one `currency` in the invoice's.
     """
 
@@ -55,7 +58,8 @@ class Invoice:
     """An invoice as one answer showed it. Amounts are decimal texts in `currency`.
 
     `metadata` holds only keys that the configuration names, each as text. `payments` None: the
-    answer did not tell; else all that still count, so a held one that is not among them does not.
+    answer did not tell; else all that still count, so a held one that is not among them does not:
+    unless `unread_payments`, of which we only know that they are there; then absence says nothing.
     """
 
     id: str
@@ -71,6 +75,7 @@ class Invoice:
     archived: bool
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     payments: tuple[Payment, ...] | None = None
+    unread_payments: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +112,40 @@ def msats(text: str) -> int:
     Raises:
         InvalidInput: not such a text, or finer than a millisatoshi.
     """
-    if len(text) > _MOST_DIGITS or not _DECIMAL.match(text):
-        raise InvalidInput("is no amount: digits, a point, digits")
-    scaled = Decimal(text).scaleb(_MSAT_DIGITS)
-    if scaled != scaled.to_integral_value():
-        raise InvalidInput("is finer than a millisatoshi")
-    return int(scaled)
+    return _scaled(text, _BITCOIN_DIGITS)
 
 
-def whole_sats_msats(text: str) -> int:
+def amount_msats(text: str, currency: str) -> int | None:
+    """Decimal text in BTC or SATS as millisatoshis; None for what is no bitcoin.
+
+    Raises:
+        InvalidInput: as `msats`, or more than all bitcoin there can be.
+    """
+    digits = {BITCOIN: _BITCOIN_DIGITS, SATS: _SATS_DIGITS}.get(currency)
+    if digits is None:
+        return None
+    amount = _scaled(text, digits)
+    if abs(amount) > MAX_MONEY * _SAT_MSATS:
+        raise InvalidInput("is more than there is")
+    return amount
+
+
+def chain_amount_msats(text: str, currency: str) -> int | None:
     """The same of an amount on the chain, where a satoshi is the least.
 
     Raises:
-        InvalidInput: as `msats`, or not a whole satoshi.
+        InvalidInput: as `amount_msats`, or not a whole satoshi.
     """
-    amount = msats(text)
-    if amount % _SAT_MSATS:
+    amount = amount_msats(text, currency)
+    if amount is not None and amount % _SAT_MSATS:
         raise InvalidInput("is finer than a satoshi")
     return amount
+
+
+def _scaled(text: str, digits: int) -> int:
+    if len(text) > _MOST_DIGITS or not _DECIMAL.match(text):
+        raise InvalidInput("is no amount: digits, a point, digits")
+    scaled = Decimal(text).scaleb(digits)
+    if scaled != scaled.to_integral_value():
+        raise InvalidInput("is finer than a millisatoshi")
+    return int(scaled)

@@ -1,0 +1,170 @@
+"""The JSON of an answer, exactly: no float, no surprise, and one odd value spoils only itself."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Final, Generic, TypeVar, cast
+
+from raised.domain.json_object import JsonObject, as_object
+from raised.errors import InvalidInput
+
+T = TypeVar("T")
+
+_LONGEST_NUMBER: Final = 40
+_LARGEST_EXPONENT: Final = 30
+_LAST_TIME: Final = 253_402_300_799  # the end of the year 9999
+_DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,100}")
+
+
+class _Unreadable:
+    """Stands where a value cannot be taken at its word; it has no type that a field takes."""
+
+
+UNREADABLE: Final = _Unreadable()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Generic[T]):
+    """A list of an answer: what could be read of it, and how many entries could not."""
+
+    rows: tuple[T, ...]
+    unread: int = 0
+
+
+def read_json(body: bytes) -> object:
+    """The value in these bytes. Numbers with a fraction become decimals.
+
+    Endless numbers, NaN and what is named twice in one object become UNREADABLE: they may stand in
+    somebody's metadata, and must not cost a whole page.
+
+    Raises:
+        InvalidInput: not JSON in UTF-8, or nested without end.
+    """
+    try:
+        return cast(
+            "object",
+            json.loads(
+                body.decode(),
+                object_pairs_hook=_object,
+                parse_int=_integer,
+                parse_float=_decimal,
+                parse_constant=_unreadable,
+            ),
+        )
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput("not JSON") from error
+
+
+def rows_of(value: object, read: Callable[[JsonObject], T]) -> Rows[T]:
+    """Every object of a list that `read` takes; one that is wrong is left out and counted.
+
+    Raises:
+        InvalidInput: no list.
+    """
+    if not isinstance(value, list):
+        raise InvalidInput("not a list")
+    rows: list[T] = []
+    for entry in cast("list[object]", value):
+        try:
+            rows.append(read(as_object(entry, "an entry")))
+        except InvalidInput:
+            continue
+    return Rows(tuple(rows), len(cast("list[object]", value)) - len(rows))
+
+
+def identifier(row: JsonObject, name: str) -> str:
+    """An id of the server's own making, fit for a path. Raises InvalidInput."""
+    text = row.text(name)
+    if not is_identifier(text):
+        raise InvalidInput(f"{name} is no id")
+    return text
+
+
+def is_identifier(text: str) -> bool:
+    """Whether this can be the id of something."""
+    return _ID.fullmatch(text) is not None
+
+
+def words(row: JsonObject, name: str, most: int = 100) -> str:
+    """A short text of printable characters, empty when absent. Raises InvalidInput."""
+    text = row.text(name)
+    if len(text) > most or not text.isprintable():
+        raise InvalidInput(f"{name} is no short text")
+    return text
+
+
+def amount(row: JsonObject, name: str) -> str:
+    """Decimal text of an amount, also where the server writes a number. Raises InvalidInput."""
+    text = optional_amount(row, name)
+    if text is None:
+        raise InvalidInput(f"{name} is missing")
+    return text
+
+
+def optional_amount(row: JsonObject, name: str) -> str | None:
+    """The same, or None when absent."""
+    value = row.value(name)
+    if value is None:
+        return None
+    text = _plain(value)
+    if len(text) > _LONGEST_NUMBER or not _DECIMAL.fullmatch(text):
+        raise InvalidInput(f"{name} is no amount")
+    return text
+
+
+def flag(row: JsonObject, name: str, *, default: bool) -> bool:
+    """Yes or no. Raises InvalidInput."""
+    value = row.value(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{name} is neither true nor false")
+    return value
+
+
+def time(row: JsonObject, name: str) -> int:
+    """Unix seconds. Raises InvalidInput."""
+    return row.integer(name, 0, _LAST_TIME)
+
+
+def optional_time(row: JsonObject, name: str) -> int | None:
+    """The same, or None when absent."""
+    return row.optional_integer(name, 0, _LAST_TIME)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Decimal):
+        # A number may have any exponent; written out, it would fill the memory.
+        return format(value, "f") if abs(value.adjusted()) <= _LARGEST_EXPONENT else ""
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return str(value)
+    return ""
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                fields[name] = UNREADABLE
+            seen.add(name)
+    return fields
+
+
+def _integer(text: str) -> object:
+    return int(text) if len(text) <= _LONGEST_NUMBER else UNREADABLE
+
+
+def _decimal(text: str) -> object:
+    try:
+        return Decimal(text) if len(text) <= _LONGEST_NUMBER else UNREADABLE
+    except InvalidOperation:  # an exponent that no decimal can hold
+        return UNREADABLE
+
+
+def _unreadable(_text: str) -> object:
+    return UNREADABLE
