@@ -68,6 +68,22 @@ class FakeShelf:
         return sorted(event.id for event in self.taken)
 
 
+@dataclass
+class BusyShelf(FakeShelf):
+    """While it answers, one event is published for thirty that it sends."""
+
+    coming: list[Event] = field(default_factory=list)
+
+    async def sure_page(self, asked: Filter) -> Sequence[Event]:
+        page = list(await super().sure_page(asked))
+        count = min(len(page) // 30, len(self.coming))
+        new = [self.coming.pop() for _ in range(count)]
+        self.stored += new
+        until = asked["until"]
+        assert isinstance(until, int)
+        return [*page, *(event for event in new if event.created_at <= until)]
+
+
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("cap", [1, 3, 100, 500, 10_000])
 async def test_every_event_is_taken_once(cap: int, exclusive: bool) -> None:
@@ -114,6 +130,25 @@ async def test_what_pages_did_not_show_is_found_by_comparing(
     shelf = FakeShelf(stored, hides=30)
     assert await read_lane(shelf, LANE, TOP, compare=True)
     assert shelf.ids == sorted(event.id for event in stored)
+
+
+@pytest.mark.parametrize("dated", [0, 250, 500, 899])
+@pytest.mark.parametrize("cap", [40, 500, 10_000])
+async def test_events_published_meanwhile_and_dated_back_leave_no_hole(
+    cap: int, dated: int
+) -> None:
+    """Relays push them into a page that is still being sent."""
+    stored = events(range(900))
+    shelf = BusyShelf([*stored], cap=cap, coming=events([dated] * 960)[900:])
+    assert await read_lane(shelf, LANE, TOP, compare=False)
+    assert {event.id for event in shelf.taken} >= {event.id for event in stored}
+
+
+async def test_what_is_read_twice_costs_little() -> None:
+    shelf = FakeShelf(events(range(9_500)))
+    assert await read_lane(shelf, LANE, 10_000, compare=False)
+    assert len(shelf.taken) == 9_500
+    assert shelf.asked == 9_500 // 475 + 3
 
 
 async def test_a_refusal_is_passed_on() -> None:

@@ -91,15 +91,34 @@ async def test_a_pager_that_cannot_answer_is_given_up(standing: Standing) -> Non
     assert standing.health.errors["incomplete"] == 1
 
 
-async def test_a_relay_that_ignores_limits_is_asked_without_one(standing: Standing) -> None:
-    full = Page([EVENT] * PAGE, whole=True, more=True)
-    pager = Answers(full, Page([EVENT] * 3 * PAGE, whole=True))
-    line = Answers([])
+async def test_a_relay_that_ignores_limits_is_taken_whole_and_named(standing: Standing) -> None:
+    pager = Answers(Page([EVENT] * (PAGE + 1), whole=True), Page([EVENT] * 3 * PAGE, whole=True))
+    line = Answers([EVENT] * 2 * PAGE)
     ignoring = shelf(standing, line, pager)
+    assert len(await ignoring.page(ASKED)) == PAGE + 1
+    assert standing.health.errors["flood"] == 0  # one was published meanwhile, say
     assert len(await ignoring.page(ASKED)) == 3 * PAGE
-    assert await ignoring.sure_page(ASKED) == []
-    assert [("limit" in asked) for asked in (*pager.asked, *line.asked)] == [True, False, False]
     assert standing.health.errors["flood"] == 1
+    assert len(await ignoring.sure_page(ASKED)) == 2 * PAGE
+    assert standing.health.errors["flood"] == 2
+
+
+async def test_a_page_with_unseen_bytes_is_asked_for_again_where_all_is_seen(
+    standing: Standing,
+) -> None:
+    """They may be garbage or an event after the EOSE: the pager cannot tell and accuses nobody."""
+    pager = Answers(Page([EVENT], whole=True, clean=False), Page([EVENT, EVENT], whole=True))
+    line = Answers([])
+    doubting = shelf(standing, line, pager)
+    async with asyncio.TaskGroup() as tasks:
+        pump = tasks.create_task(standing.intake.follow_pages())
+        assert await doubting.page(ASKED) == []
+        await standing.intake.drain_pages()
+        pump.cancel()
+    assert line.asked == [ASKED]
+    assert standing.health.forged == 1  # what it had brought is good, and went on its way
+    assert not standing.health.errors.keys() - {"forged"}
+    assert await doubting.page(ASKED) == [EVENT, EVENT]  # the pager stays
 
 
 async def test_a_relay_without_nip_77_is_asked_once(standing: Standing) -> None:

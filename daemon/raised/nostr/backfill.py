@@ -1,9 +1,11 @@
 """Everything a relay holds on one lane, to the end. Source: nostr-sdk.md 10.
 
 Pages go backward by `until` = oldest + 1: right whether a relay takes `until` as inclusive or
-not. A page that is shorter than its limit proves nothing, relays cap; the end is a page without a
-new id, with an EOSE behind it. A page that is full of one second cannot be passed by `until`:
-there NIP-77 names what is missing, and without it the lane is not complete.
+not. Among the oldest of a page may be events that somebody published just now and dated back;
+behind them would be a hole, so one in twenty is not trusted to be the page's end. A page that is
+shorter than its limit proves nothing, relays cap; the end is a page without a new id, with an EOSE
+behind it. A page that is full of one second cannot be passed by `until`: there NIP-77 names what is
+missing, and without it the lane is not complete.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +17,7 @@ from raised.nostr.interest import Filter
 
 PAGE: Final = 500
 CAPPED: Final = 100  # a page of fewer is not worth the fast way
+OVERLAP: Final = 20  # of so many events of a page one may be of those published meanwhile
 IDS: Final = 400
 WINDOW: Final = 5_000  # ids compared at once
 
@@ -73,14 +76,18 @@ async def _step(shelf: Shelf, lane: _Lane) -> bool:
     if not page:
         return False
     shelf.largest = max(shelf.largest, len(page))
-    oldest = min(event.created_at for event in page)
+    times = sorted(event.created_at for event in page)
     if fresh := _fresh(page, lane):
         lane.seen.update((event.id, event) for event in fresh)
         await shelf.take(fresh)
-        lane.until = min(lane.until, oldest + 1)
+        lane.until = min(lane.until, times[len(page) // OVERLAP] + 1)
         return True
-    if len(page) < shelf.largest:
+    if len(page) < shelf.largest - shelf.largest // OVERLAP:
         return False
+    oldest = times[0]
+    if oldest + 1 < lane.until:
+        lane.until = oldest + 1
+        return True
     # As many as this relay ever shows, all of one second: perhaps not all of that second.
     if len(page) >= CAPPED:
         second = {**lane.asked, "since": oldest, "until": oldest}

@@ -48,6 +48,7 @@ class Account:
     """
 
     explained: int = 0
+    refused: int = 0  # of those: good events, but nobody asked for them
     settled: int = 0  # bytes received when they were last compared
 
     def explain(self, text: str, subscription_id: str = "") -> None:
@@ -57,14 +58,18 @@ class Account:
         spaces = text.count(",") + text.count(":")
         self.explained += size + escapes + spaces + len(subscription_id) + 20
 
+    def refuse(self, text: str) -> None:
+        """Hold an event against the relay, though it is explained."""
+        self.refused += len(text.encode())
+
     def surplus(self, received: int) -> int:
-        """Bytes since they were settled that are not explained so far."""
-        return max(0, received - self.settled - self.explained)
+        """Bytes since they were settled that are not explained so far, or refused."""
+        return max(0, received - self.settled - self.explained) + self.refused
 
     def settle(self, received: int) -> int:
         """The surplus, once and for all."""
         surplus = self.surplus(received)
-        self.settled, self.explained = received, 0
+        self.settled, self.explained, self.refused = received, 0, 0
         return surplus
 
 
@@ -122,7 +127,8 @@ class Way:
 
     def _options(self) -> sdk.RelayOptions:
         # A relay's options replace the client's: everything that matters stands here.
-        options = sdk.RelayOptions().reconnect(False).verify_subscriptions(True)  # noqa: FBT003
+        # Not among it: verify_subscriptions, which loses events (matching.py).
+        options = sdk.RelayOptions().reconnect(False)  # noqa: FBT003
         if self.proxy is None:
             return options
         address = self.proxy.address

@@ -27,11 +27,11 @@ from raised.errors import Refused, SourceError, Unavailable
 from raised.nostr import library, quick
 from raised.nostr.health import RelayHealth
 from raised.nostr.interest import Filter
+from raised.nostr.matching import Subscriptions
 
 UNUSABLE_MAX: Final = 256_000_000  # bytes in one connection that were nothing; then it is cut
 ARRIVED_MAX: Final = 1_000  # events taken and not yet looked at; then the relay waits
 ANSWER_TIMES: Final = 20  # so much longer than usual may an answer take
-IN_FLIGHT_MAX: Final = 65_536  # bytes that may still come for a subscription that we ended
 PAGE_MAX: Final = 5_000  # events kept of an answer; what more comes goes the live way
 
 _numbers: Final = itertools.count(1)
@@ -110,7 +110,7 @@ class Line:
         self._is_announced = False  # the arrival, to our loop
         self._relay: sdk.Relay | None = None
         self._account = library.Account()
-        self._has_ended_some = False  # a subscription, since the bytes were settled
+        self._subscriptions = Subscriptions()
         self._receiving = 0
         self._received = 0
         self._received_at = 0.0
@@ -156,7 +156,7 @@ class Line:
     async def unsubscribe(self, name: str) -> None:
         """Have no subscription of this name."""
         self.closed.pop(name, None)
-        self._has_ended_some = True
+        self._subscriptions.end(name)
         await self._client.unsubscribe(name)
 
     async def page(self, asked: Filter) -> Sequence[Event]:
@@ -183,6 +183,7 @@ class Line:
     ) -> Sequence[Event]:
         question = Question(asyncio.get_running_loop().create_future(), once is not None)
         self._questions[name] = question
+        self._subscriptions.begin(name, filters)
         try:
             wanted = [library.library_filter(each) for each in filters]
             target = sdk.ReqTarget.single(self._way.url, wanted)
@@ -191,11 +192,14 @@ class Line:
                 raise Unavailable(self._health.url, "the question was not sent", "lost")
             await self._ended(question)
         except SourceError:
+            self._subscriptions.end(name)
             for event in question.events:  # no answer, but good events
                 await self._put(event)
             raise
         finally:
             del self._questions[name]
+            if once is not None:
+                self._subscriptions.end(name)
         return question.events
 
     async def _ended(self, question: Question) -> None:
@@ -253,18 +257,28 @@ class Line:
         try:
             self._account.explain(text, subscription_id)
             event = library.decode_event(text)
-            question = self._questions.get(subscription_id)
-            if question is not None:
-                self._answered(question)
-                question.count += 1
-            if question is not None and question.is_page and question.count <= PAGE_MAX:
-                question.events.append(event)
-            else:
+            if not self._subscriptions.wanted(subscription_id, event):
+                self._account.refuse(text)
+            elif not self._is_for_a_page(subscription_id, event):
                 await self._put(event)
         except msgspec.DecodeError:
             self._health.note_error("unusable", clock.now())
         finally:
             self._receiving -= 1
+
+    def _is_for_a_page(self, subscription_id: str, event: Event) -> bool:
+        """Keep it for the page that it belongs to. What is beyond all measure, or comes after the
+        EOSE, goes the live way; but an event just after it may not be told from one before.
+        """
+        question = self._questions.get(subscription_id)
+        if question is None or question.ended.done():
+            return False
+        self._answered(question)
+        question.count += 1
+        if not question.is_page or question.count > PAGE_MAX:
+            return False
+        question.events.append(event)
+        return True
 
     def _answered(self, question: Question) -> None:
         if question.first_at is None:
@@ -281,12 +295,7 @@ class Line:
             and not self._arrived
             and now - self._received_at >= self._way.pace.settle
         ):
-            surplus = self._account.settle(received)
-            # What was on its way for a subscription that we ended, the library drops unseen.
-            in_flight = self._has_ended_some and surplus <= IN_FLIGHT_MAX
-            self._has_ended_some = False
-            if not in_flight:
-                self._health.note_unusable(surplus, clock.now())
+            self._health.note_unusable(self._account.settle(received), clock.now())
 
     async def _hear(self, notifications: sdk.ClientNotificationStream) -> None:
         while (notification := await notifications.next()) is not None:
@@ -321,6 +330,7 @@ class Line:
             self._answered(question)
             question.ended.set_result(prefix)
         elif prefix is not None and name.startswith("live-"):
+            self._subscriptions.end(name)
             self.closed[name] = prefix
             self._news.set()
 

@@ -9,6 +9,7 @@ EOSE is waited for, and what does not stand is tried again, more and more rarely
 
 import itertools
 from dataclasses import dataclass
+from typing import cast
 
 from raised.errors import Refused, Unavailable
 from raised.nostr.interest import Filter, live_requests
@@ -25,7 +26,11 @@ class _Subscription:
     patience: Patience
     name: str | None = None  # of the subscription that stands, perhaps with older filters
     is_new: bool = True
-    fell: bool = False
+    missed: bool = False  # something, perhaps: for a while it did not stand as it should
+
+    def failed(self) -> None:
+        self.missed = True
+        self.patience.failed()
 
 
 class Live:
@@ -57,10 +62,13 @@ class Live:
         for spare in self._subscriptions[len(wanted) :]:
             await self._end(spare.name)
         del self._subscriptions[len(wanted) :]
-        for subscription, filters in zip(self._subscriptions, wanted, strict=False):
-            if subscription.filters != filters:
-                subscription.filters = filters
-                subscription.is_new = True
+        pairs = zip(self._subscriptions, wanted, strict=False)
+        changed = [(old, filters) for old, filters in pairs if old.filters != filters]
+        for subscription, filters in changed:
+            # A key that goes from here to another subscription is for a moment in none.
+            subscription.missed |= not _keys(subscription.filters) <= _keys(filters)
+            subscription.filters = filters
+            subscription.is_new = True
         pace = self._of.way.pace
         for filters in wanted[len(self._subscriptions) :]:
             patience = Patience(pace.resubscribe, pace.resubscribe_max)
@@ -75,20 +83,20 @@ class Live:
             )
         except Refused as closed:
             self._of.refused(closed.code)
-            subscription.patience.failed()
+            subscription.failed()
             return
         except Unavailable as silent:
             if silent.code != "silent" or not self._answered:
                 raise
             self._of.health.trouble("silent")
-            subscription.patience.failed()
+            subscription.failed()
             await self._end(name)
             return
         await self._end(subscription.name)
         subscription.name, subscription.is_new = name, False
         self._answered = True
-        self._of.gap |= subscription.fell
-        subscription.fell = False
+        self._of.gap |= subscription.missed
+        subscription.missed = False
         if not any(each.is_new for each in self._subscriptions):
             self._of.health.over("closed", "auth_wanted", "auth_refused", "silent")
 
@@ -101,5 +109,9 @@ class Live:
             if subscription.name == name:
                 self._of.refused(prefix)
                 subscription.name = None
-                subscription.is_new = subscription.fell = True
-                subscription.patience.failed()
+                subscription.is_new = True
+                subscription.failed()
+
+
+def _keys(filters: tuple[Filter, ...]) -> set[str]:
+    return {key for lane in filters for key in cast("list[str]", lane.get("authors", []))}

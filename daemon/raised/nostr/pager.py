@@ -4,7 +4,8 @@ A client without policy and notifications collects an answer inside Rust: three 
 fast as one callback an event, which is what the benchmark of design.md 11 asks of a back-fill
 (`fetch_events`, decoded and verified, is its yardstick). It has one fault: a CLOSED looks like the
 end of stored events. So no back-fill ends on its word: the page that brings nothing new is asked
-once more on the line, which can tell (backfill.py).
+once more on the line, which can tell (backfill.py). And what comes after the EOSE it drops unseen:
+so it accuses nobody either; the line, which sees everything, is asked for such a page too.
 """
 
 import asyncio
@@ -17,12 +18,12 @@ from typing import Final
 import msgspec
 import nostr_sdk as sdk
 
-from raised import clock
 from raised.domain.event import Event
 from raised.errors import Unavailable
 from raised.nostr import library
 from raised.nostr.health import RelayHealth
 from raised.nostr.interest import Filter
+from raised.nostr.matching import Wanted, wanted
 
 PAGE_MAX: Final = 200_000  # a relay that ignores `limit` must not look like an error
 SLACK: Final = 200  # bytes of EOSE and AUTH; an event has more
@@ -30,13 +31,13 @@ SLACK: Final = 200  # bytes of EOSE and AUTH; an event has more
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer. `whole`: it came in time, on a connection that lasted. `more`: so did other
-    things, which the library dropped.
+    """An answer. `whole`: it came in time, on a connection that lasted. `clean`: nothing else came
+    that we did not see; it may have been garbage, or an event after the EOSE.
     """
 
     events: Sequence[Event]
     whole: bool
-    more: bool = False
+    clean: bool = True
 
 
 class Pager:
@@ -70,11 +71,9 @@ class Pager:
             raise Unavailable(self._health.url, "the page was too large", "incomplete") from error
         late = asyncio.get_running_loop().time() - began > self._way.pace.page - 0.5
         lasted = self._relay.status() == sdk.RelayStatus.CONNECTED
-        events = await self._decode(found)
-        surplus = self._account.settle(self._relay.stats().bytes_received())
-        if surplus > SLACK:
-            self._health.note_unusable(surplus, clock.now())
-        return Page(events, whole=lasted and not late, more=surplus > SLACK)
+        received = self._relay.stats().bytes_received()
+        events = await self._decode(found, wanted(asked))
+        return Page(events, lasted and not late, clean=self._account.settle(received) <= SLACK)
 
     async def unseen(self, asked: Filter, held: Sequence[Event]) -> Sequence[str] | None:
         """Ids that match and are not among `held` (NIP-77); None when the relay cannot say."""
@@ -92,14 +91,20 @@ class Pager:
             return None
         return [id_.to_hex() for id_ in summary.remote]
 
-    async def _decode(self, found: Sequence[sdk.Event]) -> Sequence[Event]:
+    async def _decode(self, found: Sequence[sdk.Event], asked: Wanted) -> Sequence[Event]:
         texts = await asyncio.to_thread(lambda: [event.as_json() for event in found])
+        events: list[Event] = []
         for text in texts:
             self._account.explain(text, "0" * 32)
-        try:
-            return [library.decode_event(text) for text in texts]
-        except msgspec.DecodeError as error:
-            raise Unavailable(self._health.url, "no whole page", "incomplete") from error
+            try:
+                event = library.decode_event(text)
+            except msgspec.DecodeError as error:
+                raise Unavailable(self._health.url, "no whole page", "incomplete") from error
+            if asked.matches(event):
+                events.append(event)
+            else:
+                self._account.refuse(text)
+        return events
 
 
 @asynccontextmanager

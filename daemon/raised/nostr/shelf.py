@@ -1,7 +1,6 @@
 """A relay as a back-fill sees it: the pager for much, the line where certainty is needed.
 
-The library drops what exceeds the `limit` of a filter. A relay that ignores limits would lose
-events so: when there was more than a full page, everything is asked for without a limit.
+What a relay sends beyond the `limit` of a filter is taken all the same, and called a flood.
 """
 
 import asyncio
@@ -19,6 +18,7 @@ from raised.nostr.patience import growing
 from raised.nostr.standing import Standing
 
 ATTEMPTS: Final = 6
+FLOOD: Final = 2 * PAGE  # a page may be more than full by what was published meanwhile
 NOTHING: Final = Page((), whole=False)
 
 
@@ -48,24 +48,22 @@ class RelayShelf:
     async def page(self, asked: Filter) -> Sequence[Event]:
         await self._keep_live()
         page = await self._fast_page(asked)
-        if page.more and len(page.events) >= PAGE and not self._of.limitless:
-            self._of.limitless = True
-            self._of.health.note_error("flood", clock.now())
-            page = await self._fast_page(asked)
-        return page.events if page.whole else await self.sure_page(asked)
+        if page.whole and page.clean:
+            return self._measured(page.events)
+        await self.take(page.events)  # no certain answer, but good events
+        return await self.sure_page(asked)
 
     async def _fast_page(self, asked: Filter) -> Page:
         if self._pager is None:
             return NOTHING
         health = self._of.health
         try:
-            page = await self._pager.page(self._filter(asked))
+            page = await self._pager.page(asked)
         except Unavailable as trouble:
             health.note_error(trouble.code, clock.now())
             page = NOTHING
         if not page.whole:  # perhaps this relay gives one connection only
             self._pager = None
-            await self.take(page.events)
         return page
 
     async def sure_page(self, asked: Filter) -> Sequence[Event]:
@@ -73,17 +71,17 @@ class RelayShelf:
         for attempt in range(ATTEMPTS):
             await self._keep_live()
             try:
-                return await self._line.page(self._filter(asked))
+                return self._measured(await self._line.page(asked))
             except Refused as closed:
                 if closed.code != "rate-limited" or attempt == ATTEMPTS - 1:
                     raise
             await asyncio.sleep(growing(pace.resubscribe, pace.resubscribe_max, attempt))
         raise AssertionError("the last attempt returns or raises")
 
-    def _filter(self, asked: Filter) -> Filter:
-        if not self._of.limitless:
-            return asked
-        return {name: value for name, value in asked.items() if name != "limit"}
+    def _measured(self, events: Sequence[Event]) -> Sequence[Event]:
+        if len(events) >= FLOOD:
+            self._of.health.note_error("flood", clock.now())
+        return events
 
     async def unseen(self, asked: Filter, held: Sequence[Event]) -> Sequence[str] | None:
         if self._pager is None or not self._of.compares:

@@ -38,7 +38,6 @@ class Standing:
     gap: bool = False  # a live subscription fell: what came since must be read back
     compares: bool = True  # by NIP-77, until the relay turns out not to know it
     largest: int = 0  # the largest page it gave
-    limitless: bool = False  # it ignores `limit`, and the library drops what exceeds it
 
     @property
     def name(self) -> str:
