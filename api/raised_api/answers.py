@@ -22,7 +22,8 @@ from raised_api.routes import Asked, Route
 _KEPT_BYTES = 32 * 1024 * 1024
 _ENTRY_BYTES = 1024  # what an entry costs beside its body, about
 
-Key = tuple[str, bytes]  # path and query as they were asked
+# Path and query as they were asked, and whether the asker sees rows that make payers traceable.
+Key = tuple[str, bytes, bool]
 
 
 class Stamp(NamedTuple):
@@ -77,27 +78,29 @@ class Answers:
             RecordUnavailable: the database does not answer.
         """
         if not route.kept:
-            return (await self._answer(route, path, query))[0]
+            return (await self._answer(route, key, path, query))[0]
         lock = self._reading.setdefault(key, asyncio.Lock())
         async with lock:
             if found := self.find(key):
                 return found
-            ready, stamp = await self._answer(route, path, query)
+            ready, stamp = await self._answer(route, key, path, query)
             self._keep(key, ready, stamp)
             return ready
 
     async def _answer(
-        self, route: Route, path: Mapping[str, str], query: Mapping[str, Any]
+        self, route: Route, key: Key, path: Mapping[str, str], query: Mapping[str, Any]
     ) -> tuple[Ready, Stamp]:
-        now = self._clock()
+        now, sees_invoices = self._clock(), key[2]
         async with reading(self._engine) as conn:
             as_of = await read_as_of(conn)
             if as_of.seq < self._newest:
                 self._hours = Hours()  # a backup may have been put in the record's place
             self._newest = as_of.seq
-            found = await route.answer(Asked(conn, as_of, now, path, query, self._hours))
+            asked = Asked(conn, as_of, now, path, query, self._hours, sees_invoices)
+            found = await route.answer(asked)
         body = msgspec.json.encode(found)
-        etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
+        digest = blake2b(body, digest_size=16, key=b"invoices" if sees_invoices else b"")
+        etag = f'"{digest.hexdigest()}"'
         return Ready(body, etag, route.path), Stamp(as_of.seq, now // 60, as_of.is_stale(now))
 
     def _keep(self, key: Key, ready: Ready, stamp: Stamp) -> None:

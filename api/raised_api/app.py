@@ -11,15 +11,18 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.config import Environment
-from raised.db.engine import open_reader
+from raised.db.engine import open_reader, open_writer
 from raised_api.addresses import client_of, is_loopback
 from raised_api.answers import Answers
+from raised_api.campaigns import CAMPAIGNS
 from raised_api.changes import CHANGES
 from raised_api.evidence import EVIDENCE
 from raised_api.feed import Feed
-from raised_api.gate import Gate, is_known, ready_headers
+from raised_api.gate import Gate, is_known, question, ready_headers
 from raised_api.health import health_handlers
+from raised_api.inbox import Inbox
 from raised_api.investments import INVESTMENTS
+from raised_api.keys import METRICS, Keys, access_in, is_open
 from raised_api.limits import Limits
 from raised_api.meter import MEDIA_TYPE as METRICS_TYPE
 from raised_api.meter import Meter
@@ -34,6 +37,7 @@ from raised_api.series import SERIES
 from raised_api.sources import SOURCES
 from raised_api.stream import stream_handler
 from raised_api.summary import SUMMARY
+from raised_api.webhooks import Webhooks
 
 ROUTES: tuple[Route, ...] = (
     SUMMARY,
@@ -42,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     EVIDENCE,
     *INVESTMENTS,
     *MOVEMENTS,
+    *CAMPAIGNS,
     *SOURCES,
     CHANGES,
 )
@@ -60,20 +65,24 @@ def create_app(
     `looked` is called each time the record has answered, many times a second.
     """
     engine = open_reader(environment.database_url)
+    writer = open_writer(environment.database_url)
+    trusted = environment.trusted_proxies
     feed = Feed(engine, ping_seconds, looked)
     answers = Answers(engine, feed.stamp, clock)
     meter = Meter(feed)
+    keys = Keys(engine, is_open=is_open(environment))
+    inbox = Inbox(writer, clock)
     app = Litestar(
         route_handlers=[
             *(_handler(route, answers) for route in ROUTES),
-            stream_handler(feed),
+            stream_handler(feed, keys),
             *health_handlers(engine, clock),
-            _metrics_handler(meter, environment.trusted_proxies),
+            _metrics_handler(meter, trusted),
             *openapi_handlers(build_document(ROUTES, environment.public_url)),
             *page_handlers(),
         ],
         exception_handlers={Exception: answer_problem},
-        lifespan=[lambda _app: _living(engine, feed, stop)],
+        lifespan=[lambda _app: _living((engine, writer), feed, inbox, stop)],
         cors_config=_sharing(environment.cors_origins),
         openapi_config=None,
         logging_config=None,
@@ -81,11 +90,12 @@ def create_app(
     gate = Gate(
         inner=app.asgi_handler,
         answers=answers,
+        webhooks=Webhooks(environment.webhook_secrets, inbox, clock, trusted),
+        keys=keys,
         limits=Limits(environment.rate_limit),
         meter=meter,
         clock=clock,
-        trusted=environment.trusted_proxies,
-        is_open=environment.api_public is not False,
+        trusted=trusted,
         is_shared=bool(environment.cors_origins),
     )
     app.asgi_handler = gate
@@ -93,11 +103,13 @@ def create_app(
 
 
 @asynccontextmanager
-async def _living(engine: AsyncEngine, feed: Feed, stop: asyncio.Event) -> AsyncIterator[None]:
+async def _living(
+    engines: Sequence[AsyncEngine], feed: Feed, inbox: Inbox, stop: asyncio.Event
+) -> AsyncIterator[None]:
     """Follow the record while the application lives; a fault of the follower ends the process."""
     try:
         await feed.start()
-        async with asyncio.TaskGroup() as group:
+        async with inbox.living(), asyncio.TaskGroup() as group:
             following = group.create_task(feed.follow(), name="feed")
             following.add_done_callback(lambda _done: stop.set())
             closing = group.create_task(_close_at(stop, feed), name="close")
@@ -105,7 +117,8 @@ async def _living(engine: AsyncEngine, feed: Feed, stop: asyncio.Event) -> Async
             feed.close()
             closing.cancel()
     finally:
-        await engine.dispose()
+        for engine in engines:
+            await engine.dispose()
 
 
 async def _close_at(stop: asyncio.Event, feed: Feed) -> None:
@@ -131,10 +144,11 @@ def _handler(route: Route, answers: Answers) -> HTTPRouteHandler:
 
     @get(route.path.replace("}", ":str}"), name=route.name)
     async def answer(request: Request[Any, Any, Any]) -> Response[bytes]:
-        scope = request.scope
+        scope, access = request.scope, access_in(request)
+        access.require(route.scope)
         query = parse_query(route.parameters, scope["query_string"])
         path = {name: str(value) for name, value in request.path_params.items()}
-        ready = await answers.read(route, (scope["path"], scope["query_string"]), path, query)
+        ready = await answers.read(route, question(scope, access), path, query)
         headers = {name.decode(): value.decode() for name, value in ready_headers(ready)}
         if is_known(scope, ready.etag):
             return Response(b"", status_code=304, headers=headers)
@@ -146,7 +160,8 @@ def _handler(route: Route, answers: Answers) -> HTTPRouteHandler:
 def _metrics_handler(meter: Meter, trusted: tuple[str, ...]) -> HTTPRouteHandler:
     @get("/metrics", name="metrics")
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        if not is_loopback(client_of(request.scope, trusted)):
+        from_here = is_loopback(client_of(request.scope, trusted))
+        if not from_here and METRICS not in access_in(request).scopes:
             raise Problem(403, "Figures are for this machine; from elsewhere, the scope metrics.")
         return Response(meter.page(), media_type=METRICS_TYPE)
 

@@ -21,6 +21,7 @@ from raised.db.engine import reading, transact
 from raised.db.feed import Change, Head, changes_after, read_head
 from raised.errors import RecordUnavailable
 from raised_api.answers import Stamp
+from raised_api.redaction import public_change
 
 BEHIND: Final = 1000  # unsent live changes at which a reader is let go
 _PAGE: Final = 500  # changes read at a look
@@ -33,18 +34,28 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A change as it goes out on the stream."""
+    """A change as it goes out on the stream: to those who see invoices, and to everybody else.
+
+    `public` is empty where the change is not for everybody.
+    """
 
     seq: int
     type: str
     data: bytes
+    public: bytes
 
 
 def encode_change(change: Change) -> Message:
     """The change as a server-sent event."""
+    data = _event(change)
+    shown = public_change(change)
+    public = b"" if shown is None else data if shown is change else _event(shown)
+    return Message(change.seq, change.type, data, public)
+
+
+def _event(change: Change) -> bytes:
     data = msgspec.json.encode(change.item)
-    text = b"id: %d\nevent: %s\ndata: %s\n\n" % (change.seq, change.type.encode(), data)
-    return Message(change.seq, change.type, text)
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (change.seq, change.type.encode(), data)
 
 
 class Reader:

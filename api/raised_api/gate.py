@@ -7,17 +7,22 @@ from time import perf_counter
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from raised.errors import RecordUnavailable
 from raised_api.addresses import client_of
-from raised_api.answers import Answers, Ready
+from raised_api.answers import Answers, Key, Ready
+from raised_api.keys import NOBODY, READ, Access, Keys, note_access
 from raised_api.limits import Limits, Taken
 from raised_api.meter import Meter
-from raised_api.problems import MEDIA_TYPE, Problem
+from raised_api.problems import MEDIA_TYPE, Problem, problem_of
 from raised_api.routes import BASE
 from raised_api.stream import PATH as STREAM
+from raised_api.webhooks import TEMPLATE as WEBHOOKS
+from raised_api.webhooks import Webhooks
 
 Headers = list[tuple[bytes, bytes]]
 
-_UNCOUNTED = ("/health", "/metrics")
+_HEALTH = "/health"
+_METRICS = "/metrics"
 _ALWAYS: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 
 
@@ -27,57 +32,84 @@ class Gate:
 
     inner: ASGIApp
     answers: Answers
+    webhooks: Webhooks
+    keys: Keys
     limits: Limits
     meter: Meter
     clock: Callable[[], int]
     trusted: tuple[str, ...]
-    is_open: bool  # public data is for everybody
     is_shared: bool  # pages of other origins may read: Litestar adds what their browsers need
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let somebody within answer."""
         if scope["type"] != ScopeType.HTTP:
             await self.inner(scope, receive, send)
-            return
-        await self._answer(scope, receive, send)
+        elif self.webhooks.is_here(scope["path"]):
+            await self._deliver(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _deliver(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
+        status = await self.webhooks.answer(scope, receive, _adding(send, _ALWAYS, [0]))
+        self.meter.count(WEBHOOKS, status, perf_counter() - began)
 
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         began = perf_counter()
-        headers, problem = self._admit(scope)
-        status = [0]
-        if problem is not None:
-            route = ""
+        headers, status, route = list(_ALWAYS), [0], ""
+        try:
+            access = await self._admit(scope, headers)
+        except (Problem, RecordUnavailable) as error:
+            problem = problem_of(error)
             status[0] = problem.status
             await _send_problem(send, problem, headers)
-        elif ready := self._ready(scope):
-            route = ready.template
-            status[0] = await _send_ready(scope, send, ready, headers)
-            self.meter.count_ready()
         else:
-            inside = _shown_inside(scope)
-            await self.inner(inside, receive, _adding(send, headers, status))
-            route = inside.get("path_template", "")
+            if ready := self._ready(scope, access):
+                route = ready.template
+                status[0] = await _send_ready(scope, send, ready, headers)
+                self.meter.count_ready()
+            else:
+                inside = _shown_inside(scope)
+                note_access(inside, access)
+                await self.inner(inside, receive, _adding(send, headers, status))
+                route = inside.get("path_template", "")
         if scope["path"] != STREAM:
             self.meter.count(route, status[0], perf_counter() - began)
 
-    def _admit(self, scope: HTTPScope) -> tuple[Headers, Problem | None]:
+    async def _admit(self, scope: HTTPScope, headers: Headers) -> Access:
+        """Who asks, unless too often; adds the headers that say how often."""
         path = scope["path"]
-        if path.startswith(_UNCOUNTED):
-            return _ALWAYS, None
-        taken = self.limits.take(client_of(scope, self.trusted), self.clock())
-        headers = _ALWAYS + _limit_headers(self.limits.per_minute, taken)
-        if not taken.is_allowed:
-            return headers, _too_many(taken)
-        if not self.is_open and path.startswith(BASE) and scope["method"] != "OPTIONS":
-            return headers, _closed()
-        return headers, None
+        if path.startswith(_HEALTH):
+            return NOBODY
+        access = await self._access(scope, headers)
+        if path != _METRICS:
+            asker = access.key_id or client_of(scope, self.trusted)
+            self._take(asker, headers)
+        if path.startswith(BASE) and access.key_id is None and scope["method"] != "OPTIONS":
+            access.require(READ)
+        return access
 
-    def _ready(self, scope: HTTPScope) -> Ready | None:
+    async def _access(self, scope: HTTPScope, headers: Headers) -> Access:
+        try:
+            return await self.keys.access_of(scope)
+        except Problem:
+            self._take(client_of(scope, self.trusted), headers)  # guesses count, too
+            raise
+
+    def _take(self, asker: str, headers: Headers) -> None:
+        taken = self.limits.take(asker, self.clock())
+        headers += _limit_headers(self.limits.per_minute, taken)
+        if not taken.is_allowed:
+            raise _too_many(taken)
+
+    def _ready(self, scope: HTTPScope, access: Access) -> Ready | None:
         if scope["method"] not in {"GET", "HEAD"} or not scope["path"].startswith(BASE):
+            return None
+        if READ not in access.scopes:
             return None
         if self.is_shared and any(name == b"origin" for name, _ in scope["headers"]):
             return None
-        return self.answers.find((scope["path"], scope["query_string"]))
+        return self.answers.find(question(scope, access))
 
 
 def is_known(scope: HTTPScope, etag: str) -> bool:
@@ -91,9 +123,18 @@ def is_known(scope: HTTPScope, etag: str) -> bool:
     return False
 
 
+def question(scope: HTTPScope, access: Access) -> Key:
+    """What was asked, and by whom as far as the answer depends on it."""
+    return scope["path"], scope["query_string"], access.sees_invoices
+
+
 def ready_headers(ready: Ready) -> Headers:
     """What every answer of the API says beside its body: ask again, it is cheap."""
-    return [(b"etag", ready.etag.encode()), (b"cache-control", b"no-cache")]
+    return [
+        (b"etag", ready.etag.encode()),
+        (b"cache-control", b"no-cache"),
+        (b"vary", b"authorization"),
+    ]
 
 
 def _shown_inside(scope: HTTPScope) -> HTTPScope:
@@ -114,16 +155,8 @@ def _limit_headers(limit: int, taken: Taken) -> Headers:
 def _too_many(taken: Taken) -> Problem:
     return Problem(
         429,
-        f"Too many questions from this address; go on in {taken.reset_seconds} seconds.",
+        f"Too many questions; go on in {taken.reset_seconds} seconds.",
         headers={"retry-after": str(taken.reset_seconds)},
-    )
-
-
-def _closed() -> Problem:
-    return Problem(
-        401,
-        "This record is not public; ask with a key that has the scope read.",
-        headers={"www-authenticate": "Bearer"},
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.as_of import AsOf
 from raised.db.items import instant
 from raised_api.hours import Hours
+from raised_api.keys import READ
 from raised_api.parameters import Parameter
 
 BASE = "/api/v1"
@@ -16,7 +17,10 @@ BASE = "/api/v1"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question, with the transaction to answer it in."""
+    """One question, with the transaction to answer it in.
+
+    `sees_invoices`: rows that make payers traceable are for the asker.
+    """
 
     conn: AsyncConnection
     as_of: AsOf
@@ -24,6 +28,7 @@ class Asked:
     path: Mapping[str, str]
     query: Mapping[str, Any]
     hours: Hours
+    sees_invoices: bool = False
 
     @property
     def minute(self) -> int:
@@ -44,7 +49,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A GET. `kept`: the answer depends on the newest change, the minute and staleness alone."""
+    """A GET for those with the scope.
+
+    `kept`: the answer depends on the newest change, the minute, staleness and whether the asker
+    sees invoices, alone.
+    """
 
     path: str
     name: str
@@ -53,3 +62,4 @@ class Route:
     shape: object
     parameters: tuple[Parameter, ...] = ()
     kept: bool = True
+    scope: str = READ

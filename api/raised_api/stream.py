@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -11,8 +12,10 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from raised.db.feed import Head
 from raised.errors import RecordUnavailable
-from raised_api.feed import Feed, Reader
+from raised_api.feed import Feed, Message, Reader
+from raised_api.keys import READ, Access, Keys, access_in
 from raised_api.parameters import Parameter, header_number, parse_query, whole_number, words
+from raised_api.problems import Problem
 from raised_api.routes import BASE
 
 PATH: Final = f"{BASE}/changes/stream"
@@ -32,25 +35,55 @@ _HEADERS: Final = [
 ]
 
 
-def stream_handler(feed: Feed) -> HTTPRouteHandler:
+def stream_handler(feed: Feed, keys: Keys) -> HTTPRouteHandler:
     """The route of the stream."""
 
     @get(PATH, name="changes_stream")
     async def stream(request: Request[Any, Any, Any]) -> ASGIApp:
+        access = access_in(request)
+        access.require(READ)
         asked = parse_query(PARAMETERS, request.scope["query_string"])
         last_seen = header_number(request.headers, LAST_SEEN)
         start = last_seen if last_seen is not None else asked["after"]
-        return _Stream(feed, await feed.head(), start, frozenset(asked["type"]))
+        reader = _Asker(access, keys, frozenset(asked["type"]))
+        return _Stream(feed, await feed.head(), start, reader)
 
     return stream
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Who reads a stream, and what of it."""
+
+    access: Access
+    keys: Keys
+    types: Collection[str]
+
+    def part(self, messages: list[Message]) -> bytes:
+        """What is for this reader."""
+        sees = self.access.sees_invoices
+        return b"".join(
+            one.data if sees else one.public
+            for one in messages
+            if not self.types or one.type in self.types
+        )
+
+    async def may_stay(self) -> bool:
+        """Whether the key still holds."""
+        if self.access.token is None:
+            return True
+        try:
+            return (await self.keys.access_with(self.access.token)).scopes == self.access.scopes
+        except Problem:
+            return False
 
 
 class _Stream:
     """One reader's stream, as an ASGI application."""
 
-    def __init__(self, feed: Feed, head: Head, start: int | None, types: Collection[str]) -> None:
+    def __init__(self, feed: Feed, head: Head, start: int | None, asker: _Asker) -> None:
         self._feed = feed
-        self._types = types
+        self._asker = asker
         self._seq, self._greeting = _begin(head, start)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,12 +111,11 @@ class _Stream:
 
     async def _send_changes(self, send: Send, reader: Reader) -> None:
         async for messages in self._feed.messages(reader):
-            if not messages:
-                await _write(send, _PING)
-                continue
-            wanted = [one.data for one in messages if not self._types or one.type in self._types]
-            if wanted:
-                await _write(send, b"".join(wanted))
+            if not await self._asker.may_stay():
+                return
+            part = self._asker.part(messages) if messages else _PING
+            if part:
+                await _write(send, part)
 
 
 def _begin(head: Head, start: int | None) -> tuple[int, bytes]:

@@ -52,25 +52,32 @@ async def add(conn: AsyncConnection, table: Table, rows: Sequence[Values]) -> No
         await conn.execute(_insert(conn, table).on_conflict_do_nothing(), list(rows))
 
 
-async def put(conn: AsyncConnection, table: Table, rows: Sequence[Values]) -> None:
-    """Insert rows, or replace those whose primary key is taken."""
+async def put(
+    conn: AsyncConnection, table: Table, rows: Sequence[Values], keep: Collection[str] = ()
+) -> None:
+    """Insert rows, or replace those whose primary key is taken, but for the columns to `keep`."""
     if not rows:
         return
     keys = [column.name for column in table.primary_key]
     insert = _insert(conn, table)
-    changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+    changed = {name: insert.excluded[name] for name in rows[0] if name not in {*keys, *keep}}
     await conn.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
 
 
 async def accumulate(
-    conn: AsyncConnection, table: Table, rows: Sequence[Values], columns: Collection[str]
+    conn: AsyncConnection,
+    table: Table,
+    rows: Sequence[Values],
+    columns: Collection[str],
+    newest: Collection[str] = (),
 ) -> None:
-    """Insert rows, or add to `columns` where the primary key is taken."""
+    """Insert rows, or add to `columns` where the primary key is taken, and replace `newest`."""
     if not rows:
         return
     keys = [column.name for column in table.primary_key]
     insert = _insert(conn, table)
     sums = {name: table.c[name] + insert.excluded[name] for name in columns}
+    sums |= {name: insert.excluded[name] for name in newest}
     await conn.execute(insert.on_conflict_do_update(index_elements=keys, set_=sums), list(rows))
 
 
