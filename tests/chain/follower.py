@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+import httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -155,13 +156,20 @@ def _blamed(health: SourceHealth | None, code: str) -> bool:
 
 @asynccontextmanager
 async def following(
-    settings: ChainSettings, engine: AsyncEngine, venture: Venture | None = None
+    settings: ChainSettings,
+    engine: AsyncEngine,
+    venture: Venture | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Follower]:
-    """The source runs inside, the record writes; the venture's event came from a relay."""
+    """The source runs inside, the record writes; the venture's event came from a relay.
+
+    `transport`: what stands between the source and the explorers.
+    """
     # As the process does it: a read that is cancelled half-way must not keep the writer's lock.
     reader = open_reader(engine.url.render_as_string(hide_password=False))
     follower = Follower(reader)
-    explorers = Explorers(settings, NETWORK, RecordView(reader, settings.finality))
+    view = RecordView(reader, settings.finality)
+    explorers = Explorers(settings, NETWORK, view, transport)
     outbox: asyncio.Queue[Observation] = asyncio.Queue(256)
     if venture is not None:
         event = event_from_json(dict(venture.event))

@@ -1,6 +1,7 @@
 """Following the best chain of an explorer: block by block, back over a reorg, across a gap."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -14,7 +15,7 @@ from raised.chain.panel import Panel
 from raised.chain.scan import FoundingTest, Watched, read_and_scan
 from raised.chain.settings import ChainSettings
 from raised.clock import now
-from raised.domain.block import Header, parse_header
+from raised.domain.block import Header, parse_header, work
 from raised.domain.network import Network
 from raised.domain.observation import (
     BlockRef,
@@ -27,6 +28,8 @@ from raised.domain.observation import (
 from raised.errors import BadData, InvalidInput, RecordUnavailable, Refused, Unavailable
 
 _READ_BLOCKS: Final = "blocks"
+# So much of what was read of a branch is kept back until the branch is believed: 16 full blocks.
+_MOST_UNTOLD: Final = 64_000_000
 _log = structlog.get_logger()
 
 
@@ -46,7 +49,8 @@ class Blocks:
         self._panel = panel
         self._watched = watched
         self._founding_of = founding_of
-        self._weaker_since: dict[str, float] = {}
+        self._unsure_since: dict[str, float] = {}
+        self._keep = settings.finality + 2 * MEDIAN_SPAN
         self.chain: HeaderChain | None = None
 
     async def load(self, record: ChainRecord) -> None:
@@ -76,21 +80,17 @@ class Blocks:
         if self.chain is None:
             return await self._begin(host, explorer, outbox)
         if host.tip_hash == self.chain.tip.hash:
-            self._weaker_since.pop(host.name, None)
+            self._unsure_since.pop(host.name, None)
             return True
         self.chain = await with_past(explorer, self.chain)
         branch = await self._branch(host, explorer, self.chain)
-        agreed = await self._is_agreed(host, branch.height, host.tip_hash)
+        agreed = await self._is_agreed(host, branch.height, branch.tip_hash)
         if not agreed or not self._is_preferred(host, branch):
             return False
-        if branch.fork < self.chain.height:
-            await self._roll_back(explorer, branch, outbox)
-        if branch.headers is None or not self._reads_blocks(host):
-            chain = await end_of_chain(explorer, self._network)
-            await self._jump(explorer, chain, outbox, gap=True)
-            return True
-        for header in branch.headers:
-            await self._follow(host, explorer, header, outbox)
+        if branch.headers is not None and self._reads_blocks(host):
+            await self._read(host, branch.fork, branch.headers, outbox)
+        else:
+            await self._skip(explorer, branch, outbox)
         return True
 
     async def _branch(self, host: Host, explorer: Explorer, chain: HeaderChain) -> Branch:
@@ -98,6 +98,7 @@ class Blocks:
         branch = await find_branch(explorer, chain, most, self._network)
         if branch is None:
             raise self._too_deep(explorer)
+        host.show(branch.tip_hash)
         return branch
 
     def _too_deep(self, explorer: Explorer) -> Exception:
@@ -123,24 +124,33 @@ class Blocks:
         return agree >= min(self._settings.agreement, able)
 
     def _is_preferred(self, host: Host, branch: Branch) -> bool:
-        """Whether another branch replaces ours: with more work at once, else when it persists.
+        """Whether a branch is followed: at once when its work and blocks show it is the best one.
 
-        A tip goes back for a while when an explorer reorganises (chain-api.md 9). As long as
-        another explorer shows ours, no time is enough.
+        Else when it lasts: a tip goes back for a while when an explorer reorganises (chain-api.md
+        9), and headers alone are cheap to make on some networks. As long as another explorer shows
+        ours, no time is enough.
         """
-        assert self.chain is not None, "checked by the caller"
-        if branch.fork == self.chain.height:
-            self._weaker_since.pop(host.name, None)
+        if self._is_sure(host, branch):
+            self._unsure_since.pop(host.name, None)
             return True
-        heavier = branch.work is None or branch.work > self.chain.work_above(branch.fork)
         time = asyncio.get_running_loop().time()
-        since = self._weaker_since.setdefault(host.name, time)
-        persists = time - since > self._settings.patience(self._network)
-        if heavier or (persists and not self._is_held(branch.fork)):
-            self._weaker_since.clear()
+        since = self._unsure_since.setdefault(host.name, time)
+        lasts = time - since > self._settings.patience(self._network)
+        if lasts and not self._is_held(branch.fork):
+            self._unsure_since.clear()
             return True
-        host.lagging = True
+        host.fall_behind("unsure", "shows another chain than ours and nothing that speaks for it")
         return False
+
+    def _is_sure(self, host: Host, branch: Branch) -> bool:
+        assert self.chain is not None, "checked by the caller"
+        extends = branch.fork == self.chain.height
+        heavier = branch.work > self.chain.work_above(branch.fork)
+        if self._reads_blocks(host):
+            return extends or heavier
+        if self._settings.verify in (None, _READ_BLOCKS):
+            return extends and not self._panel.others_with_blocks(host)
+        return extends or heavier
 
     def _is_held(self, fork: int) -> bool:
         """Whether an explorer shows our chain above this height."""
@@ -150,16 +160,13 @@ class Blocks:
         return any(tip is not None and (chain.height_of(tip) or 0) > fork for tip in tips)
 
     async def _roll_back(
-        self, explorer: Explorer, branch: Branch, outbox: asyncio.Queue[Observation]
+        self, explorer: str, fork: int, tip: BlockRef, outbox: asyncio.Queue[Observation]
     ) -> None:
         assert self.chain is not None, "checked by the caller"
-        lost = self.chain.height - branch.fork
-        _log.warning("reorg", explorer=explorer.name, fork=branch.fork, blocks=lost)
-        kept = self.chain.cut(branch.fork)
-        new = HeaderChain(branch.fork, [kept.tip, *(branch.headers or ())])
-        to, tip = self.chain.ref(branch.fork), new.ref(new.height)
-        await outbox.put(RolledBack(to, tip, explorer.name, now()))
-        self.chain = kept
+        lost = self.chain.height - fork
+        _log.warning("reorg", explorer=explorer, fork=fork, blocks=lost)
+        await outbox.put(RolledBack(self.chain.ref(fork), tip, explorer, now()))
+        self.chain = self.chain.cut(fork)
         self._panel.forget_stances()
 
     async def _begin(
@@ -169,11 +176,33 @@ class Blocks:
 
         What is below the first tip is never compared again, so one alone must not choose it.
         """
-        chain = await end_of_chain(explorer, self._network)
+        chain = await self._end(explorer)
         if not await self._is_agreed(host, chain.height, chain.tip.hash):
             return False
         await self._jump(explorer, chain, outbox, gap=False)
         return True
+
+    async def _skip(
+        self, explorer: Explorer, branch: Branch, outbox: asyncio.Queue[Observation]
+    ) -> None:
+        """Go on without the blocks of a branch: address histories tell what they held."""
+        assert self.chain is not None, "checked by the caller"
+        new = self.chain.cut(branch.fork)
+        for header in branch.headers or ():
+            new = new.grown(header, self._keep)
+        if new.tip.hash != branch.tip_hash:
+            end = await self._end(explorer, branch.height)
+            ours = end.at(branch.fork)
+            if end.tip.hash != branch.tip_hash or ours not in (None, new.at(branch.fork)):
+                raise Unavailable(explorer.name, "changed its chain while we read it", "moved")
+            new = end
+        if branch.fork < self.chain.height:
+            await self._roll_back(explorer.name, branch.fork, new.ref(new.height), outbox)
+        await self._jump(explorer, new, outbox, gap=True)
+
+    async def _end(self, explorer: Explorer, at: int | None = None) -> HeaderChain:
+        """The end of the explorer's chain: enough for any reorg that finality allows."""
+        return await end_of_chain(explorer, self._network, self._settings.finality, at)
 
     async def _jump(
         self,
@@ -183,31 +212,67 @@ class Blocks:
         *,
         gap: bool,
     ) -> None:
-        """Go to the explorer's tip without its blocks: address histories tell what they held."""
         tip = chain.ref(chain.height)
         await outbox.put(TipSeen(tip, explorer.name, now(), gap=gap))
         self.chain = chain
 
-    async def _follow(
-        self, host: Host, explorer: Explorer, header: Header, outbox: asyncio.Queue[Observation]
+    async def _read(
+        self, host: Host, fork: int, headers: Sequence[Header], outbox: asyncio.Queue[Observation]
     ) -> None:
-        assert self.chain is not None, "checked by the caller"
-        raw = await self._raw_block(host, explorer, header.hash)
-        txs = await self._scan(explorer, raw, header.hash)
-        grown = self.chain.grown(header, self._settings.finality + 2 * MEDIAN_SPAN)
-        await outbox.put(BlockSeen(grown.ref(grown.height), txs, explorer.name, now()))
-        self.chain = grown
+        """Follow blocks above the fork, each read and checked before it is told.
 
-    async def _raw_block(self, host: Host, explorer: Explorer, block_hash: str) -> bytes:
-        try:
-            raw = await explorer.raw_block(block_hash)
-        except Refused:
-            raw = None
+        Blocks of ours that they replace are taken back only when so many were read that those have
+        more work: headers without the blocks to them are no reason to take anything back.
+        """
+        assert self.chain is not None, "checked by the caller"
+        owed, weight = self.chain.work_above(fork), 0
+        chain, read = self.chain.cut(fork), list[BlockSeen]()
+        for header in headers:
+            chain = chain.grown(header, self._keep)
+            read.append(await self._block(host, chain))
+            owed -= work(header.bits)
+            weight += sum(one.tx.weight for one in read[-1].txs)
+            if owed < 0 or weight > _MOST_UNTOLD:
+                await self._tell(host.name, fork, headers, read, outbox)
+                read.clear()
+        await self._tell(host.name, fork, headers, read, outbox)
+
+    async def _tell(
+        self,
+        explorer: str,
+        fork: int,
+        headers: Sequence[Header],
+        read: Sequence[BlockSeen],
+        outbox: asyncio.Queue[Observation],
+    ) -> None:
+        """Report blocks, and before the first of them that they replace others."""
+        assert self.chain is not None, "checked by the caller"
+        replaced = self.chain.at(fork + 1)
+        if replaced is not None and (not headers or replaced.hash != headers[0].hash):
+            new = HeaderChain(fork, [self.chain.cut(fork).tip, *headers])
+            await self._roll_back(explorer, fork, new.ref(new.height), outbox)
+        for seen in read:
+            await outbox.put(seen)
+            header = parse_header(seen.block.header)
+            self.chain = self.chain.grown(header, self._keep)
+
+    async def _block(self, host: Host, chain: HeaderChain) -> BlockSeen:
+        """The block at the tip of this chain, read and checked."""
+        explorer = host.explorer
+        assert explorer is not None, "only hosts that were met are ranked"
+        raw = await self._raw_block(host, explorer, chain.tip)
+        txs = await self._scan(explorer, raw, chain.tip.hash)
+        return BlockSeen(chain.ref(chain.height), txs, explorer.name, now())
+
+    async def _raw_block(self, host: Host, explorer: Explorer, header: Header) -> bytes:
+        raw = await _raw(explorer, header.hash)
         if raw is not None:
             return raw
         if await explorer.tip_hash() != host.tip_hash:  # then the block may have left its chain
             raise Unavailable(explorer.name, "moved to another chain while we read", "moved")
-        host.raw_blocks = False
+        if await _raw(explorer, header.prev_hash) is not None:
+            raise Unavailable(explorer.name, "does not give a block that it shows", "withheld")
+        host.lacks_blocks()
         raise Unavailable(explorer.name, "has no raw blocks", "no_raw_blocks")
 
     async def _scan(self, explorer: Explorer, raw: bytes, block_hash: str) -> tuple[PlacedTx, ...]:
@@ -219,3 +284,10 @@ class Blocks:
             raise BadData(
                 explorer.name, "sent a block that does not prove itself", "wrong_block"
             ) from error
+
+
+async def _raw(explorer: Explorer, block_hash: str) -> bytes | None:
+    try:
+        return await explorer.raw_block(block_hash)
+    except Refused:
+        return None

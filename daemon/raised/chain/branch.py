@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from raised.chain.explorer import Explorer
 from raised.chain.headers import MEDIAN_SPAN, HeaderChain
@@ -9,49 +10,81 @@ from raised.chain.probe import limit_of
 from raised.domain.block import Header, target, work
 from raised.errors import BadData, Unavailable
 
+_PAGE: Final = 10  # headers of one answer
+
 
 @dataclass(frozen=True, slots=True)
 class Branch:
     """Where another chain leaves ours (`fork`, a height we hold) and what it has above.
 
-    `headers` is None when that is more than shall be read block by block.
+    `height`, `tip_hash`: of its newest block. `headers`: what is above the fork, linked; fewer when
+    it goes far beyond our chain, and then as many as outweigh what they replace, or None when they
+    replace nothing.
     """
 
     fork: int
     height: int
+    tip_hash: str
     headers: Sequence[Header] | None
 
     @property
-    def work(self) -> int | None:
-        """The work above the fork, None when the headers were not read."""
-        return None if self.headers is None else sum(work(one.bits) for one in self.headers)
+    def work(self) -> int:
+        """The work of the headers above the fork."""
+        return sum(work(one.bits) for one in self.headers or ())
 
 
 async def find_branch(
     explorer: Explorer, chain: HeaderChain, most: int, network: str
 ) -> Branch | None:
-    """Where the explorer's chain leaves ours, and its headers above unless more than `most`.
+    """Where the explorer's chain leaves ours, and its headers above, all when no more than `most`.
 
     None when it left below everything that we keep. Raises as the explorer does, and Unavailable
     when its tip is below that: it is reading its chain anew, which says nothing of ours.
     """
     page = await explorer.headers()
-    height = page[0][0]
+    height, tip = page[0]
     if height < chain.base:
-        raise Unavailable(explorer.name, "is far behind our chain", "behind")
-    if height - chain.height > most:
-        fork = await _ancestor(explorer, chain)
-        return None if fork is None else Branch(fork, height, None)
+        raise Unavailable(explorer.name, "is far behind: our oldest block is missing", "behind")
+    if height - chain.height <= most:
+        return await _above(explorer, chain, page, network)
+    fork = await _ancestor(explorer, chain)
+    if fork is None or fork == chain.height:
+        return None if fork is None else Branch(fork, height, tip.hash, None)
+    near = min(height, chain.height + max(most, _PAGE, chain.height - fork))
+    part = await _above(explorer, chain, await explorer.headers(near), network)
+    if part is None:
+        return None
+    owed = chain.work_above(part.fork)
+    return Branch(part.fork, height, tip.hash, _outweighing(part.headers or (), owed))
+
+
+async def _above(
+    explorer: Explorer,
+    chain: HeaderChain,
+    page: Sequence[tuple[int, Header]],
+    network: str,
+) -> Branch | None:
+    """All headers from the top of this page down to our chain."""
+    height, tip = page[0]
     found: list[Header] = []
     while True:
         for at, header in page:
-            if chain.height_of(header.hash) == at:
-                return Branch(at, height, list(reversed(found)))
             _check(explorer, header, found, network)
+            if chain.height_of(header.hash) == at:
+                return Branch(at, height, tip.hash, list(reversed(found)))
             found.append(header)
             if at <= chain.base:
                 return None
         page = await explorer.headers(page[-1][0] - 1)
+
+
+def _outweighing(headers: Sequence[Header], owed: int) -> Sequence[Header]:
+    """The lowest headers that have more work than this together; all when not even those have."""
+    for count, header in enumerate(headers, 1):
+        owed -= work(header.bits)
+        if owed < 0:
+            return headers[:count]
+    return headers
 
 
 def _check(explorer: Explorer, header: Header, above: Sequence[Header], network: str) -> None:
@@ -71,11 +104,12 @@ async def _ancestor(explorer: Explorer, chain: HeaderChain) -> int | None:
     return None
 
 
-async def end_of_chain(explorer: Explorer, network: str) -> HeaderChain:
-    """The explorer's tip, with as many headers below as its median times need."""
+async def end_of_chain(
+    explorer: Explorer, network: str, count: int = MEDIAN_SPAN + 1, at: int | None = None
+) -> HeaderChain:
+    """The end of the explorer's chain: its tip, or the block `at`, and so many headers in all."""
     found: list[tuple[int, Header]] = []
-    at: int | None = None
-    while len(found) <= MEDIAN_SPAN:
+    while len(found) < count:
         page = await explorer.headers(at)
         for height, header in page:
             _check(explorer, header, [one for _, one in found], network)

@@ -68,16 +68,18 @@ class Explorers:
     async def follow(self, outbox: asyncio.Queue[Observation]) -> Never:
         """Observe the chain, for ever."""
         await self._load()
-        while True:
-            self._news.clear()
-            await self._panel.look(None)
-            for host in self._panel.ranked(self._blocks.chain):
-                if await self._turn(host, outbox):
-                    break
-            if self._blocks.chain is not None:
-                await self._panel.compare(self._blocks.chain)
-            await self._report(outbox)
-            await self._rest()
+        async with asyncio.TaskGroup() as looks:
+            while True:
+                self._news.clear()
+                await self._panel.glance(looks)
+                for host in self._panel.ranked(self._blocks.chain):
+                    if await self._turn(host, outbox):
+                        break
+                if self._blocks.chain is not None:
+                    await self._panel.compare(self._blocks.chain)
+                await self._report(outbox)
+                await self._rest()
+        raise AssertionError("only an error ends it")
 
     async def _load(self) -> None:
         for project_id in await self._record.watched_projects():
@@ -100,7 +102,7 @@ class Explorers:
                 if trouble is not None:
                     raise trouble
         except SourceError as error:
-            host.blame(error)
+            await host.judge(error)
             return False
         host.believe()
         return followed

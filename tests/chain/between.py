@@ -1,0 +1,31 @@
+"""What stands between the source and its explorers, and does something to what passes."""
+
+from collections.abc import Callable
+
+import httpx
+
+Answer = Callable[[str], httpx.Response | None]
+
+
+class Between(httpx.AsyncBaseTransport):
+    """Passes every request on, unless `instead` has an answer for its path.
+
+    `asked`: how many requests came by. `before` is called with that number before each.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.before: Callable[[int], None] = lambda _: None
+        self.instead: Answer = lambda _: None
+        self._wire = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """An answer of ours or of theirs."""
+        self.asked += 1
+        self.before(self.asked)
+        said = self.instead(request.url.path)
+        return await self._wire.handle_async_request(request) if said is None else said
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._wire.aclose()
