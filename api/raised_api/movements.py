@@ -2,6 +2,7 @@
 
 from raised.db.items import movement_items
 from raised.db.movement_list import MOVEMENT_KINDS, MovementFilter, list_movements
+from raised.db.sums import Scope
 from raised_api import shapes
 from raised_api.parameters import (
     CURSOR,
@@ -17,28 +18,28 @@ from raised_api.parameters import (
 )
 from raised_api.projects import require_project
 from raised_api.routes import BASE, Asked, Route
+from raised_api.totals import CAMPAIGN, asked_scope
 
 _OWN = (choices("kind", MOVEMENT_KINDS, "Only of these kinds."), SINCE, UNTIL, LIMIT, CURSOR)
 
 
 async def movements(asked: Asked) -> dict[str, object]:
     """A page of the ledger."""
-    return await _page(asked, asked.query["project"], asked.query["source"])
+    return await _page(asked, await asked_scope(asked))
 
 
 async def of_project(asked: Asked) -> dict[str, object]:
     """A page of a project's part of the ledger."""
-    return await _page(asked, await require_project(asked), None)
+    return await _page(asked, Scope(project_ids=(await require_project(asked),)))
 
 
-async def _page(asked: Asked, project_id: str | None, source: str | None) -> dict[str, object]:
+async def _page(asked: Asked, scope: Scope) -> dict[str, object]:
     query = asked.query
     page = await list_movements(
         asked.conn,
         MovementFilter(
             kinds=query["kind"],
-            source=source,
-            project_id=project_id,
+            scope=scope,
             since=seconds_of(query["since"]),
             until=seconds_of(query["until"]),
         ),
@@ -63,6 +64,7 @@ MOVEMENTS = (
         parameters=(
             choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
             PROJECT,
+            CAMPAIGN,
             *_OWN,
         ),
     ),

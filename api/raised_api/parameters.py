@@ -32,7 +32,7 @@ _LONGEST = 200
 
 # What a database takes; anybody can make up a cursor.
 _Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_Id = _Int64 | Annotated[str, msgspec.Meta(pattern="^[0-9a-z]*$")]
+_Id = _Int64 | Annotated[str, msgspec.Meta(pattern="^[0-9a-z-]*$")]
 _CURSORS = msgspec.json.Decoder(tuple[str, _Int64, _Id])
 
 

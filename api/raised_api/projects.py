@@ -21,6 +21,7 @@ from raised_api.parameters import (
     write_cursor,
 )
 from raised_api.routes import BASE, Asked, Route
+from raised_api.totals import CAMPAIGN, asked_group
 
 _SHOWN = ("confirmed", "committed", "event_missing")
 _SORTS = ("created", "raised", "net", "percent", "investors", "ending")
@@ -37,12 +38,14 @@ async def projects(asked: Asked) -> dict[str, object]:
     query = asked.query
     sort: str = query["sort"]
     kind = f"projects {sort}"
+    group = await asked_group(asked)
     page = await list_projects(
         asked.conn,
         ProjectFilter(
             statuses=PROJECT_STATUSES if "all" in query["status"] else query["status"],
             types=query["type"],
             text=query["q"],
+            ids=None if group is None else group.project_ids,
             since=seconds_of(query["since"]),
             until=seconds_of(query["until"]),
         ),
@@ -122,6 +125,7 @@ PROJECTS = (
             choices("status", (*PROJECT_STATUSES, "all"), "Only in these statuses.", _SHOWN),
             choices("type", ("invest", "fund", "subscribe"), "Only of these types."),
             free_text("q", "Words of the name, the description or the identifier."),
+            CAMPAIGN,
             _SORT,
             SINCE,
             UNTIL,

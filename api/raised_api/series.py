@@ -32,7 +32,7 @@ from raised_api.problems import Fault, bad_parameters
 from raised_api.projects import require_project
 from raised_api.routes import BASE, Asked, Route
 from raised_api.shapes import Series
-from raised_api.totals import CAMPAIGN, asked_group, scope_of
+from raised_api.totals import CAMPAIGN, asked_scope
 
 _METRICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "raised": (RAISING, ()),
@@ -49,13 +49,7 @@ _Row = tuple[int, int, int]
 
 async def series(asked: Asked) -> dict[str, object]:
     """The answer of the series."""
-    source, project_id = asked.query["source"], asked.query["project"]
-    group = await asked_group(asked)
-    if project_id is None:
-        return await _series(asked, scope_of(group, source))
-    if group is not None:
-        raise bad_parameters([Fault("project", "one of project and campaign at most")])
-    return await _series(asked, Scope(source, (project_id,)))
+    return await _series(asked, await asked_scope(asked))
 
 
 async def of_project(asked: Asked) -> dict[str, object]:

@@ -105,6 +105,28 @@ class Summary(TypedDict):
     last_30d: Lately
 
 
+class Campaign(TypedDict):
+    slug: str
+    title: str
+    target_sats: int | None
+    percent: float | None
+    projects: list[str]
+    stores: list[str]
+    totals: Totals
+    angor: AngorTotals
+    btcpay: BtcpayTotals
+
+
+class CampaignDetail(Campaign):
+    as_of: AsOf
+
+
+class CampaignPage(TypedDict):
+    items: list[Campaign]
+    next_cursor: str | None
+    as_of: AsOf
+
+
 class Point(TypedDict):
     at: Time
     value: int

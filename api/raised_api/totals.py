@@ -25,8 +25,8 @@ CAMPAIGN: Parameter = word(
 class Totals:
     """Both rails and what they come to."""
 
-    totals: Mapping[str, object]
-    angor: Mapping[str, object]
+    totals: Mapping[str, int]
+    angor: Mapping[str, int]
     btcpay: Mapping[str, object]
 
 
@@ -50,6 +50,21 @@ async def asked_group(asked: Asked) -> Group | None:
     if group is None:
         raise bad_parameters([Fault("campaign", "there is none of that name")])
     return group
+
+
+async def asked_scope(asked: Asked) -> Scope:
+    """The part of the ledger that `?source=`, `?project=` and `?campaign=` name.
+
+    Raises:
+        Problem: there is no such campaign, or both are named.
+    """
+    source, project_id = asked.query["source"], asked.query["project"]
+    group = await asked_group(asked)
+    if project_id is None:
+        return scope_of(group, source)
+    if group is not None:
+        raise bad_parameters([Fault("project", "one of project and campaign at most")])
+    return Scope(source, (project_id,))
 
 
 async def read_totals(conn: AsyncConnection, scope: Scope) -> Totals:

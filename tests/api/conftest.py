@@ -134,19 +134,114 @@ class Book:
         column = {"investment": "raised_sats", "claim": "claimed_sats"}.get(kind, f"{kind}_sats")
         await self.total(project_id, **{column: amount})
         hour = at // HOUR * HOUR
+        await self.add_to_hour(hour, "angor", project_id, kind, amount * 1000)
+
+    async def invoice(
+        self,
+        store: str,
+        *,
+        counted: int = 0,
+        at: int = NOW,
+        campaign: str | None = None,
+        **more: Any,
+    ) -> str:
+        """One that was paid with so many millisatoshis, booked; nothing: a new one."""
+        number = next(self.numbers)
+        key = f"Invoice{number}"
+        owner = campaign or store
+        row = {
+            "status": "Settled" if counted else "New",
+            "additional_status": "None",
+            "type": "Standard",
+            "currency": "USD",
+            "amount": "1.00",
+            "created_at": at,
+            "expires_at": at + 900,
+            "monitored_until": at + 86_400,
+            "settled_at_approximate": False,
+            "archived": False,
+            "missing_upstream": False,
+            "metadata": "{}",
+            "apps": "[]",
+            "asked_at": at,
+            "seen_at": at,
+            "first_seen_at": at,
+            "ambiguous": False,
+            "pending_msats": 0,
+            "first_counted_at": at if counted else None,
+        }
+        await self.add(
+            schema.invoice,
+            store=store,
+            id=key,
+            campaign=owner,
+            counted_msats=counted,
+            **{**row, **more},
+        )
+        if counted:
+            await self.paid(store, key, counted, at, owner)
+        return key
+
+    async def paid(
+        self, store: str, invoice_id: str, msats: int, at: int, owner: str, kind: str = "payment"
+    ) -> None:
+        """A row of the ledger for an invoice, with its hour."""
+        number = next(self.numbers)
+        await self.add(
+            schema.movement,
+            id=number,
+            seq=1,
+            kind=kind,
+            amount_msats=msats,
+            at=at,
+            recorded_at=at,
+            source="btcpay",
+            store=store,
+            invoice_id=invoice_id,
+            reference=f"{number:064x}",
+        )
+        hour = at // HOUR * HOUR
+        await self.add_to_hour(hour, "btcpay", owner, kind, msats)
+
+    async def add_to_hour(self, hour: int, source: str, owner: str, kind: str, msats: int) -> None:
         table = schema.hour_total.c
-        key = (table.hour == hour) & (table.owner == project_id) & (table.kind == kind)
+        key = (table.hour == hour) & (table.owner == owner) & (table.kind == kind)
         async with self.engine.begin() as conn:
             done = await conn.execute(
                 update(schema.hour_total)
                 .where(key)
-                .values(amount_msats=table.amount_msats + amount * 1000, rows=table.rows + 1)
+                .values(amount_msats=table.amount_msats + msats, rows=table.rows + 1)
             )
             if done.rowcount == 0:
-                row = {"hour": hour, "source": "angor", "owner": project_id, "kind": kind}
+                row = {"hour": hour, "source": source, "owner": owner, "kind": kind}
                 await conn.execute(
-                    insert(schema.hour_total).values(amount_msats=amount * 1000, rows=1, **row)
+                    insert(schema.hour_total).values(amount_msats=msats, rows=1, **row)
                 )
+
+    async def payment(self, store: str, invoice_id: str, **values: object) -> None:
+        """Money that reached an invoice, as the server shows it."""
+        row = {
+            "method": "BTC-CHAIN",
+            "id": f"{next(self.numbers):064x}:0",
+            "currency": "BTC",
+            "value": "0.001",
+            "status": "Settled",
+            "received_at": NOW,
+            "first_seen_at": NOW,
+            "changed_at": NOW,
+        }
+        await self.add(
+            schema.invoice_payment, store=store, invoice_id=invoice_id, **{**row, **values}
+        )
+
+    async def campaign(
+        self, slug: str, *projects: str, stores: tuple[str, ...] = (), **more: object
+    ) -> str:
+        rules = json.dumps([{"store": store} for store in stores])
+        await self.add(schema.campaign, slug=slug, title=slug.title(), rules=rules, **more)
+        for project_id in projects:
+            await self.add(schema.campaign_project, project_id=project_id, slug=slug)
+        return slug
 
     async def total(self, project_id: str, **amounts: int) -> None:
         columns = schema.project.c

@@ -149,7 +149,8 @@ async def test_every_answer_has_exactly_its_shape(played: Played, api: Any) -> N
     assert txids
     for route in ROUTES:
         for txid in txids if "{txid}" in route.path else txids[:1]:
-            path = route.path.format(project_id=played.project_id, txid=txid)
+            names = {"project_id": played.project_id, "slug": played.project_id, "txid": txid}
+            path = route.path.format(**names)
             answer = await api.get(path)
             assert answer.status_code == 200, path
             typed = msgspec.convert(answer.json(), route.shape, strict=True)

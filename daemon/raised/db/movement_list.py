@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.page import Page, Place, beyond, cut
 from raised.db.schema import movement
+from raised.db.sums import Scope, of_scope
 from raised.domain.ledger import REVERSAL, AngorKind
 
 MOVEMENT_KINDS: tuple[str, ...] = (*get_args(AngorKind), "payment", "refund", REVERSAL)
@@ -17,9 +18,8 @@ MOVEMENT_KINDS: tuple[str, ...] = (*get_args(AngorKind), "payment", "refund", RE
 class MovementFilter:
     """`since` and `until` are about `at`; empty or None: not asked for."""
 
+    scope: Scope
     kinds: tuple[str, ...] = ()
-    source: str | None = None
-    project_id: str | None = None
     since: int | None = None
     until: int | None = None
 
@@ -41,13 +41,9 @@ async def list_movements(
 
 
 def _conditions(wanted: MovementFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+    conditions = of_scope(wanted.scope)
     if wanted.kinds:
         conditions.append(movement.c.kind.in_(wanted.kinds))
-    if wanted.source is not None:
-        conditions.append(movement.c.source == wanted.source)
-    if wanted.project_id is not None:
-        conditions.append(movement.c.project_id == wanted.project_id)
     if wanted.since is not None:
         conditions.append(movement.c.at >= wanted.since)
     if wanted.until is not None:

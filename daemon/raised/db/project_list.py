@@ -21,6 +21,7 @@ class ProjectFilter:
     statuses: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     text: str | None = None
+    ids: tuple[str, ...] | None = None  # of a campaign
     since: int | None = None
     until: int | None = None
 
@@ -56,6 +57,8 @@ def _conditions(wanted: ProjectFilter) -> list[ColumnElement[bool]]:
         conditions.append(project.c.status.in_(wanted.statuses))
     if wanted.types:
         conditions.append(project.c.type.in_(wanted.types))
+    if wanted.ids is not None:
+        conditions.append(project.c.id.in_(wanted.ids))
     if wanted.since is not None:
         conditions.append(project.c.created_at >= wanted.since)
     if wanted.until is not None:

@@ -90,7 +90,7 @@ async def sums_by_kind(conn: AsyncConnection, window: Window, scope: Scope) -> d
             and_(at >= window.start, at < min(first, window.end)),
             and_(at >= last, at < window.end),
         ),
-        *_of(scope),
+        *of_scope(scope),
     )
     sums: defaultdict[str, int] = defaultdict(int)
     for statement in (whole.group_by(hour_total.c.kind), edges):
@@ -101,7 +101,7 @@ async def sums_by_kind(conn: AsyncConnection, window: Window, scope: Scope) -> d
 
 async def ends_of_ledger(conn: AsyncConnection, scope: Scope) -> tuple[int | None, int | None]:
     """When the first and the last row happened."""
-    conditions = _of(scope)
+    conditions = of_scope(scope)
     first = select(func.min(movement.c.at)).where(*conditions)
     last = select(func.max(movement.c.at)).where(*conditions)
     # Apart: SQLite finds each end of an index at once, both together by a scan.
@@ -149,7 +149,7 @@ async def quarterly(
 ) -> list[tuple[int, str, int]]:
     """The same by quarters of an hour, from movements: for time zones off the whole hour."""
     quarter = (movement.c.at // 900 * 900).label("quarter")
-    statement = _signed(quarter).where(movement.c.at < end, *_of(scope))
+    statement = _signed(quarter).where(movement.c.at < end, *of_scope(scope))
     wanted = frozenset(kinds)
     return [
         (row.quarter, row.kind, int(row.msats))
@@ -211,20 +211,20 @@ async def first_invoice_at(conn: AsyncConnection, scope: Scope) -> int | None:
     return None if first is None else int(first)
 
 
-def _of(scope: Scope) -> list[ColumnElement[bool]]:
+def of_scope(scope: Scope) -> list[ColumnElement[bool]]:
+    """The movements that are part of it."""
     conditions: list[ColumnElement[bool]] = []
     if scope.source is not None:
         conditions.append(movement.c.source == scope.source)
     if scope.project_ids is not None:
         mine: ColumnElement[bool] = movement.c.project_id.in_(scope.project_ids)
         if scope.campaign is not None:
-            mine = or_(mine, of_campaign(scope.campaign))
+            mine = or_(mine, _of_campaign(scope.campaign))
         conditions.append(mine)
     return conditions
 
 
-def of_campaign(name: str) -> ColumnElement[bool]:
-    """The movements of invoices that belong to this campaign."""
+def _of_campaign(name: str) -> ColumnElement[bool]:
     member = select(invoice.c.id).where(
         invoice.c.store == movement.c.store,
         invoice.c.id == movement.c.invoice_id,
