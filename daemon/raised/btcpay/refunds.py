@@ -1,0 +1,41 @@
+"""Money that went back: all pull payments and payouts of a store. Source: btcpay.md 10."""
+
+import asyncio
+from typing import Final
+
+from raised.btcpay.telling import Follower
+from raised.domain.observation import RefundsSeen
+from raised.errors import Refused
+
+_UNSEEN: Final = "refunds_unknown"
+
+
+class Refunds:
+    """The lists of refunds, whole each time: they have no pages."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+        self._one = asyncio.Lock()  # an older answer must not come after a newer one
+
+    async def pull(self) -> bool:
+        """Tell of every refund; False when the key may not see them.
+
+        Raises SourceError when there is no answer now.
+        """
+        me = self._follower
+        async with self._one:
+            try:
+                pull_payments = await me.server.pull_payments()
+                payouts = await me.server.payouts()
+            except Refused as error:
+                if error.code == "unauthenticated":
+                    raise
+                me.health.refunds_visible = False
+                me.health.trouble(
+                    _UNSEEN, f"refunds are not seen and not taken off: {error.detail}"
+                )
+                return False
+            await me.outbox.put(RefundsSeen(me.label, me.clock(), pull_payments, payouts))
+        me.health.refunds_visible = True
+        me.health.over(_UNSEEN)
+        return True

@@ -1,0 +1,107 @@
+"""One store followed: its doorbell, its sweeps, its health, each in a task of its own."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final, Never
+
+from raised.btcpay.apps import Apps
+from raised.btcpay.doorbell import Doorbell
+from raised.btcpay.greenfield import Greenfield
+from raised.btcpay.health import LOCKED_OUT, StoreHealth
+from raised.btcpay.knowledge import StoreRecord
+from raised.btcpay.pauses import Patience, Pauses
+from raised.btcpay.refunds import Refunds
+from raised.btcpay.rota import Rota
+from raised.btcpay.selfcheck import check_store
+from raised.btcpay.settings import StoreSettings
+from raised.btcpay.sweeps import Sweeps
+from raised.btcpay.telling import Follower, Telling
+from raised.domain.observation import Observation, Sweep
+from raised.errors import SourceError
+
+_NOW: Final[tuple[Sweep, ...]] = ("recent", "active")
+
+
+class Store:
+    """`follow` runs it; the others may be called at any time."""
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        server: Greenfield,
+        record: StoreRecord,
+        outbox: asyncio.Queue[Observation],
+        *,
+        clock: Callable[[], int],
+        pauses: Pauses,
+    ) -> None:
+        label = settings.label
+        health = StoreHealth(
+            label, lambda: server.standing, clock, expects_events=settings.expects_events
+        )
+        self._settings = settings
+        self._pauses = pauses
+        self._me = Follower(label, server, record, health, outbox, clock)
+        telling = Telling(self._me, Apps(settings.crowdfund_apps, server))
+        refunds = Refunds(self._me)
+        self._doorbell = Doorbell(self._me, telling, refunds, pauses)
+        self._rota = Rota(self._me, Sweeps(self._me, telling, refunds, pauses), pauses)
+
+    async def follow(self) -> Never:
+        """Observe this store, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._doorbell.follow())
+            tasks.create_task(self._rota.follow())
+            tasks.create_task(self._report())
+            await self._look()
+        raise AssertionError("a task group that was never left without an exception")
+
+    def wake(self) -> None:
+        """Look at the inbox."""
+        self._doorbell.wake()
+
+    def refresh(self) -> None:
+        """Pull now: somebody has asked."""
+        for kind in _NOW:
+            self._rota.want(kind)
+
+    async def sweep(self, kind: Sweep) -> None:
+        """Make this sweep."""
+        await self._rota.sweep(kind)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._me.server.close()
+
+    async def _look(self) -> Never:
+        """See now and then whether the server does what it should, and we may ask it."""
+        patience = Patience(self._pauses.first, self._pauses.most)
+        time = asyncio.get_running_loop().time
+        while True:
+            wait = self._pauses.look
+            try:
+                await check_store(
+                    self._me, self._settings.store_id, expects_events=self._settings.expects_events
+                )
+                patience.worked()
+            except SourceError as error:
+                self._me.health.failed(error, "check")
+                patience.failed()
+                locked_out = error.code in LOCKED_OUT
+                wait = self._pauses.locked_out if locked_out else patience.due_at - time()
+            await asyncio.sleep(wait)
+
+    async def _report(self) -> Never:
+        """Health: a change of condition at once, moved figures now and then."""
+        health = self._me.health
+        moved = False
+        while True:
+            observed = health.due(moved=moved)
+            if observed is not None:
+                await self._me.outbox.put(observed)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pauses.health):
+                    await health.news.wait()
+            moved = not health.news.is_set()
+            health.news.clear()
