@@ -1,5 +1,6 @@
 """Greenfield's invoice routes. Source: btcpay.md 3."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from raised_simnet.btcpay.asked import Asked
@@ -22,11 +23,35 @@ _WORDS: Final = {
 _SEARCH_CHARS: Final = 512
 
 
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """Which invoices are asked for. None and empty: all."""
+
+    statuses: set[Status] | None
+    orders: list[str]
+    start: int | None
+    end: int | None
+    text: str
+    archived: bool
+
+    def takes(self, invoice: Invoice) -> bool:
+        """Whether this is one of them."""
+        created_at = invoice.terms.created_at
+        return (
+            (self.archived or not invoice.archived)
+            and (self.statuses is None or invoice.status in self.statuses)
+            and (not self.orders or str(invoice.metadata.get("orderId")) in self.orders)
+            and (self.start is None or created_at >= self.start)
+            and (self.end is None or created_at <= self.end)
+            and (not self.text or any(term.startswith(self.text) for term in _terms(invoice)))
+        )
+
+
 @INVOICE_ROUTES.add("stores/:store/invoices")
 def _list(asked: Asked) -> Response:
     """Newest first; those of one second in any order; all of them unless told how many."""
-    store = asked.store(VIEW_INVOICES)
-    found = [invoice for invoice in store.invoices.values() if _matches(invoice, asked)]
+    store, wanted = asked.store(VIEW_INVOICES), _filter(asked)
+    found = [invoice for invoice in store.invoices.values() if wanted.takes(invoice)]
     asked.dice.shuffle(found)
     found.sort(key=lambda invoice: invoice.terms.created_at, reverse=True)
     skip, take = asked.count("skip") or 0, asked.count("take")
@@ -51,20 +76,16 @@ def _shown(invoice: Invoice, asked: Asked, *, with_methods: bool) -> dict[str, o
     return invoice_json(invoice, asked.office.dialect, asked.host, with_methods=with_methods)
 
 
-def _matches(invoice: Invoice, asked: Asked) -> bool:
-    if invoice.archived and not asked.flag("includeArchived"):
-        return False
-    statuses = _statuses(asked)
-    if statuses is not None and invoice.status not in statuses:
-        return False
-    orders = asked.texts("orderId")
-    if orders and str(invoice.metadata.get("orderId")) not in orders:
-        return False
-    start, end = _window(asked)
-    created_at = invoice.terms.created_at
-    if (start is not None and created_at < start) or (end is not None and created_at > end):
-        return False
-    return _is_found(invoice, (asked.text("textSearch") or "")[:_SEARCH_CHARS])
+def _filter(asked: Asked) -> _Filter:
+    start, end = asked.time("startDate"), asked.time("endDate")
+    if start is not None and end is not None and start > end:
+        raise invalid(
+            ("startDate", "startDate should not be above endDate"),
+            ("endDate", "endDate should not be below startDate"),
+        )
+    text = (asked.text("textSearch") or "")[:_SEARCH_CHARS]
+    archived = asked.flag("includeArchived")
+    return _Filter(_statuses(asked), asked.texts("orderId"), start, end, text, archived)
 
 
 def _statuses(asked: Asked) -> set[Status] | None:
@@ -74,25 +95,15 @@ def _statuses(asked: Asked) -> set[Status] | None:
     return known if known or (words and asked.office.dialect.old) else None
 
 
-def _window(asked: Asked) -> tuple[int | None, int | None]:
-    start, end = asked.time("startDate"), asked.time("endDate")
-    if start is not None and end is not None and start > end:
-        raise invalid(
-            ("startDate", "startDate should not be above endDate"),
-            ("endDate", "endDate should not be below startDate"),
-        )
-    return start, end
-
-
-def _is_found(invoice: Invoice, text: str) -> bool:
-    """By the beginning of any search term."""
-    if not text:
-        return True
-    terms = [invoice.id, invoice.store_id, *invoice.tags]
-    terms.append(price_text(invoice.terms.price, invoice.terms.currency))
-    terms.extend(
-        str(invoice.metadata[k]) for k in ("orderId", "buyerEmail") if k in invoice.metadata
-    )
-    terms.extend(method.destination for method in invoice.methods if method.destination)
-    terms.extend(payment.id.partition("-")[0] for payment in invoice.payments)
-    return any(term.startswith(text) for term in terms)
+def _terms(invoice: Invoice) -> list[str]:
+    """What an invoice is found by, when it begins so."""
+    named = (key for key in ("orderId", "buyerEmail") if key in invoice.metadata)
+    return [
+        invoice.id,
+        invoice.store_id,
+        *invoice.tags,
+        price_text(invoice.terms.price, invoice.terms.currency),
+        *(str(invoice.metadata[key]) for key in named),
+        *(method.destination for method in invoice.methods if method.destination),
+        *(payment.id.partition("-")[0] for payment in invoice.payments),
+    ]

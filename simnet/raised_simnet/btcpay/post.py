@@ -122,15 +122,17 @@ class Postman:
 
     async def _empty(self, hook: Hook) -> None:
         """Deliver one by one until nothing is left."""
-        while (parcel := self._next(hook)) is not None:
+        while (taken := self._next(hook)) is not None:
+            parcel, epoch = taken
             try:
                 while hook.faults.hold:  # noqa: ASYNC110 - a switch for any thread
                     await asyncio.sleep(_HELD_SECONDS)
-                await self._deliver(hook, parcel)
+                await self._deliver(hook, parcel, epoch)
             finally:
                 self._out.discard(hook.id)
 
-    def _next(self, hook: Hook) -> Parcel | None:
+    def _next(self, hook: Hook) -> tuple[Parcel, int] | None:
+        """The next one, and how many restarts there were before it was taken."""
         with self._lock:
             queue = self._queues[hook.id]
             if not queue:
@@ -138,11 +140,10 @@ class Postman:
             if hook.faults.shuffle:
                 queue.rotate(-self._dice.randrange(len(queue)))
             self._out.add(hook.id)
-            return queue.popleft()
+            return queue.popleft(), self._epochs[hook.id]
 
-    async def _deliver(self, hook: Hook, parcel: Parcel) -> None:
+    async def _deliver(self, hook: Hook, parcel: Parcel, epoch: int) -> None:
         """All attempts at one event; whatever follows waits. A restart ends it."""
-        epoch = self._epochs[hook.id]
         while epoch == self._epochs[hook.id]:
             delivery = await self._attempt(hook, parcel)
             if not self._shall_repeat(hook, delivery, parcel.attempt):
