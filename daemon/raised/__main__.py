@@ -223,6 +223,72 @@ def db_rewind(settings: Settings, height: int) -> int:
     return 0
 
 
+@cli.group()
+def btcpay() -> None:
+    """Stores of BTCPay Server."""
+
+
+@btcpay.command("setup")
+@click.argument("label")
+@click.option("--url", help="where the server reaches the API; else RAISED_PUBLIC_URL")
+@click.option(
+    "--api-key-file",
+    "key_file",
+    type=click.Path(path_type=Path, readable=False),
+    help="a key that may modify webhooks; else the store's own is tried",
+)
+@_with_settings
+@click.pass_obj
+def btcpay_setup(settings: Settings, label: str, url: str | None, key_file: Path | None) -> int:
+    """Create or adopt the webhook of a store, with a secret of its own."""
+    from raised.store_setup import set_up_webhook  # noqa: PLC0415 - as above
+
+    return asyncio.run(set_up_webhook(settings.load(), label, url, key_file))
+
+
+@cli.group()
+def keys() -> None:
+    """Keys of the API."""
+
+
+@keys.command("new")
+@click.option("--scope", "scopes", multiple=True, required=True, help="may be given again")
+@_with_settings
+@click.pass_obj
+def keys_new(settings: Settings, scopes: tuple[str, ...]) -> int:
+    """Make a key and print it: read, invoices:read, metrics, admin are its scopes."""
+    from raised.key_ring import make_key  # noqa: PLC0415 - as above
+
+    try:
+        asyncio.run(make_key(settings.load(), scopes))
+    except InvalidInput as error:
+        raise click.BadParameter(str(error), param_hint="--scope") from error
+    return 0
+
+
+@keys.command("list")
+@_with_settings
+@click.pass_obj
+def keys_list(settings: Settings) -> int:
+    """Every key that was ever made, without its secret."""
+    from raised.key_ring import show_keys  # noqa: PLC0415 - as above
+
+    asyncio.run(show_keys(settings.load()))
+    return 0
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="ID")
+@_with_settings
+@click.pass_obj
+def keys_revoke(settings: Settings, key_id: str) -> int:
+    """Let a key open nothing any more."""
+    from raised.key_ring import end_key  # noqa: PLC0415 - as above
+
+    asyncio.run(end_key(settings.load(), key_id))
+    return 0
+
+
 def _program(name: str, arguments: list[str]) -> int:
     """Run the program that another package of this distribution registered under this name."""
     (found,) = entry_points(group="raised.programs", name=name)

@@ -61,13 +61,17 @@ def store_settings(config: Config) -> tuple[StoreSettings, ...]:
         ConfigError: a key is missing or cannot be read.
     """
     problems: list[str] = []
-    stores = [_store(config, store, problems) for store in config.stores]
+    stores = [
+        keyed_store(config, store, _api_key(config, store.label, problems))
+        for store in config.stores
+    ]
     if problems:
         raise ConfigError(problems)
     return tuple(stores)
 
 
-def _store(config: Config, store: Store, problems: list[str]) -> StoreSettings:
+def keyed_store(config: Config, store: Store, api_key: str) -> StoreSettings:
+    """A store with the key to ask it with."""
     rules = [
         rule
         for campaign in config.campaigns
@@ -79,7 +83,7 @@ def _store(config: Config, store: Store, problems: list[str]) -> StoreSettings:
         label=store.label,
         url=store.url,
         store_id=store.store_id,
-        api_key=_api_key(config, store.label, problems),
+        api_key=api_key,
         kept_metadata=frozenset(store.metadata_keys)
         | {rule.reads for rule in rules if rule.reads is not None},
         crowdfund_apps=tuple(sorted(apps)),
