@@ -25,9 +25,9 @@ class Standing:
         """Remember that it answered now."""
         self.last_success_at = now()
 
-    def went_wrong(self, code: str, sentence: str) -> None:
+    def went_wrong(self, code: str, sentence: str, times: int = 1) -> None:
         """Count an error and remember it as the last one."""
-        self.errors[code] = self.errors.get(code, 0) + 1
+        self.errors[code] = self.errors.get(code, 0) + times
         self.last_error = (code, sentence)
 
     def took(self, seconds: float) -> None:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar, cast
 from urllib.parse import quote
 
 import httpx
+import structlog
 
 from raised.btcpay import server
 from raised.btcpay.answer import Forbidden, Gone, bad_answer
@@ -19,7 +20,7 @@ from raised.btcpay.reading import Rows, is_identifier, optional_time, rows_of
 from raised.btcpay.server import SentDelivery, ServerInfo, StoreTerms, Webhook
 from raised.btcpay.settings import StoreSettings
 from raised.btcpay.shapes import invoice_from, payments_from
-from raised.btcpay.wire import IN_FLIGHT, PAGE, SMALL, Pace, Query, Wire
+from raised.btcpay.wire import IN_FLIGHT, SMALL, WHOLE_LIST, Pace, Query, Wire
 from raised.clock import now
 from raised.domain.invoice import Invoice, Payment, Payout, PullPayment
 from raised.domain.json_object import JsonObject, as_object
@@ -27,11 +28,14 @@ from raised.errors import BadData, InvalidInput, SourceError
 from raised.http import Standing
 
 T = TypeVar("T")
+_log = structlog.get_logger()
 
 BAD_INVOICE: Final = "bad_invoice"
 BAD_PAYMENT: Final = "bad_payment"
 BAD_ROW: Final = "bad_row"
 _APP_PAGE: Final = 100
+_MOST_APP_PAGES: Final = 2_000  # a server whose list never ends must not keep us for ever
+_TOO_EARLY_SECONDS: Final = 60
 _INLINE: Final = (("includePaymentMethods", "true"),)  # 2.3.6+, of one invoice 2.4.1+
 
 
@@ -52,6 +56,7 @@ class Greenfield:
     ) -> None:
         self._settings = settings
         self._wire = Wire(settings, transport=transport, gate=gate, pace=pace)
+        self._told_of_early = False
         self._store = f"stores/{quote(settings.store_id, safe='')}"
 
     @property
@@ -102,7 +107,8 @@ class Greenfield:
         listed = await self._list(page, _INLINE)
         read = self._read(listed, self._invoice)
         if read.unread:
-            self.standing.went_wrong(BAD_INVOICE, "sent an invoice that cannot be read")
+            sentence = "sent an invoice that cannot be read"
+            self.standing.went_wrong(BAD_INVOICE, sentence, read.unread)
         rows = await self._filled(_each_once(read.rows))
         bad = {BAD_INVOICE: read.unread, BAD_PAYMENT: sum(row.unread_payments > 0 for row in rows)}
         return InvoiceAnswer(
@@ -154,7 +160,7 @@ class Greenfield:
         """
         found: set[str] = set()
         page = InvoicePage(start=start, end=end, take=_APP_PAGE, text=search_term(app_id))
-        while True:
+        for _ in range(_MOST_APP_PAGES):
             listed = await self._list(page)
             ids = self._read(listed, partial(id_if_of_app, app_id)).rows
             found.update(one for one in ids if one is not None)
@@ -162,6 +168,7 @@ class Greenfield:
                 return frozenset(found)
             page = page.after(_oldest(listed))
             await asyncio.sleep(self._wire.pace.page_seconds)
+        raise self._bad()
 
     async def pull_payments(self) -> tuple[PullPayment, ...]:
         """All offers to take money back. Source: GET /stores/:id/pull-payments."""
@@ -227,11 +234,12 @@ class Greenfield:
         return self._taken(await self._wire.get(path, query, limit), _object_by(read))
 
     async def _rows(
-        self, path: str, read: Callable[[JsonObject], T], query: Query = (), limit: int = PAGE
+        self, path: str, read: Callable[[JsonObject], T], query: Query = (), limit: int = WHOLE_LIST
     ) -> tuple[T, ...]:
         rows = self._read(await self._wire.get(path, query, limit), read)
         if rows.unread:
-            self.standing.went_wrong(BAD_ROW, "sent an entry of a list that cannot be read")
+            sentence = "sent an entry of a list that cannot be read"
+            self.standing.went_wrong(BAD_ROW, sentence, rows.unread)
         return rows.rows
 
     def _read(self, value: object, read: Callable[[JsonObject], T]) -> Rows[T]:
@@ -271,20 +279,30 @@ class Greenfield:
             failure = _first(errors)
         if failure is not None:
             raise failure
-        self._count_unread(rows)
+        self._notice(rows)
         return tuple(rows)
 
     async def _with_payments(self, invoice: Invoice) -> Invoice:
         """The same with its payments; without, when it went away or out of sight meanwhile."""
         try:
             read = await self.payments(invoice.id, accounted_only=True)
-        except (Forbidden, Gone, BadData):
+        except (Forbidden, Gone):
             return invoice
+        except BadData:
+            return replace(invoice, unread_payments=1)
         return replace(invoice, payments=read.rows, unread_payments=read.unread)
 
-    def _count_unread(self, rows: Iterable[Invoice]) -> None:
-        if any(row.unread_payments for row in rows):
-            self.standing.went_wrong(BAD_PAYMENT, "sent a payment that cannot be read")
+    def _notice(self, rows: Iterable[Invoice]) -> None:
+        """Count payments that could not be read; say once when the server's clock is not UTC."""
+        for row in rows:
+            if row.unread_payments:
+                self.standing.went_wrong(BAD_PAYMENT, "sent a payment that cannot be read")
+            if not self._told_of_early and _is_paid_too_early(row):
+                self._told_of_early = True
+                _log.warning(
+                    "payments are older than their invoices: does the server run in UTC?",
+                    store=self.name,
+                )
 
 
 def _object_by(read: Callable[[JsonObject], T]) -> Callable[[object], T]:
@@ -306,6 +324,11 @@ def _created_at(row: object) -> int | None:
         return optional_time(as_object(row, "a row"), "createdTime")
     except InvalidInput:
         return None
+
+
+def _is_paid_too_early(invoice: Invoice) -> bool:
+    earliest = invoice.created_at - _TOO_EARLY_SECONDS
+    return any(payment.received_at < earliest for payment in invoice.payments or ())
 
 
 def _first(errors: BaseExceptionGroup[SourceError]) -> SourceError:

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from raised.btcpay.reading import amount, identifier, optional_amount, time, words
-from raised.btcpay.shapes import method_name
+from raised.btcpay.shapes import method_currency, method_name
 from raised.domain.invoice import (
     CHAIN_METHOD,
     Payout,
@@ -35,8 +35,7 @@ def payout_from(row: JsonObject) -> Payout:
     method = method_name(
         words(row, "payoutMethodId") or words(row, "paymentMethod") or words(row, "cryptoCode")
     )
-    currency = words(row, "payoutCurrency", 20) or words(row, "cryptoCode", 20)
-    currency = (currency or method.partition("-")[0]).upper()
+    currency = method_currency(method, words(row, "payoutCurrency") or words(row, "cryptoCode"))
     paid = optional_amount(row, "payoutAmount") or optional_amount(row, "paymentMethodAmount")
     read_msats = chain_amount_msats if method == CHAIN_METHOD else amount_msats
     if paid is not None and paid.startswith("-"):

@@ -24,6 +24,7 @@ from raised.btcpay.reading import (
 from raised.domain.invoice import (
     BITCOIN,
     CHAIN_METHOD,
+    SATS,
     Invoice,
     InvoiceStatus,
     Payment,
@@ -91,7 +92,7 @@ def invoice_from(row: JsonObject, kept: Collection[str], store_id: str) -> Invoi
         status=_INVOICE.get(status.lower(), "Other"),
         additional_status=additional_status or "None",
         type=words(row, "type") or "Standard",
-        currency=_currency(row, "currency"),
+        currency=_currency(row),
         amount=amount(row, "amount"),
         paid_amount=optional_amount(row, "paidAmount"),
         created_at=created_at,
@@ -130,10 +131,7 @@ def payments_from(methods: object) -> Rows[Payment]:
 
 def _method_payments(row: JsonObject) -> Rows[Payment]:
     method = method_name(words(row, "paymentMethodId") or words(row, "paymentMethod"))
-    coin = method.partition("-")[0]
-    currency = _currency(row, "currency", _currency(row, "cryptoCode", coin))
-    if coin == BITCOIN and currency != BITCOIN:
-        raise InvalidInput("a method of bitcoin in another currency")
+    currency = method_currency(method, words(row, "currency") or words(row, "cryptoCode"))
     try:
         rate = optional_amount(row, "rate")
     except InvalidInput:
@@ -171,6 +169,15 @@ def method_name(text: str) -> str:
         raise InvalidInput("no name of a payment method")
     kind = _KINDS.get((match[2] or "").lower())
     return text if kind is None else f"{match[1].upper()}-{kind}"
+
+
+def method_currency(method: str, told: str) -> str:
+    """The currency of a method, which the server may leave out. Raises InvalidInput."""
+    coin = method.partition("-")[0]
+    currency = (told or coin).upper()
+    if coin == BITCOIN and currency not in (BITCOIN, SATS):
+        raise InvalidInput("a method of bitcoin in another currency")
+    return currency
 
 
 def _payment_id(method: str, text: str) -> str:
@@ -216,8 +223,8 @@ def _as_text(value: object) -> str | None:
     return value[:_LONGEST_TEXT].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
-def _currency(row: JsonObject, name: str, default: str = "") -> str:
-    code = words(row, name, 20) or default
+def _currency(row: JsonObject) -> str:
+    code = words(row, "currency", 20)
     if not code:
-        raise InvalidInput(f"{name} is missing")
+        raise InvalidInput("currency is missing")
     return code.upper()

@@ -24,7 +24,8 @@ from raised.http import Standing, bounded_body, jittered, retry_after
 Query = Sequence[tuple[str, str]]
 
 SMALL: Final = 256 * 1024
-PAGE: Final = 32 * 1024 * 1024
+PAGE: Final = 16 * 1024 * 1024
+WHOLE_LIST: Final = 32 * 1024 * 1024  # of what has no pages
 IN_FLIGHT: Final = 2  # requests to one server at a time (btcpay.md 9.4)
 _ERROR_BODY: Final = 16 * 1024
 _TOR_FACTOR: Final = 3.0
@@ -96,7 +97,7 @@ class Wire:
             try:
                 return await self._ask(self._request("GET", path, query), limit)
             except Unavailable as error:
-                if tries >= self.pace.attempts or self._is_resting():
+                if tries >= self.pace.attempts or self._rest_seconds():
                     raise
                 wait = jittered(self.pace.base_seconds * 2.0 ** (tries - 1))
                 await asyncio.sleep(max(wait, float(error.retry_after or 0)))
@@ -114,9 +115,11 @@ class Wire:
         )
 
     async def _ask(self, request: httpx.Request, limit: int) -> object:
+        if rest := self._rest_seconds():
+            # No error of its own: what made it rest has been counted and stays the last one.
+            sentence = "wants to be left alone for a while"
+            raise Unavailable(self.name, sentence, "resting", int(rest) + 1)
         try:
-            if self._is_resting():
-                raise Unavailable(self.name, "wants to be left alone for a while", "resting")
             reply = await self._reply(request, limit)
             value = value_of(self.name, reply)
         except SourceError as error:
@@ -132,8 +135,8 @@ class Wire:
             rest = min(float(wanted), self.pace.longest_rest_seconds)
             self._resting_until = asyncio.get_running_loop().time() + rest
 
-    def _is_resting(self) -> bool:
-        return asyncio.get_running_loop().time() < self._resting_until
+    def _rest_seconds(self) -> float:
+        return max(0.0, self._resting_until - asyncio.get_running_loop().time())
 
     async def _reply(self, request: httpx.Request, limit: int) -> Reply:
         async with self._gate:
@@ -149,9 +152,10 @@ class Wire:
             return reply
 
     async def _exchange(self, request: httpx.Request, limit: int) -> Reply:
+        self._client.cookies.clear()  # a session is nothing to us, and could grow without end
         response = await self._client.send(request, stream=True)
         try:
-            if response.headers.get("Content-Encoding", "identity") != "identity":
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 # Asked for plain bytes; a few packed ones could become gigabytes.
                 raise BadData(self.name, "packs its answers though we cannot unpack", "bad_answer")
             most = limit if response.is_success else _ERROR_BODY
@@ -188,7 +192,7 @@ def _trust(settings: StoreSettings) -> ssl.SSLContext | bool:
         return True
     try:
         return ssl.create_default_context(cafile=str(settings.ca_file))
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:  # no such file, or nothing in it
         problem = f"btcpay {settings.label}: ca_file {settings.ca_file} holds no certificates"
         raise ConfigError(problem) from error
 
