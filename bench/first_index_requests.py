@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from raised.chain.anchors import Anchors
 from raised.chain.branch import end_of_chain
 from raised.chain.index import read_history
 from raised.chain.probe import probe
@@ -48,9 +49,11 @@ async def read(world: World, venture: Venture) -> HistorySeen:
     wire = Wire(ExplorerSettings(world.explorer.url, pace=UNHURRIED))
     explorer = await probe(wire, network)
     chain = await end_of_chain(explorer, network.name)
+    anchors = Anchors((), network.name)
+    anchors.stand_on(chain)
     world.explorer.forget()
     try:
-        return await read_history(explorer, venture.project_id, chain.ref(chain.height), 0)
+        return await read_history(explorer, venture.project_id, 0, anchors)
     finally:
         await wire.close()
 

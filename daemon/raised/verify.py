@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Final
 
 import click
 
+from raised.chain.anchors import LINKING, Anchors
 from raised.chain.branch import end_of_chain
+from raised.chain.explorer import Explorer
 from raised.chain.index import read_history
 from raised.chain.panel import Panel
 from raised.clock import now
@@ -23,11 +26,13 @@ from raised.domain.founding import founding_of
 from raised.domain.network import network_named
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
 from raised.domain.standing import HeldTx, Place, Tip
-from raised.errors import InvalidInput, RaisedError, RecordError, SourceError
+from raised.errors import InvalidInput, RaisedError, RecordError, SourceError, Unavailable
 from raised.nostr.library import Way
 from raised.nostr.lookup import find_events
 from raised.nostr.settings import Pace
 from raised.settings import explorer_settings, proxy_settings, relay_settings
+
+_LINK_SECONDS: Final = 60.0  # so long somebody at a terminal waits for proof of old blocks
 
 
 def verify_file(path: Path, *, as_object: bool) -> int:
@@ -134,20 +139,31 @@ async def _fetched(config: Config, project_id: str, kept: Grounds | None) -> Gro
 
 async def _history(config: Config, project_id: str) -> HistorySeen:
     panel = Panel(explorer_settings(config), network_named(config.network))
+    anchors = Anchors(panel.hosts, config.network, panel.disputes, _LINK_SECONDS)
     trouble: SourceError | None = None
     try:
         await panel.look(None)
         for host in panel.ranked(None):
             assert host.explorer is not None, "only hosts that were met are ranked"
             try:
-                chain = await end_of_chain(host.explorer, config.network)
-                tip = chain.ref(chain.height)
-                return await read_history(host.explorer, project_id, tip, now())
+                anchors.stand_on(await end_of_chain(host.explorer, config.network))
+                return await _read(host.explorer, project_id, anchors)
             except SourceError as error:
                 trouble = error
         raise trouble or SourceError("explorers", "none of them answers", "unavailable")
     finally:
         await panel.close()
+
+
+async def _read(explorer: Explorer, project_id: str, anchors: Anchors) -> HistorySeen:
+    while True:
+        try:
+            return await read_history(explorer, project_id, now(), anchors)
+        except Unavailable as error:
+            if error.code != LINKING:
+                raise
+        while not await anchors.link(explorer):
+            pass
 
 
 def _proven(ref: BlockRef, placed: PlacedTx) -> ProvenTx:

@@ -4,14 +4,15 @@ from typing import Any, Final
 
 import pytest
 
+from raised.chain.anchors import Anchors
 from raised.chain.explorer import Counts
-from raised.chain.headers import HeaderChain, bare_ref
+from raised.chain.headers import HeaderChain
 from raised.chain.index import read_history
 from raised.chain.scan import Watched, read_and_scan
 from raised.domain.bech32 import encode
 from raised.domain.block import Header, parse_header
 from raised.domain.identifier import project_script
-from raised.domain.observation import BlockRef, PlacedTx
+from raised.domain.observation import PlacedTx
 from raised.domain.tx import Txid
 
 SNAPSHOTS: Final = ["a_s1_tip107", "a_s2_other_tip107", "a_s3_reorged_tip108", "b_s1_tip107"]
@@ -53,10 +54,6 @@ def scanned(story: Any, blocks: list[Any], project_id: str) -> dict[Txid, tuple[
         for placed in read_and_scan(raw, block["hash"], watched, lambda _: None):
             found[placed.tx.txid] = (block["hash"], placed)
     return found
-
-
-def tip_of(blocks: list[Any]) -> BlockRef:
-    return bare_ref(blocks[-1]["height"], headers_of(blocks)[-1])
 
 
 @every_snapshot
@@ -214,7 +211,9 @@ async def test_a_history_by_addresses_is_what_the_blocks_hold(
     blocks = best_chain(story, snapshot)
     project_id, _ = project_of(story)
     async with recorded(snapshot).meet() as explorer:
-        history = await read_history(explorer, project_id, tip_of(blocks), 1)
+        anchors = Anchors((), "regtest")
+        anchors.stand_on(HeaderChain(0, headers_of(blocks)))
+        history = await read_history(explorer, project_id, 1, anchors)
     held = scanned(story, blocks, project_id)
     assert {placed.tx.txid: ref.hash for ref, placed in history.txs} == {
         txid: block_hash for txid, (block_hash, _) in held.items()

@@ -8,6 +8,7 @@ from typing import Final, Never
 
 import httpx
 
+from raised.chain.anchors import LINKING, Anchors
 from raised.chain.blocks import Blocks
 from raised.chain.explorer import Explorer
 from raised.chain.host import Host
@@ -49,6 +50,7 @@ class Explorers:
         self._watched = Watched(project_script)
         self._founding_of = test
         self._blocks = Blocks(settings, network, self._panel, self._watched, test)
+        self._anchors = Anchors(self._panel.hosts, network.name, self._panel.disputes)
         self._mempool = Mempool(self._watched, test)
         self._mempool_at = self._viewed_at = -1e9
         self._news = asyncio.Event()
@@ -121,10 +123,14 @@ class Explorers:
         until = time() + _SLICE_SECONDS
         trouble: SourceError | None = None
         while waiting and trouble is None and time() < until:
+            if not await self._anchors.link(host.explorer):
+                continue
             await self._tell_progress(outbox, len(waiting))
             trouble = await self._read_history(host.explorer, waiting[0], outbox)
             if trouble is None:
                 waiting.pop(0)
+            elif trouble.code == LINKING:
+                trouble = None
         if found:
             await outbox.join()  # the next look at the record must not find them again
         if all(self._unreadable[one] > _TRIES for one in waiting):
@@ -135,10 +141,12 @@ class Explorers:
         self, explorer: Explorer, project_id: str, outbox: asyncio.Queue[Observation]
     ) -> SourceError | None:
         self._watched.add_project(project_id)
+        assert self._blocks.chain is not None, "histories are read after a tip was seen"
+        self._anchors.stand_on(self._blocks.chain)
         try:
-            history = await read_history(explorer, project_id, self._blocks.tip, now())
+            history = await read_history(explorer, project_id, now(), self._anchors)
         except SourceError as error:
-            self._unreadable[project_id] += 1
+            self._unreadable[project_id] += error.code != LINKING
             return error
         for _, placed in history.txs:
             concern(placed.tx, self._watched, self._founding_of)

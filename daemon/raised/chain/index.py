@@ -1,23 +1,27 @@
 """The history of one project by addresses: what was there before blocks were followed.
 
 Everything an explorer says here is checked: a transaction by its id, its block by a merkle proof,
-and the meaning of a spend, which neither covers, by the signatures in its witness.
+that the block is one of our chain (`raised.chain.anchors`), and the meaning of a spend, which none
+of these covers, by the signatures in its witness.
 Requests: the pages of the address, one for the spenders of each transaction that makes coins, one
 for each spending transaction, one proof for each transaction that is reported.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from raised.chain.explorer import Explorer, SeenTx, Spender
+from raised.chain.anchors import Anchors
+from raised.chain.explorer import Explorer, Proof, SeenTx, Spender
 from raised.chain.headers import bare_ref
+from raised.chain.inclusion import check_inclusion
 from raised.domain.identifier import project_script
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
 from raised.domain.sighash import Spending
 from raised.domain.spend_proof import is_made_up
 from raised.domain.tx import OutPoint, Txid
 from raised.domain.watch import CoinKind, NewCoin, coins_made
-from raised.errors import BadData, Unavailable
+from raised.errors import BadData, InvalidInput, Unavailable
 
 _TRIES: Final = 3
 _FULL_PAGE: Final = 25  # a shorter one is the last, when the count of the address agrees
@@ -34,22 +38,29 @@ class _History:
     spends: set[tuple[Txid, int]] = field(default_factory=set[tuple[Txid, int]])
 
 
-async def read_history(explorer: Explorer, project_id: str, tip: BlockRef, at: int) -> HistorySeen:
-    """Everything confirmed that concerns the project, up to `tip`.
+async def read_history(
+    explorer: Explorer, project_id: str, at: int, anchors: Anchors
+) -> HistorySeen:
+    """Everything confirmed that concerns the project, up to the tip where `anchors` stand.
 
     Blocks that come meanwhile do not matter: what they hold is left to the follower of blocks.
-    Raises Unavailable when `tip` left the chain, and what the explorer raises.
+    Raises Unavailable when the tip left the chain, what the explorer raises, and as anchors do.
     """
+    tip = anchors.tip
     history = _History(project_script(project_id), tip.height)
     pages = await _all_pages(explorer, history.script)
     found = [one for one in pages if _height(one) <= tip.height]
+    await anchors.reach(explorer, map(_height, found))
     history.txs.update((one.tx.txid, one) for one in found)
     waiting = sorted(found, key=_height)
     while waiting:
         waiting += await _spenders(explorer, history, waiting.pop(0))
-    placed = [await _placed(explorer, history, one) for one in history.txs.values()]
+    proven = [await _proven(explorer, history, one) for one in history.txs.values()]
+    _check_depths(explorer, proven)
     if await explorer.block_hash(tip.height) != tip.hash:
         raise Unavailable(explorer.name, "moved to another chain while we read", "moved")
+    await anchors.hold(explorer, [(_height(seen), proof.header) for seen, proof in proven])
+    placed = [_placed(seen, proof) for seen, proof in proven]
     placed.sort(key=lambda pair: (pair[0].height, pair[1].position))
     return HistorySeen(project_id, tuple(placed), tip, explorer.name, at)
 
@@ -101,6 +112,8 @@ async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list
             continue
         if spender.placement.height > history.height:
             continue
+        if spender.placement.height < _height(seen):
+            raise BadData(explorer.name, "spends an output before it is made", "wrong_spender")
         new = await _spend(explorer, history, OutPoint(seen.tx.txid, coin.vout), spender)
         found += [new] if new is not None else []
     return found
@@ -132,7 +145,7 @@ async def _spend(
     return None if known else seen
 
 
-async def _placed(explorer: Explorer, history: _History, seen: SeenTx) -> tuple[BlockRef, PlacedTx]:
+async def _proven(explorer: Explorer, history: _History, seen: SeenTx) -> tuple[SeenTx, Proof]:
     assert seen.placement is not None, "only what is in a block is collected"
     tx = seen.tx
     spent = tuple(output for output in seen.spent if output is not None)
@@ -143,10 +156,25 @@ async def _placed(explorer: Explorer, history: _History, seen: SeenTx) -> tuple[
     proof = await explorer.proof(tx.txid, seen.placement.block_hash)
     if proof is None:
         raise Unavailable(explorer.name, "has no proof for what it says is in a block", "moved")
-    return (
-        bare_ref(seen.placement.height, proof.header),
-        PlacedTx(tx, proof.position, proof.siblings, "spv"),
-    )
+    try:
+        check_inclusion(tx, proof)
+    except InvalidInput as error:
+        raise BadData(explorer.name, f"sent a proof with {error}", "forged_proof") from error
+    return seen, proof
+
+
+def _check_depths(explorer: Explorer, proven: Sequence[tuple[SeenTx, Proof]]) -> None:
+    """Raise BadData when two transactions of one block are not at one depth of its tree."""
+    depths: dict[str, int] = {}
+    for _, proof in proven:
+        depth = len(proof.siblings)
+        if depths.setdefault(proof.header.hash, depth) != depth:
+            raise BadData(explorer.name, "sent proofs of two depths for a block", "forged_proof")
+
+
+def _placed(seen: SeenTx, proof: Proof) -> tuple[BlockRef, PlacedTx]:
+    block = bare_ref(_height(seen), proof.header)
+    return block, PlacedTx(seen.tx, proof.position, proof.siblings, "spv")
 
 
 def _any_made_up(spending: Spending, vins: list[int]) -> bool:

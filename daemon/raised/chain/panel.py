@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import httpx
 
+from raised.chain.dispute import Disputes
 from raised.chain.headers import HeaderChain
 from raised.chain.host import Host
 from raised.chain.settings import ExplorerSettings
@@ -33,6 +35,7 @@ class Panel:
             for settings in explorers
         )
         self._late: set[str] = set()
+        self.disputes = Disputes()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -108,19 +111,27 @@ class Panel:
             and (host.tip_height is None or host.tip_height >= height - _LAG_BLOCKS)
         ]
         words = await asyncio.gather(*(_word(host, height) for host in able))
+        for host, word in zip(able, words, strict=True):
+            if word:
+                self.disputes.note(asked.name, host.name, agree=word == block_hash)
         return 1 + words.count(block_hash), 1 + len(words) - words.count(None)
 
     def health(self, verify: str) -> list[SourceHealth]:
         """One report for each host."""
-        return [host.health(verify, self._opponents(host)) for host in self.hosts]
+        return [self._health(host, verify) for host in self.hosts]
+
+    def _health(self, host: Host, verify: str) -> SourceHealth:
+        health = host.health(verify, self._opponents(host))
+        doubtful = health.state == "ok" and self.disputes.doubtful(host.name)
+        return replace(health, state="degraded") if doubtful else health
 
     def _opponents(self, host: Host) -> tuple[str, ...]:
-        if host.stance is None:
-            return ()
+        disputed = self.disputes.of(host.name)
         return tuple(
             other.name
             for other in self.hosts
-            if other.stance is not None and other.stance is not host.stance
+            if other.name in disputed
+            or (None not in (host.stance, other.stance) and other.stance is not host.stance)
         )
 
 

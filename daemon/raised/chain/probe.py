@@ -57,6 +57,11 @@ def limit_of(network: str) -> int:
     return target(_MARKS[network].limit)
 
 
+def pin_of(network: str) -> tuple[int, str] | None:
+    """A block of this network that is known beforehand: its height and hash."""
+    return _MARKS[network].has
+
+
 async def probe(wire: Wire, network: Network, sample: bytes = _NOBODY) -> Esplora:
     """The adapter for this explorer; `wire.base` is set to where its routes begin.
 
