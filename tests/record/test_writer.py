@@ -110,9 +110,16 @@ async def test_sources_that_are_followed_no_more_are_forgotten(ledger: Ledger) -
     assert await ledger.rows(schema.explorer) == []
 
 
-async def test_stores_keep_their_own_health(ledger: Ledger) -> None:
-    await ledger.see(SourceHealth("store", "shop", "down", NOW))
-    assert await types(ledger) == []
+async def test_stores_are_sources_too_and_keep_their_misses(ledger: Ledger) -> None:
+    await ledger.see(SourceHealth("store", "shop", "down", NOW, facts={"version": "2.4.5"}))
+    async with ledger.engine.begin() as conn:
+        await conn.execute(text("UPDATE store SET misses = 3, last_miss_at = 7"))
+    await ledger.see(SourceHealth("store", "shop", "ok", NOW + 1))
+    assert await types(ledger) == ["source.lost", "source.restored"]
+    lost, restored = [row["data"] for row in await ledger.changes()]
+    assert (lost["version"], lost["misses"], restored["misses"]) == ("2.4.5", 0, 3)
+    await transact(ledger.engine, sources.keep_sources, [], [], ["stall"])
+    assert await ledger.rows(schema.store) == []
 
 
 async def test_ticks_and_progress_make_no_changes(ledger: Ledger) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import put
@@ -31,3 +31,21 @@ async def put_cursor(
         "full_at": full_at,
     }
     await put(conn, cursor, [row])
+
+
+async def set_cursor(
+    conn: AsyncConnection, source: str, name: str, value: int, full_at: int | None
+) -> None:
+    """Keep a mark that may go either way."""
+    row = {"source": source, "name": name, "value": value, "full_at": full_at}
+    await put(conn, cursor, [row])
+
+
+async def drop_cursor(conn: AsyncConnection, source: str, name: str) -> None:
+    """There is nothing to go on with any more."""
+    await conn.execute(delete(cursor).where(cursor.c.source == source, cursor.c.name == name))
+
+
+async def names_of(conn: AsyncConnection, source: str) -> set[str]:
+    """Whatever has a cursor of this kind."""
+    return set(await conn.scalars(select(cursor.c.name).where(cursor.c.source == source)))

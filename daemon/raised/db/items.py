@@ -1,8 +1,9 @@
 """The items of the API: each noun of the record as its route shows it.
 
-The one place that renders them, because the feed keeps the item of every change as it was then:
-the writer calls these within its transaction, the API for its answers. Batched: a few statements
-whatever the number of items. Times are RFC 3339 UTC, amounts integers, every key is always there.
+The one place that renders them (beside `invoice_items`), because the feed keeps the item of every
+change as it was then: the writer calls these within its transaction, the API for its answers.
+Batched: a few statements whatever the number of items. Times are RFC 3339 UTC, amounts integers,
+every key is always there.
 """
 
 from collections import defaultdict
@@ -85,7 +86,13 @@ async def project_items(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, 
         .scalar_subquery()
     )
     network = select(schema.meta.c.value).where(schema.meta.c.key == "network").scalar_subquery()
-    statement = select(schema.project, holders.label("held_by"), network.label("network_name"))
+    member = schema.campaign_project
+    statement = select(
+        schema.project,
+        holders.label("held_by"),
+        network.label("network_name"),
+        func.coalesce(member.c.slug, schema.project.c.id).label("campaign"),
+    ).outerjoin(member, member.c.project_id == schema.project.c.id)
     rows = await _batched(conn, statement, schema.project.c.id, wanted)
     found = {row.id: _project_item(row) for row in rows}
     return {key: found[key] for key in wanted if key in found}
@@ -116,8 +123,17 @@ async def movement_items(conn: AsyncConnection, ids: Iterable[int]) -> dict[int,
     """Movement items by id; unknown ones are left out."""
     wanted = list(dict.fromkeys(ids))
     movement, undone = schema.movement, schema.movement.alias("undone")
-    statement = select(movement, undone.c.kind.label("undone_kind")).select_from(
+    member, invoice = schema.campaign_project, schema.invoice
+    paid = (invoice.c.store == movement.c.store) & (invoice.c.id == movement.c.invoice_id)
+    campaign = func.coalesce(
+        member.c.slug, movement.c.project_id, invoice.c.campaign, movement.c.store
+    )
+    statement = select(
+        movement, undone.c.kind.label("undone_kind"), campaign.label("campaign")
+    ).select_from(
         movement.outerjoin(undone, undone.c.id == movement.c.reverses)
+        .outerjoin(member, member.c.project_id == movement.c.project_id)
+        .outerjoin(invoice, paid)
     )
     rows = await _batched(conn, statement, movement.c.id, wanted)
     found = {row.id: _movement_item(row) for row in rows}
@@ -130,7 +146,7 @@ async def relay_items(conn: AsyncConnection, names: Iterable[str] | None = None)
     places = select(cursor).where(cursor.c.source == "relay")
     cursors = {row.name: row.value for row in await conn.execute(places)}
     return {
-        row.name: _health_item(row) | _relay_facts(_facts(row), cursors.get(row.name))
+        row.name: health_item(row) | _relay_facts(_facts(row), cursors.get(row.name))
         for row in await _sources(conn, schema.relay, names)
     }
 
@@ -140,7 +156,7 @@ async def explorer_items(
 ) -> dict[str, Item]:
     """Explorer items by address, in the order of addresses; all of them without `names`."""
     return {
-        row.name: _health_item(row) | _explorer_facts(_facts(row))
+        row.name: health_item(row) | _explorer_facts(_facts(row))
         for row in await _sources(conn, schema.explorer, names)
     }
 
@@ -185,7 +201,7 @@ def _project_item(row: Row[Any]) -> Item:
         "investors": row.investors,
         "investments": row.investments,
         "next_stage_at": instant(row.next_stage_at),
-        "campaign": row.id,
+        "campaign": row.campaign,
     }
 
 
@@ -251,7 +267,7 @@ def _movement_item(row: Row[Any]) -> Item:
         "height": row.height,
         "block_hash": row.block_hash,
         "source": row.source,
-        "campaign": row.project_id if row.project_id is not None else row.store,
+        "campaign": row.campaign,
         "project_id": row.project_id,
         "store": row.store,
         "party": row.party,
@@ -260,7 +276,8 @@ def _movement_item(row: Row[Any]) -> Item:
     }
 
 
-def _health_item(row: Row[Any]) -> Item:
+def health_item(row: Row[Any]) -> Item:
+    """What sources of every kind have."""
     error = None
     if row.last_error_code is not None:
         error = {"code": row.last_error_code, "detail": row.last_error_detail}

@@ -432,6 +432,8 @@ pull_payment = Table(
     Column("id", Text, primary_key=True),
     Column("name", Text),  # null: only an event has named it
     Column("invoice_id", Text),  # proven: a signed event, or the server's own name for it
+    Index(None, "store", "name"),
+    Index(None, "store", "invoice_id"),
 )
 
 payout = Table(
@@ -557,7 +559,8 @@ store = Table(
 cursor = Table(
     "cursor",
     metadata,
-    Column("source", Text, primary_key=True),  # relay | store | store:full (until it has ended)
+    # relay | mempool | store | store:full (until it has ended) | store:events (expected since)
+    Column("source", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
     Column("full_at", BigInteger),  # the last complete re-ask began then

@@ -1,25 +1,25 @@
-"""Sources: how relays and explorers do, and the daemon itself."""
+"""Sources: how relays, explorers and stores do, and the daemon itself."""
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import put
-from raised.db.schema import daemon, explorer, relay
+from raised.db.cursors import drop_cursor
+from raised.db.schema import daemon, explorer, relay, store
 from raised.domain.observation import SourceHealth
 
-_TABLES: Final = {"relay": relay, "explorer": explorer}
+_TABLES: Final = {"relay": relay, "explorer": explorer, "store": store}
 _THE_ONE: Final = 1
+_READ: Final = frozenset({"store_id", "kept_metadata", "crowdfund_apps"})
 
 
 async def put_health(conn: AsyncConnection, health: SourceHealth) -> str | None:
-    """Keep how a source does; the state it was in before, None when it is new.
-
-    Stores have a table of their own, which their pulls keep.
-    """
+    """Keep how a source does; the state it was in before, None when it is new."""
     table = _TABLES[health.kind]
     statement = select(table.c.state, table.c.since_at).where(table.c.name == health.name)
     known = (await conn.execute(statement)).first()
@@ -67,6 +67,22 @@ async def put_settings(conn: AsyncConnection, settings: Mapping[str, object]) ->
     await conn.execute(statement.values(settings=json.dumps(settings)))
 
 
+async def read_settings(conn: AsyncConnection) -> dict[str, Any]:
+    """What the daemon last said of its configuration; empty before the first."""
+    text = await conn.scalar(select(daemon.c.settings).where(daemon.c.id == _THE_ONE))
+    return {} if text is None else msgspec.json.decode(text, type=dict[str, Any])
+
+
+async def forget_sweeps(conn: AsyncConnection, stores: Mapping[str, Mapping[str, object]]) -> None:
+    """Have a store read from its beginning when what is kept of its invoices has changed since."""
+    before = {one["label"]: one for one in (await read_settings(conn)).get("stores", [])}
+    for label, told in stores.items():
+        known = before.get(label, {})
+        if known and any(known.get(name) != told[name] for name in told if name in _READ):
+            await drop_cursor(conn, "store", label)
+            await drop_cursor(conn, "store:full", label)
+
+
 async def put_daemon_seen(conn: AsyncConnection, at: int) -> None:
     """The daemon is alive at this time."""
     await conn.execute(update(daemon).where(daemon.c.id == _THE_ONE).values(seen_at=at))
@@ -83,8 +99,11 @@ async def put_progress(conn: AsyncConnection, what: str, done: int, total: int) 
 
 
 async def keep_sources(
-    conn: AsyncConnection, relays: Collection[str], explorers: Collection[str]
+    conn: AsyncConnection,
+    relays: Collection[str],
+    explorers: Collection[str],
+    stores: Collection[str] = (),
 ) -> None:
     """Forget the sources that are followed no more: how they did last says nothing."""
-    for table, names in ((relay, relays), (explorer, explorers)):
+    for table, names in ((relay, relays), (explorer, explorers), (store, stores)):
         await conn.execute(delete(table).where(table.c.name.not_in(sorted(names))))

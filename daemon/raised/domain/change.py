@@ -24,6 +24,17 @@ ChangeType = Literal[
     "stage.unknown",
     "penalty.matured",
     "penalty.released",
+    "invoice.new",
+    "invoice.processing",
+    "invoice.settled",
+    "invoice.expired",
+    "invoice.invalid",
+    "invoice.other",
+    "payment.settled",
+    "payment.pending",
+    "payment.invalid",
+    "refund.completed",
+    "campaign.regrouped",
     "reorg",
     "tip",
     "source.lost",
@@ -37,8 +48,9 @@ ChangeSource = Literal["angor", "btcpay", "chain", "relay", "explorer", "store"]
 class Change:
     """One thing that happened, about one noun: `subject` names the item that tells it.
 
-    `subject` is a project identifier, a txid of an investment, or the name of a source, by type;
-    `reference` is what exactly changed: an outpoint for stages and penalties, else the subject.
+    `subject` is a project identifier, a txid of an investment, `<store>/<id>` of an invoice, or the
+    name of a source, by type; `reference` is what exactly changed: an outpoint for stages and
+    penalties, the id of a payment or payout, else the subject.
     """
 
     type: ChangeType

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import projects, sources
+from raised.db import deliveries, projects, sources
 from raised.domain.change import Change, ChangeType
 from raised.domain.observation import ClockTicked, Progress, SourceHealth, State
 from raised.record.touched import Touched
@@ -18,8 +18,6 @@ _CHANGES: Final[dict[State, ChangeType]] = {
 
 async def apply_health(conn: AsyncConnection, health: SourceHealth, touched: Touched) -> None:
     """Keep how a source does. Only another state is news; a new source is expected to be well."""
-    if health.kind == "store":
-        return
     before = await sources.put_health(conn, health)
     if health.state != (before or "ok"):
         change = Change(_CHANGES[health.state], health.kind, health.name, reference=health.name)
@@ -32,6 +30,9 @@ async def apply_progress(conn: AsyncConnection, progress: Progress) -> None:
 
 
 async def apply_tick(conn: AsyncConnection, tick: ClockTicked) -> None:
-    """We live, and release dates pass. Neither is a change: every answer carries its minute."""
+    """We live, release dates pass, and events are overdue. None is a change: every answer carries
+    its minute.
+    """
     await sources.put_daemon_seen(conn, tick.at)
     await projects.advance_next_stages(conn, tick.at)
+    await deliveries.note_misses(conn, tick.at)

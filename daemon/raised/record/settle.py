@@ -13,6 +13,7 @@ from raised.domain.ledger import Correction, correct, effects
 from raised.domain.standing import HeldTx, Standing, Tip
 from raised.domain.tx import Txid
 from raised.record.investments import keep, owners_of, stand
+from raised.record.payments import settle_money, touch_coins
 from raised.record.projects import DecidedProject, decide_projects
 from raised.record.sums import count_faces, count_parties, keep_reached, keep_sums
 from raised.record.tell import tell
@@ -27,7 +28,9 @@ async def settle(conn: AsyncConnection, policy: Policy, touched: Touched) -> Non
     correction = Correction()
     if touched.projects or touched.investments:
         correction = await _decide(conn, policy, tip, touched)
-    await tell(conn, touched, correction, tip)
+    # A stage output takes its coin from a payment, so investments are decided before.
+    money = await settle_money(conn, touched)
+    await tell(conn, touched, correction.and_also(money), tip)
 
 
 async def _touch_by_tip(conn: AsyncConnection, touched: Touched, tip: Tip | None) -> None:
@@ -103,6 +106,7 @@ async def _decide_investments(
     rich_before = await investments.parties_with_money(conn, parties)
     await investments.drop_investments(conn, shown.keys() - standings.keys())
     before, faces = await keep(conn, standings, shown)
+    await touch_coins(conn, before, faces, touched)
     rich_after = await investments.parties_with_money(conn, parties)
     for txid in sorted(faces, key=lambda one: _order(faces[one])):
         for change in changes_between(before.get(txid), faces[txid]):

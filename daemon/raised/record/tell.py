@@ -1,21 +1,30 @@
 """Book a correction and tell everything that happened, numbered in the order of the commits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db import items
+from raised.db.campaigns import campaigns_of_projects
 from raised.db.changes import add_changes, take_numbers
+from raised.db.invoice_items import invoice_items, store_items
 from raised.db.items import Item
 from raised.db.movements import book
-from raised.domain.change import Change
+from raised.domain.change import Change, ChangeSource
+from raised.domain.invoice_face import key_of, subject_of
 from raised.domain.ledger import Correction
 from raised.domain.project_face import profile_change
 from raised.domain.standing import Tip
 from raised.record.touched import Touched
 
 _MOVEMENT: Final = "movement"
+_Render = Callable[[AsyncConnection, Iterable[str]], Awaitable[dict[str, Item]]]
+_SOURCES: Final[Mapping[ChangeSource, _Render]] = {
+    "relay": items.relay_items,
+    "explorer": items.explorer_items,
+    "store": store_items,
+}
 
 
 async def tell(
@@ -23,18 +32,20 @@ async def tell(
 ) -> None:
     """Add the movements of a correction, and the change rows of all that happened."""
     _tell_rest(touched, tip)
-    booked = len(correction.reversals) + len(correction.rows)
-    total = len(touched.news) + booked
-    if not total:
+    booked = len(correction)
+    news = len(touched.news)
+    if not news + booked:
         return
-    first_seq = await take_numbers(conn, "change", total)
+    first_seq = await take_numbers(conn, "change", news + booked)
+    # Told last but booked first: items of the news name the rows that count what they speak of.
+    booking = []
+    if booked:
+        booking = await _booked(conn, touched, correction, first_seq + news)
     rows = [
         {"seq": first_seq + number, "at": touched.at, **row}
         for number, row in enumerate(await _rendered(conn, touched.news))
     ]
-    if booked:
-        rows += await _booked(conn, touched, correction, booked, first_seq + len(rows))
-    await add_changes(conn, rows)
+    await add_changes(conn, [*rows, *booking])
 
 
 def _tell_rest(touched: Touched, tip: Tip | None) -> None:
@@ -48,9 +59,9 @@ def _tell_rest(touched: Touched, tip: Tip | None) -> None:
 
 
 async def _booked(
-    conn: AsyncConnection, touched: Touched, correction: Correction, count: int, first_seq: int
+    conn: AsyncConnection, touched: Touched, correction: Correction, first_seq: int
 ) -> list[dict[str, object]]:
-    first_id = await take_numbers(conn, _MOVEMENT, count)
+    first_id = await take_numbers(conn, _MOVEMENT, len(correction))
     ids = await book(conn, correction, first_id, first_seq, touched.at)
     found = await items.movement_items(conn, ids)
     return [
@@ -58,7 +69,7 @@ async def _booked(
             "seq": first_seq + number,
             "type": _MOVEMENT,
             "at": touched.at,
-            "source": "angor",
+            "source": found[one]["source"],
             "campaign": found[one]["campaign"],
             "project_id": found[one]["project_id"],
             "reference": found[one]["reference"],
@@ -72,30 +83,47 @@ async def _rendered(
     conn: AsyncConnection, news: Sequence[tuple[Change, Item | None]]
 ) -> list[dict[str, object]]:
     """The changes as rows, each with its item as it is now."""
-
-    def subjects(prefixes: Iterable[str]) -> list[str]:
-        wanted = tuple(prefixes)
-        open_news = (change for change, item in news if item is None)
-        return [change.subject for change in open_news if change.type.startswith(wanted)]
-
-    sources = [change for change, _ in news if change.type.startswith("source.")]
-    found: dict[str, Item] = {}
-    found |= await items.project_items(conn, subjects(["project."]))
-    found |= await items.investment_items(conn, subjects(["investment.", "stage.", "penalty."]))
-    relays = [change.subject for change in sources if change.source == "relay"]
-    explorers = [change.subject for change in sources if change.source == "explorer"]
-    if relays:
-        found |= await items.relay_items(conn, relays)
-    if explorers:
-        found |= await items.explorer_items(conn, explorers)
+    found = await _items(conn, [change for change, item in news if item is None])
+    projects = {change.project_id for change, _ in news if change.project_id is not None}
+    campaigns = await campaigns_of_projects(conn, projects)
     return [
         {
             "type": change.type,
             "source": change.source,
-            "campaign": change.project_id,
+            "campaign": campaigns.get(change.project_id or "") or _campaign(change, found),
             "project_id": change.project_id,
             "reference": change.reference,
-            "data": item if item is not None else found[change.subject],
+            "data": item if item is not None else found[change.source, change.subject],
         }
         for change, item in news
     ]
+
+
+async def _items(
+    conn: AsyncConnection, changes: Sequence[Change]
+) -> dict[tuple[ChangeSource, str], Item]:
+    """The items that these changes speak of, by source and subject."""
+
+    def subjects(*prefixes: str) -> list[str]:
+        return [change.subject for change in changes if change.type.startswith(prefixes)]
+
+    angor = await items.project_items(conn, subjects("project."))
+    angor |= await items.investment_items(conn, subjects("investment.", "stage.", "penalty."))
+    found: dict[tuple[ChangeSource, str], Item] = {
+        ("angor", subject): item for subject, item in angor.items()
+    }
+    invoices = {key_of(one) for one in subjects("invoice.", "payment.", "refund.")}
+    for key, item in (await invoice_items(conn, invoices)).items():
+        found["btcpay", subject_of(key)] = item
+    for source, render in _SOURCES.items():
+        names = [one.subject for one in changes if one.source == source]
+        if names:
+            for name, item in (await render(conn, names)).items():
+                found[source, name] = item
+    return found
+
+
+def _campaign(change: Change, found: Mapping[tuple[ChangeSource, str], Item]) -> object:
+    if change.source != "btcpay":
+        return None
+    return found.get((change.source, change.subject), {}).get("campaign")

@@ -28,6 +28,8 @@ class Touched:
     projects: set[str] = field(default_factory=set)
     investments: set[Txid] = field(default_factory=set)
     shown_anew: set[str] = field(default_factory=set)  # projects of which only the outside changed
+    coins: set[str] = field(default_factory=set)  # references of payments
+    payouts: set[tuple[str, str]] = field(default_factory=set)  # store, id
     news: list[tuple[Change, Item | None]] = field(default_factory=list)
 
     def tell(self, change: Change, item: Item | None = None) -> None:

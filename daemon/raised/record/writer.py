@@ -12,21 +12,39 @@ from raised.domain.observation import (
     BackfillDone,
     BlockSeen,
     ClockTicked,
+    DeliveriesDone,
     EventsSeen,
+    Grouped,
     HistorySeen,
+    InvoicesGone,
+    InvoicesSeen,
     MempoolSeen,
     Observation,
     Progress,
+    RefundsSeen,
     RolledBack,
     SourceHealth,
+    SweepDone,
+    SweepReached,
     TipSeen,
 )
-from raised.record import chain_facts, health_facts, relay_facts
+from raised.record import (
+    campaign_facts,
+    chain_facts,
+    health_facts,
+    invoice_facts,
+    refund_facts,
+    relay_facts,
+)
 from raised.record.settle import settle
 from raised.record.touched import Policy, Touched
 
 # More in one transaction would make the readers of the feed wait for the first of them.
 _MOST_AT_ONCE: Final = 32
+
+_OfStore = (
+    InvoicesSeen | InvoicesGone | SweepReached | SweepDone | RefundsSeen | DeliveriesDone | Grouped
+)
 
 
 async def record(
@@ -89,9 +107,37 @@ async def _apply(  # noqa: C901, PLR0912 - one arm for each observation there is
             await chain_facts.apply_tip(conn, observation, policy, touched)
         case MempoolSeen():
             await chain_facts.apply_mempool(conn, observation, policy, touched)
+        case (
+            InvoicesSeen()
+            | InvoicesGone()
+            | SweepReached()
+            | SweepDone()
+            | RefundsSeen()
+            | DeliveriesDone()
+            | Grouped()
+        ):
+            await _apply_of_store(conn, observation, touched)
         case SourceHealth():
             await health_facts.apply_health(conn, observation, touched)
         case Progress():
             await health_facts.apply_progress(conn, observation)
         case ClockTicked():
             await health_facts.apply_tick(conn, observation)
+
+
+async def _apply_of_store(conn: AsyncConnection, observation: _OfStore, touched: Touched) -> None:
+    match observation:
+        case InvoicesSeen():
+            await invoice_facts.apply_invoices(conn, observation, touched)
+        case InvoicesGone():
+            await invoice_facts.apply_gone(conn, observation, touched)
+        case SweepReached():
+            await invoice_facts.apply_reached(conn, observation)
+        case SweepDone():
+            await invoice_facts.apply_sweep(conn, observation, touched)
+        case RefundsSeen():
+            await refund_facts.apply_refunds(conn, observation, touched)
+        case DeliveriesDone():
+            await refund_facts.apply_deliveries(conn, observation, touched)
+        case Grouped():
+            await campaign_facts.apply_groups(conn, observation, touched)

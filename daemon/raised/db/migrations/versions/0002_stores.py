@@ -191,6 +191,15 @@ def upgrade() -> None:
         sa.Column("invoice_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("store", "id", name=op.f("pk_pull_payment")),
     )
+    op.create_index(
+        op.f("ix_pull_payment_store_name"), "pull_payment", ["store", "name"], unique=False
+    )
+    op.create_index(
+        op.f("ix_pull_payment_store_invoice_id"),
+        "pull_payment",
+        ["store", "invoice_id"],
+        unique=False,
+    )
     op.create_table(
         "refresh",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -1,0 +1,211 @@
+"""What stores say of invoices: kept as the newest answer shows them, whoever asked for it.
+
+Which payments count is decided afterwards, from the coins they name and all who claim them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db import campaigns, cursors, deliveries, invoices, payouts
+from raised.db.deliveries import Expected
+from raised.domain.campaign import Campaign, membership
+from raised.domain.change import Change
+from raised.domain.invoice import Invoice, InvoiceStatus
+from raised.domain.invoice_face import (
+    INVOICE_TOLD,
+    Held,
+    InvoiceFace,
+    PaymentFace,
+    PaymentKey,
+    Rung,
+    coins_of,
+    events_due,
+    invoice_changes,
+    invoice_face,
+    payment_faces,
+    subject_of,
+    with_settled_at,
+)
+from raised.domain.observation import InvoicesGone, InvoicesSeen, SweepDone, SweepReached
+from raised.record.campaign_facts import move_invoices
+from raised.record.touched import Touched
+
+_STORE = "store"
+_FULL = "store:full"
+_EVENTS = "store:events"
+# A clock that differs from the server's, and an event that overtakes what it tells.
+_SLACK_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """An invoice before and after an answer."""
+
+    held: Held | None
+    face: InvoiceFace
+    payments: Mapping[PaymentKey, PaymentFace]
+
+    @property
+    def old(self) -> InvoiceFace | None:
+        return None if self.held is None else self.held.face
+
+    @property
+    def before(self) -> Mapping[PaymentKey, PaymentFace]:
+        return {} if self.held is None else self.held.payments
+
+    @property
+    def changed(self) -> list[PaymentFace]:
+        """The payments that are new or different."""
+        return [one for key, one in self.payments.items() if self.before.get(key) != one]
+
+    @property
+    def is_same(self) -> bool:
+        return self.old == self.face and not self.changed
+
+
+async def apply_invoices(conn: AsyncConnection, seen: InvoicesSeen, touched: Touched) -> None:
+    """Keep invoices as an answer shows them, unless a later request was answered already."""
+    offered = {one.id: one for one in seen.invoices}
+    held = await invoices.held_invoices(conn, seen.store, offered)
+    due = {
+        key: one
+        for key, one in offered.items()
+        if key not in held or held[key].asked_at <= seen.asked_at
+    }
+    applied = await _applied(conn, seen, due, held)
+    different = [one for one in applied if not one.is_same]
+    await _keep(conn, seen, different, touched)
+    ids = [one.face.id for one in applied if one.held is not None]
+    await invoices.renew_invoices(conn, seen.store, ids, seen.asked_at, seen.at)
+    if seen.origin != "delivery" and different:
+        await _expect(conn, seen, different)
+
+
+async def _applied(
+    conn: AsyncConnection,
+    seen: InvoicesSeen,
+    due: Mapping[str, Invoice],
+    held: Mapping[str, Held],
+) -> list[_Applied]:
+    configured = await campaigns.read_campaigns(conn)
+    settling = [one.id for one in due.values() if _may_settle(one, held.get(one.id), seen)]
+    rung = await deliveries.rungs(conn, seen.store, settling)
+    return [
+        _apply(one, seen, held.get(one.id), configured, rung.get(one.id, Rung()))
+        for one in due.values()
+    ]
+
+
+def _may_settle(one: Invoice, held: Held | None, seen: InvoicesSeen) -> bool:
+    """Whether an event may tell when something of it settled: a look at the inbox is worth it."""
+    if held is None or seen.origin == "delivery":
+        return one.status == "Settled" or bool(one.payments)
+    if one.status == "Settled" and held.face.status != "Settled":
+        return True
+    known = held.payments
+    return any(
+        payment.status == "Settled"
+        and (
+            (payment.method, payment.id) not in known
+            or known[payment.method, payment.id].status != "Settled"
+        )
+        for payment in one.payments or ()
+    )
+
+
+def _apply(
+    one: Invoice,
+    seen: InvoicesSeen,
+    held: Held | None,
+    configured: tuple[Campaign, ...],
+    rung: Rung,
+) -> _Applied:
+    old = None if held is None else held.face
+    apps = seen.apps.get(one.id, frozenset() if old is None else old.apps)
+    belongs = membership(seen.store, one.metadata, apps, configured)
+    face = with_settled_at(invoice_face(one, seen.store, apps, belongs, old), rung, seen.at)
+    before = {} if held is None else held.payments
+    return _Applied(held, face, payment_faces(one, before, rung, seen.at))
+
+
+async def _keep(
+    conn: AsyncConnection, seen: InvoicesSeen, different: list[_Applied], touched: Touched
+) -> None:
+    new = [one.face for one in different if one.held is None]
+    known = [one for one in different if one.held is not None]
+    await invoices.add_invoices(conn, new, seen.asked_at, seen.at)
+    moved = {
+        one.face.key: (one.old.belongs, one.face.belongs)
+        for one in known
+        if one.old is not None and one.old.belongs != one.face.belongs
+    }
+    await move_invoices(conn, moved)
+    await invoices.put_invoices(conn, [one.face for one in known if one.old != one.face])
+    changed = [(one.face.key, payment) for one in different for payment in one.changed]
+    await invoices.put_payments(conn, changed, seen.at)
+    touched.coins |= coins_of([payment for _, payment in changed])
+    for one in different:
+        # A payment may become one in another coin.
+        touched.coins |= coins_of([one.before[key] for key in one.before.keys() & one.payments])
+        for change in invoice_changes(one.old, one.face, one.before, one.payments):
+            touched.tell(change)
+    await _adopt_refunds(conn, seen.store, [face.id for face in new], touched)
+
+
+async def _adopt_refunds(
+    conn: AsyncConnection, store: str, new: list[str], touched: Touched
+) -> None:
+    """What was refunded before we knew whose money it was."""
+    if new:
+        await payouts.link_by_name(conn, store, invoice_ids=new)
+        pulls = await payouts.pulls_of_invoices(conn, store, new)
+        found = await payouts.payouts_by_pull(conn, store, pulls)
+        touched.payouts |= {(store, one) for one in found}
+
+
+async def _expect(conn: AsyncConnection, seen: InvoicesSeen, different: list[_Applied]) -> None:
+    """An event should have told what this pull found first, once the store is known in full and
+    was to send events when it happened.
+    """
+    swept = await cursors.cursor_of(conn, _STORE, seen.store)
+    events = await cursors.cursor_of(conn, _EVENTS, seen.store)
+    if events is None or swept is None or swept[1] is None:
+        return
+    expected: list[Expected] = []
+    for one in different:
+        since = one.face.created_at if one.held is None else one.held.seen_at
+        if since >= events[0]:
+            due = events_due(one.old, one.face, one.before, one.payments)
+            expected += [Expected(one.face.id, kind, since - _SLACK_SECONDS) for kind in due]
+    await deliveries.expect_deliveries(conn, seen.store, expected, seen.at)
+
+
+async def apply_gone(conn: AsyncConnection, gone: InvoicesGone, touched: Touched) -> None:
+    """The server does not know these any more; what they brought stays."""
+    found = await invoices.set_missing(conn, gone.store, gone.ids)
+    _tell_missing(gone.store, found, touched)
+
+
+async def apply_reached(conn: AsyncConnection, reached: SweepReached) -> None:
+    """Remember how far a full sweep is, so that another process can go on with it."""
+    await cursors.set_cursor(conn, _FULL, reached.store, reached.end, reached.began_at)
+
+
+async def apply_sweep(conn: AsyncConnection, done: SweepDone, touched: Touched) -> None:
+    """After a full sweep what it should have shown and did not is missing upstream."""
+    if done.sweep != "full":
+        await cursors.put_cursor(conn, _STORE, done.store, done.began_at, None)
+        return
+    unseen = await invoices.unseen_between(conn, done.store, done.since, done.began_at)
+    found = await invoices.set_missing(conn, done.store, unseen)
+    _tell_missing(done.store, found, touched)
+    await cursors.put_cursor(conn, _STORE, done.store, done.began_at, done.began_at)
+    await cursors.drop_cursor(conn, _FULL, done.store)
+
+
+def _tell_missing(store: str, found: Mapping[str, InvoiceStatus], touched: Touched) -> None:
+    for invoice_id, status in found.items():
+        subject = subject_of((store, invoice_id))
+        touched.tell(Change(INVOICE_TOLD[status], "btcpay", subject, reference=subject))

@@ -1,0 +1,85 @@
+"""Decide payments and refunds anew: each coin once, from all who claim it and from the chain."""
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db import claims, movements, payouts
+from raised.db.invoices import by_store, campaigns_of
+from raised.domain.change import Change
+from raised.domain.counting import judge, received
+from raised.domain.face import InvestmentFace
+from raised.domain.invoice_face import subject_of
+from raised.domain.ledger import Correction, InvoiceKey, LedgerRow, correct, effects
+from raised.domain.tx import Txid
+from raised.record.touched import Touched
+
+
+async def settle_money(conn: AsyncConnection, touched: Touched) -> Correction:
+    """Bring what was paid and refunded in line with the facts; the rows that must be booked."""
+    correction = Correction()
+    if touched.coins:
+        correction = await _settle_payments(conn, touched.coins)
+    if touched.payouts:
+        correction = correction.and_also(await _settle_refunds(conn, touched))
+    if correction:
+        rows = (*(one.row for one in correction.reversals), *correction.rows)
+        owners = await campaigns_of(conn, {row.invoice for row in rows if row.invoice is not None})
+        await movements.add_to_hours(conn, effects(correction, owners))
+    return correction
+
+
+async def touch_coins(
+    conn: AsyncConnection,
+    before: Mapping[Txid, InvestmentFace],
+    after: Mapping[Txid, InvestmentFace],
+    touched: Touched,
+) -> None:
+    """The coins of investments that count otherwise now, where an invoice claims them, too."""
+    coins: set[str] = set()
+    for txid in before.keys() | after.keys():
+        old, new = _coins(before.get(txid)), _coins(after.get(txid))
+        coins |= {coin for coin in old.keys() | new.keys() if old.get(coin) != new.get(coin)}
+    touched.coins |= await claims.claimed_among(conn, coins)
+
+
+def _coins(face: InvestmentFace | None) -> dict[str, str]:
+    if face is None:
+        return {}
+    return {f"{face.txid}:{stage.vout}": face.status for stage in face.stages}
+
+
+async def _settle_payments(conn: AsyncConnection, coins: Iterable[str]) -> Correction:
+    """Decide all coins of all invoices that claim one of these: their sums are over all of them."""
+    concerned = {one.invoice for one in await claims.claims_on(conn, coins)}
+    every = await claims.coins_of_invoices(conn, concerned) | set(coins)
+    booked = await movements.booked_payments(conn, every)
+    concerned |= {one.row.invoice for one in booked if one.row.invoice is not None}
+    staged = await claims.staged_among(conn, every)
+    verdicts = judge(await claims.claims_on(conn, every), booked, staged)
+    due = [one.counted.row for one in verdicts.values() if one.counted is not None]
+    shown = await claims.received_by(conn, concerned)
+    found = received(verdicts.values(), concerned)
+    await claims.put_received(
+        conn, {key: one for key, one in found.items() if shown.get(key) != one}
+    )
+    return correct(booked, due)
+
+
+async def _settle_refunds(conn: AsyncConnection, touched: Touched) -> Correction:
+    correction = Correction()
+    for store, ids in by_store(touched.payouts).items():
+        booked = await movements.booked_refunds(conn, ids)
+        due = await payouts.refunds_due(conn, store, ids)
+        mine = [one for one in booked if one.row.store == store]
+        correction = correction.and_also(correct(mine, due))
+    for row in correction.rows:
+        _tell_refund(row, touched)
+    return correction
+
+
+def _tell_refund(row: LedgerRow, touched: Touched) -> None:
+    key: InvoiceKey | None = row.invoice
+    assert key is not None, "a refund has an invoice"
+    subject = subject_of(key)
+    touched.tell(Change("refund.completed", "btcpay", subject, reference=row.reference))

@@ -1,0 +1,372 @@
+"""Invoices: the newest answer holds, each payment counts once, whatever came in whatever order."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.record.conftest import Ledger
+from tests.record.shop import HASH, START, Shop, coin, invoice, payment
+
+from raised.db import schema
+from raised.db.check import differences
+from raised.db.engine import reading
+from raised.db.invoice_items import invoice_items
+from raised.domain.invoice import Invoice, Payment
+from raised.domain.observation import InvoicesGone, Observation
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "btcpay"
+
+
+@pytest.fixture
+def ledger(regtest_ledger: Ledger) -> Any:
+    return regtest_ledger
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+async def whole(ledger: Ledger) -> None:
+    async with reading(ledger.engine) as conn:
+        assert await differences(conn) == []
+
+
+async def item(ledger: Ledger, invoice_id: str, store: str = "shop") -> Any:
+    async with reading(ledger.engine) as conn:
+        return (await invoice_items(conn, [(store, invoice_id)]))[store, invoice_id]
+
+
+async def row(ledger: Ledger, invoice_id: str, store: str = "shop") -> Any:
+    rows = await ledger.rows(schema.invoice)
+    return next(one for one in rows if (one["store"], one["id"]) == (store, invoice_id))
+
+
+async def counted(ledger: Ledger) -> dict[str, int]:
+    """What each invoice's payments add to the ledger."""
+    sums: dict[str, int] = {}
+    for one in await ledger.rows(schema.movement):
+        if one["kind"] == "payment" and one["reversed_by"] is None:
+            key = f"{one['store']}/{one['invoice_id']}"
+            sums[key] = sums.get(key, 0) + one["amount_msats"]
+    return sums
+
+
+async def told(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(one["type"], one["reference"]) for one in await ledger.changes()]
+
+
+async def test_a_settled_payment_is_booked_summed_and_told(ledger: Ledger, shop: Shop) -> None:
+    await ledger.see(shop.shows(invoice("one", payment(coin(1)), metadata={"orderId": "ICE-1"})))
+    (booked,) = await ledger.rows(schema.movement)
+    assert (booked["kind"], booked["amount_msats"]) == ("payment", 100_000_000)
+    assert (booked["source"], booked["store"], booked["invoice_id"]) == ("btcpay", "shop", "one")
+    assert (booked["reference"], booked["txid"]) == (coin(1), coin(1)[:64])
+    assert (booked["at"], booked["recorded_at"]) == (START + 100, shop.now)
+    assert (booked["height"], booked["block_hash"], booked["project_id"]) == (None, None, None)
+    (hour,) = await ledger.rows(schema.hour_total)
+    assert (hour["owner"], hour["source"], hour["amount_msats"]) == ("shop", "btcpay", 100_000_000)
+    kept = await row(ledger, "one")
+    assert (kept["counted_msats"], kept["pending_msats"]) == (100_000_000, 0)
+    assert kept["first_counted_at"] == START + 100
+    changes = await ledger.changes()
+    assert [one["type"] for one in changes] == ["invoice.settled", "payment.settled", "movement"]
+    assert {one["campaign"] for one in changes} == {"shop"}
+    assert {one["source"] for one in changes} == {"btcpay"}
+    assert [one["reference"] for one in changes] == ["shop/one", coin(1), coin(1)]
+    shown = await item(ledger, "one")
+    assert shown["order_id"] == "ICE-1"
+    assert shown["metadata"] == {}  # nobody has put the key on the list
+    assert shown["payments"][0]["counted"] is True
+    assert shown["payments"][0]["movement_id"] == booked["id"]
+    # what is told names the row that was booked in the same transaction
+    assert changes[0]["data"] == changes[1]["data"] == shown
+    assert changes[2]["data"]["campaign"] == "shop"
+    await whole(ledger)
+
+
+async def test_the_accounting_of_the_vectors_comes_out(ledger: Ledger, shop: Shop) -> None:
+    """Every invoice of the list, with the payments of its methods, as one answer."""
+    expected = json.loads((VECTORS / "expected_accounting.json").read_text())["invoices"]
+    invoices = [_of_vector(one, place) for place, one in enumerate(expected)]
+    await ledger.see(shop.shows(*invoices, origin="full"))
+    for one in expected:
+        kept = await row(ledger, one["invoiceId"])
+        shown = await item(ledger, one["invoiceId"])
+        assert kept["counted_msats"] == one["settled_msat"], one["key"]
+        assert kept["pending_msats"] == one["processing_msat"], one["key"]
+        assert shown["received_sats"] == one["settled_sats_floor"]
+        assert shown["pending_sats"] == one["processing_sats_floor"]
+        assert (shown["archived"], shown["paid_amount"]) == (one["archived"], one["paidAmount"])
+    await whole(ledger)
+
+
+def _of_vector(one: Any, place: int) -> Invoice:
+    """An invoice that was paid what is expected: whole sats by the chain, millisats off it."""
+    found: list[Payment] = []
+    for status, name in (("Settled", "settled_msat"), ("Processing", "processing_msat")):
+        amount = one[name]
+        number = place * 4 + len(found) * 2
+        text = f"{amount // 10**11}.{amount % 10**11:011d}"
+        if amount:
+            method = "BTC-LN" if amount % 1000 else "BTC-CHAIN"
+            reference = coin(number) if method == "BTC-CHAIN" else f"{number:064x}"
+            found.append(payment(reference, text, status, method=method))  # type: ignore[arg-type]
+    for number in range(one["invalid_payments_ignored"]):
+        found.append(payment(coin(1000 + place, number), "1", "Invalid"))
+    return invoice(
+        one["invoiceId"],
+        *found,
+        status=one["status"],
+        additional_status=one["additionalStatus"],
+        currency=one["currency"],
+        paid_amount=one["paidAmount"],
+        archived=one["archived"],
+    )
+
+
+async def test_a_payment_that_stops_counting_is_reversed_and_kept(
+    ledger: Ledger, shop: Shop
+) -> None:
+    await ledger.see(shop.shows(invoice("one", payment(coin(1)), payment(coin(2), "0.5"))))
+    replaced = payment(coin(1), status="Invalid")
+    await ledger.see(
+        shop.shows(invoice("one", replaced, payment(coin(2), "0.5"), status="Processing"))
+    )
+    assert await counted(ledger) == {"shop/one": 50_000_000_000}
+    undone = [one for one in await ledger.rows(schema.movement) if one["kind"] == "reversal"]
+    assert [(one["amount_msats"], one["at"]) for one in undone] == [(100_000_000, START + 100)]
+    assert ("payment.invalid", coin(1)) in await told(ledger)
+    shown = await item(ledger, "one")
+    assert [one["status"] for one in shown["payments"]] == ["Invalid", "Settled"]
+    assert [one["counted"] for one in shown["payments"]] == [False, True]
+    assert (await ledger.changes())[-1]["data"]["campaign"] == "shop"
+    await whole(ledger)
+
+
+async def test_a_payment_that_the_answer_lacks_counts_no_more(ledger: Ledger, shop: Shop) -> None:
+    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
+    await ledger.see(shop.shows(invoice("one", status="New")))
+    assert await counted(ledger) == {}
+    assert (await ledger.rows(schema.invoice_payment))[0]["status"] == "Invalid"
+    kept = await row(ledger, "one")
+    assert (kept["counted_msats"], kept["first_counted_at"]) == (0, None)
+    assert await ledger.rows(schema.hour_total) == []
+    await whole(ledger)
+
+
+async def test_an_answer_that_tells_no_payments_or_not_all_takes_none_away(
+    ledger: Ledger, shop: Shop
+) -> None:
+    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
+    await ledger.see(shop.shows(invoice("one", payments=None, status="Settled")))
+    await ledger.see(shop.shows(invoice("one", status="Settled", unread_payments=1)))
+    assert await counted(ledger) == {"shop/one": 100_000_000}
+    await whole(ledger)
+
+
+async def test_a_replaced_payment_gives_way_to_the_one_that_replaced_it(
+    ledger: Ledger, shop: Shop
+) -> None:
+    waiting = payment(coin(1), status="Processing")
+    await ledger.see(shop.shows(invoice("one", waiting, status="Processing")))
+    assert (await row(ledger, "one"))["pending_msats"] == 100_000_000
+    other = payment(coin(2), "0.0011", "Processing")
+    await ledger.see(
+        shop.shows(invoice("one", payment(coin(1), status="Invalid"), other, status="Processing"))
+    )
+    assert (await row(ledger, "one"))["pending_msats"] == 110_000_000
+    assert await ledger.rows(schema.movement) == []
+    await ledger.see(shop.shows(invoice("one", payment(coin(2), "0.0011"))))
+    kept = await row(ledger, "one")
+    assert (kept["counted_msats"], kept["pending_msats"]) == (110_000_000, 0)
+    assert [one for one in await told(ledger) if one[0].startswith("payment.")] == [
+        ("payment.pending", coin(1)),
+        ("payment.invalid", coin(1)),
+        ("payment.pending", coin(2)),
+        ("payment.settled", coin(2)),
+    ]
+    await whole(ledger)
+
+
+@pytest.mark.parametrize(
+    ("status", "additional"),
+    [("Expired", "PaidLate"), ("Expired", "PaidPartial"), ("Invalid", "Marked"), ("New", "None")],
+)
+async def test_money_counts_whatever_its_invoice_is(
+    ledger: Ledger, shop: Shop, status: str, additional: str
+) -> None:
+    late = invoice("one", payment(coin(1)), status=status, additional_status=additional)
+    await ledger.see(shop.shows(late))
+    assert await counted(ledger) == {"shop/one": 100_000_000}
+    assert (await told(ledger))[0][0] == f"invoice.{status.lower()}"
+
+
+async def test_a_settled_invoice_without_payments_is_no_money(ledger: Ledger, shop: Shop) -> None:
+    marked = invoice("one", status="Settled", additional_status="Marked")
+    await ledger.see(shop.shows(marked))
+    assert await ledger.rows(schema.movement) == []
+    assert (await row(ledger, "one"))["counted_msats"] == 0
+
+
+async def test_another_coin_is_shown_and_never_counted(ledger: Ledger, shop: Shop) -> None:
+    litecoin = payment(coin(1), "0.5", currency="LTC", method="LTC-CHAIN")
+    await ledger.see(shop.shows(invoice("one", litecoin)))
+    shown = await item(ledger, "one")
+    assert (shown["payments"][0]["value"], shown["payments"][0]["value_msats"]) == ("0.5", None)
+    assert (shown["payments"][0]["counted"], shown["received_sats"]) == (False, 0)
+    assert await ledger.rows(schema.movement) == []
+    await whole(ledger)
+
+
+async def test_millisatoshis_are_kept_and_floored_once(ledger: Ledger, shop: Shop) -> None:
+    parts = [payment(f"{number:064x}", "0.00000000999") for number in range(3)]
+    await ledger.see(shop.shows(invoice("one", *parts)))
+    assert (await row(ledger, "one"))["counted_msats"] == 2997
+    assert (await item(ledger, "one"))["received_sats"] == 2
+
+
+async def test_an_older_answer_changes_nothing(ledger: Ledger, shop: Shop) -> None:
+    await ledger.see(shop.shows(invoice("one", payment(coin(1))), asked_at=shop.now + 50))
+    before, told_before = await ledger.rows(schema.invoice), await told(ledger)
+    await ledger.see(shop.shows(invoice("one"), asked_at=shop.now))
+    assert await ledger.rows(schema.invoice) == before
+    assert await told(ledger) == told_before
+
+
+async def test_seeing_the_same_again_moves_nothing_but_when_it_was_seen(
+    ledger: Ledger, shop: Shop
+) -> None:
+    shown = [invoice("one", payment(coin(1))), invoice("two"), invoice("three", status="Expired")]
+    await ledger.see(shop.shows(*shown))
+    before = {name: await ledger.rows(schema.metadata.tables[name]) for name in _KEPT}
+    await ledger.see(shop.shows(*shown, origin="active"))
+    after = {name: await ledger.rows(schema.metadata.tables[name]) for name in _KEPT}
+    for one in after["invoice"]:
+        assert (one["asked_at"], one["seen_at"]) == (shop.now - 1, shop.now)
+    for rows in (*before.values(), *after.values()):
+        for one in rows:
+            one.pop("asked_at", None)
+            one.pop("seen_at", None)
+    assert after == before
+
+
+_KEPT = ("invoice", "invoice_payment", "movement", "hour_total", "change", "counter")
+
+
+async def test_whatever_an_item_shows_is_told_when_it_changes(ledger: Ledger, shop: Shop) -> None:
+    await ledger.see(shop.shows(invoice("one")))
+    await ledger.see(shop.shows(invoice("one", archived=True)))
+    await ledger.see(InvoicesGone("shop", shop.now, ("one", "unknown")))
+    await ledger.see(InvoicesGone("shop", shop.now, ("one",)))
+    assert await told(ledger) == [("invoice.new", "shop/one")] * 3
+    changes = await ledger.changes()
+    assert [one["data"]["archived"] for one in changes] == [False, True, True]
+    assert [one["data"]["missing_upstream"] for one in changes] == [False, False, True]
+    await ledger.see(shop.shows(invoice("one", archived=True)))
+    assert (await item(ledger, "one"))["missing_upstream"] is False
+
+
+async def test_a_full_sweep_finds_what_is_missing_and_keeps_it_in_the_totals(
+    ledger: Ledger, shop: Shop
+) -> None:
+    await ledger.see(shop.shows(invoice("gone", payment(coin(1))), invoice("here")))
+    began_at = shop.now + 1
+    shop.now += 5
+    await ledger.see(shop.shows(invoice("here"), origin="full"), shop.swept("recent", began_at))
+    assert not (await row(ledger, "gone"))["missing_upstream"]
+    await ledger.see(shop.swept("full", began_at, since=START + 1))
+    assert not (await row(ledger, "gone"))["missing_upstream"]  # not within the window
+    await ledger.see(shop.swept("full", began_at))
+    assert (await row(ledger, "gone"))["missing_upstream"]
+    assert not (await row(ledger, "here"))["missing_upstream"]
+    assert await counted(ledger) == {"shop/gone": 100_000_000}
+    await ledger.see(shop.shows(invoice("gone", payment(coin(1)))))
+    assert not (await row(ledger, "gone"))["missing_upstream"]
+    await whole(ledger)
+
+
+async def test_one_coin_in_two_stores_counts_for_the_first_that_was_booked(
+    ledger: Ledger, shop: Shop
+) -> None:
+    stall = Shop("stall", shop.now)
+    await ledger.see(stall.shows(invoice("two", payment(coin(1), at=START + 200))))
+    await ledger.see(shop.shows(invoice("one", payment(coin(1), at=START + 100))))
+    assert await counted(ledger) == {"stall/two": 100_000_000}
+    assert (await item(ledger, "one"))["payments"][0]["counted"] is False
+    await ledger.see(stall.shows(invoice("two", payment(coin(1), status="Invalid"))))
+    assert await counted(ledger) == {"shop/one": 100_000_000}
+    assert (await row(ledger, "two", "stall"))["counted_msats"] == 0
+    assert (await row(ledger, "one"))["first_counted_at"] == START + 100
+    await whole(ledger)
+
+
+async def test_one_coin_that_waits_in_two_stores_is_pending_once(
+    ledger: Ledger, shop: Shop
+) -> None:
+    stall = Shop("stall", shop.now)
+    waiting = payment(coin(1), status="Processing")
+    await ledger.see(shop.shows(invoice("one", waiting)), stall.shows(invoice("two", waiting)))
+    rows = await ledger.rows(schema.invoice)
+    assert sorted(one["pending_msats"] for one in rows) == [0, 100_000_000]
+    await ledger.see(stall.shows(invoice("two", payment(coin(1)))))
+    rows = await ledger.rows(schema.invoice)
+    assert [one["pending_msats"] for one in rows] == [0, 0]
+    assert await counted(ledger) == {"stall/two": 100_000_000}
+    await whole(ledger)
+
+
+async def test_a_lightning_payment_shown_by_two_methods_counts_once(
+    ledger: Ledger, shop: Shop
+) -> None:
+    twice = [payment(HASH, method="BTC-LN"), payment(HASH, method="BTC-LNURL")]
+    await ledger.see(shop.shows(invoice("one", *twice)))
+    assert await counted(ledger) == {"shop/one": 100_000_000}
+    shown = await item(ledger, "one")
+    assert [one["counted"] for one in shown["payments"]] == [True, False]
+    await whole(ledger)
+
+
+async def test_the_order_of_what_is_told_does_not_matter(
+    ledger: Ledger, second_ledger: Ledger
+) -> None:
+    """Two stores that share a coin are apart in this: there the first that was booked keeps it."""
+    states = []
+    news: list[Observation] = [
+        Shop("shop", START).shows(invoice("one", payment(coin(1), status="Processing"))),
+        Shop("shop", START + 10).shows(invoice("one", payment(coin(1)), payment(coin(2)))),
+        Shop("shop", START + 20).shows(invoice("one", payment(coin(2)), payment(coin(3)))),
+        Shop("stall", START + 5).shows(invoice("two", payment(coin(1), status="Processing"))),
+    ]
+    second_ledger.policy = ledger.policy
+    for record, order in ((ledger, news), (second_ledger, news[::-1])):
+        for one in order:
+            await record.see(one)
+        await whole(record)
+        states.append((await counted(record), (await row(record, "two", "stall"))["pending_msats"]))
+    # Both know what counts; that coin 1 was ever offered to the shop only one of them has heard.
+    assert states[0] == states[1]
+
+
+async def test_any_cut_between_transactions_ends_in_the_same_record(
+    ledger: Ledger, second_ledger: Ledger, shop: Shop
+) -> None:
+    """What is applied again after a crash, and what waited together, makes no difference."""
+    second_ledger.policy = ledger.policy
+    steps: list[Observation] = [
+        shop.shows(invoice("one", payment(coin(1), status="Processing")), invoice("two")),
+        shop.shows(invoice("one", payment(coin(1))), invoice("two", payment(coin(2)))),
+        shop.shows(invoice("one", payment(coin(1), status="Invalid"), payment(coin(3)))),
+        InvoicesGone("shop", shop.now, ("two",)),
+        shop.swept("full", shop.now),
+    ]
+    for before, after in itertools.pairwise([None, *steps]):
+        for one in (before, after, after):
+            if one is not None:
+                await ledger.see(one)
+        await whole(ledger)
+    await second_ledger.see_at_once(steps)
+    await whole(second_ledger)
+    assert await ledger.state() == await second_ledger.state()
