@@ -1,9 +1,11 @@
 """What tests of the store's API need."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from tests.btcpay.ledger import Shop
 from tests.btcpay.teller import Teller
+from tests.btcpay.till import Till
 
 
 @pytest.fixture
@@ -14,3 +16,12 @@ async def teller() -> AsyncIterator[Teller]:
     yield one
     await one.close()
     one.stop()
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    """An empty store of a server on loopback, and a record of nothing yet."""
+    till = Till()
+    till.start()
+    yield Shop(till)
+    till.stop()

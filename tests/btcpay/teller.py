@@ -63,6 +63,10 @@ class Teller:
     def stop(self) -> None:
         self._web.stop()
 
+    def refuse(self) -> None:
+        """Listen no more."""
+        self._web.refuse(refuse=True)
+
     def paths(self) -> list[str]:
         """What was asked for, below the base."""
         return [request.path.removeprefix(f"{BASE}/stores/{STORE}") for request in self.requests]

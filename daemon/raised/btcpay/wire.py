@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import httpx
@@ -78,6 +79,8 @@ class Wire:
                 connect=self.pace.connect_seconds * self._slower,
             ),
             limits=httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT),
+            # A session is nothing to us, and could grow without end.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
             trust_env=False,
         )
@@ -152,7 +155,6 @@ class Wire:
             return reply
 
     async def _exchange(self, request: httpx.Request, limit: int) -> Reply:
-        self._client.cookies.clear()  # a session is nothing to us, and could grow without end
         response = await self._client.send(request, stream=True)
         try:
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
