@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Collection
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raised.btcpay.knowledge import FullSweep, PendingDelivery
 from raised.chain.knowledge import WatchedCoin
 from raised.clock import now
-from raised.db import blocks, coins, cursors, events, projects, txs
+from raised.db import blocks, coins, cursors, deliveries, events, invoices, projects, txs
 from raised.db.engine import reading
 from raised.domain.event import Event
 from raised.domain.observation import BlockRef
@@ -15,7 +16,7 @@ from raised.nostr.knowledge import RelayCursor
 
 
 class RecordView:
-    """Reads only; implements RelayRecord and ChainRecord."""
+    """Reads only; implements RelayRecord, ChainRecord and StoreRecord."""
 
     def __init__(self, engine: AsyncEngine, finality: int) -> None:
         self._engine = engine
@@ -79,3 +80,50 @@ class RecordView:
         """Projects whose unconfirmed transactions are worth a request, the most promising first."""
         async with reading(self._engine) as conn:
             return await projects.active_projects(conn, now(), limit)
+
+    async def pending_deliveries(self, store: str, limit: int) -> tuple[PendingDelivery, ...]:
+        """Deliveries not acted on, oldest first."""
+        async with reading(self._engine) as conn:
+            found = await deliveries.pending_deliveries(conn, store, limit)
+        return tuple(PendingDelivery(*one) for one in found)
+
+    async def open_invoices(self, store: str) -> tuple[str, ...]:
+        """Ids held as New or Processing, those missing upstream left out."""
+        async with reading(self._engine) as conn:
+            return await invoices.open_invoices(conn, store)
+
+    async def late_invoices(self, store: str, since: int) -> tuple[str, ...]:
+        """Ids that expired after `since`, and those with a payment still Processing."""
+        async with reading(self._engine) as conn:
+            return await invoices.late_invoices(conn, store, since)
+
+    async def counting_payments(
+        self, store: str, ids: Collection[str]
+    ) -> dict[str, frozenset[tuple[str, str]]]:
+        """(method, payment id) of what these invoices were paid with and is not Invalid."""
+        async with reading(self._engine) as conn:
+            return await invoices.counting_payments(conn, store, ids)
+
+    async def interrupted_sweep(self, store: str) -> FullSweep | None:
+        """The full sweep to go on with."""
+        async with reading(self._engine) as conn:
+            found = await cursors.cursor_of(conn, cursors.FULL_SWEEP, store)
+        if found is None or found[1] is None:
+            return None
+        return FullSweep(began_at=found[1], end=found[0])
+
+    async def swept_at(self, store: str) -> int | None:
+        """When the last complete full sweep began; None before the first."""
+        async with reading(self._engine) as conn:
+            found = await cursors.cursor_of(conn, cursors.STORE, store)
+        return None if found is None else found[1]
+
+    async def invoice_count(self, store: str) -> int:
+        """How many invoices are held."""
+        async with reading(self._engine) as conn:
+            return await invoices.count_invoices(conn, store)
+
+    async def refresh_requested_at(self) -> int | None:
+        """When somebody last asked for an immediate pull."""
+        async with reading(self._engine) as conn:
+            return await deliveries.refresh_requested_at(conn)

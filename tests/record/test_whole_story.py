@@ -11,6 +11,7 @@ from raised.chain.scan import Watched, concern, scan_block
 from raised.db import projects, summary, txs
 from raised.db.check import differences
 from raised.db.engine import reading, transact
+from raised.db.sums import Scope
 from raised.domain.event import event_from_json
 from raised.domain.founding import Founding, founding_of
 from raised.domain.identifier import project_script
@@ -137,7 +138,7 @@ async def shown(engine: AsyncEngine) -> dict[str, Any]:
         investors = await summary.count_investors(conn)
         return {
             "projects": await summary.project_counts(conn),
-            "median": await summary.median_contribution(conn),
+            "median": await summary.median_contribution(conn, Scope(), totals.investments),
             "raised_sats": totals.raised,
             "returned_sats": totals.returned,
             "net_sats": totals.net,

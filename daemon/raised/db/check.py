@@ -3,32 +3,20 @@
 Nothing is mended here: a difference is a fault of ours, and hiding it would hide the next.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, case, distinct, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, case, distinct, exists, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from raised.db.check_invoices import invoice_differences
+from raised.db.difference import Difference, active, compare, numbered
 from raised.db.projects import SUMS
-from raised.db.schema import counter, hour_total, investment, movement, project
+from raised.db.schema import counter, hour_total, investment, invoice, movement, project
 from raised.domain.ledger import MSATS, RETURNING, REVERSAL
 
 _HOUR_SECONDS: Final = 3600
 _SPENDS: Final = tuple(kind for kind in SUMS if kind not in {"investment", "penalty_release"})
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One number that is not what it should be: `what` of `where`."""
-
-    what: str
-    where: str
-    kept: object
-    computed: object
-
-    def __str__(self) -> str:
-        return f"{self.what} of {self.where}: kept {self.kept}, computed {self.computed}"
 
 
 async def differences(conn: AsyncConnection) -> list[Difference]:
@@ -44,25 +32,8 @@ async def differences(conn: AsyncConnection) -> list[Difference]:
         *await _spends(conn),
         *await _confirmed(conn),
         *await _numbers(conn),
+        *await invoice_differences(conn),
     ]
-
-
-def _active() -> ColumnElement[bool]:
-    return and_(movement.c.reversed_by.is_(None), movement.c.kind != REVERSAL)
-
-
-def _compare(what: str, kept: Mapping[Any, int], computed: Mapping[Any, int]) -> list[Difference]:
-    return [
-        Difference(what, str(key), kept.get(key, 0), computed.get(key, 0))
-        for key in sorted({*kept, *computed}, key=str)
-        if kept.get(key, 0) != computed.get(key, 0)
-    ]
-
-
-async def _numbered(conn: AsyncConnection, statement: Select[Any], unit: int = 1) -> dict[Any, int]:
-    """The rows of a statement: the last column, in units, by all others."""
-    rows = [tuple(row) for row in await conn.execute(statement)]
-    return {row[:-1] if len(row[:-1]) > 1 else row[0]: int(row[-1]) // unit for row in rows}
 
 
 async def _file(conn: AsyncConnection) -> list[Difference]:
@@ -81,8 +52,10 @@ async def _file(conn: AsyncConnection) -> list[Difference]:
 
 async def _hours(conn: AsyncConnection) -> list[Difference]:
     hour = (movement.c.at - movement.c.at % _HOUR_SECONDS).label("hour")
-    owner = func.coalesce(movement.c.project_id, movement.c.store).label("owner")
-    groups = (hour, movement.c.source, owner, movement.c.kind)
+    owner = func.coalesce(movement.c.project_id, invoice.c.campaign, movement.c.store)
+    paid = (invoice.c.store == movement.c.store) & (invoice.c.id == movement.c.invoice_id)
+    rows = movement.outerjoin(invoice, paid)
+    groups = (hour, movement.c.source, owner.label("owner"), movement.c.kind)
     found: list[Difference] = []
     for what, kept, computed in (
         ("amount_msats", hour_total.c.amount_msats, func.sum(movement.c.amount_msats)),
@@ -90,9 +63,9 @@ async def _hours(conn: AsyncConnection) -> list[Difference]:
     ):
         total = hour_total.c
         shown = select(total.hour, total.source, total.owner, total.kind, kept)
-        summed = select(*groups, computed).where(_active()).group_by(*groups)
-        found += _compare(
-            f"hour_total.{what}", await _numbered(conn, shown), await _numbered(conn, summed)
+        summed = select(*groups, computed).select_from(rows).where(active()).group_by(*groups)
+        found += compare(
+            f"hour_total.{what}", await numbered(conn, shown), await numbered(conn, summed)
         )
     return found
 
@@ -103,11 +76,11 @@ async def _project_sums(conn: AsyncConnection) -> list[Difference]:
         shown = select(project.c.id, project.c[column]).where(project.c[column] != 0)
         summed = (
             select(movement.c.project_id, func.sum(movement.c.amount_msats))
-            .where(_active(), movement.c.kind == kind, movement.c.project_id.is_not(None))
+            .where(active(), movement.c.kind == kind, movement.c.project_id.is_not(None))
             .group_by(movement.c.project_id)
         )
-        computed = await _numbered(conn, summed, MSATS)
-        found += _compare(f"project.{column}", await _numbered(conn, shown), computed)
+        computed = await numbered(conn, summed, MSATS)
+        found += compare(f"project.{column}", await numbered(conn, shown), computed)
     return found
 
 
@@ -129,8 +102,8 @@ async def _project_counts(conn: AsyncConnection) -> list[Difference]:
             .group_by(investment.c.project_id)
             .having(count != 0)
         )
-        computed = await _numbered(conn, counted)
-        found += _compare(f"project.{column}", await _numbered(conn, shown), computed)
+        computed = await numbered(conn, counted)
+        found += compare(f"project.{column}", await numbered(conn, shown), computed)
     return found
 
 
@@ -159,12 +132,12 @@ async def _returned(conn: AsyncConnection) -> list[Difference]:
     shown = select(investment.c.txid, investment.c.returned_sats)
     summed = (
         select(movement.c.investment_txid, func.sum(movement.c.amount_msats))
-        .where(_active(), movement.c.kind.in_(sorted(RETURNING)))
+        .where(active(), movement.c.kind.in_(sorted(RETURNING)))
         .group_by(movement.c.investment_txid)
     )
-    computed = await _numbered(conn, summed, MSATS)
-    kept = await _numbered(conn, shown.where(investment.c.returned_sats != 0))
-    return _compare("investment.returned_sats", kept, computed)
+    computed = await numbered(conn, summed, MSATS)
+    kept = await numbered(conn, shown.where(investment.c.returned_sats != 0))
+    return compare("investment.returned_sats", kept, computed)
 
 
 async def _reversals(conn: AsyncConnection) -> list[Difference]:
@@ -214,7 +187,7 @@ async def _spends(conn: AsyncConnection) -> list[Difference]:
         ground.c.investment_txid == movement.c.investment_txid,
     )
     baseless = select(movement.c.id, movement.c.reference).where(
-        _active(), movement.c.kind.in_(_SPENDS), ~exists().where(stands)
+        active(), movement.c.kind.in_(_SPENDS), ~exists().where(stands)
     )
     went_in = and_(
         ground.c.kind == "recovery",
@@ -224,11 +197,11 @@ async def _spends(conn: AsyncConnection) -> list[Difference]:
         ground.c.id < movement.c.id,
     )
     unrecovered = select(movement.c.id, movement.c.reference).where(
-        _active(), movement.c.kind == "penalty_release", ~exists().where(went_in)
+        active(), movement.c.kind == "penalty_release", ~exists().where(went_in)
     )
     twice = (
         select(movement.c.reference, func.count())
-        .where(_active(), movement.c.kind.in_(_SPENDS))
+        .where(active(), movement.c.kind.in_(_SPENDS))
         .group_by(movement.c.reference)
         .having(func.count() > 1)
     )
@@ -246,14 +219,14 @@ async def _confirmed(conn: AsyncConnection) -> list[Difference]:
     """The ledger holds all of each confirmed investment, and nothing of any other."""
     booked = (
         select(movement.c.investment_txid, func.sum(movement.c.amount_msats))
-        .where(_active(), movement.c.kind == "investment")
+        .where(active(), movement.c.kind == "investment")
         .group_by(movement.c.investment_txid)
     )
     shown = select(investment.c.txid, investment.c.amount_sats).where(
         investment.c.status == "confirmed", investment.c.amount_sats != 0
     )
-    computed = await _numbered(conn, booked, MSATS)
-    return _compare("investment.amount_sats", await _numbered(conn, shown), computed)
+    computed = await numbered(conn, booked, MSATS)
+    return compare("investment.amount_sats", await numbered(conn, shown), computed)
 
 
 async def _numbers(conn: AsyncConnection) -> list[Difference]:

@@ -1,12 +1,19 @@
 """Cursors: how far a source's answers are in the record."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import put
 from raised.db.schema import cursor
+
+# How far a store's sweeps are; how far a full one came that has not ended, with when it began; and
+# since when a store is expected to send events.
+STORE: Final = "store"
+FULL_SWEEP: Final = "store:full"
+STORE_EVENTS: Final = "store:events"
 
 
 async def cursor_of(conn: AsyncConnection, source: str, name: str) -> tuple[int, int | None] | None:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, change_among, rows_among
-from raised.db.schema import delivery, expected_delivery, store
+from raised.db.schema import delivery, expected_delivery, refresh, store
 from raised.domain.invoice_face import Rung
 
 _SETTLED: Final = "InvoiceSettled"
@@ -123,3 +123,9 @@ async def forget_expected(conn: AsyncConnection, labels: Collection[str]) -> Non
     """Wait for events of these stores only."""
     gone = expected_delivery.c.store.not_in(sorted(labels))
     await conn.execute(delete(expected_delivery).where(gone))
+
+
+async def refresh_requested_at(conn: AsyncConnection) -> int | None:
+    """When somebody last asked for an immediate pull."""
+    found = await conn.scalar(select(refresh.c.requested_at))
+    return None if found is None else int(found)

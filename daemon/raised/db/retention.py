@@ -1,9 +1,9 @@
-"""What is not kept for ever: old changes, and projects that never got further than words."""
+"""What is not kept for ever: old changes and deliveries, projects that are nothing but words."""
 
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.schema import change, project, tx_project
+from raised.db.schema import change, delivery, project, tx_project
 
 
 async def drop_old_changes(conn: AsyncConnection, before: int) -> int:
@@ -13,6 +13,16 @@ async def drop_old_changes(conn: AsyncConnection, before: int) -> int:
     """
     newest = await conn.scalar(select(func.max(change.c.seq))) or 0
     gone = await conn.execute(delete(change).where(change.c.at < before, change.c.seq < newest))
+    return gone.rowcount
+
+
+async def drop_old_deliveries(conn: AsyncConnection, before: int) -> int:
+    """Drop deliveries received before this time that were acted on; how many went.
+
+    One that still waits may prove whose a refund is.
+    """
+    acted_on = delivery.c.processed_at.is_not(None)
+    gone = await conn.execute(delete(delivery).where(delivery.c.received_at < before, acted_on))
     return gone.rowcount
 
 

@@ -12,7 +12,6 @@ from raised.domain.ledger import Effect, InvoiceKey
 from raised.domain.observation import Grouped
 from raised.record.touched import Touched
 
-_EVENTS = "store:events"
 _Move = tuple[Membership, Membership]
 
 
@@ -44,11 +43,11 @@ def _plain(found: tuple[Campaign, ...]) -> list[tuple[object, ...]]:
 async def _keep_stores(conn: AsyncConnection, grouped: Grouped) -> None:
     """From when on events are expected of a store; one that expects them already stays as it is."""
     expecting = {label for label, expected in grouped.stores.items() if expected}
-    known = await cursors.names_of(conn, _EVENTS)
+    known = await cursors.names_of(conn, cursors.STORE_EVENTS)
     for label in known - expecting:
-        await cursors.drop_cursor(conn, _EVENTS, label)
+        await cursors.drop_cursor(conn, cursors.STORE_EVENTS, label)
     for label in sorted(expecting - known):
-        await cursors.put_cursor(conn, _EVENTS, label, grouped.at, None)
+        await cursors.put_cursor(conn, cursors.STORE_EVENTS, label, grouped.at, None)
     await deliveries.forget_expected(conn, expecting)
 
 

@@ -32,9 +32,6 @@ from raised.domain.observation import InvoicesGone, InvoicesSeen, SweepDone, Swe
 from raised.record.campaign_facts import move_invoices
 from raised.record.touched import Touched
 
-_STORE = "store"
-_FULL = "store:full"
-_EVENTS = "store:events"
 # A clock that differs from the server's, and an event that overtakes what it tells.
 _SLACK_SECONDS = 120
 
@@ -169,8 +166,8 @@ async def _expect(conn: AsyncConnection, seen: InvoicesSeen, different: list[_Ap
     """An event should have told what this pull found first, once the store is known in full and
     was to send events when it happened.
     """
-    swept = await cursors.cursor_of(conn, _STORE, seen.store)
-    events = await cursors.cursor_of(conn, _EVENTS, seen.store)
+    swept = await cursors.cursor_of(conn, cursors.STORE, seen.store)
+    events = await cursors.cursor_of(conn, cursors.STORE_EVENTS, seen.store)
     if events is None or swept is None or swept[1] is None:
         return
     expected: list[Expected] = []
@@ -190,19 +187,19 @@ async def apply_gone(conn: AsyncConnection, gone: InvoicesGone, touched: Touched
 
 async def apply_reached(conn: AsyncConnection, reached: SweepReached) -> None:
     """Remember how far a full sweep is, so that another process can go on with it."""
-    await cursors.set_cursor(conn, _FULL, reached.store, reached.end, reached.began_at)
+    await cursors.set_cursor(conn, cursors.FULL_SWEEP, reached.store, reached.end, reached.began_at)
 
 
 async def apply_sweep(conn: AsyncConnection, done: SweepDone, touched: Touched) -> None:
     """After a full sweep what it should have shown and did not is missing upstream."""
     if done.sweep != "full":
-        await cursors.put_cursor(conn, _STORE, done.store, done.began_at, None)
+        await cursors.put_cursor(conn, cursors.STORE, done.store, done.began_at, None)
         return
     unseen = await invoices.unseen_between(conn, done.store, done.since, done.began_at)
     found = await invoices.set_missing(conn, done.store, unseen)
     _tell_missing(done.store, found, touched)
-    await cursors.put_cursor(conn, _STORE, done.store, done.began_at, done.began_at)
-    await cursors.drop_cursor(conn, _FULL, done.store)
+    await cursors.put_cursor(conn, cursors.STORE, done.store, done.began_at, done.began_at)
+    await cursors.drop_cursor(conn, cursors.FULL_SWEEP, done.store)
 
 
 def _tell_missing(store: str, found: Mapping[str, InvoiceStatus], touched: Touched) -> None:
