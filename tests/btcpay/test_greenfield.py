@@ -261,7 +261,7 @@ def crowdfund(app: str, number: int, created: int) -> dict[str, Any]:
 async def test_invoices_of_an_app_are_found_page_by_page(teller: Teller) -> None:
     """By search and by the order's page: the search also finds apps whose id begins alike."""
     made = [crowdfund("app", number, 9_000 - number // 2) for number in range(230)]
-    rows = [*made[:50], crowdfund("apple", 1, 8_975), *made[50:], {"id": "bare", "createdTime": 1}]
+    rows = [*made[:50], crowdfund("apple", 1, 8_975), *made[50:]]
 
     def found(request: Request) -> Response:
         end = int(request.query.get("endDate", ["9999999999"])[0])
@@ -274,6 +274,26 @@ async def test_invoices_of_an_app_are_found_page_by_page(teller: Teller) -> None
     assert all(one.query["textSearch"] == ["crowdfund-app_app"] for one in teller.requests)
     assert all(one.query["startDate"] == ["3"] for one in teller.requests)
     assert len(teller.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("page", "is_its"),
+    [
+        ("https://pay.example.org/apps/app/crowdfund", True),
+        ("https://pay.example.org/apps/app/crowdfund?lang=app1", True),
+        ("https://pay.example.org/apps/app1/crowdfund", False),
+        ("https://film.example.org/", True),  # a domain of its own
+        ("https://pay.example.org/apps/shop/pos", True),  # it takes all the store's invoices
+        (None, True),
+        (5, True),
+    ],
+)
+async def test_only_an_app_with_a_longer_id_is_another(
+    teller: Teller, page: object, *, is_its: bool
+) -> None:
+    row = {"id": "x", "createdTime": 5, "metadata": {"orderUrl": page}}
+    teller.tell("/invoices", shown([row, {**row, "id": "y", "metadata": "none"}, {"id": ""}]))
+    assert await teller.store().app_invoice_ids("app") == ({"x", "y"} if is_its else {"y"})
 
 
 async def test_refunds_are_read_whole(teller: Teller) -> None:

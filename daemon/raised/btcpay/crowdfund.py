@@ -5,8 +5,9 @@ from typing import Final
 
 from raised.btcpay.reading import identifier
 from raised.domain.json_object import JsonObject
+from raised.errors import InvalidInput
 
-_BETWEEN: Final = re.compile(r"[/?&=#]")
+_APP: Final = re.compile(r"/apps/([^/?#]+)")
 
 
 def search_term(app_id: str) -> str:
@@ -15,10 +16,19 @@ def search_term(app_id: str) -> str:
 
 
 def id_if_of_app(app_id: str, row: JsonObject) -> str | None:
-    """The id of a found invoice whose order page is this app's; None of another app's.
+    """The id of an invoice that the search found; None when an app with a longer id made it.
 
-    Raises InvalidInput.
+    The order's page names the app, unless that has a domain of its own or takes all the store's
+    invoices: then the search is right. Raises InvalidInput: no id.
     """
-    metadata = row.inner("metadata")
-    page = "" if metadata is None else metadata.text("orderUrl")
-    return identifier(row, "id") if app_id in _BETWEEN.split(page) else None
+    names = _APP.findall(_order_page(row))
+    another = any(name.startswith(app_id) for name in names) and app_id not in names
+    return None if another else identifier(row, "id")
+
+
+def _order_page(row: JsonObject) -> str:
+    try:
+        metadata = row.inner("metadata")
+        return "" if metadata is None else metadata.text("orderUrl")
+    except InvalidInput:
+        return ""
