@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from raised_simnet.book import Book, Exit, Paid
+from raised_simnet.btcpay.counter import Receipts
+from raised_simnet.btcpay.tally import SAT_MSATS, Takings, takings
 from raised_simnet.chain import RegtestChain
 from raised_simnet.steps import Founds, Invests, Label, Mimics
 
@@ -34,29 +36,40 @@ class Outcome:
     freed: int
 
 
-def summary(book: Book, chain: RegtestChain) -> Json:
+def summary(book: Book, chain: RegtestChain, receipts: Receipts | None = None) -> Json:
     """What `/api/v1/summary` must show of this story at this tip, without as_of and last_…."""
     with chain.lock:
         fates = project_fates(book, chain)
         outcome = money(book, chain, fates)
+    shops = takings(book, receipts or Receipts())
     angor = _angor(outcome)
-    amounts = sorted(_worth(invests) for invests in outcome.invested.values())
     return {
         "network": "regtest",
         "projects": {
             status: sum(fate.status == status for fate in fates.values())
             for status in ("announced", "committed", "confirmed", "rejected", "event_missing")
         },
-        "totals": {
-            **{key: angor[key] for key in ("raised_sats", "returned_sats", "net_sats")},
-            "unconfirmed_sats": outcome.unconfirmed,
-            "contributions": len(amounts),
-            "contributors": angor["investors"],
-            "average_contribution_sats": sum(amounts) // len(amounts) if amounts else 0,
-            "median_contribution_sats": _median(amounts),
-        },
+        "totals": _totals(outcome, angor, shops),
         "angor": angor,
-        "btcpay": _no_shop(),
+        "btcpay": shops.btcpay,
+    }
+
+
+def _totals(outcome: Outcome, angor: dict[str, int], shops: Takings) -> Json:
+    """Both rails: millisatoshis are summed, then cut."""
+    invested = [_worth(invests) * SAT_MSATS for invests in outcome.invested.values()]
+    amounts = sorted([*invested, *shops.received.values()])
+    raised = sum(amounts)
+    returned = angor["returned_sats"] + shops.returned // SAT_MSATS
+    return {
+        "raised_sats": raised // SAT_MSATS,
+        "returned_sats": returned,
+        "net_sats": raised // SAT_MSATS - returned,
+        "unconfirmed_sats": outcome.unconfirmed + shops.pending // SAT_MSATS,
+        "contributions": len(amounts),
+        "contributors": angor["investors"] + len(shops.received),
+        "average_contribution_sats": raised // len(amounts) // SAT_MSATS if amounts else 0,
+        "median_contribution_sats": _median(amounts) // SAT_MSATS,
     }
 
 
@@ -187,18 +200,3 @@ def _median(amounts: list[int]) -> int:
         return 0
     middle = len(amounts) // 2
     return amounts[middle] if len(amounts) % 2 else (amounts[middle - 1] + amounts[middle]) // 2
-
-
-def _no_shop() -> Json:
-    statuses = ("New", "Processing", "Settled", "Expired", "Invalid", "Other")
-    return {
-        "raised_sats": 0,
-        "returned_sats": 0,
-        "net_sats": 0,
-        "pending_sats": 0,
-        "disowned_sats": 0,
-        "off_platform_invoices": 0,
-        "invoices": 0,
-        "invoices_by_status": dict.fromkeys(statuses, 0),
-        "other_currencies": [],
-    }

@@ -7,6 +7,7 @@ from typing import Any, Final
 import httpx
 
 from raised_simnet import oracle
+from raised_simnet.btcpay.counter import Counter, StoryClock
 from raised_simnet.nostr_event import Event
 from raised_simnet.player import Player
 from raised_simnet.script import Story
@@ -31,7 +32,20 @@ class Performance:
     def __init__(self, world: World, story: Story) -> None:
         self.world = world
         self.story = story
-        self.player = Player(world.chain, story, self._send)
+        self.player = Player(world.chain, story, self._send, self._counter())
+
+    def _counter(self) -> Counter | None:
+        if not self.story.shops:
+            return None
+        assert isinstance(self.world.clock, StoryClock), "a story's server lives in its time"
+        for label, policy in self.story.shops.items():
+            self.world.open_shop(label, policy)
+        return Counter(self.world.btcpay, self.world.shops, self.world.clock)
+
+    def settings(self) -> str:
+        """A `relays.toml` that follows this world and groups what belongs together."""
+        tables = (collection.settings() for collection in self.story.collections)
+        return self.world.settings() + "".join(tables)
 
     def prepare(self) -> None:
         """Give the actors their coins."""
@@ -45,7 +59,9 @@ class Performance:
 
     def oracle(self) -> Json:
         """The summary that must come out now."""
-        return oracle.summary(self.player.book, self.world.chain)
+        counter = self.player.counter
+        receipts = None if counter is None else counter.receipts
+        return oracle.summary(self.player.book, self.world.chain, receipts)
 
     async def _send(self, event: Event, relays: tuple[int, ...] | None) -> None:
         to = None if relays is None else [self.world.relays[number] for number in relays]

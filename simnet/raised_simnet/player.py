@@ -6,6 +6,8 @@ from typing import Final, assert_never
 from raised.domain.tx import OutPoint, Tx, TxOut
 from raised_simnet.book import Book, Exit, Freed, Paid
 from raised_simnet.branch import new_branch
+from raised_simnet.btcpay.counter import Counter
+from raised_simnet.btcpay.steps import ShopStep
 from raised_simnet.chain import SPACING as BLOCK_SPACING
 from raised_simnet.chain import RegtestChain
 from raised_simnet.keys import Key
@@ -29,6 +31,7 @@ from raised_simnet.steps import (
     ByRecovery,
     BySecrets,
     FreePenalty,
+    GivesBack,
     Label,
     Leave,
     Mine,
@@ -56,8 +59,11 @@ def chain_start(story: Story) -> int:
 class Player:
     """A story in performance. `book` is what has been done so far."""
 
-    def __init__(self, chain: RegtestChain, story: Story, send: Send) -> None:
+    def __init__(
+        self, chain: RegtestChain, story: Story, send: Send, counter: Counter | None = None
+    ) -> None:
         self.book = Book()
+        self.counter = counter
         self._chain = chain
         self._story = story
         self._send = send
@@ -77,6 +83,15 @@ class Player:
 
     async def perform(self, step: Step) -> None:
         """Let one step happen. Raises Rejected when the chain refuses: then the script is wrong."""
+        await self._happen(step)
+        if self.counter is not None:
+            self.counter.look()
+
+    async def _happen(self, step: Step) -> None:
+        if isinstance(step, ShopStep):
+            assert self.counter is not None, "a story with shops needs a server"
+            self.counter.perform(step)
+            return
         match step:
             case Publish():
                 await self._send(step.event, step.relays)
@@ -102,6 +117,8 @@ class Player:
             tx = pay([coin], step.outputs, step.extra_fee)
         self._submit(tx, step.wait)
         self.book.paid[step.label] = Paid(tx, step.meaning)
+        if isinstance(step.meaning, GivesBack) and self.counter is not None:
+            self.counter.pay_out(step.meaning.offer, tx)
 
     def _money(self, money: int | Label) -> OwnedCoin:
         if isinstance(money, int):
@@ -173,6 +190,8 @@ class Player:
             else:
                 chosen.append(tx)
         self._chain.mine(chosen, time=time)
+        if self.counter is not None:
+            self.counter.clock.reach(time)
         self._turn += 1
 
     def _reorganise(self, step: Reorganise) -> None:

@@ -1,9 +1,12 @@
 """Writing a story: who does what before which block. No chain is needed for that."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from raised_simnet.btcpay.shop import Collection
+from raised_simnet.btcpay.store import Policy
 from raised_simnet.keys import Key, key_of
 from raised_simnet.steps import Mine, Reorganise, Step
 
@@ -16,12 +19,17 @@ _AFTER: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A finished script: its steps in order, and how many coins its actors need."""
+    """A finished script: its steps in order, and how many coins its actors need.
+
+    `shops`: what its stores are, by label; `collections`: the campaigns that are to be followed.
+    """
 
     seed: int
     start_at: int
     steps: tuple[Step, ...]
     coin_keys: tuple[Key, ...]
+    shops: Mapping[str, Policy] = field(default_factory=dict)
+    collections: tuple[Collection, ...] = ()
 
 
 class Script:
@@ -40,6 +48,8 @@ class Script:
         self._reorgs: dict[int, Reorganise] = {}
         self._coin_keys: list[Key] = []
         self._labels: set[str] = set()
+        self.shops: dict[str, Policy] = {}
+        self.collections: list[Collection] = []
         self._stamp = self.time(turns) if written_at is None else written_at
 
     def key(self, label: str) -> Key:
@@ -99,4 +109,7 @@ class Script:
                 steps.append(Mine(self.time(turn)))
             if turn in self._reorgs:
                 steps.append(self._reorgs[turn])
-        return Story(self.seed, self.start_at, tuple(steps), tuple(self._coin_keys))
+        return Story(
+            *(self.seed, self.start_at, tuple(steps)),
+            *(tuple(self._coin_keys), self.shops, tuple(self.collections)),
+        )

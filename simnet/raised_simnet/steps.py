@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from raised.domain.tx import TxOut
+from raised_simnet.btcpay.steps import ShopStep
 from raised_simnet.keys import Key
 from raised_simnet.leaving import RecoveryKeys, Revealed
 from raised_simnet.nostr_event import Event
@@ -40,7 +41,22 @@ class Mimics:
     identifier: str
 
 
-Meaning = Founds | Invests | Mimics | None
+@dataclass(frozen=True, slots=True)
+class Buys:
+    """Its first output pays invoices: one, or several of shops that share a wallet."""
+
+    invoices: tuple[Label, ...]
+    sats: int
+
+
+@dataclass(frozen=True, slots=True)
+class GivesBack:
+    """It pays what somebody claims of this offer."""
+
+    offer: Label
+
+
+Meaning = Founds | Invests | Mimics | Buys | GivesBack | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,4 +197,4 @@ class Reorganise:
     early: tuple[Label, ...] = ()
 
 
-Step = Publish | Pay | Leave | FreePenalty | Mine | Reorganise
+Step = Publish | Pay | Leave | FreePenalty | Mine | Reorganise | ShopStep

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from raised_simnet.btcpay.market import market
 from raised_simnet.dynamic import lantern, meadow
 from raised_simnet.fair import (
     beacon,
@@ -24,7 +25,7 @@ from raised_simnet.foul import (
     wrong_patterns,
 )
 from raised_simnet.script import SPACING, Script, Story
-from raised_simnet.steps import Reorganise
+from raised_simnet.steps import Label, Reorganise
 from raised_simnet.troupe import Troupe, stages
 
 TURNS: Final = 120
@@ -32,8 +33,13 @@ _CROWDS: Final = 3
 _DAY: Final = 86400
 
 
-def full_story(seed: int, start_at: int, written_at: int | None = None) -> Story:
-    """Everything: some twenty projects in 120 blocks. Its events are dated `written_at` on."""
+def full_story(
+    seed: int, start_at: int, written_at: int | None = None, *, shops: bool = False
+) -> Story:
+    """Everything: some twenty projects in 120 blocks. Its events are dated `written_at` on.
+
+    With `shops` buyers pay in two stores as well; it then needs a world with a BTCPay Server.
+    """
     script = Script(seed, start_at, TURNS, written_at)
     port = harbour(script)
     odd_clients(script, port)
@@ -50,7 +56,8 @@ def full_story(seed: int, start_at: int, written_at: int | None = None) -> Story
     phantom(script)
     unfounded(script)
     bad_events(script, port)
-    _upheaval(script, port)
+    robbed = (market(script, port).robbed,) if shops else ()
+    _upheaval(script, port, robbed)
     return script.finish()
 
 
@@ -66,7 +73,7 @@ def start_before(now: int) -> int:
     return (now - (TURNS + 1) * SPACING) // _DAY * _DAY
 
 
-def _upheaval(script: Script, port: Troupe) -> None:
+def _upheaval(script: Script, port: Troupe, unlucky: tuple[Label, ...]) -> None:
     """A reorganisation of six blocks that loses, moves and reorders, and two small ones."""
     robbed, founded = glacier(script)
     lost = port.invest(57, "lea", some(script))
@@ -76,7 +83,12 @@ def _upheaval(script: Script, port: Troupe) -> None:
     claimed = port.claim(stages(settled, 1), turn=58)
     script.reorganise(
         60,
-        Reorganise(6, lose=(lost, claimed, ember(script)), late=(moved, robbed), early=(founded,)),
+        Reorganise(
+            6,
+            lose=(lost, claimed, ember(script), *unlucky),
+            late=(moved, robbed),
+            early=(founded,),
+        ),
     )
     port.penalise(63, stages(settled, 1, 2))
     script.reorganise(90, Reorganise(2))

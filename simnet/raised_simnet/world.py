@@ -1,4 +1,4 @@
-"""The whole outside world on loopback: a chain, explorers in front of it, relays."""
+"""The whole outside world on loopback: a chain, explorers in front of it, relays, shops."""
 
 import asyncio
 import tempfile
@@ -8,6 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from raised_simnet.btcpay.office import Clock
+from raised_simnet.btcpay.server import BTCPayServer
+from raised_simnet.btcpay.shop import Shop, open_shop, ring
+from raised_simnet.btcpay.store import STANDARD, Policy
 from raised_simnet.chain import RegtestChain
 from raised_simnet.explorer import Explorer, Flavour
 from raised_simnet.nostr_event import Event
@@ -24,7 +28,7 @@ class World:
     `miner` has mature coins. Every part may be driven from any thread and has its own faults;
     a relay's `kill` and `start`, an explorer's `down` and `up` are theirs.
     `explorers`: how many of Esplora's kind, or their flavours. `lasting`: relays keep their events
-    over a restart.
+    over a restart. `clock`: with one there is a BTCPay Server, too, which lives by it.
     """
 
     def __init__(
@@ -34,17 +38,21 @@ class World:
         relays: int = 2,
         lasting: bool = False,
         start_time: int = START,
+        clock: Clock | None = None,
     ) -> None:
         plain = [Flavour.ESPLORA] * explorers if isinstance(explorers, int) else explorers
         self._flavours = list(plain)
         self._relays = relays
         self._lasting = lasting
         self._start_time = start_time
+        self.clock = clock
         self._stack = AsyncExitStack()
         self.explorers: list[Explorer] = []
         self.relays: list[Relay] = []
+        self.shops: dict[str, Shop] = {}
         self.chain: RegtestChain
         self.miner: Wallet
+        self.btcpay: BTCPayServer
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -58,7 +66,10 @@ class World:
             places = [directory / f"relay-{n}" if self._lasting else None for n in numbers]
             self.explorers = [Explorer(self.chain, flavour) for flavour in self._flavours]
             self.relays = [Relay(place) for place in places]
-            parts: list[Explorer | Relay] = [*self.explorers, *self.relays]
+            parts: list[Explorer | Relay | BTCPayServer] = [*self.explorers, *self.relays]
+            if self.clock is not None:
+                self.btcpay = BTCPayServer(self.chain, clock=self.clock)
+                parts.append(self.btcpay)
             for part in parts:
                 stack.push_async_callback(asyncio.to_thread, part.stop)
             await together(part.start for part in parts)
@@ -92,6 +103,20 @@ class World:
         answers = await asyncio.gather(*(asyncio.to_thread(publish, u, events) for u in urls))
         return {event_id: reason for refused in answers for event_id, reason in refused.items()}
 
+    def open_shop(self, label: str, policy: Policy = STANDARD) -> Shop:
+        """A store that the product is to follow."""
+        self.shops[label] = open_shop(self.btcpay, label, policy)
+        return self.shops[label]
+
+    def ring(self, address: str) -> None:
+        """Let the webhooks of all shops be posted to the API at this address."""
+        ring(self.btcpay, tuple(self.shops.values()), address)
+
+    def secrets(self, folder: Path) -> dict[str, str]:
+        """Write the shops' secrets into files there; the variables that name them."""
+        found = (shop.secrets(folder).items() for shop in self.shops.values())
+        return {name: value for one in found for name, value in one}
+
     def settings(self) -> str:
         """A `relays.toml` that follows this world."""
         lines = ['network = "regtest"']
@@ -99,7 +124,8 @@ class World:
             lines += ["[[relay]]", f'url = "{relay.url}"']
         for explorer in self.explorers:
             lines += ["[[chain.explorer]]", f'url = "{explorer.url}"']
-        return "\n".join([*lines, ""])
+        shops = "".join(shop.settings(self.btcpay.url) for shop in self.shops.values())
+        return "\n".join([*lines, ""]) + shops
 
 
 async def together(works: Iterable[Callable[[], None]]) -> None:

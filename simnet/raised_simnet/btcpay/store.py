@@ -8,7 +8,8 @@ from raised_simnet.btcpay.hook import Hook
 from raised_simnet.btcpay.invoice import NOTHING, Invoice, Speed
 from raised_simnet.btcpay.refund import Payout, PullPayment
 
-_MINUTE = 60
+_MINUTE: Final = 60
+DOLLARS: Final = Decimal("64392.23")  # what a BTC costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Store:
     id: str
     name: str
     policy: Policy = STANDARD
-    rates: dict[str, Decimal] = field(default_factory=lambda: {"USD": Decimal("64392.23")})
+    rates: dict[str, Decimal] = field(default_factory=lambda: {"USD": DOLLARS})
     apps: dict[str, CrowdfundApp] = field(default_factory=dict)
     invoices: dict[str, Invoice] = field(default_factory=dict)
     hooks: dict[str, Hook] = field(default_factory=dict)

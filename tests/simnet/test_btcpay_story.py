@@ -1,0 +1,230 @@
+"""The shops' part of the full story: it plays, repeats, tells of itself, and adds up."""
+
+from collections import Counter as Tally
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pbk")
+
+from raised_simnet.btcpay.clerk import Clerk
+from raised_simnet.btcpay.counter import Counter, StoryClock
+from raised_simnet.btcpay.dialect import V2_4_1
+from raised_simnet.btcpay.event import Event
+from raised_simnet.btcpay.invoice import Standing, Status
+from raised_simnet.btcpay.invoice_json import invoice_json
+from raised_simnet.btcpay.market import KIOSK, STUDIO
+from raised_simnet.btcpay.order import Order
+from raised_simnet.btcpay.refund import PayoutState
+from raised_simnet.btcpay.server import BTCPayServer
+from raised_simnet.btcpay.shop import open_shop
+from raised_simnet.chain import RegtestChain
+from raised_simnet.nostr_event import Event as NostrEvent
+from raised_simnet.oracle import summary
+from raised_simnet.player import Player, chain_start
+from raised_simnet.script import Script, Story
+from raised_simnet.steps import Invests
+from raised_simnet.story import full_story
+from raised_simnet.wallet import Wallet, fund
+
+START = 1768435200  # 2026-01-15
+HOST = "http://pay"
+Json = dict[str, Any]
+
+
+class Watched(BTCPayServer):
+    """A server of which somebody hears what it tells, as far as it is about invoices."""
+
+    def __init__(self, chain: RegtestChain, clock: StoryClock) -> None:
+        self.told: list[str] = []
+        self.types: Tally[str] = Tally()
+        super().__init__(chain, clock=clock)
+
+    def _tell(self, event: Event) -> None:
+        self.types[event.type] += 1
+        self.told.append(str(event.subject.get("invoiceId", "")))
+
+
+@dataclass
+class Played:
+    """A story that was played. `seen`: each invoice as it was after the last step that told."""
+
+    chain: RegtestChain
+    server: Watched
+    player: Player
+    seen: dict[str, Json]
+
+    @property
+    def counter(self) -> Counter:
+        assert self.player.counter
+        return self.player.counter
+
+    def oracle(self) -> Json:
+        return summary(self.player.book, self.chain, self.counter.receipts)
+
+    def invoices(self) -> dict[str, Json]:
+        stores = self.server.office.stores.values()
+        return {
+            invoice.id: invoice_json(invoice, V2_4_1, HOST, with_methods=True)
+            for store in stores
+            for invoice in store.invoices.values()
+        }
+
+
+async def nobody_listens(event: NostrEvent, relays: tuple[int, ...] | None) -> None:
+    """Relays are no part of what is tested here."""
+
+
+@asynccontextmanager
+async def played(story: Story, folder: Path) -> AsyncIterator[Played]:
+    with ExitStack() as stack:
+        chain = RegtestChain(folder, chain_start(story))
+        stack.callback(chain.close)
+        clock = StoryClock(story.start_at)
+        server = Watched(chain, clock)
+        server.start()
+        stack.callback(server.stop)
+        shops = {label: open_shop(server, label, policy) for label, policy in story.shops.items()}
+        player = Player(chain, story, nobody_listens, Counter(server, shops, clock))
+        miner = Wallet(chain, "miner")
+        fund(chain, miner)
+        player.prepare(miner)
+        play = Played(chain, server, player, {})
+        for step in story.steps:
+            await player.perform(step)
+            if server.told:
+                shown = play.invoices()
+                play.seen.update((told, shown[told]) for told in server.told if told)
+                server.told.clear()
+        yield play
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+async def test_who_fetches_an_invoice_whenever_something_is_told_ends_with_the_truth(
+    seed: int, tmp_path: Path
+) -> None:
+    async with played(full_story(seed, START, shops=True), tmp_path) as play:
+        assert play.seen == play.invoices()
+
+
+async def test_the_story_shows_everything_that_can_happen_to_an_invoice(tmp_path: Path) -> None:
+    async with played(full_story(3, START, shops=True), tmp_path) as play:
+        invoices = play.counter.receipts.invoices.values()
+        states = {(str(i.status), str(i.exceptional)) for i in invoices}
+        assert states >= {
+            *(("New", "None"), ("Processing", "None"), ("Processing", "PaidOver")),
+            *(("Settled", "None"), ("Settled", "PaidOver"), ("Settled", "Marked")),
+            *(("Expired", "None"), ("Expired", "PaidPartial"), ("Expired", "PaidLate")),
+            *(("Invalid", "None"), ("Invalid", "PaidOver"), ("Invalid", "Marked")),
+        }
+        standings = {payment.standing for i in invoices for payment in i.payments}
+        assert standings == set(Standing)
+        assert {i.terms.currency for i in invoices} == {"USD", "BTC", "SATS"}
+        methods = {payment.method for i in invoices for payment in i.payments}
+        assert methods == {"BTC-CHAIN", "BTC-LN", "LTC-CHAIN"}
+        assert any(i.archived for i in invoices)
+        payouts = play.counter.receipts.payouts.values()
+        assert {p.state for p in payouts} == {PayoutState.COMPLETED, PayoutState.IN_PROGRESS}
+        assert set(play.server.types) == {
+            *("InvoiceCreated", "InvoiceReceivedPayment", "InvoicePaymentSettled"),
+            *("InvoiceProcessing", "InvoiceSettled", "InvoiceInvalid", "InvoiceExpired"),
+            *("InvoiceExpiredPaidPartial", "InvoicePaidAfterExpiration", "InvoiceRefund"),
+            *("PayoutCreated", "PayoutApproved", "PayoutUpdated"),
+        }
+
+
+async def test_a_story_with_shops_repeats_to_the_last_byte(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    shown = []
+    for _ in range(2):
+        story = full_story(5, START, shops=True)
+        async with played(story, tmp_path_factory.mktemp("chain")) as play:
+            shown.append((play.invoices(), play.oracle(), play.chain.tip_hash))
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+async def test_the_oracle_agrees_with_a_count_of_all_coins_in_all_stores(
+    seed: int, tmp_path: Path
+) -> None:
+    async with played(full_story(seed, START, shops=True), tmp_path) as play:
+        stages = {
+            f"{coin.outpoint.txid}-{coin.outpoint.vout}"
+            for paid in play.player.book.paid.values()
+            if isinstance(paid.meaning, Invests)
+            for coin in paid.meaning.placement.coins(paid.tx)
+        }
+        coins: dict[str, dict[str, int]] = {"Settled": {}, "Processing": {}, "Invalid": {}}
+        crossed = 0
+        for invoice in play.invoices().values():
+            for method in invoice["paymentMethods"]:
+                for payment in method["payments"] if method["currency"] == "BTC" else ():
+                    crossed += payment["id"] in stages
+                    if payment["id"] not in stages:
+                        msats = int(Decimal(payment["value"]).scaleb(11))
+                        coins[payment["status"]][payment["id"]] = msats
+        assert crossed == 2
+        shown: Json = play.oracle()["btcpay"]
+        assert shown["raised_sats"] == sum(coins["Settled"].values()) // 1000
+        assert shown["pending_sats"] == sum(coins["Processing"].values()) // 1000
+
+
+async def test_the_oracle_knows_a_small_market_by_hand(tmp_path: Path) -> None:
+    script = Script(1, START, 20)
+    studio, kiosk = Clerk(script, STUDIO), Clerk(script, KIOSK)
+    plain = studio.order(2, "1", Order("0.001", "BTC"))
+    studio.pay(2, (plain,), 100_000)
+    quick = studio.order(3, "2", Order("5", "SATS"))
+    studio.lightning(3, quick, 5_700)
+    again = studio.order(3, "3", Order("5", "SATS"))
+    studio.lightning(3, again, 5_700)
+    both = kiosk.order(4, "4", Order("0.0002", "BTC", script=studio.address(plain)))
+    coins = Order("1.00", methods=("BTC-CHAIN", "LTC-CHAIN"), rates={"LTC-CHAIN": "100"})
+    kiosk.other_coin(5, kiosk.order(5, "5", coins), "LTC-CHAIN", "0.50")
+    cash = kiosk.order(6, "6", Order("9.00"))
+    kiosk.mark(6, cash, Status.SETTLED)
+    late = kiosk.order(7, "7", Order("0.003", "BTC"))
+    kiosk.pay(9, (late,), 300_000)
+    kiosk.mark(11, late, Status.INVALID)
+    studio.pay_out(12, studio.offer(12, plain, 30_000), 30_000)
+    studio.pay_out(12, studio.offer(12, None, 99_000), 99_000)
+    open_ = studio.order(19, "8", Order("0.004", "BTC"))
+    studio.pay(19, (open_,), 400_000)
+    async with played(script.finish(), tmp_path) as play:
+        # The address of `both` had been paid before it was made: it shows that coin, too.
+        assert [str(p.value) for p in play.counter.receipts.invoices[both].payments]
+        oracle = play.oracle()
+    assert oracle["btcpay"] == {
+        "raised_sats": 400_011,  # 100,000 + 300,000 + 2 × 5.7: cut once, at the end
+        "returned_sats": 30_000,
+        "net_sats": 370_011,
+        "pending_sats": 400_000,
+        "disowned_sats": 300_000,
+        "off_platform_invoices": 1,
+        "invoices": 8,
+        "invoices_by_status": {
+            "New": 0,
+            "Processing": 1,
+            "Settled": 5,
+            "Expired": 1,
+            "Invalid": 1,
+            "Other": 0,
+        },
+        "other_currencies": [{"currency": "LTC", "amount": "0.5"}],
+    }
+    assert oracle["totals"] == {
+        "raised_sats": 400_011,
+        "returned_sats": 30_000,
+        "net_sats": 370_011,
+        "unconfirmed_sats": 400_000,
+        "contributions": 4,
+        "contributors": 4,
+        "average_contribution_sats": 100_002,
+        "median_contribution_sats": 50_002,
+    }
