@@ -211,8 +211,8 @@ async def test_the_oracle_knows_a_small_market_by_hand(tmp_path: Path) -> None:
         "invoices_by_status": {
             "New": 0,
             "Processing": 1,
-            "Settled": 5,
-            "Expired": 1,
+            "Settled": 6,
+            "Expired": 0,
             "Invalid": 1,
             "Other": 0,
         },
