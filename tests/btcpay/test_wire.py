@@ -162,6 +162,11 @@ async def test_packed_answers_are_refused(teller: Teller) -> None:
     assert teller.requests[0].headers["accept-encoding"] == "identity"
 
 
+async def test_a_packed_error_is_still_an_error(teller: Teller) -> None:
+    teller.tell("health", replace(BUSY, headers={"Content-Encoding": "gzip"}), HEALTH)
+    assert await teller.store().is_synchronized()
+
+
 async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     sent = 0
 
@@ -265,6 +270,14 @@ def test_a_key_that_can_be_none_is_refused_and_not_shown(key: str) -> None:
     assert not key or key not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url", ["", "pay.test", "ftp://pay.test", "http://", "http://[::1", "https://pay.test?a=b"]
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="btcpay shop: url"):
+        Greenfield(StoreSettings("shop", url, STORE, KEY))
+
+
 async def test_the_key_is_in_no_log_no_error_and_no_representation(
     teller: Teller, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -332,8 +345,9 @@ async def test_a_certificate_is_checked_against_the_authority_that_is_named(tmp_
         url = f"https://127.0.0.1:{port}"
         async with before(url, ca_file=trusted) as store:
             assert await store.is_synchronized()
-        async with before(url) as store:
+        async with before(url, Pace(attempts=5)) as store:
             error = await failing(store)
+            assert store.standing.errors == {"certificate": 1}
         assert error.code == "certificate"
         assert "ca_file" in error.detail
         async with before(url.replace("127.0.0.1", "localhost"), ca_file=trusted) as store:

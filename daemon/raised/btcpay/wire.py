@@ -27,6 +27,7 @@ Query = Sequence[tuple[str, str]]
 SMALL: Final = 256 * 1024
 PAGE: Final = 16 * 1024 * 1024
 WHOLE_LIST: Final = 32 * 1024 * 1024  # of what has no pages
+UNTRUSTED: Final = "certificate"
 IN_FLIGHT: Final = 2  # requests to one server at a time (btcpay.md 9.4)
 _ERROR_BODY: Final = 16 * 1024
 _TOR_FACTOR: Final = 3.0
@@ -65,7 +66,7 @@ class Wire:
         self.pace = pace or Pace()
         self.standing = Standing()
         self.skew_seconds: int | None = None
-        self._base = settings.url.rstrip("/")
+        self._base = _base(settings)
         self._gate = gate or asyncio.Semaphore(IN_FLIGHT)
         self._slower = _TOR_FACTOR if settings.proxy else 1.0
         self._resting_until = 0.0
@@ -100,7 +101,7 @@ class Wire:
             try:
                 return await self._ask(self._request("GET", path, query), limit)
             except Unavailable as error:
-                if tries >= self.pace.attempts or self._rest_seconds():
+                if tries >= self.pace.attempts or self._rest_seconds() or error.code == UNTRUSTED:
                     raise
                 wait = jittered(self.pace.base_seconds * 2.0 ** (tries - 1))
                 await asyncio.sleep(max(wait, float(error.retry_after or 0)))
@@ -157,13 +158,14 @@ class Wire:
     async def _exchange(self, request: httpx.Request, limit: int) -> Reply:
         response = await self._client.send(request, stream=True)
         try:
-            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                # Asked for plain bytes; a few packed ones could become gigabytes.
-                raise BadData(self.name, "packs its answers though we cannot unpack", "bad_answer")
+            # Asked for plain bytes: of packed ones a few could become gigabytes.
+            packed = response.headers.get("Content-Encoding", "identity").lower() != "identity"
             most = limit if response.is_success else _ERROR_BODY
-            body = await bounded_body(response, most)
+            body = b"" if packed else await bounded_body(response, most)
         finally:
             await response.aclose()
+        if response.is_success and packed:
+            raise BadData(self.name, "packs its answers though we cannot unpack", "bad_answer")
         if response.is_success and len(body) > limit:
             raise BadData(self.name, "sends more than we asked for", "too_long")
         self.skew_seconds = _skew(response, self.skew_seconds)
@@ -173,8 +175,18 @@ class Wire:
     def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             sentence = "shows a certificate that we do not trust: name its authority in ca_file"
-            return Unavailable(self.name, sentence, "certificate")
+            return Unavailable(self.name, sentence, UNTRUSTED)
         return Unavailable(self.name, "cannot be reached", "unreachable")
+
+
+def _base(settings: StoreSettings) -> str:
+    try:
+        url = httpx.URL(settings.url)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+        raise ConfigError(f"btcpay {settings.label}: url is no address of a server")
+    return settings.url.rstrip("/")
 
 
 def _headers(settings: StoreSettings) -> dict[str, str]:
