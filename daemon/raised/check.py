@@ -6,13 +6,22 @@ from dataclasses import dataclass
 
 import click
 
+from raised.btcpay.greenfield import Greenfield
+from raised.btcpay.page import InvoicePage
+from raised.btcpay.selfcheck import is_old
+from raised.btcpay.settings import StoreSettings
 from raised.chain.panel import Panel
 from raised.config import Config
 from raised.domain.network import network_named
-from raised.errors import ConfigError, SourceError
+from raised.errors import ConfigError, Refused, SourceError
 from raised.nostr.library import Way, close, use_this_loop
 from raised.nostr.settings import Pace
-from raised.settings import explorer_settings, proxy_settings, relay_settings
+from raised.settings import (
+    explorer_settings,
+    proxy_settings,
+    relay_settings,
+    store_settings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,8 @@ async def check_sources(config: Config) -> int:
     use_this_loop()
     relays = asyncio.gather(*(_check_relay(way) for way in _ways(config)))
     explorers = _check_explorers(config)
-    findings = [*await relays, *await explorers]
+    stores = asyncio.gather(*(_check_store(store) for store in store_settings(config)))
+    findings = [*await relays, *await explorers, *await stores]
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
         mark = "ok    " if finding.ok else "FAILED"
@@ -78,6 +88,35 @@ async def _check_explorers(config: Config) -> list[Finding]:
         ]
     finally:
         await panel.close()
+
+
+async def _check_store(settings: StoreSettings) -> Finding:
+    server = Greenfield(settings)
+    try:
+        await server.is_synchronized()  # needs no key: tells a wrong address from a wrong key
+        info = await server.server()
+        await server.invoices(InvoicePage(take=1))
+        refunds = await _refunds_hidden(server)
+    except SourceError as error:
+        return Finding("store", settings.label, ok=False, words=error.detail)
+    finally:
+        await server.close()
+    words = f"version {info.version}"
+    words += ", older than 2.4.2: upgrade" if is_old(info.version) else ""
+    words += "" if info.synchronized else ", its node has not all blocks yet"
+    words += "" if settings.expects_events else ", no webhook: payments come by pulls"
+    words += "" if refunds is None else f"; refunds are unknown: {refunds}"
+    return Finding("store", settings.label, ok=refunds is None, words=words)
+
+
+async def _refunds_hidden(server: Greenfield) -> str | None:
+    """Why the key shows no refunds; None when it does."""
+    try:
+        await server.pull_payments()
+        await server.payouts()
+    except Refused as error:
+        return error.detail
+    return None
 
 
 def _trouble(last_error: tuple[str, str] | None) -> str:
