@@ -89,8 +89,12 @@ class Follower:
 
     def health(self, explorer: Explorer) -> SourceHealth | None:
         """The last word on an explorer."""
-        told = (one for one in reversed(self.of(SourceHealth)) if one.name == explorer.url)
-        return next(told, None)
+        return self.latest(explorer.url)
+
+    def latest(self, url: str) -> SourceHealth | None:
+        """The last word on an explorer, by its address."""
+        told = (one for one in reversed(self.seen) if isinstance(one, SourceHealth))
+        return next((one for one in told if one.name == url), None)
 
     @property
     def tip(self) -> BlockRef | None:
@@ -221,10 +225,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(explorers: int = 1) -> AsyncIterator[Stage]:
-    """A project, founded and invested in once, before anybody follows it."""
+async def staged(explorers: int = 1, coins: int = 30) -> AsyncIterator[Stage]:
+    """A project, founded and invested in once, before anybody follows it.
+
+    `coins`: enough for so many transactions less one.
+    """
     async with World(explorers=explorers, relays=0) as world:
-        stage = Stage(world, Venture(), world.wallet("actors", coins=30, value=1_000_000), [])
+        stage = Stage(world, Venture(), world.wallet("actors", coins=coins, value=1_000_000), [])
         world.chain.mine([stage.venture.found(stage.wallet)])
         stage.mine_investment()
         yield stage
