@@ -8,25 +8,29 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Never
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raised import __version__
+from raised.btcpay.follow import Stores
 from raised.chain.follow import Explorers
 from raised.clock import now
 from raised.config import Config, Environment, load_config
+from raised.configured import grouped, tell_sources, tell_start
 from raised.db.check import differences
 from raised.db.engine import Assure, open_reader, open_writer, reading, sole_writer, transact
-from raised.db.retention import drop_announced, drop_old_changes
-from raised.db.sources import keep_sources, put_daemon, put_settings
 from raised.db.upgrade import require_current, upgrade
 from raised.domain.network import network_named
 from raised.domain.observation import ClockTicked, Observation
 from raised.errors import ConfigError
+from raised.jobs import schedule
 from raised.metrics import QUEUE_DEPTH, measure_commit, serve_metrics
 from raised.nostr.follow import Relays
 from raised.record import Policy, record, rewind
-from raised.settings import chain_settings, proxy_settings, relay_settings
+from raised.settings import (
+    chain_settings,
+    proxy_settings,
+    relay_settings,
+    store_settings,
+)
 from raised.systemd import notify
 from raised.view import RecordView
 
@@ -35,7 +39,6 @@ Source = Callable[[asyncio.Queue[Observation]], Coroutine[Any, Any, Never]]
 _QUEUE_SIZE: Final = 256
 _TICK_SECONDS: Final = 5.0
 _DRAIN_SECONDS: Final = 30.0
-_DAY_SECONDS: Final = 86_400
 
 _log = structlog.get_logger()
 
@@ -64,12 +67,15 @@ async def keep_record(config: Config) -> int:
         relays = Relays(relay_settings(config), view, proxy=proxy_settings(config))
         explorers = Explorers(chain_settings(config), network_named(config.network), view)
         stack.push_async_callback(explorers.close)
-        _schedule(stack, config, opened.writer, relays)
+        stores = Stores(store_settings(config), view)
+        stack.push_async_callback(stores.close)
+        schedule(stack, config.retention, opened.writer, relays, stores)
 
         def committed(batch: Sequence[Observation], seconds: float) -> None:
             measure_commit(batch, seconds)
             relays.wake()
             explorers.wake()
+            stores.wake()
             # The heartbeat is an observation too: a writer that is stuck does not feed the dog.
             notify(config.environment.notify_socket, "WATCHDOG=1")
 
@@ -81,11 +87,18 @@ async def keep_record(config: Config) -> int:
         async def tick(observations: asyncio.Queue[Observation]) -> Never:
             await _tick(observations, opened.assure)
 
-        async def reload(_observations: asyncio.Queue[Observation]) -> Never:
-            await _reload(config, relays, opened.writer)
+        async def reload(observations: asyncio.Queue[Observation]) -> Never:
+            await observations.put(grouped(config))
+            await _reload(config, relays, stores, opened.writer, observations)
 
-        _log.info("following", network=config.network, relays=len(config.relays))
-        sources: list[Source] = [relays.follow, explorers.follow, tick, reload]
+        _log.info(
+            "following",
+            network=config.network,
+            relays=len(config.relays),
+            stores=len(config.stores),
+        )
+        # The grouping first: what stores tell is looked up in it.
+        sources: list[Source] = [reload, relays.follow, explorers.follow, stores.follow, tick]
         await _live(write, sources, stop, config.environment)
     _log.info("stopped")
     return 0
@@ -121,25 +134,8 @@ async def _open(stack: AsyncExitStack, config: Config) -> Record:
     assure = await stack.enter_async_context(sole_writer(url))
     writer = open_writer(url)
     stack.push_async_callback(writer.dispose)
-    await transact(writer, put_daemon, __version__, now(), {})
-    await transact(writer, _tell_sources, config)
+    await transact(writer, tell_start, config)
     return Record(writer, reader, assure)
-
-
-def _schedule(stack: AsyncExitStack, config: Config, writer: AsyncEngine, relays: Relays) -> None:
-    """The named jobs that are due by the calendar, not by events."""
-
-    async def retention() -> None:
-        before = now() - config.retention.changes_days * _DAY_SECONDS
-        changes = await transact(writer, drop_old_changes, before)
-        projects = await transact(writer, drop_announced, config.retention.announced_max)
-        _log.info("retention", changes=changes, announced_projects=projects)
-
-    scheduler = AsyncIOScheduler(timezone="UTC")
-    scheduler.add_job(relays.reask_all, "interval", days=1, id="relay re-ask", jitter=3600)
-    scheduler.add_job(retention, "cron", hour=3, minute=17, id="retention", coalesce=True)
-    scheduler.start()
-    stack.callback(scheduler.shutdown, wait=False)
 
 
 async def _live(
@@ -170,8 +166,14 @@ async def _tick(observations: asyncio.Queue[Observation], assure: Assure) -> Nev
         await asyncio.sleep(_TICK_SECONDS)
 
 
-async def _reload(config: Config, relays: Relays, writer: AsyncEngine) -> Never:
-    """On SIGHUP, follow the relays that the file names now; one with problems changes nothing."""
+async def _reload(
+    config: Config,
+    relays: Relays,
+    stores: Stores,
+    writer: AsyncEngine,
+    observations: asyncio.Queue[Observation],
+) -> Never:
+    """On SIGHUP, follow and group what the file names now; one with problems changes nothing."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     while True:
@@ -179,31 +181,17 @@ async def _reload(config: Config, relays: Relays, writer: AsyncEngine) -> Never:
         asked.clear()
         try:
             new = load_config(config.path)
+            stores.replace(store_settings(new))
         except ConfigError as error:
             _log.error("not reloaded, all stays as it was", problems=error.problems)
             continue
         if (new.network, new.chain, new.proxy) != (config.network, config.chain, config.proxy):
             _log.warning("network, chain and proxy are read at start only: restart for these")
-        new = replace(config, relays=new.relays)
+        new = replace(new, network=config.network, chain=config.chain, proxy=config.proxy)
         relays.replace(relay_settings(new))
-        await transact(writer, _tell_sources, new)
-        _log.info("reloaded", relays=len(new.relays))
-
-
-async def _tell_sources(conn: AsyncConnection, config: Config) -> None:
-    """Let the record say which sources are followed, and forget how others did."""
-    relays = [relay.url for relay in config.relays]
-    explorers = [explorer.url for explorer in config.chain.explorers]
-    await keep_sources(conn, relays, explorers)
-    await put_settings(
-        conn,
-        {
-            "network": config.network,
-            "confirmations": config.chain.confirmations,
-            "relays": relays,
-            "explorers": explorers,
-        },
-    )
+        await transact(writer, tell_sources, new)
+        await observations.put(grouped(new))
+        _log.info("reloaded", relays=len(new.relays), stores=len(new.stores))
 
 
 async def upgrade_record(config: Config) -> tuple[str | None, str]:
