@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raised_simnet.box import Box
+from raised_simnet.btcpay.counter import StoryClock
 from raised_simnet.demo import Result
 from raised_simnet.explorer import Flavour
 from raised_simnet.performance import Pace, Performance, agreement, followed
@@ -49,11 +50,14 @@ async def staged(
 
     `relays`: addresses to follow besides the world's own.
     """
-    world = World(explorers=explorers, lasting=True, start_time=chain_start(story))
+    clock = StoryClock(story.start_at) if story.shops else None
+    world = World(explorers=explorers, lasting=True, start_time=chain_start(story), clock=clock)
     async with world:
         performance = Performance(world, story)
         performance.prepare()
         more = "".join(f'[[relay]]\nurl = "{url}"\n' for url in relays)
-        settings = world.settings() + more
-        async with Box(folder, settings, database_url=database_url) as box:
+        settings = performance.settings() + more
+        secrets = world.secrets(folder)
+        async with Box(folder, settings, database_url=database_url, **secrets) as box:
+            world.ring(f"http://127.0.0.1:{box.port}")
             yield Stage(world, performance, box)

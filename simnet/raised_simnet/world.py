@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from raised_simnet.btcpay.dialect import V2_4_5
 from raised_simnet.btcpay.office import Clock
 from raised_simnet.btcpay.server import BTCPayServer
 from raised_simnet.btcpay.shop import Shop, open_shop, ring
@@ -68,7 +69,7 @@ class World:
             self.relays = [Relay(place) for place in places]
             parts: list[Explorer | Relay | BTCPayServer] = [*self.explorers, *self.relays]
             if self.clock is not None:
-                self.btcpay = BTCPayServer(self.chain, clock=self.clock)
+                self.btcpay = BTCPayServer(self.chain, dialect=V2_4_5, clock=self.clock)
                 parts.append(self.btcpay)
             for part in parts:
                 stack.push_async_callback(asyncio.to_thread, part.stop)

@@ -27,6 +27,7 @@ class Dialect:
 
 
 V2_4_1: Final = Dialect("2.4.1")
+V2_4_5: Final = Dialect("2.4.5")  # no shape is known to have changed
 V1_13: Final = Dialect(
     "1.13.7",
     method_key="paymentMethod",

@@ -10,10 +10,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from raised.domain.tx import Tx
+from raised_simnet.btcpay.cashier import Cashier
 from raised_simnet.btcpay.decimals import from_msats, from_sats
 from raised_simnet.btcpay.dialect import Dialect
-from raised_simnet.btcpay.event import Event, invoice_event, payment_event, payout_event
+from raised_simnet.btcpay.event import Event, invoice_event, payment_event
 from raised_simnet.btcpay.invoice import (
     LIGHTNING,
     NOTHING,
@@ -26,9 +26,9 @@ from raised_simnet.btcpay.invoice import (
     Status,
 )
 from raised_simnet.btcpay.methods import renew_bolt11, reveal_preimage
-from raised_simnet.btcpay.naming import PAYOUT, STORE, Namer, base58_id, hex_id
+from raised_simnet.btcpay.naming import STORE, Namer, base58_id, hex_id
 from raised_simnet.btcpay.order import Order, make_invoice
-from raised_simnet.btcpay.refund import Payout, PayoutState, PullPayment
+from raised_simnet.btcpay.refund import PullPayment
 from raised_simnet.btcpay.sightings import Sighting, Sightings
 from raised_simnet.btcpay.store import STANDARD, Policy, Store
 from raised_simnet.btcpay.watcher import advance, mark
@@ -63,6 +63,7 @@ class Office:
         self._seed = seed
         self._namer = Namer(f"{seed} office")
         self._unseen: set[tuple[str, str]] = set()
+        self.cashier = Cashier(self.stores, self._namer, clock, tell, self.lock)
 
     @property
     def height(self) -> int:
@@ -142,56 +143,15 @@ class Office:
         with self.lock:
             self.find(invoice_id).metadata = dict(metadata)
 
-    # Money that goes back.
-
     def refund(self, invoice_id: str, sats: int, name: str | None = None) -> PullPayment:
-        """Offer to give so much back for an invoice."""
+        """Offer to give so much back for an invoice. `name`: instead of the usual one."""
         with self.lock:
             invoice = self.find(invoice_id)
             title = f"Refund {invoice_id}" if name is None else name
-            pull = self.offer(self.stores[invoice.store_id], title, sats)
+            pull = self.cashier.offer(self.stores[invoice.store_id], title, sats)
             if not self.dialect.old:
                 self._tell(invoice_event("InvoiceRefund", invoice, pullPaymentId=pull.id))
             return pull
-
-    def offer(self, store: Store, name: str, sats: int) -> PullPayment:
-        """A pull payment that has to do with no invoice."""
-        with self.lock:
-            pull_id = self._namer.next(PAYOUT)
-            pull = PullPayment(pull_id, store.id, name, from_sats(sats), "BTC", self.now())
-            store.pulls[pull.id] = pull
-            return pull
-
-    def claim(self, pull: PullPayment, destination: str) -> Payout:
-        """Somebody takes the offer."""
-        with self.lock:
-            payout_id = self._namer.next(PAYOUT)
-            money = (pull.amount, pull.currency)
-            payout = Payout(payout_id, pull.store_id, pull.id, self.now(), destination, *money)
-            self.stores[pull.store_id].payouts[payout.id] = payout
-            self._tell_payout("PayoutCreated", payout)
-            return payout
-
-    def approve(self, payout: Payout) -> None:
-        """The store agrees, and so the amount in the coin is settled."""
-        with self.lock:
-            payout.coin_amount = payout.amount
-            payout.revision += 1
-            payout.state = PayoutState.AWAITING_PAYMENT
-            self._tell_payout("PayoutApproved", payout)
-
-    def pay_out(self, payout: Payout, tx: Tx) -> None:
-        """The store has sent this transaction; it is over when it confirms."""
-        with self.lock:
-            payout.tx, payout.proof = tx, tx.txid
-            payout.state = PayoutState.IN_PROGRESS
-            self._tell_payout("PayoutUpdated", payout)
-
-    def cancel(self, payout: Payout) -> None:
-        """The store does not agree."""
-        with self.lock:
-            payout.state = PayoutState.CANCELLED
-            self._tell_payout("PayoutUpdated", payout)
 
     # What the server does by itself.
 
@@ -202,9 +162,7 @@ class Office:
             for invoice in self._invoices():
                 self._see(invoice, sightings)
                 self._advance(invoice)
-            for store in self.stores.values():
-                for payout in store.payouts.values():
-                    self._finish(payout, sightings)
+            self.cashier.look(sightings)
             self._clean()
 
     def catch_up(self) -> None:
@@ -264,15 +222,6 @@ class Office:
     def _tell_payment(self, kind: str, invoice: Invoice, payment: Payment) -> None:
         late = invoice.status in {Status.EXPIRED, Status.INVALID}
         self._tell(payment_event(kind, invoice, replace(payment), self.dialect, late=late))
-
-    def _tell_payout(self, kind: str, payout: Payout) -> None:
-        self._tell(payout_event(kind, payout))
-
-    def _finish(self, payout: Payout, sightings: Sightings) -> None:
-        sent = payout.state is PayoutState.IN_PROGRESS and payout.tx is not None
-        if sent and payout.tx is not None and sightings.is_confirmed(payout.tx.txid):
-            payout.state = PayoutState.COMPLETED
-            self._tell_payout("PayoutUpdated", payout)
 
     def _clean(self) -> None:
         """Delete what expired unpaid long ago. Nobody is told."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from raised.domain.tx import Tx
 from raised_simnet.btcpay.decimals import plain
 from raised_simnet.btcpay.dialect import Dialect
 from raised_simnet.btcpay.invoice import ON_CHAIN
@@ -53,7 +52,7 @@ class PullPayment:
 
 @dataclass(slots=True)
 class Payout:
-    """Money that leaves. `coin_amount` is settled with the approval; `tx` pays it."""
+    """Money that leaves. `coin_amount` is settled with the approval; `proof` is the transaction."""
 
     id: str
     store_id: str
@@ -67,7 +66,6 @@ class Payout:
     coin_amount: Decimal | None = None
     state: PayoutState = PayoutState.AWAITING_APPROVAL
     revision: int = 0
-    tx: Tx | None = None
     proof: str | None = None
 
     def as_json(self, dialect: Dialect) -> Json:
