@@ -24,10 +24,10 @@ async function load(path) {
 }
 
 function showSummary(summary) {
-  const { totals, angor, as_of: ground, projects } = summary;
+  const { totals, angor, btcpay, as_of: ground, projects } = summary;
   at("network").textContent = summary.network;
   const tip = ground.height === null ? "no block yet" : `block ${whole.format(ground.height)}`;
-  at("ground").textContent = `as of ${tip} · relays ${ground.sources.relays} · chain ${ground.sources.chain}`;
+  at("ground").textContent = `as of ${tip} · relays ${ground.sources.relays} · chain ${ground.sources.chain}${ground.sources.btcpay === "off" ? "" : ` · BTCPay ${ground.sources.btcpay}`}`;
   const notice = at("notice");
   notice.hidden = !ground.stale;
   notice.textContent = ground.stale ? "These numbers may be behind: the daemon or a source is away." : "";
@@ -43,6 +43,11 @@ function showSummary(summary) {
     ["Last 24 hours", sats(summary.last_24h.raised_sats), `${whole.format(summary.last_24h.contributions)} contributions`],
     ["Median", sats(totals.median_contribution_sats), `mean ${sats(totals.average_contribution_sats)}`],
   ];
+  if (btcpay.invoices > 0) {
+    figures.splice(1, 0,
+      ["On the chain", sats(angor.raised_sats), `${whole.format(angor.investments)} investments in Angor projects`],
+      ["Through BTCPay", sats(btcpay.raised_sats), `${whole.format(btcpay.invoices)} invoices, ${sats(btcpay.pending_sats)} pending`]);
+  }
   if (angor.unknown_sats > 0) figures.push(["Unknown", sats(angor.unknown_sats), "left by a key path: look closer"]);
   at("totals").replaceChildren(...figures.map(([name, value, note, className]) => {
     const group = made("div", null, className);
@@ -54,6 +59,26 @@ function showSummary(summary) {
   }));
 }
 
+function towards({ percent, target_sats: target }) {
+  if (!target) return [];
+  const bar = made("progress");
+  bar.max = 100;
+  bar.value = Math.min(100, percent);
+  bar.setAttribute("aria-label", `${percent} percent of the target`);
+  return [made("p", `${percent} % of ${sats(target)}`), bar];
+}
+
+function campaignCard(campaign) {
+  const card = made("li");
+  card.append(made("h3", campaign.title), made("p", sats(campaign.totals.raised_sats), "sum"), ...towards(campaign));
+  const parts = [];
+  if (campaign.projects.length > 0) parts.push(`${sats(campaign.angor.raised_sats)} on the chain`);
+  if (campaign.stores.length > 0) parts.push(`${sats(campaign.btcpay.raised_sats)} through BTCPay`);
+  const given = campaign.totals.contributions;
+  card.append(made("p", parts.join(", ")), made("p", `${whole.format(given)} contribution${given === 1 ? "" : "s"}`));
+  return card;
+}
+
 function projectCard(project) {
   const card = made("li");
   card.append(made("h3", project.name || "Project without a name"));
@@ -62,14 +87,7 @@ function projectCard(project) {
     if (mark) marks.append(made("span", mark, "mark"));
   }
   card.append(marks, made("p", sats(project.totals.raised_sats), "sum"));
-  if (project.target_sats) {
-    card.append(made("p", `${project.percent} % of ${sats(project.target_sats)}`));
-    const bar = made("progress");
-    bar.max = 100;
-    bar.value = Math.min(100, project.percent);
-    bar.setAttribute("aria-label", `${project.percent} percent of the target`);
-    card.append(bar);
-  }
+  card.append(...towards(project));
   const investors = `${whole.format(project.investors)} investor${project.investors === 1 ? "" : "s"}`;
   const returned = project.totals.returned_sats ? `, ${sats(project.totals.returned_sats)} returned` : "";
   card.append(made("p", investors + returned));
@@ -98,7 +116,28 @@ async function showProjects() {
   at("more").hidden = cursor === null;
 }
 
+const titles = new Map();
+
+// A project by itself is shown as a project: campaigns are what was put together, and stores.
+async function showCampaigns() {
+  const found = await load("/api/v1/campaigns?limit=100");
+  const campaigns = found.items.filter((one) => !one.slug.startsWith("angor1"));
+  for (const one of campaigns) titles.set(one.slug, one.title);
+  at("campaigns").replaceChildren(...campaigns.map(campaignCard));
+  at("groups").hidden = campaigns.length === 0;
+}
+
+// What buyers paid is told by its movement alone: the rest is not for everybody.
+function movementSaid(item) {
+  const where = titles.get(item.campaign) ?? item.campaign;
+  if (item.source !== "btcpay") return null;
+  if (item.kind === "payment") return `${sats(item.amount_sats)} were paid to ${where} through BTCPay`;
+  if (item.kind === "refund") return `${sats(item.amount_sats)} were paid back by ${where}`;
+  return `${sats(item.amount_sats)} of ${where} do not count any more`;
+}
+
 const SAID = {
+  movement: movementSaid,
   "project.announced": (item) => `${named(item)} was announced`,
   "project.committed": (item) => `${named(item)} was committed on the chain, not deep enough yet`,
   "project.confirmed": (item) => `${named(item)} is confirmed`,
@@ -135,12 +174,12 @@ function named(item) {
 }
 
 function showChange(change) {
-  const say = SAID[change.type];
-  if (!say) return;
+  const said = SAID[change.type]?.(change.data);
+  if (!said) return;
   const line = made("li");
   const time = made("time", clock.format(new Date(change.at)));
   time.dateTime = change.at;
-  line.append(time, made("span", say(change.data)));
+  line.append(time, made("span", said));
   const feed = at("feed");
   feed.prepend(line);
   while (feed.children.length > MOST_LINES) feed.lastChild.remove();
@@ -159,7 +198,7 @@ function reloadSoon() {
 
 async function reload() {
   try {
-    const [summary] = await Promise.all([load("/api/v1/summary"), showProjects()]);
+    const [summary] = await Promise.all([load("/api/v1/summary"), showProjects(), showCampaigns()]);
     showSummary(summary);
     return summary.as_of.seq;
   } catch (error) {
