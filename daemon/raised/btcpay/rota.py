@@ -89,34 +89,28 @@ class Rota:
         return max(self._patience.due_at, rested_at)
 
     async def _make(self, kind: Sweep) -> None:
-        asked = self._asked.pop(kind)
-        ended = False
+        # What is asked for while a short sweep is made is another one; a full one takes it along.
+        asked = self._asked[kind] if kind == "full" else self._asked.pop(kind)
         try:
-            ended = await self._sweeps.make(kind)
+            left = await self._sweeps.make(kind)
         except SourceError as error:
             self._failed(error)
+            self.want(kind)
             asked.set()
+            return
         except asyncio.CancelledError:
             asked.set()
             raise
-        else:
-            self._patience.worked()
-            self._follower.health.worked("sweep")
-        if ended:
+        self._patience.worked()
+        self._follower.health.worked("sweep")
+        if left == "nothing":
             asked.set()
             if kind == "full":
+                del self._asked[kind]
                 self.want("recent")  # what was made while it read
-        else:
-            self._come_again(kind, asked)
-
-    def _come_again(self, kind: Sweep, asked: asyncio.Event) -> None:
-        """Keep what has not come to its end. Nobody waits for what rests, or did not work."""
-        if self._due_at(kind) > asyncio.get_running_loop().time() + 60:
+        elif left == "later":
             asked.set()
-        if asked.is_set():
-            self.want(kind)
-        else:
-            self._asked[kind] = asked
+            self._asked[kind] = asyncio.Event()
 
     def _failed(self, error: SourceError) -> None:
         self._follower.health.failed(error, "sweep")

@@ -1,7 +1,7 @@
 """The scheduled pulls: whatever the webhooks do, these find it. Source: btcpay.md 12.4."""
 
 import asyncio
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -25,6 +25,9 @@ _FEW: Final = 20  # more single invoices than this are found sooner in a list
 _log = structlog.get_logger()
 
 
+Left = Literal["nothing", "pages", "later"]
+
+
 class Sweeps:
     """What each sweep of one store does. Every one raises SourceError when it cannot go on.
 
@@ -45,8 +48,8 @@ class Sweeps:
         self.covered_until: int | None = None
         self.rests_until = float("-inf")
 
-    async def make(self, kind: Sweep) -> bool:
-        """Make a sweep, or one page of a full one; whether that was its end."""
+    async def make(self, kind: Sweep) -> Left:
+        """Make a sweep, or one page of a full one; what is left of it."""
         if kind == "full":
             return await self._full_page()
         self._unread = 0
@@ -58,7 +61,7 @@ class Sweeps:
             case "late":
                 await self._late()
         self._follower.health.unreadable(kind, self._unread)
-        return True
+        return "nothing"
 
     async def _active(self) -> None:
         """What is open, and what was and is not any more."""
@@ -129,8 +132,8 @@ class Sweeps:
                     raise
                 self._unread += 1
 
-    async def _full_page(self) -> bool:
-        """A page of everything there is; whether that was the last one."""
+    async def _full_page(self) -> Left:
+        """A page of everything there is; a large store is left alone after each month."""
         me = self._follower
         if self._full is None:
             self._full = await FullSweep.begin(me, fresh=self._made_full)
@@ -140,13 +143,13 @@ class Sweeps:
         full.read(answer)
         if full.walk.ended:
             await self._end_full(full)
-            return True
+            return "nothing"
         if full.walk.end is not None:
             await me.outbox.put(SweepReached(me.label, me.clock(), full.began_at, full.walk.end))
-        rest = self._pauses.rest if full.takes_a_rest() else self._pauses.page
-        self.rests_until = started + rest
         await self._tell_progress(full)
-        return False
+        rests = full.takes_a_rest()
+        self.rests_until = started + (self._pauses.rest if rests else self._pauses.page)
+        return "later" if rests else "pages"
 
     async def _end_full(self, full: FullSweep) -> None:
         """All was seen. Rows that could not be read are not missing, only unreadable."""

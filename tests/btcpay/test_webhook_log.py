@@ -1,0 +1,83 @@
+"""What the server's own log of deliveries says of our webhook (btcpay.md 12.5)."""
+
+import pytest
+from tests.btcpay.teller import vector
+
+from raised.btcpay.selfcheck import allows, is_old
+from raised.btcpay.server import SentDelivery, delivery_from
+from raised.btcpay.webhook import judge_deliveries
+from raised.domain.json_object import as_object
+
+NOW = 1_773_127_000
+SECONDS = {"ok": 200, "refused": 401, "moved": 302, "busy": 503, "slow": 429, "silent": None}
+
+
+def sent(ago: int, how: str = "ok", wait: int = 0, told: bool = True) -> SentDelivery:
+    code = SECONDS[how]
+    status = "Failed" if code is None else "HttpSuccess" if code == 200 else "HttpError"
+    at = NOW - ago
+    return SentDelivery(f"d{ago}", at - wait, at if told else None, code, status)  # type: ignore[arg-type]
+
+
+def test_the_deliveries_of_the_vector_were_retried_and_came() -> None:
+    rows = [delivery_from(as_object(one, "it")) for one in vector("webhook_deliveries_response")]
+    assert judge_deliveries(rows, NOW).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("log", "state"),
+    [
+        ([], "ok"),
+        ([sent(10), sent(30, "busy"), sent(40)], "ok"),
+        ([sent(10), sent(30, "slow")], "ok"),
+        ([sent(10, "busy"), sent(30)], "failing"),
+        ([sent(10, "silent")], "failing"),
+        ([sent(99_999, "silent")], "failing"),
+        ([sent(10), sent(30, "refused")], "failing"),
+        ([sent(10), sent(30, "moved")], "failing"),
+        ([sent(10), sent(4000, "refused")], "ok"),
+        ([sent(10, wait=61)], "late"),
+        ([sent(10, wait=60)], "ok"),
+        ([sent(10), sent(4000, wait=900)], "ok"),
+        ([sent(10, told=False, wait=900)], "ok"),
+    ],
+)
+def test_failing_refused_and_late_deliveries_are_told_apart(
+    log: list[SentDelivery], state: str
+) -> None:
+    found = judge_deliveries(log, NOW)
+    assert found.state == state
+    assert (found.trouble is None) == (state == "ok")
+
+
+@pytest.mark.parametrize(
+    ("permissions", "may"),
+    [
+        ({"btcpay.store.canviewinvoices"}, True),
+        ({"btcpay.store.canviewinvoices:abc"}, True),
+        ({"btcpay.store.canviewinvoices:abcd"}, False),
+        ({"unrestricted"}, True),
+        ({"btcpay.store.canmodifystoresettings:abc"}, True),
+        ({"btcpay.store.cancreateinvoice"}, False),
+        (set(), False),
+    ],
+)
+def test_a_permission_is_for_one_store_or_for_all(permissions: set[str], may: bool) -> None:
+    assert allows(permissions, "btcpay.store.canviewinvoices", "abc") is may
+
+
+@pytest.mark.parametrize(
+    ("version", "old"),
+    [
+        ("1.13.7", True),
+        ("2.4.1", True),
+        ("2.4.2", False),
+        ("2.4.10", False),
+        ("2.4.2-rc1+12.34", False),
+        ("2.4.1+2.4.9", True),
+        ("2.5", False),
+        ("3.0.0", False),
+    ],
+)
+def test_versions_compare_by_number(version: str, old: bool) -> None:
+    assert is_old(version) is old
