@@ -13,6 +13,7 @@ from typing import Any, Final
 import httpx
 
 from raised.clock import now
+from raised_simnet.btcpay.counter import StoryClock
 from raised_simnet.performance import (
     Pace,
     Performance,
@@ -75,7 +76,7 @@ async def demonstrate(options: Options) -> Result | None:
         performance, config = await stack.enter_async_context(_stage(options.seed))
         port = options.port or free_port(DEFAULT_PORT)
         client = await stack.enter_async_context(_client(port))
-        program = Program(("up",), environment(config, port))
+        program = Program(("up",), _connected(performance.world, config, port))
         stack.push_async_callback(program.stop)
         await program.start()
         await program.ready(client)
@@ -92,7 +93,7 @@ async def endure(seed: int, kills: int) -> Result:
         performance, config = await stack.enter_async_context(_stage(seed))
         port = free_port()
         client = await stack.enter_async_context(_client(port))
-        settings = environment(config, port)
+        settings = _connected(performance.world, config, port)
         await Program(("db", "upgrade"), settings).succeed()
         daemon, api = Program(("run",), settings), Program(("api",), settings)
         for program in (daemon, api):
@@ -109,14 +110,21 @@ async def endure(seed: int, kills: int) -> Result:
 @asynccontextmanager
 async def _stage(seed: int) -> AsyncIterator[tuple[Performance, Path]]:
     """A world with a story's actors in it, and a relays.toml that follows it."""
-    story = full_story(seed, start_before(now()), now())
+    story = full_story(seed, start_before(now()), now(), shops=True)
+    clock = StoryClock(story.start_at)
     with TemporaryDirectory(prefix="raised-demo-") as folder:
-        async with World(lasting=True, start_time=chain_start(story)) as world:
+        async with World(lasting=True, start_time=chain_start(story), clock=clock) as world:
             performance = Performance(world, story)
             performance.prepare()
             config = Path(folder) / "relays.toml"
-            config.write_text(world.settings(), encoding="utf-8")
+            config.write_text(performance.settings(), encoding="utf-8")
             yield performance, config
+
+
+def _connected(world: World, config: Path, port: int) -> dict[str, str]:
+    """The programs' environment; from now on the shops tell the API on this port."""
+    world.ring(f"http://127.0.0.1:{port}")
+    return {**environment(config, port), **world.secrets(config.parent)}
 
 
 def _client(port: int) -> httpx.AsyncClient:
