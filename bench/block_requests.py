@@ -7,7 +7,7 @@ is the four requests that are allowed.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 from raised.chain.follow import Explorers
 from raised.chain.knowledge import WatchedCoin
@@ -33,6 +33,11 @@ class Nothing:
         """None: it begins at the tip."""
         del count
         return ()
+
+    async def hashes_at(self, heights: Collection[int]) -> dict[int, str]:
+        """None."""
+        del heights
+        return {}
 
     async def watched_projects(self) -> tuple[str, ...]:
         """All."""

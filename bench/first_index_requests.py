@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from raised.chain.anchors import Anchors
 from raised.chain.branch import end_of_chain
+from raised.chain.dispute import Disputes
 from raised.chain.index import read_history
 from raised.chain.probe import probe
 from raised.chain.settings import ExplorerSettings, Pace
@@ -49,7 +50,7 @@ async def read(world: World, venture: Venture) -> HistorySeen:
     wire = Wire(ExplorerSettings(world.explorer.url, pace=UNHURRIED))
     explorer = await probe(wire, network)
     chain = await end_of_chain(explorer, network.name)
-    anchors = Anchors((), network.name)
+    anchors = Anchors((), network.name, Disputes())
     anchors.stand_on(chain)
     world.explorer.forget()
     try:

@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from raised.chain.anchors import LINKING, Anchors
+from raised.chain.anchors import LINKING, Anchors, Patience
 from raised.chain.branch import end_of_chain
 from raised.chain.explorer import Explorer
 from raised.chain.index import read_history
@@ -32,7 +32,8 @@ from raised.nostr.lookup import find_events
 from raised.nostr.settings import Pace
 from raised.settings import explorer_settings, proxy_settings, relay_settings
 
-_LINK_SECONDS: Final = 60.0  # so long somebody at a terminal waits for proof of old blocks
+# So long somebody at a terminal waits for proof of old blocks.
+_PATIENCE: Final = Patience(link_seconds=60.0, wait_seconds=0.0)
 
 
 def verify_file(path: Path, *, as_object: bool) -> int:
@@ -139,7 +140,7 @@ async def _fetched(config: Config, project_id: str, kept: Grounds | None) -> Gro
 
 async def _history(config: Config, project_id: str) -> HistorySeen:
     panel = Panel(explorer_settings(config), network_named(config.network))
-    anchors = Anchors(panel.hosts, config.network, panel.disputes, _LINK_SECONDS)
+    anchors = Anchors(panel.hosts, config.network, panel.disputes, patience=_PATIENCE)
     trouble: SourceError | None = None
     try:
         await panel.look(None)

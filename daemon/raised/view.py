@@ -53,6 +53,11 @@ class RecordView:
         async with reading(self._engine) as conn:
             return await blocks.recent_blocks(conn, count)
 
+    async def hashes_at(self, heights: Collection[int]) -> dict[int, str]:
+        """The hashes of those blocks of the record that have these heights."""
+        async with reading(self._engine) as conn:
+            return await blocks.hashes_at(conn, heights)
+
     async def watched_projects(self) -> tuple[str, ...]:
         """The identifiers of all projects."""
         async with reading(self._engine) as conn:

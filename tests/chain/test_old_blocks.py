@@ -25,11 +25,13 @@ ANOTHER = Venture("another")
 
 
 def _settings(stage: Stage, *, patient: bool = True) -> ChainSettings:
-    """A short end of the chain is followed. Not `patient`: no headers are worth their requests."""
+    """A short end of the chain is followed.
+
+    Explorers are said to be slow, and are not: headers take a while, or, if not `patient`, more
+    time than they are worth.
+    """
     settings = replace(hurried(stage.world), finality=15)
-    if patient:
-        return settings
-    slow = replace(HURRY, per_second=0.001)
+    slow = replace(HURRY, per_second=1.0 if patient else 0.001)
     explorers = tuple(replace(one, pace=slow) for one in settings.explorers)
     return replace(settings, explorers=explorers)
 
@@ -122,7 +124,7 @@ async def test_a_lie_about_a_block_that_is_followed_counts_nowhere(writer: Async
         invented = with_work(stage.world.chain, stage.world.chain.height, stake.tx)
         explorer.view = Liar(stage.world.chain, invented, stake.tx.txid)
         async with following(hurried(stage.world), writer, stage.venture) as follower:
-            await follower.named(explorer, "foreign_block")
+            await follower.named(explorer, "wrong_proof")
             assert not follower.of(HistorySeen)
 
 

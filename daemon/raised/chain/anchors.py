@@ -1,13 +1,15 @@
 """Old blocks: whether what an explorer says is in one is in a block of the chain we follow.
 
 A merkle proof leads to a header, and anybody can make a header. It counts when we follow the block
-at its height, when headers link it to one we know, or when every other explorer that can be asked
-names it, too. Of two that name different blocks one contradicts itself (`raised.chain.dispute`).
-A single explorer has to show the headers in between, unless they are more than `link_seconds` of
-its pace: then its word is taken, and the log says so.
+at its height or have it in the record, when headers link it to one we know, or when every other
+explorer that can be asked names it, too. Of two that name different blocks one contradicts itself
+(`raised.chain.dispute`). A single explorer has to show the headers in between, unless that takes
+too long: then its word is taken, and the log says so.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -25,28 +27,53 @@ from raised.domain.observation import BlockRef
 from raised.errors import BadData, Unavailable
 
 LINKING: Final = "linking"
-_LINK_SECONDS: Final = 1800.0
+ALONE: Final = "alone"
 _MOST_PAGES: Final = 60_000  # of ten hashes, 32 bytes each
-_FEW_PAGES: Final = 10  # less trouble than to read a history again
+_FEW_PAGES: Final = 10
+_SOON_SECONDS: Final = 10.0  # a history under way may take so much longer
 _log = structlog.get_logger()
+
+Recorded = Callable[[Collection[int]], Awaitable[Mapping[int, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long old blocks may take: reading headers, and waiting for others that are away."""
+
+    link_seconds: float = 7200.0
+    wait_seconds: float = 3600.0
+
+
+async def nothing_recorded(heights: Collection[int]) -> Mapping[int, str]:
+    """The blocks of a record that does not exist."""
+    del heights
+    return {}
 
 
 class Anchors:
-    """What is known of old blocks, for every history that is read while the process lives."""
+    """What is known of old blocks, for every history that is read while the process lives.
+
+    `recorded`: the blocks the record holds at some heights.
+    """
 
     def __init__(
         self,
         hosts: Sequence[Host],
         network: str,
-        disputes: Disputes | None = None,
-        link_seconds: float = _LINK_SECONDS,
+        disputes: Disputes,
+        recorded: Recorded = nothing_recorded,
+        patience: Patience = Patience(),
     ) -> None:
         self._paces = {host.name: host.wire.pace for host in hosts}
         self._limit = limit_of(network)
-        self._link_seconds = link_seconds
+        self._recorded = recorded
+        self._patience = patience
         self._strands = Strands(pin_of(network))
-        self._witnesses = Witnesses(hosts, disputes or Disputes(), self._strands.above)
-        self._goals: dict[str, int] = {}  # down to which height an explorer has yet to show headers
+        self._witnesses = Witnesses(hosts, disputes, self._strands.above)
+        # What an explorer has yet to show: headers down to a height, and what others say of some.
+        self._goals: dict[str, int] = {}
+        self._questions: dict[str, set[int]] = {}
+        self._alone_since: float | None = None
         self._chain: HeaderChain | None = None
 
     def stand_on(self, chain: HeaderChain) -> None:
@@ -65,29 +92,39 @@ class Anchors:
         return self._chain.ref(self._chain.height)
 
     async def link(self, explorer: Explorer) -> bool:
-        """Read one page of the headers this explorer owes us; whether that was all.
+        """Go one step towards what kept a history from being read; whether it can be now.
 
         After Unavailable with the code LINKING. Raises as the explorer does.
         """
-        goal = self._goals.get(explorer.name)
-        if goal is not None and await self._strands.descend(explorer, goal):
-            del self._goals[explorer.name]
-        return explorer.name not in self._goals
+        name = explorer.name
+        if name in self._goals:
+            if await self._strands.descend(explorer, self._goals[name]):
+                del self._goals[name]
+        elif self._questions.get(name):
+            await self._witnesses.ask(explorer, self._questions[name].pop())
+        return name not in self._goals and not self._questions.get(name)
 
-    async def reach(self, explorer: Explorer, heights: Iterable[int]) -> None:
-        """Get ready for blocks of these heights.
+    async def reach(self, explorer: Explorer, blocks: Collection[tuple[int, str]]) -> None:
+        """Get ready for these blocks, by height and hash.
 
         Raises as the explorer does, and Unavailable (LINKING) when that takes longer: `link`.
         """
-        unknown = {height for height in heights if self._at(height) is None}
+        unknown = await self._unknown(blocks)
         if not unknown:
             return
-        # With few pages this is no dearer than to ask somebody for each block, and it is proof.
-        if self._strands.pages_to(min(unknown)) <= max(len(unknown), _FEW_PAGES):
-            while not await self._strands.descend(explorer, min(unknown)):
+        lowest = min(unknown)
+        pages = self._strands.pages_to(lowest)
+        linking = pages / self._pace(explorer).per_second
+        asking = self._witnesses.seconds(explorer, len(unknown))
+        # Headers are proof, and serve the next history, too: to ask must be quicker.
+        quicker = asking is None or linking <= asking
+        if pages <= _FEW_PAGES or (quicker and linking <= _SOON_SECONDS):
+            while not await self._strands.descend(explorer, lowest):
                 pass
-        elif not self._witnesses.beside(explorer):
-            self._owe(explorer, min(unknown))
+        elif quicker:
+            self._owe(explorer, lowest)
+        elif asking is not None and asking > _SOON_SECONDS:
+            self._question(explorer, unknown)
 
     async def hold(self, explorer: Explorer, blocks: Collection[tuple[int, Header]]) -> None:
         """Raise unless each block has its work, and its height in our chain.
@@ -98,14 +135,31 @@ class Anchors:
         for _, header in blocks:
             if not meets_target(header) or target(header.bits) > self._limit:
                 raise BadData(explorer.name, "puts transactions into blocks without work", "easy")
-        await self.reach(explorer, (height for height, _ in blocks))
-        unknown: dict[int, str] = {}
-        for height, header in blocks:
-            known = self._at(height) or unknown.setdefault(height, header.hash)
-            if known != header.hash:
-                raise BadData(explorer.name, "puts transactions into foreign blocks", FOREIGN)
+        named = [(height, header.hash) for height, header in blocks]
+        await self.reach(explorer, named)
+        unknown = await self._unknown(named)
+        for height, block_hash in named:
+            if (self._at(height) or unknown.get(height, block_hash)) != block_hash:
+                raise self._foreign(explorer, height)
         if unknown:
             await self._ask_others(explorer, unknown)
+
+    async def _unknown(self, blocks: Iterable[tuple[int, str]]) -> dict[int, str]:
+        """The blocks at those heights of which nothing is known yet."""
+        open_ = {height: named for height, named in blocks if self._at(height) is None}
+        recorded = await self._recorded(open_.keys()) if open_ else {}
+        return {height: named for height, named in open_.items() if recorded.get(height) != named}
+
+    def _at(self, height: int) -> str | None:
+        assert self._chain is not None, "histories are read after a tip was seen"
+        held = self._chain.at(height)
+        return held.hash if held is not None else self._strands.at(height)
+
+    def _foreign(self, explorer: Explorer, height: int) -> BadData:
+        assert self._chain is not None, "histories are read after a tip was seen"
+        # Of machines behind one name one may be on another branch for a moment.
+        code = "wrong_proof" if height >= self._chain.base else FOREIGN
+        return BadData(explorer.name, "puts transactions into foreign blocks", code)
 
     async def _ask_others(self, explorer: Explorer, unknown: dict[int, str]) -> None:
         heard = await self._witnesses.hear(explorer, unknown)
@@ -113,24 +167,43 @@ class Anchors:
             self._owe(explorer, min(heard.denied))
             raise Unavailable(explorer.name, "is contradicted about old blocks", "disputed")
         unheard = unknown.keys() - heard.agreed
-        if unheard:
-            self._owe(explorer, min(unheard))
-            _log.warning(
-                "old blocks are believed on one word",
-                explorer=explorer.name,
-                lowest=min(unheard),
-                blocks=len(unheard),
-            )
+        if not unheard:
+            self._alone_since = None
+            return
+        self._owe(explorer, min(unheard))
+        self._wait_for_others(explorer)
+        _log.warning(
+            "old blocks are believed on one word",
+            explorer=explorer.name,
+            lowest=min(unheard),
+            blocks=len(unheard),
+        )
+
+    def _wait_for_others(self, explorer: Explorer) -> None:
+        """Raise Unavailable (ALONE) while another explorer may come back soon."""
+        if self._paces.keys() <= {explorer.name}:
+            return
+        time = asyncio.get_running_loop().time()
+        self._alone_since = time if self._alone_since is None else self._alone_since
+        if time - self._alone_since < self._patience.wait_seconds:
+            raise Unavailable(explorer.name, "is alone with what it says of old blocks", ALONE)
 
     def _owe(self, explorer: Explorer, height: int) -> None:
         """Raise Unavailable (LINKING) when headers down to this height are affordable."""
-        pace = self._paces.get(explorer.name, Pace())
-        affordable = min(_MOST_PAGES, self._link_seconds * pace.per_second)
-        if self._strands.pages_to(height) <= affordable:
-            self._goals[explorer.name] = height
-            raise Unavailable(explorer.name, "has yet to show how old blocks link to ours", LINKING)
+        pages = self._strands.pages_to(height)
+        seconds = pages / self._pace(explorer).per_second
+        if pages > _MOST_PAGES or seconds > self._patience.link_seconds:
+            return
+        self._goals[explorer.name] = min(height, self._goals.get(explorer.name, height))
+        _log.info("old blocks are linked to ours", explorer=explorer.name, requests=pages)
+        raise Unavailable(explorer.name, "has yet to show how old blocks link to ours", LINKING)
 
-    def _at(self, height: int) -> str | None:
-        assert self._chain is not None, "histories are read after a tip was seen"
-        held = self._chain.at(height)
-        return held.hash if held is not None else self._strands.at(height)
+    def _question(self, explorer: Explorer, unknown: Iterable[int]) -> None:
+        """Raise Unavailable (LINKING) when there are others who were not asked about a height."""
+        unasked = self._witnesses.unasked(explorer, unknown)
+        if unasked:
+            self._questions[explorer.name] = unasked
+            raise Unavailable(explorer.name, "has yet to be confirmed about old blocks", LINKING)
+
+    def _pace(self, explorer: Explorer) -> Pace:
+        return self._paces.get(explorer.name, Pace())

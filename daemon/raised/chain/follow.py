@@ -8,7 +8,7 @@ from typing import Final, Never
 
 import httpx
 
-from raised.chain.anchors import LINKING, Anchors
+from raised.chain.anchors import ALONE, LINKING, Anchors
 from raised.chain.blocks import Blocks
 from raised.chain.explorer import Explorer
 from raised.chain.host import Host
@@ -50,7 +50,10 @@ class Explorers:
         self._watched = Watched(project_script)
         self._founding_of = test
         self._blocks = Blocks(settings, network, self._panel, self._watched, test)
-        self._anchors = Anchors(self._panel.hosts, network.name, self._panel.disputes)
+        self._anchors = Anchors(
+            self._panel.hosts, network.name, self._panel.disputes, record.hashes_at
+        )
+        self._owed: set[str] = set()  # projects whose old blocks have to be linked first
         self._mempool = Mempool(self._watched, test)
         self._mempool_at = self._viewed_at = -1e9
         self._news = asyncio.Event()
@@ -117,25 +120,28 @@ class Explorers:
         """
         assert host.explorer is not None, "only hosts that were met are ranked"
         found = await self._record.unindexed_projects()
-        waiting = sorted(found, key=self._unreadable.__getitem__)
+        waiting = sorted(found, key=lambda one: (one in self._owed, self._unreadable[one]))
         self._index_total = max(self._index_total, len(waiting))
         time = asyncio.get_running_loop().time
         until = time() + _SLICE_SECONDS
         trouble: SourceError | None = None
         while waiting and trouble is None and time() < until:
-            if not await self._anchors.link(host.explorer):
+            if waiting[0] in self._owed and not await self._anchors.link(host.explorer):
                 continue
             await self._tell_progress(outbox, len(waiting))
             trouble = await self._read_history(host.explorer, waiting[0], outbox)
             if trouble is None:
-                waiting.pop(0)
+                self._owed.discard(waiting.pop(0))
             elif trouble.code == LINKING:
                 trouble = None
+                self._owed.add(waiting[0])
+                waiting.append(waiting.pop(0))
         if found:
             await outbox.join()  # the next look at the record must not find them again
         if all(self._unreadable[one] > _TRIES for one in waiting):
             await self._tell_progress(outbox, 0)
-        return trouble
+        # That others are away is no trouble of this one.
+        return None if trouble is not None and trouble.code == ALONE else trouble
 
     async def _read_history(
         self, explorer: Explorer, project_id: str, outbox: asyncio.Queue[Observation]

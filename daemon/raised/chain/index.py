@@ -50,7 +50,7 @@ async def read_history(
     history = _History(project_script(project_id), tip.height)
     pages = await _all_pages(explorer, history.script)
     found = [one for one in pages if _height(one) <= tip.height]
-    await anchors.reach(explorer, map(_height, found))
+    await anchors.reach(explorer, [_place(one) for one in found])
     history.txs.update((one.tx.txid, one) for one in found)
     waiting = sorted(found, key=_height)
     while waiting:
@@ -68,6 +68,11 @@ async def read_history(
 def _height(seen: SeenTx) -> int:
     assert seen.placement is not None, "only what is in a block is collected"
     return seen.placement.height
+
+
+def _place(seen: SeenTx) -> tuple[int, str]:
+    assert seen.placement is not None, "only what is in a block is collected"
+    return seen.placement.height, seen.placement.block_hash
 
 
 async def _all_pages(explorer: Explorer, script: bytes) -> list[SeenTx]:

@@ -1,6 +1,6 @@
 """What the chain source asks the record. `run` passes the implementation; tests pass their own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,10 @@ class ChainRecord(Protocol):
 
     async def recent_blocks(self, count: int) -> tuple[BlockRef, ...]:
         """The newest blocks of the record, newest first."""
+        ...
+
+    async def hashes_at(self, heights: Collection[int]) -> Mapping[int, str]:
+        """The hashes of those blocks of the record that have these heights."""
         ...
 
     async def watched_projects(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The other explorers, asked which old blocks they have: one request for each block of each."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raised.chain.dispute import Disputes, unfaithful
@@ -32,17 +32,38 @@ class Witnesses:
         self._disputes = disputes
         self._above = above
         self._words: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self._tried: set[tuple[str, int]] = set()
         self._denials: set[tuple[str, int, str]] = set()  # by whom, the height and the block
 
     def forget(self) -> None:
         """Ask anew: what they said may have been said of another chain."""
         self._words.clear()
+        self._tried.clear()
         self._denials.clear()
 
     def beside(self, explorer: Explorer) -> list[Host]:
         """Who can be asked about it now."""
         others = (host for host in self._hosts if host.name != explorer.name)
         return [host for host in others if host.available and host.explorer is not None]
+
+    def seconds(self, explorer: Explorer, blocks: int) -> float | None:
+        """How long it takes to ask everybody for so many; None when there is nobody."""
+        paces = [host.wire.pace.per_second for host in self.beside(explorer)]
+        return blocks / min(paces) if paces else None
+
+    def unasked(self, explorer: Explorer, heights: Iterable[int]) -> set[int]:
+        """Those heights that `ask` has not tried with everybody."""
+        names = [host.name for host in self.beside(explorer)]
+        return {at for at in heights if any((name, at) not in self._tried for name in names)}
+
+    async def ask(self, explorer: Explorer, height: int) -> None:
+        """Ask everybody for the block at this height, and remember what they say."""
+        for host in self.beside(explorer):
+            self._tried.add((host.name, height))
+            try:
+                await self._word(host, height)
+            except SourceError as error:
+                host.blame(error)
 
     async def hear(self, explorer: Explorer, blocks: Mapping[int, str]) -> Heard:
         """What all others say of blocks by height.
