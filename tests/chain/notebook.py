@@ -73,8 +73,8 @@ class Notebook:
         """Apply an observation."""
         self.told.append(told)
         match told:
-            case TipSeen(block=block):
-                self.chain = [block]
+            case TipSeen(block=block, below=below):
+                self.chain = [*below, block]
             case RolledBack(to=to):
                 self._roll_back(to)
             case BlockSeen(block=block, txs=txs):

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.chain.follower import Shown, Stage, following, hurried, staged
 
-from raised.domain.observation import RolledBack, SourceHealth
+from raised.domain.observation import BlockSeen, RolledBack, SourceHealth
 
 
 def shown(investments: int) -> Shown:
@@ -49,6 +49,27 @@ async def test_a_reorg_while_nobody_looked_is_followed(writer: AsyncEngine, dept
             await follower.caught_up(stage.world)
             assert await follower.shown(stage.venture) == shown(2)
             assert len(follower.of(RolledBack)) == 1
+            assert await follower.is_sound(stage.world)
+
+
+@pytest.mark.parametrize("depth", [2, 6, 90])
+async def test_a_reorg_after_the_very_first_look_is_followed(
+    writer: AsyncEngine, depth: int
+) -> None:
+    """What is below the first tip is in the record, too: there is something to go back to."""
+    async with staged() as stage:
+        stage.world.chain.mine_many(depth - 1)
+        stage.mine_investment()
+        async with following(hurried(stage.world), writer, stage.venture) as follower:
+            await follower.caught_up(stage.world)
+            assert await follower.shown(stage.venture) == shown(2)
+            assert not follower.of(BlockSeen)
+        stage.world.chain.reorg(depth, keep=False)
+        async with following(hurried(stage.world), writer) as follower:
+            await follower.caught_up(stage.world)
+            fork = stage.world.chain.height - depth - 1
+            assert [one.to.height for one in follower.of(RolledBack)] == [fork]
+            assert await follower.shown(stage.venture) == shown(1)
             assert await follower.is_sound(stage.world)
 
 

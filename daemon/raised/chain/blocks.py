@@ -202,7 +202,8 @@ class Blocks:
 
     async def _end(self, explorer: Explorer, at: int | None = None) -> HeaderChain:
         """The end of the explorer's chain: enough for any reorg that finality allows."""
-        return await end_of_chain(explorer, self._network, self._settings.finality, at)
+        count = self._settings.finality + MEDIAN_SPAN + 1
+        return await end_of_chain(explorer, self._network, count, at)
 
     async def _jump(
         self,
@@ -212,8 +213,12 @@ class Blocks:
         *,
         gap: bool,
     ) -> None:
-        tip = chain.ref(chain.height)
-        await outbox.put(TipSeen(tip, explorer.name, now(), gap=gap))
+        known = chain.base + MEDIAN_SPAN if chain.base else 0  # from there on with its median times
+        lowest = max(known, chain.height - self._settings.finality)
+        if self.chain is not None:
+            lowest = max(lowest, self.chain.height + 1)
+        below = tuple(chain.ref(height) for height in range(lowest, chain.height))
+        await outbox.put(TipSeen(chain.ref(chain.height), explorer.name, now(), gap, below))
         self.chain = chain
 
     async def _read(

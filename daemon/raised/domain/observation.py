@@ -114,13 +114,15 @@ class TipSeen:
     """The tip of the best chain, of which not every block before was read.
 
     With `gap` the record went further once: what the blocks between held must be learnt anew from
-    the history of every project.
+    the history of every project. `below`: blocks that lead up to it, lowest first, so that there is
+    something to go back to after a reorg.
     """
 
     block: BlockRef
     explorer: str
     at: int
     gap: bool = False
+    below: tuple[BlockRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ async def apply_block(
 
 async def apply_tip(conn: AsyncConnection, seen: TipSeen, policy: Policy, touched: Touched) -> None:
     """Let the record's chain end here; after a gap every history has to be read anew."""
-    await _extend(conn, seen.block, policy, touched)
+    for block in (*seen.below, seen.block):
+        await _extend(conn, block, policy, touched)
     if seen.gap:
         await projects.forget_indexed(conn)
 
