@@ -36,8 +36,27 @@ from raised_simnet.plan import Plan, PlannedStage, ProjectType
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "angor"
 # What depends on when we learnt something, not on what is true.
-_OUR_OWN = {"first_seen_at", "recorded_at", "seen_at", "next_stage_at", "indexed_height"}
-_DERIVED = ("project", "stage", "investment", "stage_output", "penalty_output", "hour_total")
+_OUR_OWN = {
+    "first_seen_at",
+    "recorded_at",
+    "seen_at",
+    "asked_at",
+    "changed_at",
+    "next_stage_at",
+    "indexed_height",
+}
+_DERIVED = (
+    "project",
+    "stage",
+    "investment",
+    "stage_output",
+    "penalty_output",
+    "hour_total",
+    "invoice",
+    "invoice_payment",
+    "pull_payment",
+    "payout",
+)
 
 
 @dataclass(frozen=True)

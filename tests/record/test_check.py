@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from tests.record.conftest import Founder, Ledger, World
+from tests.record.shop import Shop, coin, invoice, payment, payout, pull
 
 from raised.db.check import differences, report
 from raised.db.engine import reading
@@ -65,3 +66,56 @@ async def test_every_tampering_is_found(lived_in: Ledger, tampering: str, what: 
     differing = await found(lived_in)
     assert what in {one.what for one in differing}
     assert what in report(differing)
+
+
+@pytest.fixture
+async def traded(lived_in: Ledger, world: World, founder: Founder) -> Any:
+    """The same with two stores: a shared coin, one that waits, a refund, an investment's coin."""
+    shop, stall = Shop("shop"), Shop("stall")
+    both = invoice("one", payment(coin(1)), payment(coin(2), status="Processing"))
+    await lived_in.see(shop.shows(both, invoice("two", payment(coin(3), status="Processing"))))
+    await lived_in.see(stall.shows(both))
+    await lived_in.see(shop.pays([pull("pp", "Refund one")], payout("po", "pp")))
+    invested = founder.invested(label="three")
+    mine = payment(str(invested.coins[0].outpoint), "0.001")
+    await lived_in.see(world.mine(invested.tx), shop.shows(invoice("three", mine)))
+    return lived_in
+
+
+_TWICE = """
+    INSERT INTO movement (id, seq, kind, amount_msats, at, recorded_at, source, store,
+        reference, invoice_id)
+    SELECT id + 1000, seq + 1000, kind, amount_msats, at, recorded_at, source, store,
+        reference, invoice_id FROM movement WHERE kind = '{kind}'
+"""
+_TAMPERED = [
+    ("UPDATE invoice SET counted_msats = 1 WHERE store = 'stall'", "invoice.counted_msats"),
+    ("UPDATE invoice SET pending_msats = 1 WHERE store = 'stall'", "invoice.pending_msats"),
+    ("UPDATE invoice SET pending_msats = 0", "invoice.pending_msats"),
+    ("UPDATE invoice SET first_counted_at = 1 WHERE counted_msats > 0", "invoice.first_counted_at"),
+    ("UPDATE invoice SET campaign = 'film' WHERE id = 'two'", "invoice.campaign"),
+    ("UPDATE invoice SET campaign = 'film'", "hour_total.amount_msats"),
+    ("UPDATE hour_total SET owner = 'film' WHERE source = 'btcpay'", "hour_total.rows"),
+    ("UPDATE invoice_payment SET status = 'Invalid' WHERE status = 'Settled'", "payment"),
+    ("UPDATE invoice_payment SET value_msats = 7 WHERE status = 'Settled'", "payment"),
+    ("UPDATE invoice_payment SET status = 'Settled'", "payments"),
+    ("UPDATE movement SET reference = 'x' WHERE kind = 'payment'", "payments"),
+    ("UPDATE movement SET kind = 'payment' WHERE kind = 'investment'", "payment"),
+    ("UPDATE movement SET kind = 'payment' WHERE kind = 'refund'", "refund"),
+    ("UPDATE payout SET state = 'Cancelled'", "refund"),
+    ("UPDATE pull_payment SET invoice_id = 'two'", "refund"),
+    (_TWICE.format(kind="payment"), "payments"),
+    (_TWICE.format(kind="refund"), "refunds"),
+]
+
+
+async def test_stores_that_lived_have_no_differences_and_no_tampering_is_missed(
+    traded: Ledger,
+) -> None:
+    assert await found(traded) == []
+    async with traded.engine.connect() as conn:
+        for tampering, what in _TAMPERED:
+            await conn.execute(text(tampering))
+            assert what in {one.what for one in await differences(conn)}, tampering
+            await conn.rollback()
+    assert await found(traded) == []

@@ -1,0 +1,238 @@
+"""Deliveries: acted on once, the best witness of when things settled, and missed when they lack."""
+
+from typing import Any
+
+import pytest
+from tests.record.conftest import Ledger
+from tests.record.shop import START, Shop, coin, invoice, payment
+from tests.record.test_invoices import item
+
+from raised.db import schema
+from raised.db.engine import transact
+from raised.db.invoice_items import delivery_items, store_items
+from raised.db.items import instant
+from raised.db.retention import drop_old_deliveries
+from raised.domain.observation import ClockTicked, Grouped, SourceHealth, SweepReached
+from raised.view import RecordView
+
+
+@pytest.fixture
+def ledger(regtest_ledger: Ledger) -> Any:
+    return regtest_ledger
+
+
+@pytest.fixture
+async def shop(ledger: Ledger) -> Shop:
+    """A store that has promised events and was swept once."""
+    shop = Shop()
+    await ledger.see(Grouped(START - 5, (), {"shop": True}))
+    await ledger.see(SourceHealth("store", "shop", "ok", START))
+    began_at = shop.now
+    await ledger.see(shop.shows(invoice("old"), origin="full"), shop.swept("full", began_at))
+    assert await ledger.rows(schema.expected_delivery) == []
+    return shop
+
+
+async def deliver(ledger: Ledger, kind: str, invoice_id: str | None, at: int, **other: Any) -> None:
+    """The inbox has taken a delivery."""
+    number = len(await ledger.rows(schema.delivery)) + 1
+    row = {
+        "store": "shop",
+        "webhook_id": "hook",
+        "delivery_id": f"d{number}",
+        "original_delivery_id": f"d{number}",
+        "type": kind,
+        "invoice_id": invoice_id,
+        "redelivery": False,
+        "sent_at": at,
+        "received_at": at,
+    }
+    async with ledger.engine.begin() as conn:
+        await conn.execute(schema.delivery.insert().values(row | other))
+
+
+async def misses(ledger: Ledger) -> int:
+    return int((await ledger.rows(schema.store))[0]["misses"])
+
+
+async def expected(ledger: Ledger) -> set[tuple[str, str]]:
+    rows = await ledger.rows(schema.expected_delivery)
+    return {(one["invoice_id"], one["type"]) for one in rows}
+
+
+async def test_what_a_sweep_finds_first_is_missed_when_no_event_comes_in_time(
+    ledger: Ledger, shop: Shop
+) -> None:
+    shop.now += 600
+    await ledger.see(shop.shows(invoice("old", payment(coin(1))), origin="active"))
+    assert await expected(ledger) == {
+        ("old", "InvoiceReceivedPayment"),
+        ("old", "InvoicePaymentSettled"),
+        ("old", "InvoiceSettled"),
+    }
+    await ledger.see(ClockTicked(shop.now + 119))
+    assert await misses(ledger) == 0
+    await deliver(ledger, "InvoiceSettled", "old", shop.now + 60)
+    await deliver(ledger, "InvoicePaymentSettled", "other", shop.now + 60)
+    due_at = shop.now + 121
+    await ledger.see(ClockTicked(due_at))
+    assert await misses(ledger) == 2
+    assert await expected(ledger) == set()
+    await ledger.see(ClockTicked(shop.now + 500))
+    async with ledger.engine.connect() as conn:
+        shown = (await store_items(conn))["shop"]
+    assert (shown["misses"], shown["last_miss_at"]) == (2, instant(due_at))
+
+
+async def test_an_event_that_came_before_the_sweep_tells_it(ledger: Ledger, shop: Shop) -> None:
+    """It waits in the inbox while the sweep is faster; the clocks may differ a little."""
+    seen_at = shop.now - 1
+    for kind in ("InvoiceReceivedPayment", "InvoicePaymentSettled", "InvoiceSettled"):
+        await deliver(ledger, kind, "old", seen_at - 100)
+    await ledger.see(shop.shows(invoice("old", payment(coin(1))), origin="active"))
+    await ledger.see(ClockTicked(shop.now + 130))
+    assert await misses(ledger) == 0
+
+
+@pytest.mark.parametrize(
+    ("shown", "kinds"),
+    [
+        (invoice("new", created_at=START + 9999), {"InvoiceCreated"}),
+        (invoice("old", status="Expired"), {"InvoiceExpired"}),
+        (invoice("old", status="Invalid"), {"InvoiceInvalid"}),
+        (invoice("old", status="Processing"), {"InvoiceProcessing"}),
+        (invoice("old", status="Other"), set[str]()),
+        (invoice("old", archived=True), set[str]()),
+        (invoice("old", payment(coin(1), status="Invalid"), status="New"), set[str]()),
+        (
+            invoice("old", payment(coin(1), status="Processing"), status="New"),
+            {"InvoiceReceivedPayment"},
+        ),
+    ],
+)
+async def test_each_change_has_its_event(
+    ledger: Ledger, shop: Shop, shown: Any, kinds: set[str]
+) -> None:
+    await ledger.see(shop.shows(shown, origin="recent"))
+    assert {kind for _, kind in await expected(ledger)} == kinds
+
+
+async def test_what_a_delivery_rang_for_is_no_miss(ledger: Ledger, shop: Shop) -> None:
+    await ledger.see(shop.shows(invoice("old", payment(coin(1))), invoice("new")))
+    assert await expected(ledger) == set()
+
+
+async def test_what_happened_before_events_were_promised_is_no_miss(
+    ledger: Ledger, shop: Shop
+) -> None:
+    await ledger.see(Grouped(shop.now, (), {"shop": False}))
+    await ledger.see(shop.shows(invoice("old", status="Expired"), origin="active"))
+    assert await expected(ledger) == set()
+    await ledger.see(Grouped(shop.now + 5, (), {"shop": True}))
+    shop.now += 10
+    found = [invoice("old", payment(coin(1))), invoice("older", created_at=START)]
+    await ledger.see(shop.shows(*found, origin="active"))
+    assert await expected(ledger) == set()
+    await ledger.see(shop.shows(invoice("older", status="Expired"), origin="active"))
+    assert await expected(ledger) == {("older", "InvoiceExpired")}
+    await ledger.see(Grouped(shop.now, (), {}))
+    assert await expected(ledger) == set()
+
+
+async def test_an_invoice_settled_when_its_event_says(ledger: Ledger, shop: Shop) -> None:
+    await deliver(ledger, "InvoiceSettled", "old", START + 700, received_at=START + 800)
+    await deliver(ledger, "InvoicePaymentSettled", "old", START + 650)
+    await ledger.see(shop.shows(invoice("old", payment(coin(1)))))
+    shown = await item(ledger, "old")
+    assert (shown["settled_at"], shown["settled_at_approximate"]) == ("2026-01-15T00:11:40Z", False)
+    assert (await ledger.rows(schema.invoice_payment))[0]["settled_at"] == START + 650
+    await deliver(ledger, "InvoiceSettled", "old", START + 900)
+    await ledger.see(shop.shows(invoice("old", payment(coin(1)))))
+    assert (await item(ledger, "old"))["settled_at"] == "2026-01-15T00:11:40Z"
+
+
+async def test_without_an_event_it_settled_about_when_we_saw_it(ledger: Ledger, shop: Shop) -> None:
+    await ledger.see(shop.shows(invoice("old", payment(coin(1))), origin="active"))
+    first = shop.now
+    await ledger.see(shop.shows(invoice("old", payment(coin(1))), origin="active"))
+    (kept,) = await ledger.rows(schema.invoice)
+    assert (kept["settled_at"], kept["settled_at_approximate"]) == (first, True)
+    assert (await ledger.rows(schema.invoice_payment))[0]["settled_at"] == first
+    await deliver(ledger, "InvoiceSettled", "old", START + 700)
+    await ledger.see(shop.shows(invoice("old", payment(coin(1)))))
+    (kept,) = await ledger.rows(schema.invoice)
+    assert (kept["settled_at"], kept["settled_at_approximate"]) == (START + 700, False)
+    await ledger.see(shop.shows(invoice("old", payment(coin(1)), status="Invalid")))
+    (kept,) = await ledger.rows(schema.invoice)
+    assert (kept["settled_at"], kept["settled_at_approximate"]) == (None, False)
+
+
+async def test_deliveries_are_acted_on_once_and_go_in_time(ledger: Ledger, shop: Shop) -> None:
+    view = RecordView(ledger.engine, finality=100)
+    for number in range(3):
+        await deliver(ledger, "InvoiceCreated", "old", START + number)
+    first, second, third = await view.pending_deliveries("shop", 10)
+    assert (first.type, first.invoice_id, first.received_at) == ("InvoiceCreated", "old", START)
+    assert await view.pending_deliveries("shop", 1) == (first,)
+    await ledger.see(shop.acted({first.id: "applied", second.id: "ignored"}))
+    assert await view.pending_deliveries("shop", 10) == (third,)
+    at = shop.now
+    await ledger.see(shop.acted({first.id: "again"}))
+    rows = {one["id"]: one for one in await ledger.rows(schema.delivery)}
+    assert (rows[first.id]["result"], rows[first.id]["processed_at"]) == ("applied", at)
+    async with ledger.engine.connect() as conn:
+        shown = await delivery_items(conn, [second.id, third.id, 999])
+    assert [one["result"] for one in shown.values()] == ["ignored", None]
+    assert set(shown[third.id]) == {
+        "store",
+        "delivery_id",
+        "original_delivery_id",
+        "type",
+        "invoice_id",
+        "sent_at",
+        "received_at",
+        "processed_at",
+        "redelivery",
+        "result",
+    }
+    assert await transact(ledger.engine, drop_old_deliveries, START + 1) == 1
+    assert await transact(ledger.engine, drop_old_deliveries, START + 99) == 1
+    assert [one["id"] for one in await ledger.rows(schema.delivery)] == [third.id]
+
+
+async def test_a_follower_finds_what_to_ask_for(ledger: Ledger, shop: Shop) -> None:
+    view = RecordView(ledger.engine, finality=100)
+    swept_at = await view.swept_at("shop")
+    assert swept_at == shop.now - 2
+    await ledger.see(
+        shop.shows(
+            invoice("busy", payment(coin(1), status="Processing"), status="Processing"),
+            invoice("late", payment(coin(2)), status="Expired", expires_at=START + 500),
+            invoice("cold", status="Expired", expires_at=START + 100),
+            invoice("half", payment(coin(3), status="Processing"), status="Invalid"),
+            invoice("done", payment(coin(4)), payment(coin(5), status="Invalid")),
+        )
+    )
+    assert await view.open_invoices("shop") == ("busy", "old")
+    assert await view.late_invoices("shop", START + 500) == ("busy", "half", "late")
+    assert await view.counting_payments("shop", ["done", "cold", "busy"]) == {
+        "done": frozenset({("BTC-CHAIN", coin(4))}),
+        "busy": frozenset({("BTC-CHAIN", coin(1))}),
+    }
+    assert (await view.invoice_count("shop"), await view.invoice_count("stall")) == (6, 0)
+    assert await view.swept_at("stall") is None
+    assert await view.interrupted_sweep("shop") is None
+    await ledger.see(SweepReached("shop", shop.now, shop.now - 60, START + 900))
+    await ledger.see(SweepReached("shop", shop.now, shop.now - 60, START + 300))
+    found = await view.interrupted_sweep("shop")
+    assert found is not None
+    assert (found.began_at, found.end) == (shop.now - 60, START + 300)
+    await ledger.see(shop.swept("recent"))
+    assert await view.swept_at("shop") == swept_at
+    await ledger.see(shop.swept("full", shop.now))
+    assert await view.interrupted_sweep("shop") is None
+    assert await view.open_invoices("shop") == ()  # the sweep has shown none of them
+    assert await view.refresh_requested_at() is None
+    async with ledger.engine.begin() as conn:
+        await conn.execute(schema.refresh.insert().values(id=1, requested_at=START))
+    assert await view.refresh_requested_at() == START

@@ -1,0 +1,100 @@
+"""A coin that is a payment and a stage output, too, is money once: the investment's."""
+
+from typing import Any
+
+import pytest
+from tests.record.conftest import Founder, Invested, Ledger, World
+from tests.record.shop import Shop, invoice, payment
+from tests.record.test_invoices import counted, item, row, whole
+
+from raised.db import schema
+
+
+@pytest.fixture
+def ledger(regtest_ledger: Ledger) -> Any:
+    return regtest_ledger
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def stage_coin(invested: Invested) -> tuple[str, str]:
+    """The outpoint of a stage output, and its value in bitcoin."""
+    sats = invested.coins[0].output.value
+    return str(invested.coins[0].outpoint), f"0.{sats:08d}"
+
+
+async def kinds(ledger: Ledger) -> list[str]:
+    rows = sorted(await ledger.rows(schema.movement), key=lambda one: one["id"])
+    return [one["kind"] for one in rows]
+
+
+async def test_a_confirmed_investment_takes_its_coin_from_a_payment(
+    ledger: Ledger, world: World, founder: Founder, shop: Shop
+) -> None:
+    invested = founder.invested()
+    reference, value = stage_coin(invested)
+    await ledger.see(world.told(founder.event), world.mine(founder.found()))
+    await ledger.see(shop.shows(invoice("one", payment(reference, value))))
+    assert (await row(ledger, "one"))["counted_msats"] > 0
+    await ledger.see(world.mine(invested.tx))
+    assert await counted(ledger) == {}
+    # the payment gives the coin back before the investment has it
+    assert await kinds(ledger) == ["payment", "reversal", "investment", "investment"]
+    assert (await row(ledger, "one"))["counted_msats"] == 0
+    assert (await item(ledger, "one"))["payments"][0]["counted"] is False
+    await whole(ledger)
+    await ledger.see(world.undo(1))
+    assert sum((await counted(ledger)).values()) > 0
+    assert (await kinds(ledger))[-1] == "payment"
+    await whole(ledger)
+    await ledger.see(world.mine(invested.tx, fork="b"))
+    assert await counted(ledger) == {}
+    await whole(ledger)
+
+
+async def test_a_payment_with_the_coin_of_a_known_investment_is_never_booked(
+    ledger: Ledger, world: World, founder: Founder, shop: Shop
+) -> None:
+    invested = founder.invested()
+    reference, value = stage_coin(invested)
+    await ledger.see(world.told(founder.event), world.mine(founder.found()))
+    await ledger.see(world.mine(invested.tx))
+    await ledger.see(shop.shows(invoice("one", payment(reference, value))))
+    assert await counted(ledger) == {}
+    assert (await row(ledger, "one"))["first_counted_at"] is None
+    await whole(ledger)
+
+
+async def test_a_coin_that_waits_in_the_mempool_as_an_investment_is_not_pending_twice(
+    ledger: Ledger, world: World, founder: Founder, shop: Shop
+) -> None:
+    invested = founder.invested()
+    reference, value = stage_coin(invested)
+    await ledger.see(world.told(founder.event), world.mine(founder.found()))
+    waiting = payment(reference, value, "Processing")
+    await ledger.see(shop.shows(invoice("one", waiting, status="Processing")))
+    pending = (await row(ledger, "one"))["pending_msats"]
+    assert pending > 0
+    await ledger.see(world.pool(invested.tx, projects=[founder.project_id]))
+    assert (await row(ledger, "one"))["pending_msats"] == 0
+    await whole(ledger)
+    await ledger.see(world.pool(gone=[invested.tx], projects=[founder.project_id]))
+    assert (await row(ledger, "one"))["pending_msats"] == pending
+    await whole(ledger)
+
+
+async def test_a_payment_becomes_a_stage_output_when_the_project_is_understood(
+    ledger: Ledger, world: World, founder: Founder, shop: Shop
+) -> None:
+    """The event comes last: only then the coin is known to be an investment's."""
+    invested = founder.invested()
+    reference, value = stage_coin(invested)
+    await ledger.see(shop.shows(invoice("one", payment(reference, value))))
+    await ledger.see(world.mine(founder.found()), world.mine(invested.tx))
+    assert len(await counted(ledger)) == 1
+    await ledger.see(world.told(founder.event))
+    assert await counted(ledger) == {}
+    await whole(ledger)
