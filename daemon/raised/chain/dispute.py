@@ -8,8 +8,7 @@ is some twenty requests to each, however old the block is.
 import asyncio
 from typing import Final
 
-from raised.chain.explorer import Explorer
-from raised.chain.strand import old_headers
+from raised.chain.strand import ShowsBlocks, old_headers
 
 _REMEMBERED_SECONDS: Final = 600.0
 
@@ -47,7 +46,7 @@ class Disputes:
 
 
 async def unfaithful(
-    reader: Explorer, witness: Explorer, low: int, above: tuple[int, str]
+    reader: ShowsBlocks, witness: ShowsBlocks, low: int, above: tuple[int, str]
 ) -> frozenset[str]:
     """The names of those whose word on the block at `low` cannot be true.
 
@@ -72,7 +71,7 @@ async def unfaithful(
     return frozenset(name for name, word in parted.items() if word != header.prev_hash)
 
 
-async def _words(both: tuple[Explorer, Explorer], height: int) -> dict[str, str | None]:
+async def _words(both: tuple[ShowsBlocks, ShowsBlocks], height: int) -> dict[str, str | None]:
     return {explorer.name: await explorer.block_hash(height) for explorer in both}
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Final
+from typing import Final, Protocol
 
-from raised.chain.explorer import Explorer
 from raised.domain.block import Header
 from raised.errors import BadData
 
@@ -12,7 +11,24 @@ FOREIGN: Final = "foreign_block"
 _PAGE: Final = 10  # headers an explorer gives at once
 
 
-async def old_headers(explorer: Explorer, height: int) -> Sequence[tuple[int, Header]]:
+class ShowsBlocks(Protocol):
+    """An explorer, as far as its chain of blocks goes; see raised.chain.explorer."""
+
+    @property
+    def name(self) -> str:
+        """Its address, as configured."""
+        ...
+
+    async def headers(self, at: int | None = None) -> tuple[tuple[int, Header], ...]:
+        """A page of linked headers, newest first."""
+        ...
+
+    async def block_hash(self, height: int) -> str | None:
+        """The hash of the block at this height of its best chain."""
+        ...
+
+
+async def old_headers(explorer: ShowsBlocks, height: int) -> Sequence[tuple[int, Header]]:
     """A page of headers from this height downwards, so old that none moves while they are read.
 
     Raises as the explorer does.
@@ -46,7 +62,7 @@ class Strand:
         """How many requests it takes to know the block at this height."""
         return ceil(max(0, self.bottom - height) / _PAGE)
 
-    async def descend(self, explorer: Explorer) -> None:
+    async def descend(self, explorer: ShowsBlocks) -> None:
         """Read one page more. Raises as the explorer does, and BadData when it does not link."""
         page = await old_headers(explorer, self.bottom)
         if page[0][1].hash != self.at(self.bottom):
@@ -102,7 +118,7 @@ class Strands:
         """How many requests it takes to know this block."""
         return self._nearest(height).pages_to(height)
 
-    async def descend(self, explorer: Explorer, height: int) -> bool:
+    async def descend(self, explorer: ShowsBlocks, height: int) -> bool:
         """Read one page more on the way down to this height; True when it is reached.
 
         Raises as the explorer does, and BadData when its blocks are not below ours.
