@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.config import Environment
 from raised.db.engine import open_reader, open_writer
+from raised.db.inbox import open_adder
 from raised_api.addresses import client_of, is_loopback
 from raised_api.answers import Answers
 from raised_api.campaigns import CAMPAIGNS
@@ -71,7 +72,7 @@ def create_app(
     answers = Answers(engine, feed.stamp, clock)
     meter = Meter(feed)
     keys = Keys(engine, is_open=is_open(environment))
-    inbox = Inbox(writer, clock)
+    inbox = Inbox(writer, open_adder(environment.database_url), clock)
     app = Litestar(
         route_handlers=[
             *(_handler(route, answers) for route in ROUTES),

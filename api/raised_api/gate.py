@@ -51,7 +51,7 @@ class Gate:
 
     async def _deliver(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         began = perf_counter()
-        status = await self.webhooks.answer(scope, receive, _adding(send, _ALWAYS, [0]))
+        status = await self.webhooks.answer(scope, receive, send)
         self.meter.count(WEBHOOKS, status, perf_counter() - began)
 
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.db.engine import reading, transact
-from raised.db.inbox import Delivery, add_deliveries, count_refused, store_ids
+from raised.db.inbox import Adder, Delivery, count_refused, store_ids
 from raised.errors import RecordUnavailable
 
 _TOGETHER: Final = 500  # deliveries in one transaction
@@ -29,8 +29,9 @@ _log = structlog.get_logger()
 class Inbox:
     """Stores deliveries and counts refusals. Works while `living`."""
 
-    def __init__(self, engine: AsyncEngine, clock: Callable[[], int]) -> None:
+    def __init__(self, engine: AsyncEngine, adder: Adder, clock: Callable[[], int]) -> None:
         self._engine = engine
+        self._adder = adder
         self._clock = clock
         self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
         self._came = asyncio.Event()
@@ -41,15 +42,18 @@ class Inbox:
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
         """Store what comes meanwhile."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._follow_deliveries(), name="deliveries"),
-                group.create_task(self._follow_refusals(), name="refused deliveries"),
-            ]
-            yield
-            for task in tasks:
-                task.cancel()
-        await self._write_refused()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._follow_deliveries(), name="deliveries"),
+                    group.create_task(self._follow_refusals(), name="refused deliveries"),
+                ]
+                yield
+                for task in tasks:
+                    task.cancel()
+            await self._write_refused()
+        finally:
+            await self._adder.close()
 
     async def keep(self, delivery: Delivery) -> None:
         """Have a delivery stored; it survives a power cut when this returns.
@@ -97,7 +101,7 @@ class Inbox:
     async def _store(self, together: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         failure: RecordUnavailable | None = None
         try:
-            await transact(self._engine, add_deliveries, [delivery for delivery, _ in together])
+            await self._adder.add([delivery for delivery, _ in together])
         except RecordUnavailable as error:
             _log.error("deliveries not stored", number=len(together), error=str(error))
             failure = error

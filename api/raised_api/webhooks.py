@@ -30,7 +30,8 @@ _READ_ON_BYTES: Final = 8 * MOST_BYTES
 _BODY_SECONDS: Final = 30.0
 
 _CLOSE: Final = {"connection": "close"}
-_EMPTY: Final = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
+_ALWAYS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_EMPTY: Final = [(b"content-length", b"0"), *_ALWAYS]
 
 
 @dataclass(slots=True)
@@ -144,22 +145,30 @@ def _signature(scope: HTTPScope) -> bytes:
 
 
 async def _read_body(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    size = 0
+    """The body; who has begun to send it must not take for ever."""
+    first, is_whole = await _read_part(receive)
+    if is_whole:
+        return first
+    parts, size = [first], len(first)
     try:
         async with asyncio.timeout(_BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise _refused(408, "The sender has left.", "broken_off")
-                parts.append(message["body"])
-                size += len(message["body"])
+            while not is_whole:
+                part, is_whole = await _read_part(receive)
+                parts.append(part)
+                size += len(part)
                 if size > MOST_BYTES:
                     raise _too_large(size)
-                if not message["more_body"]:
-                    return b"".join(parts)
     except TimeoutError as error:
         raise _Refused(408, "The body did not come.", "broken_off", _CLOSE) from error
+    return b"".join(parts)
+
+
+async def _read_part(receive: Receive) -> tuple[bytes, bool]:
+    """A part of the body, and whether it is the last."""
+    message = await receive()
+    if message["type"] != "http.request":
+        raise _refused(408, "The sender has left.", "broken_off")
+    return message["body"], not message["more_body"]
 
 
 def _too_large(size: int) -> _Refused:
@@ -173,9 +182,8 @@ async def _send_problem(send: Send, problem: Problem) -> None:
     headers = {
         "content-type": MEDIA_TYPE,
         "content-length": str(len(body)),
-        "cache-control": "no-store",
         **problem.headers,
     }
-    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()] + _ALWAYS
     await send({"type": "http.response.start", "status": problem.status, "headers": encoded})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -6,6 +6,7 @@ otherwise fail as "locked" under load), reading ones plain, so that readers neve
 
 import asyncio
 import fcntl
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -103,14 +104,25 @@ def _unusable(path: Path, error: OSError) -> ConfigError:
     return ConfigError(f"{_SETTING}: {path} cannot be used: {error.strerror}")
 
 
+def connect_sqlite(path: Path) -> sqlite3.Connection:
+    """A bare connection for one thread at a time; each statement is a transaction of its own."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    _prepare(connection)
+    return connection
+
+
+def _prepare(connection: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
 def _tune_sqlite(engine: AsyncEngine, begin: str) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
-        cursor = connection.cursor()
-        for pragma in _PRAGMAS:
-            cursor.execute(pragma)
-        cursor.close()
+        _prepare(connection)
 
     @event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: Any) -> None:
@@ -166,6 +178,11 @@ def _sentence(error: DBAPIError | OSError) -> str:
     if isinstance(error, OSError):
         return f"the database cannot be reached: {error.strerror or error}"
     return f"the database does not do what is asked: {str(error.orig)[:200]}"
+
+
+def unavailable(error: sqlite3.Error) -> RecordUnavailable:
+    """What a bare connection's error means."""
+    return RecordUnavailable(f"the database does not do what is asked: {str(error)[:200]}")
 
 
 @asynccontextmanager
