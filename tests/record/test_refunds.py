@@ -10,7 +10,7 @@ from tests.record.test_invoices import item, row, whole
 from raised.db import schema
 from raised.db.engine import reading
 from raised.db.invoice_items import store_items
-from raised.domain.observation import SourceHealth
+from raised.domain.observation import Observation, SourceHealth
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ async def test_a_signed_event_proves_whose_a_refund_is_whatever_it_is_called(
 async def test_in_whatever_order_invoice_event_and_payout_come(
     ledger: Ledger, shop: Shop, order: tuple[int, ...], name: str
 ) -> None:
-    steps = [
+    steps: list[Observation] = [
         shop.shows(invoice("one", payment(coin(1)))),
         shop.acted({}, pp="one"),
         shop.pays([pull("pp", name)], payout("po", "pp")),
