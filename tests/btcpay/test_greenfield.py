@@ -266,7 +266,9 @@ async def test_invoices_of_an_app_are_found_page_by_page(teller: Teller) -> None
     def found(request: Request) -> Response:
         end = int(request.query.get("endDate", ["9999999999"])[0])
         skip, take = (int(request.query[name][0]) for name in ("skip", "take"))
-        return shown([row for row in rows if row["createdTime"] <= end][skip : skip + take])
+        page = [row for row in rows if row["createdTime"] <= end][skip : skip + take]
+        del rows[0]  # the server cleans up meanwhile: what comes after moves up
+        return shown(page)
 
     teller.tell("/invoices", found)
     ids = await teller.store().app_invoice_ids("app", start=3, end=9_500)
