@@ -229,3 +229,20 @@ async def test_an_unanswered_question_gives_its_events_all_the_same() -> None:
         assert heard.ids == ids(LIVE)
         await heard.settled()
         assert not heard.health.errors
+
+
+async def test_an_event_with_many_tags_is_heard() -> None:
+    """The deny list of the hub names every project that it denies in a tag."""
+    tags = [("p", f"{n:064x}") for n in range(12_000)]
+    many = sign_event(bytes(31) + b"\x05", kind=30000, content="", created_at=5, tags=tags)
+
+    def answer(verb: str, name: str) -> Iterator[object]:
+        if verb == "REQ":
+            yield from events(name, [many])
+            yield ["EOSE", name]
+
+    async with a_line(answer) as heard:
+        await heard.line.subscribe("live-0", [{"kinds": [30000]}])
+        await heard.settled()
+        assert heard.ids == [many["id"]]
+        assert not heard.health.errors

@@ -8,7 +8,7 @@ import pytest
 
 from raised.domain.event import Event
 from raised.errors import Refused, Unavailable
-from raised.nostr.backfill import PAGE
+from raised.nostr.backfill import CAPPED, PAGE
 from raised.nostr.health import RelayHealth
 from raised.nostr.intake import Intake, Recent
 from raised.nostr.interest import Filter
@@ -107,7 +107,12 @@ async def test_a_page_with_unseen_bytes_is_asked_for_again_where_all_is_seen(
     standing: Standing,
 ) -> None:
     """They may be garbage or an event after the EOSE: the pager cannot tell and accuses nobody."""
-    pager = Answers(Page([EVENT], whole=True, clean=False), Page([EVENT, EVENT], whole=True))
+    much = [EVENT] * CAPPED
+    pager = Answers(
+        Page(much, whole=True, clean=False),
+        Page(much, whole=True),
+        Page([EVENT], whole=True, clean=False),
+    )
     line = Answers([])
     doubting = shelf(standing, line, pager)
     async with asyncio.TaskGroup() as tasks:
@@ -116,9 +121,11 @@ async def test_a_page_with_unseen_bytes_is_asked_for_again_where_all_is_seen(
         await standing.intake.drain_pages()
         pump.cancel()
     assert line.asked == [ASKED]
-    assert standing.health.forged == 1  # what it had brought is good, and went on its way
+    assert standing.health.forged == CAPPED  # what it had brought went the way of all events
     assert not standing.health.errors.keys() - {"forged"}
-    assert await doubting.page(ASKED) == [EVENT, EVENT]  # the pager stays
+    assert await doubting.page(ASKED) == much  # the pager stays
+    assert await doubting.page(ASKED) == [EVENT]  # after a short page the line is asked anyway
+    assert line.asked == [ASKED]
 
 
 async def test_a_relay_without_nip_77_is_asked_once(standing: Standing) -> None:

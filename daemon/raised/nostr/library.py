@@ -128,7 +128,9 @@ class Way:
     def _options(self) -> sdk.RelayOptions:
         # A relay's options replace the client's: everything that matters stands here.
         # Not among it: verify_subscriptions, which loses events (matching.py).
+        # The size of a message is limit enough: a list may well have more tags than are usual.
         options = sdk.RelayOptions().reconnect(False)  # noqa: FBT003
+        options = options.limits(sdk.RelayLimits().event_max_num_tags(None))
         if self.proxy is None:
             return options
         address = self.proxy.address

@@ -10,7 +10,7 @@ from typing import Final
 from raised import clock
 from raised.domain.event import Event
 from raised.errors import Refused, Unavailable
-from raised.nostr.backfill import PAGE
+from raised.nostr.backfill import CAPPED, PAGE
 from raised.nostr.interest import Filter
 from raised.nostr.line import Line
 from raised.nostr.pager import Page, Pager
@@ -48,7 +48,8 @@ class RelayShelf:
     async def page(self, asked: Filter) -> Sequence[Event]:
         await self._keep_live()
         page = await self._fast_page(asked)
-        if page.whole and page.clean:
+        # The line is asked after a short page anyway, and sees what this one did not.
+        if page.whole and (page.clean or len(page.events) < CAPPED):
             return self._measured(page.events)
         await self.take(page.events)  # no certain answer, but good events
         return await self.sure_page(asked)
