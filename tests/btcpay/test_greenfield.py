@@ -4,13 +4,16 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
-from tests.btcpay.teller import KEY, STORE, Teller, shown, vector
+from tests.btcpay.teller import HURRY, KEY, STORE, Teller, shown, vector
 
 from raised.btcpay.answer import Forbidden, Gone
+from raised.btcpay.greenfield import Greenfield
 from raised.btcpay.page import InvoicePage
 from raised.btcpay.server import ServerInfo, StoreTerms
+from raised.btcpay.settings import StoreSettings
 from raised.errors import BadData, Refused, Unavailable
 from raised_simnet.web import Request, Response
 
@@ -296,6 +299,16 @@ async def test_only_an_app_with_a_longer_id_is_another(
     row = {"id": "x", "createdTime": 5, "metadata": {"orderUrl": page}}
     teller.tell("/invoices", shown([row, {**row, "id": "y", "metadata": "none"}, {"id": ""}]))
     assert await teller.store().app_invoice_ids("app") == ({"x", "y"} if is_its else {"y"})
+
+
+async def test_a_search_without_end_is_given_up() -> None:
+    answer = httpx.Response(200, json=[{}] * 100)
+    settings = StoreSettings("shop", "http://pay.test", STORE, KEY)
+    transport = httpx.MockTransport(lambda _request: answer)
+    store = Greenfield(settings, transport=transport, pace=HURRY)
+    with pytest.raises(BadData):
+        await store.app_invoice_ids("app")
+    await store.close()
 
 
 async def test_refunds_are_read_whole(teller: Teller) -> None:

@@ -230,6 +230,11 @@ def test_another_coin_has_no_millisatoshis() -> None:
     assert (row.value, row.value_msats) == ("0.123456789012345678", None)
 
 
+@pytest.mark.parametrize("odd", ["", "a\nb", "x" * 4_001])
+def test_a_payment_in_another_coin_needs_an_id_too(odd: str) -> None:
+    assert payments(payment(id=odd), paymentMethodId="LTC", currency="LTC") == Rows((), 1)
+
+
 def test_the_currency_of_a_method_may_be_left_out() -> None:
     assert payments(payment(), currency=None).rows[0].currency == "BTC"
 
