@@ -150,6 +150,24 @@ async def test_a_name_is_enough_also_when_the_invoice_comes_later(
     await whole(ledger)
 
 
+async def test_a_store_listed_under_two_addresses_refunds_once(ledger: Ledger, shop: Shop) -> None:
+    onion = Shop("onion", shop.now)
+    pulls = [pull("pp", "Refund one")]
+    for one in (onion, shop):
+        await ledger.see(one.shows(invoice("one", payment(coin(1)))))
+        await ledger.see(one.pays(pulls, payout("po", "pp")))
+        await whole(ledger)
+    rows = [one for one in await ledger.rows(schema.movement) if one["reversed_by"] is None]
+    assert sorted((one["kind"], one["store"]) for one in rows) == [
+        ("payment", "onion"),
+        ("refund", "onion"),
+    ]
+    await ledger.see(onion.pays(pulls, payout("po", "pp", state="Cancelled")))
+    rows = [one for one in await ledger.rows(schema.movement) if one["reversed_by"] is None]
+    assert ("refund", "shop") in {(one["kind"], one["store"]) for one in rows}
+    await whole(ledger)
+
+
 async def test_a_payout_whose_figures_are_corrected_is_booked_anew(
     ledger: Ledger, shop: Shop
 ) -> None:

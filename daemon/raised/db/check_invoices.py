@@ -49,23 +49,15 @@ def _staged(reference: ColumnElement[str], *statuses: str) -> ColumnElement[bool
 async def _counted_twice(conn: AsyncConnection) -> list[Difference]:
     """No coin is two payments, nor a payment and a stage output; no payout is two refunds."""
     this = movement.c
-    booked = (
-        select(this.kind, this.store, this.reference, func.count().label("number"))
-        .where(active(), this.kind == "refund")
-        .group_by(this.kind, this.store, this.reference)
-    )
-    paid = (
-        select(this.reference, func.count().label("number"))
-        .where(active(), this.kind == "payment")
-        .group_by(this.reference)
+    doubled = (
+        select(this.kind, this.reference, func.count().label("number"))
+        .where(active(), this.kind.in_(("payment", "refund")))
+        .group_by(this.kind, this.reference)
+        .having(func.count() > 1)
     )
     found = [
-        Difference("payments", row.reference, row.number, 1)
-        for row in await conn.execute(paid.having(func.count() > 1))
-    ]
-    found += [
-        Difference("refunds", row.reference, row.number, 1)
-        for row in await conn.execute(booked.having(func.count() > 1))
+        Difference(f"{row.kind}s", row.reference, row.number, 1)
+        for row in await conn.execute(doubled)
     ]
     staged = select(this.id, this.reference).where(
         active(), this.kind == "payment", _staged(this.reference, "confirmed")
@@ -170,7 +162,11 @@ async def _refunds(conn: AsyncConnection) -> list[Difference]:
     booked = select(row.store, row.invoice_id, row.reference, row.amount_msats).where(
         active(), row.kind == "refund"
     )
-    return compare("refund", await numbered(conn, booked), await numbered(conn, due))
+    rows, wanted = await numbered(conn, booked), await numbered(conn, due)
+    # A store listed under two addresses shows a payout twice; either row will do.
+    refunded = {payout_id for _, _, payout_id in rows}
+    wanted = {key: msats for key, msats in wanted.items() if key in rows or key[2] not in refunded}
+    return compare("refund", rows, wanted)
 
 
 async def _memberships(conn: AsyncConnection) -> list[Difference]:

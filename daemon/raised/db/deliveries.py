@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, change_among, rows_among
 from raised.db.schema import delivery, expected_delivery, refresh, store
-from raised.domain.invoice_face import Rung
+from raised.domain.invoice_face import Told
 
 _SETTLED: Final = "InvoiceSettled"
 _PAYMENT_SETTLED: Final = "InvoicePaymentSettled"
@@ -65,7 +65,7 @@ async def put_results(conn: AsyncConnection, results: Mapping[int, str], at: int
         await change_among(conn, statement, delivery.c.id, sorted(keys))
 
 
-async def rungs(conn: AsyncConnection, label: str, ids: Iterable[str]) -> dict[str, Rung]:
+async def told_settled(conn: AsyncConnection, label: str, ids: Iterable[str]) -> dict[str, Told]:
     """When events told last that these invoices, or payments of them, are settled."""
     newest = (
         select(delivery.c.invoice_id, delivery.c.type, func.max(delivery.c.sent_at).label("sent"))
@@ -76,7 +76,7 @@ async def rungs(conn: AsyncConnection, label: str, ids: Iterable[str]) -> dict[s
     for row in await rows_among(conn, newest, delivery.c.invoice_id, ids):
         found[row.invoice_id][row.type] = row.sent
     return {
-        key: Rung(times.get(_SETTLED), times.get(_PAYMENT_SETTLED)) for key, times in found.items()
+        key: Told(times.get(_SETTLED), times.get(_PAYMENT_SETTLED)) for key, times in found.items()
     }
 
 

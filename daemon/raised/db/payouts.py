@@ -126,15 +126,19 @@ async def pulls_among(conn: AsyncConnection, store: str, ids: Iterable[str]) -> 
     return {row.id: row for row in await rows_among(conn, statement, this.id, ids)}
 
 
-async def refunds_due(conn: AsyncConnection, store: str, ids: Iterable[str]) -> list[LedgerRow]:
-    """The rows of those of these payouts that are refunds in bitcoin of invoices we hold."""
+async def refunds_due(conn: AsyncConnection, ids: Iterable[str]) -> list[LedgerRow]:
+    """The rows of those of these payouts that are refunds in bitcoin of invoices we hold.
+
+    A payout that two labels show, which name one store by two addresses, has a row for each.
+    """
     this, pull = payout.c, pull_payment.c
     owned = (pull.store == this.store) & (pull.id == this.pull_payment_id)
     held = (invoice.c.store == this.store) & (invoice.c.id == pull.invoice_id)
     statement = (
         select(payout, pull.invoice_id)
         .select_from(payout.join(pull_payment, owned).join(invoice, held))
-        .where(this.store == store, this.state == "Completed", this.value_msats > 0)
+        .where(this.state == "Completed", this.value_msats > 0)
+        .order_by(this.id, this.store)
     )
     return [
         LedgerRow(
@@ -145,7 +149,7 @@ async def refunds_due(conn: AsyncConnection, store: str, ids: Iterable[str]) -> 
             block_hash=None,
             reference=row.id,
             txid=row.txid,
-            store=store,
+            store=row.store,
             invoice_id=row.invoice_id,
         )
         for row in await rows_among(conn, statement, this.id, ids)

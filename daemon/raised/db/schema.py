@@ -451,6 +451,7 @@ payout = Table(
     Column("txid", Text),
     Column("first_seen_at", BigInteger, nullable=False),
     Index(None, "store", "pull_payment_id"),
+    Index(None, "id"),
 )
 
 delivery = Table(

@@ -102,6 +102,16 @@ def _verdict(claims: list[Claim], holder: LedgerRow | None, staged: Staged | Non
     return Verdict()
 
 
+def once_each(due: Iterable[LedgerRow], booked: Iterable[BookedRow]) -> list[LedgerRow]:
+    """Of rows that are due with the same reference the one whose store has it, else the first."""
+    holders = {one.row.reference: one.row.store for one in booked}
+    chosen: dict[str, LedgerRow] = {}
+    for row in due:
+        if row.reference not in chosen or row.store == holders.get(row.reference):
+            chosen[row.reference] = row
+    return list(chosen.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """What an invoice received, in millisatoshis, and when the first that counts came."""

@@ -96,7 +96,7 @@ class PaymentFace:
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class Told:
     """When the newest event told that an invoice, or a payment of it, is settled."""
 
     invoice_settled_at: int | None = None
@@ -154,25 +154,25 @@ def invoice_face(
     )
 
 
-def with_settled_at(face: InvoiceFace, rung: Rung, at: int) -> InvoiceFace:
+def with_settled_at(face: InvoiceFace, told: Told, at: int) -> InvoiceFace:
     """The invoice with the best that is known of when it settled; `at` is our clock."""
     known = face.settled_at is not None
     if face.status != "Settled" or (known and not face.settled_at_approximate):
         return face
-    if rung.invoice_settled_at is not None:
-        return replace(face, settled_at=rung.invoice_settled_at, settled_at_approximate=False)
+    if told.invoice_settled_at is not None:
+        return replace(face, settled_at=told.invoice_settled_at, settled_at_approximate=False)
     if not known:
         return replace(face, settled_at=at, settled_at_approximate=True)
     return face
 
 
 def payment_faces(
-    seen: Invoice, old: Mapping[PaymentKey, PaymentFace], rung: Rung, at: int
+    seen: Invoice, old: Mapping[PaymentKey, PaymentFace], told: Told, at: int
 ) -> dict[PaymentKey, PaymentFace]:
     """The payments of an invoice after an answer, which tells of all that count or of none."""
     if seen.payments is None:
         return dict(old)
-    found = {(one.method, one.id): _payment_face(one, old, rung, at) for one in seen.payments}
+    found = {(one.method, one.id): _payment_face(one, old, told, at) for one in seen.payments}
     if seen.unread_payments:  # one of them may be the one that is not there
         return {**old, **found}
     gone = {
@@ -184,15 +184,15 @@ def payment_faces(
 
 
 def _payment_face(
-    seen: Payment, old: Mapping[PaymentKey, PaymentFace], rung: Rung, at: int
+    seen: Payment, old: Mapping[PaymentKey, PaymentFace], told: Told, at: int
 ) -> PaymentFace:
     before = old.get((seen.method, seen.id))
     settled_at = None
     if seen.status == "Settled":
-        told = rung.payment_settled_at
+        event_at = told.payment_settled_at
         settled_at = before.settled_at if before is not None else None
         if settled_at is None:
-            settled_at = told if told is not None and told >= seen.received_at else at
+            settled_at = at if event_at is None or event_at < seen.received_at else event_at
     return PaymentFace(
         method=seen.method,
         currency=seen.currency,

@@ -19,7 +19,7 @@ from raised.domain.invoice_face import (
     InvoiceFace,
     PaymentFace,
     PaymentKey,
-    Rung,
+    Told,
     coins_of,
     events_due,
     invoice_changes,
@@ -88,9 +88,9 @@ async def _applied(
 ) -> list[_Applied]:
     configured = await campaigns.read_campaigns(conn)
     settling = [one.id for one in due.values() if _may_settle(one, held.get(one.id), seen)]
-    rung = await deliveries.rungs(conn, seen.store, settling)
+    told = await deliveries.told_settled(conn, seen.store, settling)
     return [
-        _apply(one, seen, held.get(one.id), configured, rung.get(one.id, Rung()))
+        _apply(one, seen, held.get(one.id), configured, told.get(one.id, Told()))
         for one in due.values()
     ]
 
@@ -117,14 +117,14 @@ def _apply(
     seen: InvoicesSeen,
     held: Held | None,
     configured: tuple[Campaign, ...],
-    rung: Rung,
+    told: Told,
 ) -> _Applied:
     old = None if held is None else held.face
     apps = seen.apps.get(one.id, frozenset() if old is None else old.apps)
     belongs = membership(seen.store, one.metadata, apps, configured)
-    face = with_settled_at(invoice_face(one, seen.store, apps, belongs, old), rung, seen.at)
+    face = with_settled_at(invoice_face(one, seen.store, apps, belongs, old), told, seen.at)
     before = {} if held is None else held.payments
-    return _Applied(held, face, payment_faces(one, before, rung, seen.at))
+    return _Applied(held, face, payment_faces(one, before, told, seen.at))
 
 
 async def _keep(

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db import claims, movements, payouts
-from raised.db.invoices import by_store, campaigns_of
+from raised.db.invoices import campaigns_of
 from raised.domain.change import Change
-from raised.domain.counting import judge, received
+from raised.domain.counting import judge, once_each, received
 from raised.domain.face import InvestmentFace
 from raised.domain.invoice_face import subject_of
 from raised.domain.ledger import Correction, InvoiceKey, LedgerRow, correct, effects
@@ -67,12 +67,10 @@ async def _settle_payments(conn: AsyncConnection, coins: Iterable[str]) -> Corre
 
 
 async def _settle_refunds(conn: AsyncConnection, touched: Touched) -> Correction:
-    correction = Correction()
-    for store, ids in by_store(touched.payouts).items():
-        booked = await movements.booked_refunds(conn, ids)
-        due = await payouts.refunds_due(conn, store, ids)
-        mine = [one for one in booked if one.row.store == store]
-        correction = correction.and_also(correct(mine, due))
+    ids = sorted({payout_id for _, payout_id in touched.payouts})
+    booked = await movements.booked_refunds(conn, ids)
+    due = once_each(await payouts.refunds_due(conn, ids), booked)
+    correction = correct(booked, due)
     for row in correction.rows:
         _tell_refund(row, touched)
     return correction

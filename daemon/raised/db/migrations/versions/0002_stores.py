@@ -183,6 +183,7 @@ def upgrade() -> None:
         ["store", "pull_payment_id"],
         unique=False,
     )
+    op.create_index(op.f("ix_payout_id"), "payout", ["id"], unique=False)
     op.create_table(
         "pull_payment",
         sa.Column("store", sa.Text(), nullable=False),
