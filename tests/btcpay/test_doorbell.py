@@ -176,6 +176,51 @@ async def test_an_invoice_the_server_does_not_show_is_gone_where_the_list_works(
     assert shop.ledger.health.state == "ok"
 
 
+async def test_an_invoice_is_not_gone_when_the_permission_is(shop: Shop) -> None:
+    lost = [False]
+    refusal = forbidden("btcpay.store.canviewinvoices")
+    shop.till.tricks.append(
+        lambda request: refusal if lost[0] and request.path.startswith(BELOW) else None
+    )
+    shop.till.add("abc", "Settled")
+    async with shop.follow():
+        await shop.begun()
+        lost[0] = True
+        shop.ledger.ring("InvoiceSettled", "abc")
+        await shop.until(lambda: shop.ledger.trouble == "missing_permission")
+        assert not shop.ledger.results
+        lost[0] = False
+        await shop.until(lambda: shop.ledger.results)
+    assert set(shop.ledger.results.values()) == {"applied"}
+    assert not shop.ledger.of(InvoicesGone)
+
+
+async def test_what_the_record_has_not_written_yet_is_not_asked_for_again(shop: Shop) -> None:
+    shop.till.add("abc", "Settled")
+    async with shop.follow():
+        await shop.begun()
+        await shop.until(lambda: shop.ledger.health.facts.get("refunds_visible"))
+        shop.commits.clear()
+        shop.ledger.ring("InvoiceSettled", "abc")
+        await shop.until(lambda: shop.till.count("/invoices/abc"))
+        await asyncio.sleep(0.1)
+        assert shop.till.count("/invoices/abc") == 1
+        shop.commits.set()
+        await shop.until(lambda: shop.ledger.results)
+
+
+async def test_a_delivery_that_waits_once_more_is_acted_on_once_more(shop: Shop) -> None:
+    """As after a backup was restored."""
+    shop.till.add("abc", "Settled")
+    row = shop.ledger.ring("InvoiceSettled", "abc")
+    async with shop.follow():
+        for _ in range(2):
+            await shop.until(lambda: row in shop.ledger.results)
+            await asyncio.sleep(0.05)
+            del shop.ledger.results[row]
+        await shop.until(lambda: row in shop.ledger.results)
+
+
 async def test_a_server_that_is_away_loses_no_delivery(shop: Shop) -> None:
     shop.till.add("abc", "Settled")
     async with shop.follow():

@@ -9,7 +9,7 @@ from tests.btcpay.ledger import LABEL, QUICK, Ledger, Shop
 from tests.btcpay.till import BELOW, BORN, BROKEN, ROOT, UNAUTHENTICATED, forbidden, payment
 
 from raised.btcpay.follow import Stores
-from raised.domain.observation import InvoicesSeen, RefundsSeen, SourceHealth
+from raised.domain.observation import InvoicesSeen, Progress, RefundsSeen, SourceHealth
 from raised.errors import ConfigError
 from raised_simnet.web import Response
 
@@ -194,6 +194,18 @@ async def test_stores_are_replaced_without_a_restart(shop: Shop) -> None:
         asked = len(shop.till.asked)
         await asyncio.sleep(0.05)
         assert len(shop.till.asked) == asked
+
+
+async def test_a_store_that_is_removed_leaves_no_work_unfinished(shop: Shop) -> None:
+    """Whoever waits for its first sweep would wait for ever."""
+    shop.pauses = replace(QUICK, page=30.0)
+    for number in range(60):
+        shop.till.add(f"inv{number}", at=BORN - number)
+    async with shop.follow() as stores:
+        await shop.until(lambda: shop.ledger.of(Progress))
+        assert shop.ledger.of(Progress)[-1].done < shop.ledger.of(Progress)[-1].total
+        stores.replace([])
+        await shop.until(lambda: shop.ledger.of(Progress)[-1].total == 0)
 
 
 async def test_one_store_in_trouble_holds_up_no_other(shop: Shop) -> None:

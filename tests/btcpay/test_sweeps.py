@@ -9,6 +9,7 @@ import pytest
 from tests.btcpay.ledger import QUICK, Shop
 from tests.btcpay.till import BELOW, BORN, BROKEN, UNAUTHENTICATED, forbidden, payment
 
+from raised.btcpay.knowledge import FullSweep
 from raised.domain.observation import (
     InvoicesSeen,
     Progress,
@@ -147,6 +148,18 @@ async def test_a_full_sweep_in_trouble_goes_on_when_it_is_over(shop: Shop) -> No
         await shop.until(lambda: fulls(shop) and shop.ledger.health.state == "ok")
     assert set(shop.ledger.invoices) == set(ids)
     assert shop.till.count("/invoices?includeArchived=true&skip=0&take=50") == 1
+
+
+async def test_a_new_full_sweep_does_not_go_on_with_one_that_has_ended(shop: Shop) -> None:
+    """The record may not have heard of its end yet."""
+    ids = many(shop, 3, status="New")
+    async with shop.follow() as stores:
+        await shop.until(lambda: shop.ledger.of(RefundsSeen))
+        shop.ledger.reached = FullSweep(1, BORN - 7200)
+        many(shop, 3, status="Settled")
+        await stores.sweep("full")
+        assert {shop.ledger.invoices[one].status for one in ids} == {"Settled"}
+        assert fulls(shop)[-1].began_at == shop.now
 
 
 async def test_what_a_full_sweep_does_not_show_is_missing(shop: Shop) -> None:

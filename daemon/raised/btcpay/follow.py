@@ -12,9 +12,10 @@ from raised.btcpay.knowledge import StoreRecord
 from raised.btcpay.pauses import Pauses
 from raised.btcpay.settings import StoreSettings
 from raised.btcpay.store import Store
+from raised.btcpay.sweeps import progress_name
 from raised.btcpay.wire import IN_FLIGHT, Pace
 from raised.clock import now
-from raised.domain.observation import Observation, Sweep
+from raised.domain.observation import Observation, Progress, Sweep
 
 
 class Stores:
@@ -77,7 +78,7 @@ class Stores:
                     refreshed_at = asked_at
                     self._refresh()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._pauses.poll):
+                    async with asyncio.timeout(self._pauses.poll if self._servers else None):
                         await self._news.wait()
         raise AssertionError("a task group that was never left without an exception")
 
@@ -97,6 +98,8 @@ class Stores:
             task.cancel()
             await asyncio.wait([task])
             await store.close()
+            if store.is_at_its_first:
+                await outbox.put(Progress(progress_name(settings.label), 0, 0, self._clock()))
         for settings, server in self._servers.items():
             if settings not in self._following:
                 store = Store(

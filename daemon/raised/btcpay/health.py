@@ -5,7 +5,7 @@ Troubles stand under a code until they are over. The sentences are ours, and say
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -135,8 +135,10 @@ class StoreHealth:
         if self._last_success_at is None and not self._troubles:
             return None  # unknown before the first answer
         new, old = self._report(), self._shown
-        if old is not None and not moved and _condition(new) == _condition(old):
-            return None
+        if old is not None:
+            same = replace(new, at=old.at) == old if moved else _condition(new) == _condition(old)
+            if same:
+                return None
         self._shown = new
         return new
 

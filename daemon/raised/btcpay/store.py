@@ -20,7 +20,7 @@ from raised.btcpay.telling import Follower, Telling
 from raised.domain.observation import Observation, Sweep
 from raised.errors import SourceError
 
-_NOW: Final[tuple[Sweep, ...]] = ("recent", "active")
+_NOW: Final[tuple[Sweep, ...]] = ("recent", "active", "late", "full")
 
 
 class Store:
@@ -46,7 +46,13 @@ class Store:
         telling = Telling(self._me, Apps(settings.crowdfund_apps, server))
         refunds = Refunds(self._me)
         self._doorbell = Doorbell(self._me, telling, refunds, pauses)
-        self._rota = Rota(self._me, Sweeps(self._me, telling, refunds, pauses), pauses)
+        self._sweeps = Sweeps(self._me, telling, refunds, pauses)
+        self._rota = Rota(self._me, self._sweeps, pauses)
+
+    @property
+    def is_at_its_first(self) -> bool:
+        """Whether somebody was told of a first sweep that has not come to its end."""
+        return self._sweeps.is_at_its_first
 
     async def follow(self) -> Never:
         """Observe this store, for ever."""

@@ -32,7 +32,8 @@ class Sweeps:
     """What each sweep of one store does. Every one raises SourceError when it cannot go on.
 
     `covered_until`: what was made before has been seen by a sweep. `rests_until`: when the next
-    page of a full sweep is due, by the event loop's clock.
+    page of a full sweep is due, by the event loop's clock. `is_at_its_first`: that one has told how
+    far it is, and has not ended.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Sweeps:
         self._unread = 0
         self.covered_until: int | None = None
         self.rests_until = float("-inf")
+        self.is_at_its_first = False
 
     async def make(self, kind: Sweep) -> Left:
         """Make a sweep, or one page of a full one; what is left of it."""
@@ -168,4 +170,11 @@ class Sweeps:
         if full.is_first:
             me = self._follower
             total = full.done + (0 if full.walk.ended else PAGE)  # nobody tells how many there are
-            await me.outbox.put(Progress(f"btcpay {me.label}", full.done, total, me.clock()))
+            self.is_at_its_first = not full.walk.ended
+            progress = Progress(progress_name(me.label), full.done, total, me.clock())
+            await me.outbox.put(progress)
+
+
+def progress_name(label: str) -> str:
+    """What the first full sweep of a store is called among all progress."""
+    return f"btcpay {label}"
