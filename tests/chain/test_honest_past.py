@@ -1,13 +1,20 @@
 """The old history of a project from honest explorers: found whole, and what it costs."""
 
+import asyncio
 from dataclasses import replace
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
-from tests.chain.follower import Shown, following, staged
+from tests.chain.follower import DEADLINE_SECONDS, NETWORK, Shown, following, staged
 from tests.chain.past import FAR, short_sighted, state_of
 
+from raised.chain.anchors import LINKING, Anchors
+from raised.chain.branch import end_of_chain
+from raised.chain.index import read_history
+from raised.chain.panel import Panel
 from raised.domain.observation import HistorySeen
+from raised.errors import Unavailable
 
 ONE = Shown(99_000, 0, 1)
 
@@ -101,6 +108,36 @@ async def test_while_the_others_are_away_an_old_project_waits_for_them(writer: A
             second.up()
             await follower.caught_up(stage.world)
             assert await follower.shown(stage.venture) == ONE
+
+
+async def test_headers_are_left_alone_once_another_explorer_can_be_asked() -> None:
+    async with staged(explorers=2) as stage:
+        stage.world.chain.mine_many(FAR)
+        first, second = stage.world.explorers
+        second.down()
+        panel = Panel(short_sighted(stage).explorers, NETWORK)
+        try:
+            await panel.look()
+            explorer = panel.hosts[0].explorer
+            assert explorer is not None
+            anchors = Anchors(panel.hosts, NETWORK.name, panel.disputes)
+            anchors.stand_on(await end_of_chain(explorer, NETWORK.name))
+            with pytest.raises(Unavailable) as caught:
+                await read_history(explorer, stage.venture.project_id, 0, anchors)
+            assert caught.value.code == LINKING
+            assert not await anchors.link(explorer)
+            second.up()
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while panel.hosts[1].explorer is None:
+                    await panel.hosts[1].look()
+            first.forget()
+            assert await anchors.link(explorer)
+            history = await read_history(explorer, stage.venture.project_id, 0, anchors)
+        finally:
+            await panel.close()
+        assert len(history.txs) == 2
+        assert first.counts["blocks/:start"] == 0
+        assert {f"/block-height/{block.height}" for block, _ in history.txs} <= {*second.asked}
 
 
 def _heights(history: HistorySeen) -> set[str]:

@@ -44,6 +44,14 @@ class Patience:
     wait_seconds: float = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """Down to which height headers are read. `alone`: until somebody is there to be asked."""
+
+    height: int
+    alone: bool
+
+
 async def nothing_recorded(heights: Collection[int]) -> Mapping[int, str]:
     """The blocks of a record that does not exist."""
     del heights
@@ -71,7 +79,7 @@ class Anchors:
         self._strands = Strands(pin_of(network))
         self._witnesses = Witnesses(hosts, disputes, self._strands.above)
         # What an explorer has yet to show: headers down to a height, and what others say of some.
-        self._goals: dict[str, int] = {}
+        self._goals: dict[str, _Goal] = {}
         self._questions: dict[str, set[int]] = {}
         self._alone_since: float | None = None
         self._chain: HeaderChain | None = None
@@ -97,12 +105,14 @@ class Anchors:
         After Unavailable with the code LINKING. Raises as the explorer does.
         """
         name = explorer.name
-        if name in self._goals:
-            if await self._strands.descend(explorer, self._goals[name]):
+        goal, questions = self._goals.get(name), self._questions.get(name)
+        if goal is not None:
+            is_over = goal.alone and bool(self._witnesses.beside(explorer))
+            if is_over or await self._strands.descend(explorer, goal.height):
                 del self._goals[name]
-        elif self._questions.get(name):
-            await self._witnesses.ask(explorer, self._questions[name].pop())
-        return name not in self._goals and not self._questions.get(name)
+        elif questions:
+            await self._witnesses.ask(explorer, questions.pop())
+        return name not in self._goals and not questions
 
     async def reach(self, explorer: Explorer, blocks: Collection[tuple[int, str]]) -> None:
         """Get ready for these blocks, by height and hash.
@@ -194,7 +204,8 @@ class Anchors:
         seconds = pages / self._pace(explorer).per_second
         if pages > _MOST_PAGES or seconds > self._patience.link_seconds:
             return
-        self._goals[explorer.name] = min(height, self._goals.get(explorer.name, height))
+        alone = not self._witnesses.beside(explorer)
+        self._goals[explorer.name] = _Goal(height, alone=alone)
         _log.info("old blocks are linked to ours", explorer=explorer.name, requests=pages)
         raise Unavailable(explorer.name, "has yet to show how old blocks link to ours", LINKING)
 

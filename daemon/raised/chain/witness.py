@@ -63,7 +63,7 @@ class Witnesses:
             try:
                 await self._word(host, height)
             except SourceError as error:
-                host.blame(error)
+                await host.judge(error)
 
     async def hear(self, explorer: Explorer, blocks: Mapping[int, str]) -> Heard:
         """What all others say of blocks by height.
@@ -93,7 +93,7 @@ class Witnesses:
         except SourceError as error:
             if error.source != host.name:
                 raise
-            host.blame(error)
+            await host.judge(error)
             if isinstance(error, BadData):
                 self._denials = {one for one in self._denials if one[0] != host.name}
                 return set()
