@@ -131,9 +131,10 @@ class Anchors:
         if pages <= _FEW_PAGES or (quicker and linking <= _SOON_SECONDS):
             while not await self._strands.descend(explorer, lowest):
                 pass
-        elif quicker:
+            return
+        if quicker:
             self._owe(explorer, lowest)
-        elif asking is not None and asking > _SOON_SECONDS:
+        if asking is not None and asking > _SOON_SECONDS:
             self._question(explorer, unknown)
 
     async def hold(self, explorer: Explorer, blocks: Collection[tuple[int, Header]]) -> None:

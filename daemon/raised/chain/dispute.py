@@ -6,11 +6,13 @@ is some twenty requests to each, however old the block is.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from raised.chain.strand import ShowsBlocks, old_headers
 
 _REMEMBERED_SECONDS: Final = 600.0
+_Words = tuple[str | None, str | None]  # of the reader, and of the witness
 
 
 class Disputes:
@@ -53,31 +55,34 @@ async def unfaithful(
     `above`: a block both show, higher up. Nobody is named when they say the same by now. Raises as
     the explorers do; the error's `source` is the one that gave no answer.
     """
-    both = (reader, witness)
     high, shared = above
-    parted = await _words(both, low)
-    while not _lacking(parted) and high - low > 1 and len(set(parted.values())) > 1:
+    said = await _words(reader, witness, low)
+    while high - low > 1 and None not in said and said[0] != said[1]:
         middle = (low + high) // 2
-        words = await _words(both, middle)
-        if len(set(words.values())) == 1 and not _lacking(words):
-            high, shared = middle, next(iter(words.values())) or shared
+        words = await _words(reader, witness, middle)
+        if words[0] is not None and words[0] == words[1]:
+            high, shared = middle, words[0]
         else:
-            low, parted = middle, words
-    if _lacking(parted) or len(set(parted.values())) == 1:
-        return _lacking(parted)
+            low, said = middle, words
+    if None in said or said[0] == said[1]:
+        return _named(reader, witness, said, lambda word: word is None)  # there is one above it
     (_, header), *_ = await old_headers(reader, high)
     if header.hash != shared:
         return frozenset({reader.name})
-    return frozenset(name for name, word in parted.items() if word != header.prev_hash)
+    return _named(reader, witness, said, lambda word: word != header.prev_hash)
 
 
-async def _words(both: tuple[ShowsBlocks, ShowsBlocks], height: int) -> dict[str, str | None]:
-    return {explorer.name: await explorer.block_hash(height) for explorer in both}
+async def _words(reader: ShowsBlocks, witness: ShowsBlocks, height: int) -> _Words:
+    return await reader.block_hash(height), await witness.block_hash(height)
 
 
-def _lacking(words: dict[str, str | None]) -> frozenset[str]:
-    """Who has no block where there must be one: it shows one higher up."""
-    return frozenset(name for name, word in words.items() if word is None)
+def _named(
+    reader: ShowsBlocks, witness: ShowsBlocks, said: _Words, wrong: Callable[[str | None], bool]
+) -> frozenset[str]:
+    """Those of the two who said something wrong."""
+    return frozenset(
+        one.name for one, word in zip((reader, witness), said, strict=True) if wrong(word)
+    )
 
 
 def _time() -> float:
