@@ -9,6 +9,8 @@ import pytest
 from tests.record.conftest import Ledger
 from tests.record.shop import HASH, START, Shop, coin, invoice, payment
 
+from raised.btcpay.reading import read_json, rows_of
+from raised.btcpay.shapes import invoice_from, payments_from
 from raised.db import schema
 from raised.db.check import differences
 from raised.db.engine import reading
@@ -101,6 +103,39 @@ async def test_the_accounting_of_the_vectors_comes_out(ledger: Ledger, shop: Sho
         assert shown["pending_sats"] == one["processing_sats_floor"]
         assert (shown["archived"], shown["paid_amount"]) == (one["archived"], one["paidAmount"])
     await whole(ledger)
+
+
+async def test_what_a_server_sends_comes_out_exactly(ledger: Ledger, shop: Shop) -> None:
+    """From the bytes of a list with its payment methods to the millisatoshis of the ledger."""
+    expected = json.loads((VECTORS / "expected_accounting.json").read_text())["invoices"]
+    sent = (VECTORS / "invoice_list_with_payment_methods_2.4.1.json").read_bytes()
+    read = rows_of(read_json(sent), lambda one: invoice_from(one, (), one.text("storeId")))
+    assert (len(read.rows), read.unread) == (4, 0)
+    await ledger.see(shop.shows(*read.rows))
+    by_id = {one["invoiceId"]: one for one in expected}
+    for one in read.rows:
+        kept = await row(ledger, one.id)
+        assert kept["counted_msats"] == by_id[one.id]["settled_msat"]
+        assert kept["pending_msats"] == by_id[one.id]["processing_msat"]
+    await whole(ledger)
+
+
+async def test_a_payment_that_was_replaced_on_the_way_is_out_of_all_sums(
+    ledger: Ledger, shop: Shop
+) -> None:
+    """First with every payment, then with those that count: the same invoice, the same sums."""
+    sums = []
+    for name in ("rbf_all_payments_2.x", "rbf_only_accounted_2.x"):
+        sent = (VECTORS / "payment_methods" / f"{name}.json").read_bytes()
+        read = payments_from(read_json(sent))
+        await ledger.see(shop.shows(invoice("one", *read.rows, status="Processing")))
+        kept = await row(ledger, "one")
+        sums.append((kept["counted_msats"], kept["pending_msats"]))
+        await whole(ledger)
+    assert sums[0] == sums[1]
+    assert sum(sums[0]) > 0
+    statuses = [one["status"] for one in await ledger.rows(schema.invoice_payment)]
+    assert statuses.count("Invalid") == 1
 
 
 def _of_vector(one: Any, place: int) -> Invoice:

@@ -7,13 +7,15 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.bulk import add, rows_among
+from raised.db.bulk import add, change_among, rows_among
 from raised.db.schema import campaign, campaign_project, invoice
 from raised.domain.campaign import Campaign, Membership, StoreRule
 from raised.domain.ledger import InvoiceKey
+
+_AT_ONCE = 1000  # a turn of the loop for each row would cost more than the row
 
 
 async def read_campaigns(conn: AsyncConnection) -> tuple[Campaign, ...]:
@@ -71,30 +73,23 @@ async def memberships(
     this = invoice.c
     columns = select(this.store, this.id, this.metadata, this.apps, this.campaign, this.ambiguous)
     async with conn.stream(columns) as rows:
-        async for row in rows:
-            belongs = Membership(row.campaign, row.ambiguous)
-            metadata: Any = json.loads(row.metadata)
-            apps = frozenset(json.loads(row.apps))
-            yield (row.store, row.id), metadata, apps, belongs
+        async for some in rows.partitions(_AT_ONCE):
+            for row in some:
+                belongs = Membership(row.campaign, row.ambiguous)
+                metadata: Any = json.loads(row.metadata)
+                yield (row.store, row.id), metadata, frozenset(json.loads(row.apps)), belongs
 
 
 async def put_memberships(conn: AsyncConnection, belongs: Mapping[InvoiceKey, Membership]) -> None:
     """Let invoices belong there from now on."""
-    rows = [
-        {
-            "key_store": store,
-            "key_id": invoice_id,
-            "slug": one.campaign,
-            "doubtful": one.ambiguous,
-        }
-        for (store, invoice_id), one in sorted(belongs.items(), key=lambda pair: pair[0])
-    ]
-    if not rows:
-        return
     this = invoice.c
-    one = (this.store == bindparam("key_store")) & (this.id == bindparam("key_id"))
-    values: dict[str, Any] = {"campaign": bindparam("slug"), "ambiguous": bindparam("doubtful")}
-    await conn.execute(update(invoice).where(one).values(values), rows)
+    together: defaultdict[tuple[str, Membership], list[str]] = defaultdict(list)
+    for (store, invoice_id), one in sorted(belongs.items(), key=lambda pair: pair[0]):
+        together[store, one].append(invoice_id)
+    for (store, one), ids in together.items():
+        statement = update(invoice).where(this.store == store)
+        values = {"campaign": one.campaign, "ambiguous": one.ambiguous}
+        await change_among(conn, statement.values(values), this.id, ids)
 
 
 @lru_cache(maxsize=256)
