@@ -16,6 +16,7 @@ from uvicorn.lifespan.on import LifespanOn
 
 from raised.clock import now
 from raised.config import Bind, Config, Environment, load_config
+from raised.db.api_keys import keys_by_hash
 from raised.db.engine import open_reader, reading
 from raised.db.upgrade import require_current
 from raised.errors import ConfigError
@@ -107,11 +108,6 @@ def main(argv: list[str]) -> int:
 async def serve(config: Config) -> int:
     """Serve until asked to stop; 1 when a fault of ours ended it."""
     environment = config.environment
-    if not environment.api_bind.is_loopback and environment.api_public is not True:
-        raise ConfigError(
-            f"RAISED_API_BIND: {environment.api_bind.host} is reached from elsewhere and no key is "
-            "configured; set RAISED_API_PUBLIC=true if everybody may read"
-        )
     await _require_record(config)
     listening = _listen(environment.api_bind)
     stop = asyncio.Event()
@@ -161,8 +157,17 @@ async def _require_record(config: Config) -> None:
     try:
         async with reading(engine) as conn:
             await require_current(conn, config.network)
+            has_keys = bool(await keys_by_hash(conn))
     finally:
         await engine.dispose()
+    environment = config.environment
+    is_reached = not environment.api_bind.is_loopback
+    if is_reached and environment.api_public is not True and not has_keys:
+        raise ConfigError(
+            f"RAISED_API_BIND: {environment.api_bind.host} is reached from elsewhere and no key is "
+            "configured; set RAISED_API_PUBLIC=true if everybody may read, or make a key with "
+            "`raised keys new`"
+        )
 
 
 async def _end_at(stop: asyncio.Event, server: Server) -> None:

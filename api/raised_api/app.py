@@ -17,12 +17,14 @@ from raised_api.addresses import client_of, is_loopback
 from raised_api.answers import Answers
 from raised_api.campaigns import CAMPAIGNS
 from raised_api.changes import CHANGES
+from raised_api.deliveries import DELIVERIES
 from raised_api.evidence import EVIDENCE
 from raised_api.feed import Feed
 from raised_api.gate import Gate, is_known, question, ready_headers
 from raised_api.health import health_handlers
 from raised_api.inbox import Inbox
 from raised_api.investments import INVESTMENTS
+from raised_api.invoices import INVOICES
 from raised_api.keys import METRICS, Keys, access_in, is_open
 from raised_api.limits import Limits
 from raised_api.meter import MEDIA_TYPE as METRICS_TYPE
@@ -33,6 +35,7 @@ from raised_api.pages import page_handlers
 from raised_api.parameters import parse_query
 from raised_api.problems import Problem, answer_problem
 from raised_api.projects import PROJECTS
+from raised_api.refresh import refresh_handler
 from raised_api.routes import Route
 from raised_api.series import SERIES
 from raised_api.sources import SOURCES
@@ -49,6 +52,8 @@ ROUTES: tuple[Route, ...] = (
     *MOVEMENTS,
     *CAMPAIGNS,
     *SOURCES,
+    *INVOICES,
+    DELIVERIES,
     CHANGES,
 )
 
@@ -77,6 +82,7 @@ def create_app(
         route_handlers=[
             *(_handler(route, answers) for route in ROUTES),
             stream_handler(feed, keys),
+            refresh_handler(writer, clock),
             *health_handlers(engine, clock),
             _metrics_handler(meter, trusted),
             *openapi_handlers(build_document(ROUTES, environment.public_url)),

@@ -3,6 +3,7 @@
 from raised.db.feed import changes_after
 from raised_api import shapes
 from raised_api.parameters import CURSOR, LIMIT, read_cursor, write_cursor
+from raised_api.redaction import HIDDEN, public_change
 from raised_api.routes import BASE, Asked, Route
 from raised_api.stream import AFTER, TYPE
 
@@ -15,11 +16,13 @@ async def changes(asked: Asked) -> dict[str, object]:
     if place is not None:
         after = place[0]
     limit: int = query["limit"]
-    found = await changes_after(asked.conn, after, limit + 1, query["type"])
+    hidden = () if asked.sees_invoices else HIDDEN
+    found = await changes_after(asked.conn, after, limit + 1, query["type"], hidden)
     shown = found[:limit]
     is_more = len(found) > limit
+    visible = shown if asked.sees_invoices else filter(None, map(public_change, shown))
     return {
-        "items": [change.item for change in shown],
+        "items": [change.item for change in visible],
         "next_cursor": write_cursor("changes", (shown[-1].seq, 0) if is_more else None),
         "as_of": asked.ground(),
     }

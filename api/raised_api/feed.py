@@ -85,7 +85,7 @@ class Feed:
         self._beat = 0  # how often readers were woken without news
         self._log: list[Message] = []
         self._floor = 0  # everything after this number is in the log
-        self._ground = AsOf(0, None, None, None, "off", "off")
+        self._ground = AsOf(0, None, None, None, "off", "off", "off")
         self._readers: set[Reader] = set()
         self._news = asyncio.Event()
         self._closed = asyncio.Event()

@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raised.db.as_of import AsOf, read_as_of, read_followed
 from raised.db.engine import reading
+from raised.db.invoice_items import store_items
 from raised.db.items import Item, explorer_items, instant, relay_items
 from raised.db.progress import Progress, read_progress
 from raised.errors import RecordUnavailable
+from raised_api.store_troubles import store_troubles
 
 _JSON = "application/json"
 _FIRST_INDEX = "index"  # later back-fills and indexes run beside a record that is whole
@@ -66,8 +68,11 @@ async def _health(conn: AsyncConnection, now: int) -> Item:
     followed = await read_followed(conn)
     relays = list((await relay_items(conn, followed.relays)).values())
     explorers = list((await explorer_items(conn, followed.explorers)).values())
+    stores = list((await store_items(conn, followed.labels)).values())
     progress = await read_progress(conn)
-    problems = [_of_source(item) for item in (*relays, *explorers) if item["state"] != "ok"]
+    sources = (*relays, *explorers, *stores)
+    problems = [_of_source(item) for item in sources if item["state"] != "ok"]
+    problems += await store_troubles(conn, stores, now)
     alive = as_of.daemon_alive(now)
     if not alive:
         problems.insert(0, _of_daemon(as_of))
@@ -84,7 +89,7 @@ async def _health(conn: AsyncConnection, now: int) -> Item:
             "hash": as_of.hash,
             "explorers": explorers,
         },
-        "btcpay": [],
+        "btcpay": stores,
         "progress": [{"what": one.what, "done": one.done, "total": one.total} for one in progress],
         "problems": problems,
     }

@@ -1,6 +1,6 @@
 """Movements: the ledger."""
 
-from raised.db.items import movement_items
+from raised.db.items import Item, movement_items
 from raised.db.movement_list import MOVEMENT_KINDS, MovementFilter, list_movements
 from raised.db.sums import Scope
 from raised_api import shapes
@@ -17,6 +17,7 @@ from raised_api.parameters import (
     write_cursor,
 )
 from raised_api.projects import require_project
+from raised_api.redaction import public_movement
 from raised_api.routes import BASE, Asked, Route
 from raised_api.totals import CAMPAIGN, asked_scope
 
@@ -35,6 +36,7 @@ async def of_project(asked: Asked) -> dict[str, object]:
 
 async def _page(asked: Asked, scope: Scope) -> dict[str, object]:
     query = asked.query
+    place = read_cursor("movements", query["cursor"], int)
     page = await list_movements(
         asked.conn,
         MovementFilter(
@@ -42,16 +44,24 @@ async def _page(asked: Asked, scope: Scope) -> dict[str, object]:
             scope=scope,
             since=seconds_of(query["since"]),
             until=seconds_of(query["until"]),
+            by_hour=not asked.sees_invoices,
         ),
-        read_cursor("movements", query["cursor"], int),
+        None if place is None else int(place[1]),
         query["limit"],
     )
     items = await movement_items(asked.conn, page.keys)
+    shown = items if asked.sees_invoices else _redacted(items)
+    # Without the time, which is not for everybody.
+    following = None if page.next is None else (0, page.next[1])
     return {
-        "items": list(items.values()),
-        "next_cursor": write_cursor("movements", page.next),
+        "items": list(shown.values()),
+        "next_cursor": write_cursor("movements", following),
         "as_of": asked.ground(),
     }
+
+
+def _redacted(items: dict[int, Item]) -> dict[int, Item]:
+    return {key: public_movement(item) for key, item in items.items()}
 
 
 MOVEMENTS = (

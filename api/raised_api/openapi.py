@@ -1,6 +1,6 @@
 """The OpenAPI document and its page, both from the routes. No asset from another host."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -9,16 +9,21 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from raised import __version__
-from raised_api import source_shapes
+from raised_api import source_shapes, store_shapes
+from raised_api.keys import ADMIN, READ
 from raised_api.parameters import Parameter, Schema
 from raised_api.problems import MEDIA_TYPE
+from raised_api.refresh import PATH as REFRESH
 from raised_api.routes import Route
 from raised_api.shapes import Problem
 from raised_api.stream import LAST_SEEN, PARAMETERS
 from raised_api.stream import PATH as STREAM
+from raised_api.webhooks import TEMPLATE as WEBHOOKS
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
+_LABEL = "^[a-z][a-z0-9-]{0,31}$"
+_KEY: Schema = {"type": "http", "scheme": "bearer", "description": "A key: `rk_<id>_<secret>`."}
 _PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 _HEADERS: dict[str, Schema] = {
@@ -29,9 +34,10 @@ _HEADERS: dict[str, Schema] = {
 }
 _PROBLEMS = {
     "400": "A parameter is unknown or bad; `errors` names all of them.",
-    "401": "This record is not public.",
+    "401": "This is not for everybody, or there is no such key.",
+    "403": "The key has not the scope that this is for; `detail` names it.",
     "404": "There is no such thing.",
-    "405": "Only GET.",
+    "405": "`Allow` names the methods that are answered.",
     "429": "Too many questions; `Retry-After` says when to go on.",
     "500": "A fault of ours.",
     "503": "The record does not answer now.",
@@ -39,14 +45,15 @@ _PROBLEMS = {
 
 
 def build_document(routes: Sequence[Route], public_url: str | None) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of these routes, the stream and health."""
-    named = [*(route.shape for route in routes), source_shapes.Health, source_shapes.Alive, Problem]
+    """The OpenAPI 3.1 document of these routes, the stream, health and what is posted."""
+    others = [source_shapes.Health, source_shapes.Alive, store_shapes.RefreshAsked, Problem]
+    named = [*(route.shape for route in routes), *others]
     refs, components = msgspec.json.schema_components(named, ref_template=_REF)
     paths = {
         route.path: {"get": _operation(route, schema)}
         for route, schema in zip(routes, refs, strict=False)
     }
-    health, alive = refs[len(routes)], refs[len(routes) + 1]
+    health, alive, refreshed, _ = refs[len(routes) :]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -57,8 +64,14 @@ def build_document(routes: Sequence[Route], public_url: str | None) -> dict[str,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": public_url or "/"}],
-        "paths": {**paths, STREAM: {"get": _stream()}, **_health_paths(health, alive)},
-        "components": {"schemas": components},
+        "paths": {
+            **paths,
+            STREAM: {"get": _stream()},
+            REFRESH: {"post": _refresh(refreshed)},
+            WEBHOOKS: {"post": _webhook()},
+            **_health_paths(health, alive),
+        },
+        "components": {"schemas": components, "securitySchemes": {"key": _KEY}},
     }
 
 
@@ -67,6 +80,7 @@ def _operation(route: Route, schema: Schema) -> Schema:
     return {
         "operationId": route.name,
         "summary": route.about,
+        **_security(route.scope),
         "parameters": [*_path_parameters(route.path), *map(_parameter, route.parameters)],
         "responses": {
             "200": found,
@@ -76,14 +90,23 @@ def _operation(route: Route, schema: Schema) -> Schema:
     }
 
 
+def _security(scope: str) -> Schema:
+    """What a key is needed for; where it is for the scope `read` depends on the operator."""
+    if scope == READ:
+        return {}
+    return {"description": f"For keys with the scope `{scope}`.", "security": [{"key": []}]}
+
+
 def _problems(can_be_missing: bool) -> dict[str, Schema]:  # noqa: FBT001
+    return _described(
+        {status: about for status, about in _PROBLEMS.items() if can_be_missing or status != "404"}
+    )
+
+
+def _described(problems: Mapping[str, str]) -> dict[str, Schema]:
+    content = _content(MEDIA_TYPE, {"$ref": _REF.format(name="Problem")})
     return {
-        status: {
-            "description": about,
-            "content": _content(MEDIA_TYPE, {"$ref": _REF.format(name="Problem")}),
-        }
-        for status, about in _PROBLEMS.items()
-        if can_be_missing or status != "404"
+        status: {"description": about, "content": content} for status, about in problems.items()
     }
 
 
@@ -91,6 +114,8 @@ def _path_parameters(path: str) -> Iterable[Schema]:
     forms: dict[str, Schema] = {
         "project_id": {"type": "string", "pattern": "^angor1[0-9a-z]{1,90}$"},
         "txid": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "store": {"type": "string", "pattern": _LABEL},
+        "id": {"type": "string", "pattern": "^[0-9A-Za-z]{1,64}$"},
     }
     for name, schema in forms.items():
         if f"{{{name}}}" in path:
@@ -128,6 +153,50 @@ def _stream() -> Schema:
             "200": {"description": "An endless stream.", "content": events},
             **_problems(can_be_missing=False),
         },
+    }
+
+
+def _refresh(asked: Schema) -> Schema:
+    return {
+        "operationId": "refresh",
+        "summary": "Have the daemon pull now; repeats within ten seconds are one.",
+        **_security(ADMIN),
+        "responses": {
+            "202": {"description": "It will.", "content": _content(_JSON, asked)},
+            **_problems(can_be_missing=False),
+        },
+    }
+
+
+def _webhook() -> Schema:
+    signature: Schema = {
+        "name": "BTCPay-Sig",
+        "in": "header",
+        "required": True,
+        "description": "`sha256=` and the HMAC-SHA256 of the body, with the webhook's secret.",
+        "schema": {"type": "string", "pattern": "^sha256=[0-9a-f]{64}$"},
+    }
+    label: Schema = {"type": "string", "pattern": _LABEL}
+    refusals = {
+        "400": "The body is signed and no delivery.",
+        "401": "The signature does not hold.",
+        "404": "There is no such store.",
+        "405": "Only POST.",
+        "408": "The body did not come.",
+        "413": "The body is too large.",
+        "429": "Too many refused requests; `Retry-After` says when to go on.",
+        "503": "It cannot be stored now.",
+    }
+    return {
+        "operationId": "webhook",
+        "summary": "Where a store's BTCPay Server delivers its events.",
+        "description": "With one store, `/webhook` is the same.",
+        "parameters": [
+            {"name": "label", "in": "path", "required": True, "schema": label},
+            signature,
+        ],
+        "requestBody": {"required": True, "content": _content(_JSON, {"type": "object"})},
+        "responses": {"200": {"description": "It is stored."}, **_described(refusals)},
     }
 
 
@@ -170,7 +239,9 @@ def openapi_handlers(document: dict[str, Any]) -> list[HTTPRouteHandler]:
 
 def _page(document: dict[str, Any]) -> str:
     sections = "".join(
-        _section(path, methods["get"]) for path, methods in document["paths"].items()
+        _section(f"{method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
     )
     schemas = "".join(
         f'<details id="{escape(name)}"><summary>{escape(name)}</summary>'
@@ -188,7 +259,7 @@ def _page(document: dict[str, Any]) -> str:
     )
 
 
-def _section(path: str, operation: dict[str, Any]) -> str:
+def _section(name: str, operation: dict[str, Any]) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(one['name'])}</code></td><td>{escape(one['in'])}</td>"
         f"<td>{escape(one.get('description', ''))} {_form(one['schema'])}</td></tr>"
@@ -200,7 +271,7 @@ def _section(path: str, operation: dict[str, Any]) -> str:
         for status, response in operation["responses"].items()
     )
     return (
-        f'<section id="{escape(operation["operationId"])}"><h2><code>GET {escape(path)}</code></h2>'
+        f'<section id="{escape(operation["operationId"])}"><h2><code>{escape(name)}</code></h2>'
         f"<p>{escape(operation['summary'])} {escape(operation.get('description', ''))}</p>"
         f"{table}<ul>{answers}</ul></section>"
     )

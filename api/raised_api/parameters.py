@@ -32,7 +32,7 @@ _LONGEST = 200
 
 # What a database takes; anybody can make up a cursor.
 _Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_Id = _Int64 | Annotated[str, msgspec.Meta(pattern="^[0-9a-z-]*$")]
+_Id = _Int64 | Annotated[str, msgspec.Meta(pattern="^[!-~]*$")]
 _CURSORS = msgspec.json.Decoder(tuple[str, _Int64, _Id])
 
 
@@ -235,6 +235,7 @@ def read_cursor(kind: str, text: str | None, key: type[int] | type[str]) -> Plac
 
 
 PROJECT = word("project", "angor1[0-9a-z]{1,90}", "A project's identifier.")
+STORE = word("store", "[a-z][a-z0-9-]{0,31}", "A store's label.")
 LIMIT = whole_number("limit", 1, 200, "How many items at most.", 50)
 CURSOR = word("cursor", "[0-9A-Za-z_-]{1,400}", "Where the list goes on: a `next_cursor`.")
 SINCE = moment("since", "Not before this time or date (UTC).")

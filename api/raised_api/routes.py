@@ -43,7 +43,11 @@ class Asked:
             "hash": self.as_of.hash,
             "seq": self.as_of.seq,
             "stale": self.as_of.is_stale(self.now),
-            "sources": {"relays": self.as_of.relays, "chain": self.as_of.chain, "btcpay": "off"},
+            "sources": {
+                "relays": self.as_of.relays,
+                "chain": self.as_of.chain,
+                "btcpay": self.as_of.btcpay,
+            },
         }
 
 

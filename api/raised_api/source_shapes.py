@@ -48,6 +48,22 @@ class ExplorerList(TypedDict):
     next_cursor: None
 
 
+class Store(Source):
+    version: str | None
+    last_pull_at: Time | None
+    webhook: str | None
+    misses: int
+    last_miss_at: Time | None
+    refunds_visible: bool | None
+    unlinked_payouts: int
+    ambiguous_invoices: int
+
+
+class StoreList(TypedDict):
+    items: list[Store]
+    next_cursor: None
+
+
 class Alive(TypedDict):
     status: Literal["ok"]
 
@@ -83,6 +99,6 @@ class Health(TypedDict):
     daemon: Daemon
     relays: list[Relay]
     chain: ChainHealth
-    btcpay: list[Source]
+    btcpay: list[Store]
     progress: list[Progress]
     problems: list[Trouble]

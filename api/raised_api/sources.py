@@ -1,6 +1,7 @@
-"""How the sources do: relays and explorers."""
+"""How the sources do: relays, explorers and stores."""
 
 from raised.db.as_of import read_followed
+from raised.db.invoice_items import store_items
 from raised.db.items import explorer_items, relay_items
 from raised_api import source_shapes as shapes
 from raised_api.routes import BASE, Asked, Route
@@ -20,6 +21,13 @@ async def explorers(asked: Asked) -> dict[str, object]:
     return {"items": list(items.values()), "next_cursor": None}
 
 
+async def stores(asked: Asked) -> dict[str, object]:
+    """All stores that are followed."""
+    followed = await read_followed(asked.conn)
+    items = await store_items(asked.conn, followed.labels)
+    return {"items": list(items.values()), "next_cursor": None}
+
+
 # Latencies and counters move without a change, so these are never kept.
 SOURCES = (
     Route(
@@ -36,6 +44,14 @@ SOURCES = (
         about="The block explorers that are asked, and how they do.",
         answer=explorers,
         shape=shapes.ExplorerList,
+        kept=False,
+    ),
+    Route(
+        path=f"{BASE}/stores",
+        name="stores",
+        about="The BTCPay stores that are followed, and how they do.",
+        answer=stores,
+        shape=shapes.StoreList,
         kept=False,
     ),
 )

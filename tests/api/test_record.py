@@ -27,6 +27,7 @@ from raised.domain.observation import (
 from raised.domain.tx import parse_tx
 from raised.record import Policy, remember
 from raised_api.app import ROUTES
+from raised_api.keys import READ
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "angor"
 NOW = 1_750_000_000
@@ -148,6 +149,8 @@ async def test_every_answer_has_exactly_its_shape(played: Played, api: Any) -> N
     txids = [one["txid"] for one in investments]
     assert txids
     for route in ROUTES:
+        if route.scope != READ:
+            continue  # stores have theirs elsewhere
         for txid in txids if "{txid}" in route.path else txids[:1]:
             names = {"project_id": played.project_id, "slug": played.project_id, "txid": txid}
             path = route.path.format(**names)

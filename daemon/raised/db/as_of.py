@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import ScalarSelect, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.schema import block, change, counter, daemon, explorer, relay
+from raised.db.schema import block, change, counter, daemon, explorer, relay, store
 
 SourceState = Literal["ok", "degraded", "down", "off"]
 
@@ -16,11 +16,23 @@ SourceState = Literal["ok", "degraded", "down", "off"]
 SEEN_SECONDS = 60
 
 
+class FollowedStore(msgspec.Struct, frozen=True):
+    """A store that the daemon follows."""
+
+    label: str
+
+
 class Followed(msgspec.Struct, frozen=True):
     """Names of the sources that the daemon follows; None: it did not say, so all we know of."""
 
     relays: tuple[str, ...] | None = None
     explorers: tuple[str, ...] | None = None
+    stores: tuple[FollowedStore, ...] | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels of the stores."""
+        return None if self.stores is None else tuple(one.label for one in self.stores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,7 @@ class AsOf:
     seen_at: int | None  # when the daemon last said that it lives
     relays: SourceState
     chain: SourceState
+    btcpay: SourceState
 
     def daemon_alive(self, now: int) -> bool:
         """Whether the daemon was seen lately."""
@@ -40,7 +53,7 @@ class AsOf:
 
     def is_stale(self, now: int) -> bool:
         """Whether the record may be behind the world."""
-        return not self.daemon_alive(now) or "down" in (self.relays, self.chain)
+        return not self.daemon_alive(now) or "down" in (self.relays, self.chain, self.btcpay)
 
 
 async def read_as_of(conn: AsyncConnection) -> AsOf:
@@ -62,6 +75,7 @@ async def read_as_of(conn: AsyncConnection) -> AsOf:
         seen_at=row.seen_at,
         relays=_together(states["relay"], followed.relays),
         chain=_together(states["explorer"], followed.explorers),
+        btcpay=_together(states["store"], followed.labels),
     )
 
 
@@ -79,10 +93,11 @@ async def read_followed(conn: AsyncConnection) -> Followed:
 
 
 async def _states(conn: AsyncConnection) -> dict[str, dict[str, str]]:
-    states: dict[str, dict[str, str]] = {"relay": {}, "explorer": {}}
+    states: dict[str, dict[str, str]] = {"relay": {}, "explorer": {}, "store": {}}
     statement = union_all(
         select(literal("relay").label("kind"), relay.c.name, relay.c.state),
         select(literal("explorer").label("kind"), explorer.c.name, explorer.c.state),
+        select(literal("store").label("kind"), store.c.name, store.c.state),
     )
     for row in await conn.execute(statement):
         states[row.kind][row.name] = row.state

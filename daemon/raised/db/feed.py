@@ -46,10 +46,18 @@ async def read_head(conn: AsyncConnection) -> Head:
 
 
 async def changes_after(
-    conn: AsyncConnection, seq: int, limit: int, types: Collection[str] = ()
+    conn: AsyncConnection,
+    seq: int,
+    limit: int,
+    types: Collection[str] = (),
+    hidden: Collection[str] = (),
 ) -> list[Change]:
-    """Up to `limit` changes after number `seq`, oldest first, of these types or all."""
+    """Up to `limit` changes after number `seq`, oldest first, of these types or all; none whose
+    type begins with one of `hidden`.
+    """
     statement = select(change).where(change.c.seq > seq).order_by(change.c.seq).limit(limit)
+    for beginning in hidden:
+        statement = statement.where(~change.c.type.startswith(beginning, autoescape=True))
     if types:
         statement = statement.where(change.c.type.in_(sorted(types)))
     return [

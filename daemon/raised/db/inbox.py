@@ -125,6 +125,27 @@ async def count_refused(
     await accumulate(conn, refused_delivery, rows, ("count",), newest=("last_at",))
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """How many requests to a store's address were refused for a reason, and when the last was."""
+
+    store: str
+    reason: str
+    count: int
+    last_at: int
+
+
+async def refused_since(conn: AsyncConnection, since: int) -> list[Refused]:
+    """The counts that have grown since then."""
+    this = refused_delivery.c
+    # `count` is a method of rows
+    columns = this.store, this.reason, this.count.label("number"), this.last_at
+    grown = select(*columns).where(this.last_at >= since).order_by(this.store, this.reason)
+    return [
+        Refused(row.store, row.reason, row.number, row.last_at) for row in await conn.execute(grown)
+    ]
+
+
 class _Store(msgspec.Struct, frozen=True):
     label: str
     store_id: str
