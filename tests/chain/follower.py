@@ -31,7 +31,7 @@ from raised.domain.observation import (
 from raised.domain.tx import Tx
 from raised.record import Policy, record
 from raised.view import RecordView
-from raised_simnet.explorer import Explorer
+from raised_simnet.explorer import Explorer, Flavour
 from raised_simnet.venture import Stake, Venture
 from raised_simnet.wallet import Wallet
 from raised_simnet.world import World
@@ -225,7 +225,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(explorers: int = 1, coins: int = 30) -> AsyncIterator[Stage]:
+async def staged(explorers: int | Sequence[Flavour] = 1, coins: int = 30) -> AsyncIterator[Stage]:
     """A project, founded and invested in once, before anybody follows it.
 
     `coins`: enough for so many transactions less one.

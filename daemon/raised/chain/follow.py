@@ -29,6 +29,7 @@ _ACTIVE_PROJECTS: Final = 50
 _INDEX: Final = "index"
 _TRIES: Final = 3  # of every history that is left, before the first pass counts as done
 _SLICE_SECONDS: Final = 20.0  # so long blocks may wait for histories
+_WATCH_SECONDS: Final = 0.25
 _VIEW_SECONDS: Final = 30.0  # an unchanged view says how old it is
 
 
@@ -73,12 +74,12 @@ class Explorers:
     async def follow(self, outbox: asyncio.Queue[Observation]) -> Never:
         """Observe the chain, for ever."""
         await self._load()
-        async with asyncio.TaskGroup() as looks:
+        async with asyncio.TaskGroup() as tasks:
             while True:
                 self._news.clear()
-                await self._panel.glance(looks)
+                await self._panel.glance(tasks)
                 for host in self._panel.ranked(self._blocks.chain):
-                    if await self._turn(host, outbox):
+                    if await self._watch(tasks.create_task(self._turn(host, outbox)), host):
                         break
                 if self._blocks.chain is not None:
                     await self._panel.compare(self._blocks.chain)
@@ -92,6 +93,21 @@ class Explorers:
         async for coin in self._record.watched_coins():
             self._watched.add_coin(coin.outpoint, coin.kind)
         await self._blocks.load(self._record)
+
+    async def _watch(self, turn: asyncio.Task[bool], host: Host) -> bool:
+        """The result of a turn; False when it is ended for the host's silence.
+
+        That is only when another one can be asked, so the last one left has all its time.
+        """
+        while not turn.done():
+            await asyncio.wait({turn}, timeout=_WATCH_SECONDS)
+            if not turn.done() and host.wire.late and self._panel.others_able(host):
+                # What a turn observed and what it remembers of that change in one step.
+                turn.cancel()
+                await asyncio.wait({turn})
+                host.give_up()
+                return False
+        return turn.result()
 
     async def _turn(self, host: Host, outbox: asyncio.Queue[Observation]) -> bool:
         """All that this host can tell now; False when another one shall be asked.

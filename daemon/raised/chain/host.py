@@ -16,7 +16,8 @@ _REFUSED_SECONDS: Final = 300.0
 _LONGEST_DISTRUST_SECONDS: Final = 600.0
 _GRUDGE_SECONDS: Final = 600.0  # bad data marks a host as degraded, even when it answers again
 _NO_BLOCKS_SECONDS: Final = 600.0  # then it is asked for a raw block again
-_STALLED_SECONDS: Final = 600.0  # so long one that kept us waiting is asked after the others
+_LONGEST_STALLED_SECONDS: Final = 600.0
+_STALLED_FACTOR: Final = 20.0  # of the first rest: so long one that stalled comes after the others
 _SILENT: Final = frozenset({"timeout", "unreachable", "resting", "retry", "rate_limited"})
 # What the wire says of one request; it has counted that already.
 _OF_THE_WIRE: Final = _SILENT | frozenset(get_args(Meaning))
@@ -27,10 +28,13 @@ _CHANCES: Final = 3  # in a row, before one of these, or a chain that moves, cou
 
 
 class Host:
-    """An explorer, met or not yet. `stance`: whether it shows the chain that we follow."""
+    """An explorer, met or not yet.
 
-    def __init__(self, wire: Wire, network: Network, late_seconds: float) -> None:
-        self._late_seconds = late_seconds
+    `stance`: whether it shows the chain that we follow. `looking`: whether it was asked for its tip
+    and has not answered yet.
+    """
+
+    def __init__(self, wire: Wire, network: Network) -> None:
         self.wire = wire
         self.name = wire.name
         self.explorer: Explorer | None = None
@@ -40,9 +44,9 @@ class Host:
         self._network = network
         self._apart_until = self._grudge_until = -1e9
         self._no_blocks_until = self._stalled_until = -1e9
-        self._lies = self._moves = 0
+        self._lies = self._moves = self._stalls = 0
         self._behind: tuple[str, str] | None = None
-        self._looking_since: float | None = None
+        self.looking = False
         self._answers = False
         self._refused = False
 
@@ -51,11 +55,6 @@ class Host:
         """Whether it may be asked now: neither resting, nor set apart, nor late with its tip."""
         rested = self.wire.budget.rest_seconds == 0 and _time() >= self._apart_until
         return rested and not self.looking
-
-    @property
-    def looking(self) -> bool:
-        """Whether it was asked for its tip and has not answered yet."""
-        return self._looking_since is not None
 
     @property
     def stalled(self) -> bool:
@@ -71,7 +70,7 @@ class Host:
         """Meet it if need be, and see its tip: whether it showed one. Trouble is kept."""
         if not self.available:
             return False
-        self._looking_since = _time()
+        self.looking = True
         try:
             if self.explorer is None:
                 self.explorer = await _meet(self.wire, self._network, sample)
@@ -81,7 +80,7 @@ class Host:
             self.blame(error)
             return False
         finally:
-            self._looking_since = None
+            self.looking = False
         self._answers = True
         self.show(tip_hash)
         return True
@@ -91,13 +90,24 @@ class Host:
         if tip_hash != self.tip_hash:
             self.tip_hash, self.tip_height, self.stance = tip_hash, None, None
 
+    def give_up(self) -> None:
+        """It kept us waiting while others could be asked."""
+        self.wire.standing.went_wrong(*_LATE)
+        self._stall()
+        self._answers, self.tip_hash = False, None
+
+    def _stall(self) -> None:
+        pause = self.wire.pace.base_seconds * _STALLED_FACTOR * 2.0 ** min(self._stalls, 32)
+        self._stalls += 1
+        self._stalled_until = _time() + min(_LONGEST_STALLED_SECONDS, pause)
+
     async def judge(self, error: SourceError) -> None:
         """Blame it, but not for what a race looks like: a chain that changes while we read it.
 
         Whoever reads twice from a chain that moves between sees two things that do not agree.
         """
         if error.code == "timeout":
-            self._stalled_until = _time() + _STALLED_SECONDS
+            self._stall()
         if isinstance(error, BadData):
             chance = error.code in _TWO_MINDS and self._moves < _CHANCES
             if chance or await self._has_moved():
@@ -145,7 +155,7 @@ class Host:
 
     def believe(self) -> None:
         """Its answers held: it is asked like any other again, and not forgotten yet."""
-        self._lies = self._moves = 0
+        self._lies = self._moves = self._stalls = 0
         self._apart_until = self._stalled_until = -1e9
 
     @property
@@ -153,16 +163,12 @@ class Host:
         """How it does."""
         if self._refused or self.explorer is None or self.wire.budget.rest_seconds > 0:
             return "down"
-        if not self._answers or self._is_late():
+        if not self._answers or self.wire.late:
             return "down"
         distrusted = self._lies > 0 or _time() < self._grudge_until
         unsteady = self._moves > _CHANCES or self.stalled
         apart = self.stance is False or self._behind is not None
         return "degraded" if distrusted or unsteady or apart or not self.raw_blocks else "ok"
-
-    def _is_late(self) -> bool:
-        since = self._looking_since
-        return since is not None and _time() - since > self._late_seconds
 
     def health(self, verify: str, disagrees_with: tuple[str, ...]) -> SourceHealth:
         """What the record and the operator shall know of it."""
@@ -173,7 +179,7 @@ class Host:
             state=self.state,
             at=now(),
             last_success_at=standing.last_success_at,
-            last_error=_LATE if self._is_late() else standing.last_error,
+            last_error=_LATE if self.wire.late else standing.last_error,
             latency_ms=standing.latency_ms,
             errors=dict(standing.errors),
             facts={

@@ -30,10 +30,7 @@ class Panel:
         network: Network,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.hosts = tuple(
-            Host(Wire(settings, transport), network, settings.connect_seconds)
-            for settings in explorers
-        )
+        self.hosts = tuple(Host(Wire(settings, transport), network) for settings in explorers)
         self._late: set[str] = set()
         self.disputes = Disputes()
 
@@ -83,6 +80,14 @@ class Panel:
                 place_host(host, chain)
                 if len(self.hosts) > 1 and _is_to_compare(host):
                     compared.create_task(_compare(host, chain))
+
+    def others_able(self, asked: Host) -> bool:
+        """Whether another host than this one can be asked, and keeps nobody waiting."""
+        return any(
+            host.available and host.tip_hash is not None and not host.stalled
+            for host in self.hosts
+            if host is not asked
+        )
 
     def others_with_blocks(self, asked: Host) -> bool:
         """Whether another host than this one can be asked for raw blocks, and is not behind."""

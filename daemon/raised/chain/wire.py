@@ -51,6 +51,7 @@ class Wire:
         self.standing = Standing()
         self.powered_by = ""
         self._settings = settings
+        self._asking_since: float | None = None
         self._slower = _TOR_FACTOR if _is_onion(settings) else 1.0
         self._client = httpx.AsyncClient(
             headers=_HEADERS,
@@ -63,6 +64,13 @@ class Wire:
             limits=httpx.Limits(max_connections=4, max_keepalive_connections=2),
             trust_env=False,
         )
+
+    @property
+    def late(self) -> bool:
+        """Whether an answer is owed for longer than a connection may take."""
+        since = self._asking_since
+        longest = self._settings.connect_seconds * self._slower
+        return since is not None and asyncio.get_running_loop().time() - since > longest
 
     async def close(self) -> None:
         """Close the connections."""
@@ -112,7 +120,7 @@ class Wire:
     async def _ask(self, path: str, limit: int) -> _Reply:
         await self.budget.spend()
         read = self._settings.block_seconds if limit == RAW_BLOCK else self._settings.read_seconds
-        started = asyncio.get_running_loop().time()
+        self._asking_since = started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(read * self._slower * _WHOLE_FACTOR):
                 reply = await self._exchange(path, limit)
@@ -120,6 +128,8 @@ class Wire:
             raise Unavailable(self.name, "gave no answer in time", "timeout") from error
         except httpx.HTTPError as error:
             raise Unavailable(self.name, "cannot be reached", "unreachable") from error
+        finally:
+            self._asking_since = None
         self.standing.took(asyncio.get_running_loop().time() - started)
         return reply
 

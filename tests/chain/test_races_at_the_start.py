@@ -1,0 +1,125 @@
+"""The chain changes between any two requests of a very first look, histories included."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import httpx
+from tests.chain.between import Between
+from tests.chain.follower import NETWORK, Stage, hurried, staged
+from tests.chain.notebook import Notebook
+from tests.chain.test_races import OF_A_RACE, UNFORGIVING
+
+from raised.chain.follow import Explorers
+from raised.domain.identifier import project_script
+from raised.domain.observation import Observation
+from raised.domain.tx import OutPoint, Tx, Txid
+
+
+class Strike:
+    """Something that happens just before the request of this number is answered."""
+
+    def __init__(self, number: int, blow: Callable[[], object]) -> None:
+        self.between = Between()
+        self.between.before = self._strike
+        self.struck = False
+        self._number = number
+        self._blow = blow
+
+    def _strike(self, asked: int) -> None:
+        if asked == self._number:
+            self._blow()
+            self.struck = True
+
+
+@asynccontextmanager
+async def looking(
+    stage: Stage, notebook: Notebook, transport: httpx.AsyncBaseTransport
+) -> AsyncIterator[None]:
+    """The source runs inside and the notebook writes."""
+    settings = hurried(stage.world)
+    settings = replace(
+        settings,
+        explorers=tuple(replace(one, pace=UNFORGIVING) for one in settings.explorers),
+        poll_seconds=0.005,
+        health_seconds=0.01,
+        mempool_seconds=1e-6,
+        finality=20,
+    )
+    source = Explorers(settings, NETWORK, notebook, transport)
+    outbox: asyncio.Queue[Observation] = asyncio.Queue(8)
+
+    async def write() -> None:
+        while True:
+            notebook.take(await outbox.get())
+            outbox.task_done()
+
+    tasks = [asyncio.create_task(source.follow(outbox)), asyncio.create_task(write())]
+    try:
+        yield
+        for task in tasks:
+            assert not task.done(), task.exception()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await source.close()
+
+
+async def test_a_reorg_in_a_first_look_is_no_lie_and_loses_nothing() -> None:
+    async with staged(explorers=2) as stage:
+        chain = stage.world.chain
+        base = chain.height
+        stake = stage.invest()
+        claim: Tx | None = None
+        number, struck = 0, True
+        while struck:
+            number += 1
+            if chain.height > base:
+                chain.reorg(chain.height - base, keep=False)
+                base = chain.height
+            chain.mine([stake.tx])
+            claim = claim or stage.venture.claim(stake)
+            chain.mine([claim])
+            notebook = Notebook({"scriptpubkey": project_script(stage.venture.project_id).hex()})
+            strike = Strike(number, lambda: _replace(stage, 1 + number % 4))  # noqa: B023
+            async with looking(stage, notebook, strike.between):
+                await notebook.until(lambda: _is_told(stage, notebook))  # noqa: B023
+                told = len(notebook.told)
+                await notebook.until(lambda: len(notebook.told) > told + 4)  # noqa: B023
+                struck = strike.struck
+                assert _is_told(stage, notebook)
+            for health in notebook.health.values():
+                assert set(health.errors) <= OF_A_RACE, (number, health)
+                assert health.state == "ok", (number, health)
+    assert number > 30
+
+
+def _replace(stage: Stage, depth: int) -> None:
+    chain = stage.world.chain
+    lowest = chain.block_at(chain.height - depth + 1)
+    chain.reorg(depth, [[], lowest.txs[1:]], keep=depth % 2 == 0)
+
+
+def _is_told(stage: Stage, notebook: Notebook) -> bool:
+    """Whether the notebook says of the project what the best chain holds of it."""
+    chain = stage.world.chain
+    if not notebook.indexed or notebook.chain[-1].hash != chain.tip_hash:
+        return False
+    return {txid: ref.hash for txid, (ref, _, _) in notebook.placed.items()} == _held(stage)
+
+
+def _held(stage: Stage) -> dict[Txid, str]:
+    chain = stage.world.chain
+    script = project_script(stage.venture.project_id)
+    watched: set[OutPoint] = set()
+    found: dict[Txid, str] = {}
+    for height in range(chain.height + 1):
+        stored = chain.block_at(height)
+        for tx in stored.txs:
+            pays = any(output.script_pubkey == script for output in tx.outputs)
+            if pays or any(txin.outpoint in watched for txin in tx.inputs):
+                found[tx.txid] = stored.hash
+                watched |= {OutPoint(tx.txid, vout) for vout in range(2, 5) if pays}
+    return found
