@@ -264,11 +264,20 @@ async def test_millisatoshis_are_kept_and_floored_once(ledger: Ledger, shop: Sho
 
 
 async def test_an_older_answer_changes_nothing(ledger: Ledger, shop: Shop) -> None:
-    await ledger.see(shop.shows(invoice("one", payment(coin(1))), asked_at=shop.now + 50))
+    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
     before, told_before = await ledger.rows(schema.invoice), await told(ledger)
-    await ledger.see(shop.shows(invoice("one"), asked_at=shop.now))
+    await ledger.see(shop.shows(invoice("one"), asked_at=shop.now - 2))
     assert await ledger.rows(schema.invoice) == before
     assert await told(ledger) == told_before
+
+
+async def test_a_clock_that_was_ahead_does_not_make_us_deaf(ledger: Ledger, shop: Shop) -> None:
+    ahead = Shop("shop", shop.now + 31_536_000)
+    await ledger.see(ahead.shows(invoice("one"), origin="full"), ahead.swept())
+    await ledger.see(shop.shows(invoice("one", payment(coin(1)))), shop.swept())
+    assert await counted(ledger) == {"shop/one": 100_000_000}
+    (cursor,) = await ledger.rows(schema.cursor)
+    assert (cursor["value"], cursor["full_at"]) == (shop.now, shop.now)
 
 
 async def test_seeing_the_same_again_moves_nothing_but_when_it_was_seen(

@@ -66,11 +66,7 @@ async def apply_invoices(conn: AsyncConnection, seen: InvoicesSeen, touched: Tou
     """Keep invoices as an answer shows them, unless a later request was answered already."""
     offered = {one.id: one for one in seen.invoices}
     held = await invoices.held_invoices(conn, seen.store, offered)
-    due = {
-        key: one
-        for key, one in offered.items()
-        if key not in held or held[key].asked_at <= seen.asked_at
-    }
+    due = {key: one for key, one in offered.items() if not _is_older(seen, held.get(key))}
     applied = await _applied(conn, seen, due, held)
     different = [one for one in applied if not one.is_same]
     await _keep(conn, seen, different, touched)
@@ -78,6 +74,11 @@ async def apply_invoices(conn: AsyncConnection, seen: InvoicesSeen, touched: Tou
     await invoices.renew_invoices(conn, seen.store, ids, seen.asked_at, seen.at)
     if seen.origin != "delivery" and different:
         await _expect(conn, seen, different)
+
+
+def _is_older(seen: InvoicesSeen, held: Held | None) -> bool:
+    """Whether what is held was asked for later. If in times to come, a clock was set right since."""
+    return held is not None and seen.asked_at < held.asked_at <= seen.at
 
 
 async def _applied(
@@ -193,12 +194,14 @@ async def apply_reached(conn: AsyncConnection, reached: SweepReached) -> None:
 async def apply_sweep(conn: AsyncConnection, done: SweepDone, touched: Touched) -> None:
     """After a full sweep what it should have shown and did not is missing upstream."""
     if done.sweep != "full":
-        await cursors.put_cursor(conn, cursors.STORE, done.store, done.began_at, None)
+        known = await cursors.cursor_of(conn, cursors.STORE, done.store)
+        full_at = None if known is None else known[1]
+        await cursors.set_cursor(conn, cursors.STORE, done.store, done.began_at, full_at)
         return
     unseen = await invoices.unseen_between(conn, done.store, done.since, done.began_at)
     found = await invoices.set_missing(conn, done.store, unseen)
     _tell_missing(done.store, found, touched)
-    await cursors.put_cursor(conn, cursors.STORE, done.store, done.began_at, done.began_at)
+    await cursors.set_cursor(conn, cursors.STORE, done.store, done.began_at, done.began_at)
     await cursors.drop_cursor(conn, cursors.FULL_SWEEP, done.store)
 
 
