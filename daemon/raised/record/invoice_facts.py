@@ -34,6 +34,7 @@ from raised.record.touched import Touched
 
 # A clock that differs from the server's, and an event that overtakes what it tells.
 _SLACK_SECONDS = 120
+_CLOCK_SLACK_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,12 @@ async def apply_invoices(conn: AsyncConnection, seen: InvoicesSeen, touched: Tou
 
 
 def _is_older(seen: InvoicesSeen, held: Held | None) -> bool:
-    """Whether what is held was asked for later. If in times to come, a clock was set right since."""
-    return held is not None and seen.asked_at < held.asked_at <= seen.at
+    """Whether what is held was asked for later; far in times to come, it was by a clock that has
+    been set right since.
+    """
+    if held is None:
+        return False
+    return seen.asked_at < held.asked_at <= seen.at + _CLOCK_SLACK_SECONDS
 
 
 async def _applied(
