@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from raised.db import schema
-from raised.db.engine import open_writer
+from raised.db.api_keys import add_key, new_key
+from raised.db.engine import open_writer, transact
 from raised.db.upgrade import upgrade
 
 TOML = """
@@ -171,3 +172,25 @@ async def test_without_a_database_it_refuses(start: Any, tmp_path: Path) -> None
         code, said = await end_of(process)
     assert code == 78
     assert "raised db upgrade" in said
+
+
+async def test_an_open_address_is_for_those_with_a_key(start: Any, database_url: str) -> None:
+    await make_record(database_url)
+    key, engine = new_key(["read"]), open_writer(database_url)
+    await transact(engine, add_key, key, ["read"], 1)
+    await engine.dispose()
+    port = free_address().rpartition(":")[2]
+    async with start(RAISED_API_BIND=f"0.0.0.0:{port}") as process, httpx.AsyncClient() as client:
+        url = f"http://127.0.0.1:{port}/api/v1/summary"
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    answer = await client.get(url)
+                    break
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+        assert answer.status_code == 401
+        answer = await client.get(url, headers={"authorization": f"Bearer {key.token}"})
+        assert answer.status_code == 200
+        process.terminate()
+        await end_of(process)

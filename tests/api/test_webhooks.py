@@ -55,8 +55,9 @@ async def refused(book: Any, number: int) -> dict[tuple[str, str], int]:
         while True:
             async with reading(book.engine) as conn:
                 found = (await conn.execute(select(schema.refused_delivery))).all()
-            if sum(row.count for row in found) >= number:
-                return {(row.store, row.reason): row.count for row in found}
+            counts = {(store, reason): count for store, reason, count, _ in found}
+            if sum(counts.values()) >= number:
+                return counts
             await asyncio.sleep(0.05)
 
 

@@ -25,7 +25,8 @@ async def test_a_key_is_found_by_the_hash_of_its_text_until_it_is_revoked(
     await transact(writer, add_key, other, ["metrics"], 11)
     async with reading(writer) as conn:
         found = (await keys_by_hash(conn))[hash_of(key.token)]
-    assert (found.id, found.scopes, found.created_at) == (key.id, {"read", "metrics"}, 10)
+    assert (found.id, found.created_at) == (key.id, 10)
+    assert found.scopes == {"read", "metrics"}
     assert await transact(writer, revoke_key, key.id, 20)
     assert not await transact(writer, revoke_key, key.id, 30)
     assert not await transact(writer, revoke_key, "nobody", 30)
