@@ -4,7 +4,7 @@ An answer is the whole truth about an invoice: it replaces what is held, whoever
 Only a payment that it does not name is kept, as one that counts no more. Source: btcpay.md 12.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -249,6 +249,6 @@ def events_due(
     return due
 
 
-def coins_of(payments: Collection[PaymentFace]) -> set[str]:
+def coins_of(payments: Iterable[PaymentFace]) -> set[str]:
     """The references of those that are money in bitcoin."""
     return {one.id for one in payments if one.value_msats is not None}

@@ -6,6 +6,7 @@ earliest first, so a spend always stands after what it spends. Amounts here are 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 AngorKind = Literal[
@@ -28,6 +29,7 @@ RETURNING: Final = frozenset(
     {"recovery", "unfunded_release", "penalty_free_recovery", "end_of_project"}
 )
 MSATS: Final = 1000
+_NO_CAMPAIGNS: Final[Mapping[InvoiceKey, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +154,11 @@ class Effect:
 
 
 def effects(
-    correction: Correction, campaigns: Mapping[InvoiceKey, str] | None = None
+    correction: Correction, campaigns: Mapping[InvoiceKey, str] = _NO_CAMPAIGNS
 ) -> tuple[Effect, ...]:
     """What a correction does to the sums, row by row. `campaigns` says where invoices belong."""
-    known = {} if campaigns is None else campaigns
-    undone = [Effect(_owner(one.row, known), one.row, -1) for one in correction.reversals]
-    return (*undone, *(Effect(_owner(row, known), row, 1) for row in correction.rows))
+    undone = [Effect(_owner(one.row, campaigns), one.row, -1) for one in correction.reversals]
+    return (*undone, *(Effect(_owner(row, campaigns), row, 1) for row in correction.rows))
 
 
 def _owner(row: LedgerRow, campaigns: Mapping[InvoiceKey, str]) -> str:
