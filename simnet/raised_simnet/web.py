@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 _HOST: Final = "127.0.0.1"
 _PATIENCE_SECONDS: Final = 10
 _LARGEST_BODY: Final = 8_000_000
+_STEPS_TO_BEGIN: Final = 5  # of the loop, from accepting a connection to knowing whom to hang up on
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -140,6 +141,8 @@ class WebServer:
         if self._server is not None:
             self._server.close()
             self._server = None
+        for _ in range(_STEPS_TO_BEGIN):
+            await asyncio.sleep(0)
         for writer in self._writers:
             writer.transport.abort()
 

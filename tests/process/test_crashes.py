@@ -42,7 +42,7 @@ def killing(stage: Stage, pace: Pace, dice: random.Random) -> Pace:
 
 
 async def test_the_whole_story_with_ten_kills(tmp_path: Path, database_url: str) -> None:
-    story = full_story(11, start_before(now()), now())
+    story = full_story(11, start_before(now()), now(), shops=True)
     async with staged(tmp_path, story, database_url=database_url) as stage:
         await stage.box.start()
         pace = followed(stage.box.client, stage.world)

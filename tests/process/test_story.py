@@ -1,6 +1,7 @@
 """The whole story, told to the record by real relays and a real chain: what is counted, and why."""
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -49,7 +50,7 @@ async def told(
     """The story at its end, everything still running."""
     seed, kind = request.param
     folder = tmp_path_factory.mktemp("box")
-    story = full_story(seed, start_before(now()), now())
+    story = full_story(seed, start_before(now()), now(), shops=True)
     async with (
         fresh_database(kind, folder) as url,
         staged(folder, story, database_url=url) as stage,
@@ -110,8 +111,41 @@ async def test_a_reorg_of_six_blocks_is_a_change_and_reversals(told: Stage) -> N
 
 async def test_the_sum_of_all_movements_is_the_summary(told: Stage) -> None:
     rows = await told.box.items("/api/v1/movements")
-    angor = (await told.box.get(SUMMARY))["angor"]
-    assert sum(row["net_sats"] for row in rows) == angor["net_sats"]
+    summary = await told.box.get(SUMMARY)
+    angor = [row for row in rows if row["source"] == "angor"]
+    assert sum(row["net_sats"] for row in angor) == summary["angor"]["net_sats"]
+    kinds = {row["id"]: row["kind"] for row in rows}
+    sums = Counter[str]()
+    for row in rows:
+        if row["source"] == "btcpay":
+            undoes = row["kind"] == "reversal"
+            kind = kinds[row["reverses"]] if undoes else row["kind"]
+            sums[kind] += int(row["amount_msats"]) * (-1 if undoes else 1)
+    assert sums["payment"] // 1000 == summary["btcpay"]["raised_sats"] > 0
+    assert sums["refund"] // 1000 == summary["btcpay"]["returned_sats"] > 0
+    assert set(sums) == {"payment", "refund"}
+
+
+async def test_a_campaign_has_both_rails_and_the_rest_of_the_shops_another(told: Stage) -> None:
+    ours = await told.box.get(SUMMARY, campaign="sea-ice")
+    totals = {key: ours["totals"][key] for key in ("raised_sats", "returned_sats", "net_sats")}
+    for key, both in totals.items():
+        assert both == ours["angor"][key] + ours["btcpay"][key]
+    shops = [await told.box.get(SUMMARY, campaign=shop) for shop in ("studio", "kiosk")]
+    assert [shop["angor"]["raised_sats"] for shop in shops] == [0, 0]
+    counted = sum(part["btcpay"]["invoices"] for part in (ours, *shops))
+    assert counted == (await told.box.get(SUMMARY))["btcpay"]["invoices"]
+    shown = await told.box.get("/api/v1/campaigns/sea-ice")
+    assert shown["projects"] == [founding(told, "harbour").identifier]
+    assert (shown["angor"], shown["btcpay"]) == (ours["angor"], ours["btcpay"])
+
+
+async def test_a_coin_that_is_locked_in_a_project_is_no_payment(told: Stage) -> None:
+    rows = await told.box.items("/api/v1/movements", kind="investment,payment")
+    for who in ("olga", "omar"):
+        txid = told.txid(f"harbour {who}")
+        standing = [row for row in rows if row["txid"] == txid]
+        assert {row["source"] for row in standing} == {"angor"}
 
 
 @pytest.mark.parametrize(("what", "reason"), LOOK_ALIKES.items())
