@@ -402,6 +402,7 @@ invoice = Table(
     Index(None, "first_counted_at"),
     Index(None, "pending_msats"),
     Index(None, "status", "additional_status"),
+    Index(None, "ambiguous", "store"),
 )
 
 invoice_payment = Table(

@@ -105,6 +105,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("store", "id", name=op.f("pk_invoice")),
     )
     op.create_index(
+        op.f("ix_invoice_ambiguous_store"), "invoice", ["ambiguous", "store"], unique=False
+    )
+    op.create_index(
         op.f("ix_invoice_campaign_counted_msats"),
         "invoice",
         ["campaign", "counted_msats"],
