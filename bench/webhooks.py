@@ -31,7 +31,7 @@ from raised.db.upgrade import upgrade
 from raised_api.__main__ import Systemd, server_of
 from raised_api.app import create_app
 
-SENDERS, DELIVERIES, ROUNDS, PACED_SECONDS = 32, 8_000, 5, 5.0
+SENDERS, DELIVERIES, ROUNDS, PACED_SECONDS = 32, 5_000, 5, 4.0
 P99_MS = 50
 SECRET = b"2TbVyBHm6dDcXW4Yq3nKpL"
 INSERT = (

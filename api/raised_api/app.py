@@ -30,7 +30,8 @@ from raised_api.limits import Limits
 from raised_api.meter import MEDIA_TYPE as METRICS_TYPE
 from raised_api.meter import Meter
 from raised_api.movements import MOVEMENTS
-from raised_api.openapi import build_document, openapi_handlers
+from raised_api.openapi import build_document
+from raised_api.openapi_page import openapi_handlers
 from raised_api.pages import page_handlers
 from raised_api.parameters import parse_query
 from raised_api.problems import Problem, answer_problem

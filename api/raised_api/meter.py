@@ -28,6 +28,7 @@ class Meter:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._known: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._ready = Counter(
             "raised_api_ready_answers", "Answers from ready bytes.", registry=self._registry
         )
@@ -46,8 +47,18 @@ class Meter:
 
     def count(self, route: str, status: int, seconds: float) -> None:
         """An answer was given."""
-        self._requests.labels(route, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        requests, took = self._counters(route, status)
+        requests.inc()
+        took.observe(seconds)
+
+    def _counters(self, route: str, status: int) -> tuple[Counter, Histogram]:
+        """Kept, for to find them by their labels takes longer than to count."""
+        key = route, status
+        found = self._known.get(key)
+        if found is None:
+            found = self._requests.labels(route, status), self._seconds.labels(route)
+            self._known[key] = found
+        return found
 
     def count_ready(self) -> None:
         """An answer was given from ready bytes."""

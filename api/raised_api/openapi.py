@@ -1,12 +1,9 @@
-"""The OpenAPI document and its page, both from the routes. No asset from another host."""
+"""The OpenAPI document, from the routes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import msgspec
-from litestar import Response, get
-from litestar.handlers import HTTPRouteHandler
 
 from raised import __version__
 from raised_api import source_shapes, store_shapes
@@ -24,7 +21,6 @@ _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
 _LABEL = "^[a-z][a-z0-9-]{0,31}$"
 _KEY: Schema = {"type": "http", "scheme": "bearer", "description": "A key: `rk_<id>_<secret>`."}
-_PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 _HEADERS: dict[str, Schema] = {
     "ETag": {"schema": {"type": "string"}, "description": "Names this very answer."},
@@ -219,79 +215,3 @@ def _health_paths(health: Schema, alive: Schema) -> dict[str, Schema]:
 
 def _content(media_type: str, schema: Schema) -> Schema:
     return {media_type: {"schema": schema}}
-
-
-def openapi_handlers(document: dict[str, Any]) -> list[HTTPRouteHandler]:
-    """The document, and a page that reads it to people."""
-    as_json, as_page = msgspec.json.encode(document), _page(document).encode()
-
-    @get("/api/openapi.json", name="openapi", sync_to_thread=False)
-    def openapi() -> Response[bytes]:
-        return Response(as_json, media_type=_JSON)
-
-    @get("/api/docs", name="docs", sync_to_thread=False)
-    def docs() -> Response[bytes]:
-        headers = {"content-security-policy": _PAGE_POLICY}
-        return Response(as_page, media_type="text/html", headers=headers)
-
-    return [openapi, docs]
-
-
-def _page(document: dict[str, Any]) -> str:
-    sections = "".join(
-        _section(f"{method.upper()} {path}", operation)
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    )
-    schemas = "".join(
-        f'<details id="{escape(name)}"><summary>{escape(name)}</summary>'
-        f"<pre>{escape(_pretty(schema))}</pre></details>"
-        for name, schema in document["components"]["schemas"].items()
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        '<title>raised: the API</title><link rel="stylesheet" href="/assets/style.css"></head>'
-        '<body class="docs"><header><h1>raised: the API</h1>'
-        '<nav><a href="/">Overview</a> <a href="/api/openapi.json">openapi.json</a></nav>'
-        f"</header><main><p>{escape(document['info']['description'])}</p>{sections}"
-        f"<section><h2>Shapes</h2>{schemas}</section></main></body></html>"
-    )
-
-
-def _section(name: str, operation: dict[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td><code>{escape(one['name'])}</code></td><td>{escape(one['in'])}</td>"
-        f"<td>{escape(one.get('description', ''))} {_form(one['schema'])}</td></tr>"
-        for one in operation.get("parameters", [])
-    )
-    table = f"<table><tbody>{rows}</tbody></table>" if rows else ""
-    answers = "".join(
-        f"<li><code>{status}</code> {escape(response['description'])} {_shape(response)}</li>"
-        for status, response in operation["responses"].items()
-    )
-    return (
-        f'<section id="{escape(operation["operationId"])}"><h2><code>{escape(name)}</code></h2>'
-        f"<p>{escape(operation['summary'])} {escape(operation.get('description', ''))}</p>"
-        f"{table}<ul>{answers}</ul></section>"
-    )
-
-
-def _form(schema: dict[str, Any]) -> str:
-    item = schema.get("items", schema)
-    words = item.get("enum")
-    shown = " | ".join(words) if words else ""
-    default = f" default {schema['default']}" if "default" in schema else ""
-    return f"<code>{escape(shown + default)}</code>" if shown or default else ""
-
-
-def _shape(response: dict[str, Any]) -> str:
-    for content in response.get("content", {}).values():
-        name = str(content["schema"].get("$ref", "")).rpartition("/")[2]
-        if name:
-            return f'<a href="#{escape(name)}">{escape(name)}</a>'
-    return ""
-
-
-def _pretty(schema: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode()

@@ -13,7 +13,7 @@ from litestar.types import HTTPScope, Receive, Send
 
 from raised.errors import InvalidInput, RecordUnavailable
 from raised_api.addresses import client_of
-from raised_api.delivery_body import is_signed, parse_delivery
+from raised_api.delivery_body import is_signed, keys_of, parse_delivery
 from raised_api.inbox import Inbox
 from raised_api.limits import Limits
 from raised_api.problems import MEDIA_TYPE, Problem
@@ -59,7 +59,7 @@ class Webhooks:
         trusted: tuple[str, ...],
         refusals: int = REFUSALS,
     ) -> None:
-        self._secrets = secrets
+        self._keys = {label: keys_of(own) for label, own in secrets.items()}
         self._alone = next(iter(secrets)) if len(secrets) == 1 else None
         self._inbox = inbox
         self._clock = clock
@@ -91,12 +91,12 @@ class Webhooks:
         if path == ALONE:
             return self._alone
         label = path.removeprefix(PATH)
-        return label if label in self._secrets else None
+        return label if label in self._keys else None
 
     async def _take(self, label: str, scope: HTTPScope, receive: Receive) -> None:
         signature = _signature(scope)
         body = await _read_body(receive)
-        if not is_signed(body, signature, self._secrets[label]):
+        if not is_signed(body, signature, self._keys[label]):
             raise _unsigned("bad_signature")
         try:
             delivery, store_id = parse_delivery(label, body, self._clock())
