@@ -20,7 +20,7 @@ demo: .venv/demo
 	$(BIN)/raised demo $(ARGS)
 
 test: .venv/test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: .venv/lint
 	$(BIN)/ruff format --check .
