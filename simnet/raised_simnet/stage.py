@@ -45,14 +45,12 @@ async def staged(
     explorers: int | Sequence[Flavour] = 1,
     relays: Sequence[str] = (),
     database_url: str | None = None,
-    clock: StoryClock | None = None,
 ) -> AsyncIterator[Stage]:
     """The world of a story before its first step, and a box beside it that does not run yet.
 
-    `relays`: addresses to follow besides the world's own. `clock`: the shops', unless the story's.
+    `relays`: addresses to follow besides the world's own.
     """
-    if story.shops and clock is None:
-        clock = StoryClock(story.start_at)
+    clock = StoryClock(story.start_at) if story.shops else None
     world = World(explorers=explorers, lasting=True, start_time=chain_start(story), clock=clock)
     async with world:
         performance = Performance(world, story)

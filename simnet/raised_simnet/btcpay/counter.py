@@ -26,14 +26,10 @@ _TICK_SECONDS = 7
 
 
 class StoryClock:
-    """The server's clock: a story's time, a few seconds further with each step.
+    """The server's clock: a story's time, a few seconds further with each step."""
 
-    `block_seconds`: with each block so much later, whatever the story says.
-    """
-
-    def __init__(self, now: int, block_seconds: int | None = None) -> None:
+    def __init__(self, now: int) -> None:
         self._now = now
-        self._block_seconds = block_seconds
 
     def __call__(self) -> int:
         """Unix seconds."""
@@ -44,9 +40,8 @@ class StoryClock:
         self._now += _TICK_SECONDS
 
     def reach(self, time: int) -> None:
-        """Let a block be mined at this time."""
-        later = self._now + (self._block_seconds or 0)
-        self._now = later if self._block_seconds else max(self._now, time)
+        """Let it be this late, unless it is later."""
+        self._now = max(self._now, time)
 
 
 @dataclass(frozen=True, slots=True)

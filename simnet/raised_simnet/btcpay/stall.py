@@ -3,7 +3,7 @@
 from typing import Final
 
 from raised_simnet.brief import BRIEF_TURNS
-from raised_simnet.btcpay.clerk import Clerk, sats_of
+from raised_simnet.btcpay.clerk import DAY, Clerk, sats_of
 from raised_simnet.btcpay.invoice import Status
 from raised_simnet.btcpay.order import Order
 from raised_simnet.script import Script, Story
@@ -12,7 +12,7 @@ STALL: Final = "stall"
 
 
 def stall_story(seed: int, start_at: int) -> Story:
-    """A dozen buyers: in time, in part, late, twice, refunded, by hand, and some who never pay."""
+    """Buyers who pay in time, in part, late or never; what is refunded, marked, replaced, moved."""
     script = Script(seed, start_at, BRIEF_TURNS)
     clerk = Clerk(script, STALL)
     for turn in range(2, BRIEF_TURNS - 3, 2):
@@ -20,6 +20,7 @@ def stall_story(seed: int, start_at: int) -> Story:
         quick = clerk.order(turn + 1, f"quick-{turn}", Order("21000", "SATS"))
         clerk.lightning(turn + 1, quick, 21_000_000 + turn)
     _odd_ones(clerk)
+    _silent_ones(clerk)
     _money_back(clerk)
     return script.finish()
 
@@ -35,6 +36,18 @@ def _odd_ones(clerk: Clerk) -> None:
     disowned = clerk.order(6, "disowned", Order("0.005", "BTC"))
     clerk.pay(7, (disowned,), 500_000)
     clerk.mark(9, disowned, Status.INVALID)
+
+
+def _silent_ones(clerk: Clerk) -> None:
+    """What no webhook tells of: payments that are replaced, and what the keeper edits."""
+    patient = Order("0.003", "BTC", expires_after=9 * DAY)
+    again = clerk.pay(2, (clerk.order(2, "again", patient),), 300_000, wait=4)
+    clerk.replace(4, again, pays_again=True)
+    gone = clerk.pay(2, (clerk.order(2, "gone", patient),), 300_000, wait=4)
+    clerk.replace(4, gone, pays_again=False)
+    moved = clerk.order(3, "moved", patient)
+    clerk.tidy(4, moved, {"orderId": "elsewhere"})
+    clerk.pay(5, (moved,), 300_000)
 
 
 def _money_back(clerk: Clerk) -> None:
