@@ -362,6 +362,19 @@ async def test_one_coin_that_waits_in_two_stores_is_pending_once(
     await whole(ledger)
 
 
+async def test_a_coin_that_waits_again_is_pending_where_it_came_first(ledger: Ledger) -> None:
+    one, two = Shop("one"), Shop("two")
+    early = payment(coin(1), status="Processing", at=START + 100)
+    await ledger.see(two.shows(invoice("late", payment(coin(1), at=START + 200))))
+    await ledger.see(one.shows(invoice("early", early)))
+    assert await counted(ledger) == {"two/late": 100_000_000}
+    again = payment(coin(1), status="Processing", at=START + 200)
+    await ledger.see(two.shows(invoice("late", again)))
+    assert (await row(ledger, "early", "one"))["pending_msats"] == 100_000_000
+    assert (await row(ledger, "late", "two"))["pending_msats"] == 0
+    await whole(ledger)
+
+
 async def test_a_lightning_payment_shown_by_two_methods_counts_once(
     ledger: Ledger, shop: Shop
 ) -> None:

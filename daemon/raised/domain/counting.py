@@ -98,7 +98,8 @@ def _verdict(claims: list[Claim], holder: LedgerRow | None, staged: Staged | Non
         return Verdict(counted=min(settled, key=rank))
     waiting = [one for one in claims if one.status == "Processing"]
     if waiting and staged is None:
-        return Verdict(pending=min(waiting, key=rank))
+        # Whoever had it: a row that is reversed leaves no claim, and the next look knows of none.
+        return Verdict(pending=min(waiting, key=lambda claim: claim.order))
     return Verdict()
 
 
