@@ -72,14 +72,27 @@ def test_an_event_tells_when_an_invoice_settled_and_our_clock_about_when() -> No
     assert (about.settled_at, about.settled_at_approximate) == (NOW, True)
     later = face(old=about)
     assert with_settled_at(later, Told(), NOW + 50) == about
-    exact = with_settled_at(later, Told(invoice_settled_at=NOW - 9), NOW + 50)
+    exact = with_settled_at(later, Told(NOW - 9, NOW + 40), NOW + 50)
     assert (exact.settled_at, exact.settled_at_approximate) == (NOW - 9, False)
-    assert with_settled_at(face(old=exact), Told(invoice_settled_at=NOW + 7), NOW + 60) == exact
+    assert with_settled_at(face(old=exact), Told(NOW + 7, NOW + 55), NOW + 60) == exact
+
+
+def test_an_event_of_the_first_time_does_not_tell_when_an_invoice_settled_again() -> None:
+    stale = Told(NOW - 9000, NOW - 8999)
+    again = with_settled_at(face(), stale, NOW, open_at=NOW - 5000)
+    assert (again.settled_at, again.settled_at_approximate) == (NOW, True)
+    assert with_settled_at(face(old=again), stale, NOW + 50) == again
+    # the second event; also one that the server sent a little before it showed what it tells
+    for sent_at in (NOW - 10, NOW - 5100):
+        exact = with_settled_at(face(), Told(sent_at, NOW), NOW, open_at=NOW - 5000)
+        assert (exact.settled_at, exact.settled_at_approximate) == (sent_at, False)
+    late = with_settled_at(face(old=again), Told(NOW - 10, NOW + 3600), NOW + 3601)
+    assert (late.settled_at, late.settled_at_approximate) == (NOW - 10, False)
 
 
 def test_what_is_not_settled_never_did() -> None:
     settled = with_settled_at(face(), Told(), NOW)
-    fallen = with_settled_at(face("Invalid", settled), Told(invoice_settled_at=NOW), NOW)
+    fallen = with_settled_at(face("Invalid", settled), Told(NOW, NOW), NOW)
     assert (fallen.settled_at, fallen.settled_at_approximate) == (None, False)
     again = with_settled_at(face("Settled", fallen), Told(), NOW + 9)
     assert again.settled_at == NOW + 9

@@ -140,15 +140,36 @@ async def test_what_happened_before_events_were_promised_is_no_miss(
 
 
 async def test_an_invoice_settled_when_its_event_says(ledger: Ledger, shop: Shop) -> None:
-    await deliver(ledger, "InvoiceSettled", "old", START + 700, received_at=START + 800)
-    await deliver(ledger, "InvoicePaymentSettled", "old", START + 650)
+    shop.now += 600
+    await deliver(ledger, "InvoiceSettled", "old", START + 10_300, received_at=START + 10_400)
+    await deliver(ledger, "InvoicePaymentSettled", "old", START + 10_250)
     await ledger.see(shop.shows(invoice("old", payment(coin(1)))))
     shown = await item(ledger, "old")
-    assert (shown["settled_at"], shown["settled_at_approximate"]) == ("2026-01-15T00:11:40Z", False)
-    assert (await ledger.rows(schema.invoice_payment))[0]["settled_at"] == START + 650
-    await deliver(ledger, "InvoiceSettled", "old", START + 900)
+    assert (shown["settled_at"], shown["settled_at_approximate"]) == ("2026-01-15T02:51:40Z", False)
+    assert (await ledger.rows(schema.invoice_payment))[0]["settled_at"] == START + 10_250
+    await deliver(ledger, "InvoiceSettled", "old", START + 10_500)
     await ledger.see(shop.shows(invoice("old", payment(coin(1)))))
-    assert (await item(ledger, "old"))["settled_at"] == "2026-01-15T00:11:40Z"
+    assert (await item(ledger, "old"))["settled_at"] == "2026-01-15T02:51:40Z"
+
+
+async def test_an_invoice_that_settles_again_does_so_when_its_second_event_says(
+    ledger: Ledger, shop: Shop
+) -> None:
+    await deliver(ledger, "InvoiceSettled", "old", shop.now)
+    await ledger.see(shop.shows(invoice("old", payment(coin(1)), additional_status="Marked")))
+    shop.now += 5000
+    fallen = invoice("old", payment(coin(1)), status="Invalid", additional_status="Marked")
+    await ledger.see(shop.shows(fallen))
+    shop.now += 5000
+    again = invoice("old", payment(coin(1)), additional_status="Marked")
+    await ledger.see(shop.shows(again, origin="active"), shop.shows(again))
+    (kept,) = await ledger.rows(schema.invoice)
+    assert (kept["settled_at"], kept["settled_at_approximate"]) == (shop.now - 1, True)
+    await deliver(ledger, "InvoiceSettled", "old", shop.now - 30, received_at=shop.now + 600)
+    exact = shop.now - 30
+    await ledger.see(shop.shows(again))
+    (kept,) = await ledger.rows(schema.invoice)
+    assert (kept["settled_at"], kept["settled_at_approximate"]) == (exact, False)
 
 
 async def test_without_an_event_it_settled_about_when_we_saw_it(ledger: Ledger, shop: Shop) -> None:
@@ -158,7 +179,7 @@ async def test_without_an_event_it_settled_about_when_we_saw_it(ledger: Ledger, 
     (kept,) = await ledger.rows(schema.invoice)
     assert (kept["settled_at"], kept["settled_at_approximate"]) == (first, True)
     assert (await ledger.rows(schema.invoice_payment))[0]["settled_at"] == first
-    await deliver(ledger, "InvoiceSettled", "old", START + 700)
+    await deliver(ledger, "InvoiceSettled", "old", START + 700, received_at=shop.now)
     await ledger.see(shop.shows(invoice("old", payment(coin(1)))))
     (kept,) = await ledger.rows(schema.invoice)
     assert (kept["settled_at"], kept["settled_at_approximate"]) == (START + 700, False)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from sqlalchemy import delete, exists, func, select, update
@@ -68,16 +69,24 @@ async def put_results(conn: AsyncConnection, results: Mapping[int, str], at: int
 async def told_settled(conn: AsyncConnection, label: str, ids: Iterable[str]) -> dict[str, Told]:
     """When events told last that these invoices, or payments of them, are settled."""
     newest = (
-        select(delivery.c.invoice_id, delivery.c.type, func.max(delivery.c.sent_at).label("sent"))
+        select(
+            delivery.c.invoice_id,
+            delivery.c.type,
+            func.max(delivery.c.sent_at).label("sent"),
+            func.max(delivery.c.received_at).label("received"),
+        )
         .where(delivery.c.store == label, delivery.c.type.in_((_SETTLED, _PAYMENT_SETTLED)))
         .group_by(delivery.c.invoice_id, delivery.c.type)
     )
-    found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    found: defaultdict[str, Told] = defaultdict(Told)
     for row in await rows_among(conn, newest, delivery.c.invoice_id, ids):
-        found[row.invoice_id][row.type] = row.sent
-    return {
-        key: Told(times.get(_SETTLED), times.get(_PAYMENT_SETTLED)) for key, times in found.items()
-    }
+        told = found[row.invoice_id]
+        found[row.invoice_id] = (
+            replace(told, invoice_settled_at=row.sent, invoice_told_at=row.received)
+            if row.type == _SETTLED
+            else replace(told, payment_settled_at=row.sent)
+        )
+    return found
 
 
 async def expect_deliveries(

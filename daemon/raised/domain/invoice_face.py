@@ -15,6 +15,9 @@ from raised.domain.ledger import InvoiceKey
 
 PaymentKey = tuple[str, str]  # method, payment id
 
+# A clock that differs from the server's, and an event that overtakes what it tells.
+SLACK_SECONDS: Final = 120
+
 INVOICE_TOLD: Final[Mapping[InvoiceStatus, ChangeType]] = {
     "New": "invoice.new",
     "Processing": "invoice.processing",
@@ -97,9 +100,13 @@ class PaymentFace:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """When the newest event told that an invoice, or a payment of it, is settled."""
+    """When the newest event told that an invoice, or a payment of it, is settled.
+
+    `invoice_told_at`: when by our clock the last event about the invoice came.
+    """
 
     invoice_settled_at: int | None = None
+    invoice_told_at: int | None = None
     payment_settled_at: int | None = None
 
 
@@ -154,16 +161,30 @@ def invoice_face(
     )
 
 
-def with_settled_at(face: InvoiceFace, told: Told, at: int) -> InvoiceFace:
-    """The invoice with the best that is known of when it settled; `at` is our clock."""
+def with_settled_at(
+    face: InvoiceFace, told: Told, at: int, open_at: int | None = None
+) -> InvoiceFace:
+    """The invoice with the best that is known of when it settled; `at` is our clock.
+
+    `open_at`: when the server showed it last as not settled. What was marked by hand may settle
+    twice, and an event of the first time says nothing of the second.
+    """
     known = face.settled_at is not None
     if face.status != "Settled" or (known and not face.settled_at_approximate):
         return face
-    if told.invoice_settled_at is not None:
+    if _is_of_this_time(face, told, open_at):
         return replace(face, settled_at=told.invoice_settled_at, settled_at_approximate=False)
     if not known:
         return replace(face, settled_at=at, settled_at_approximate=True)
     return face
+
+
+def _is_of_this_time(face: InvoiceFace, told: Told, open_at: int | None) -> bool:
+    if told.invoice_settled_at is None or told.invoice_told_at is None:
+        return False
+    if face.settled_at is not None:  # a pull was first
+        return told.invoice_told_at >= face.settled_at - SLACK_SECONDS
+    return open_at is None or told.invoice_settled_at >= open_at - SLACK_SECONDS
 
 
 def payment_faces(

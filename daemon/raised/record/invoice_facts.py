@@ -15,6 +15,7 @@ from raised.domain.change import Change
 from raised.domain.invoice import Invoice, InvoiceStatus
 from raised.domain.invoice_face import (
     INVOICE_TOLD,
+    SLACK_SECONDS,
     Held,
     InvoiceFace,
     PaymentFace,
@@ -32,8 +33,6 @@ from raised.domain.observation import InvoicesGone, InvoicesSeen, SweepDone, Swe
 from raised.record.campaign_facts import move_invoices
 from raised.record.touched import Touched
 
-# A clock that differs from the server's, and an event that overtakes what it tells.
-_SLACK_SECONDS = 120
 _CLOCK_SLACK_SECONDS = 900
 
 
@@ -128,7 +127,9 @@ def _apply(
     old = None if held is None else held.face
     apps = seen.apps.get(one.id, frozenset() if old is None else old.apps)
     belongs = membership(seen.store, one.metadata, apps, configured)
-    face = with_settled_at(invoice_face(one, seen.store, apps, belongs, old), told, seen.at)
+    plain = invoice_face(one, seen.store, apps, belongs, old)
+    open_at = None if held is None or held.face.status == "Settled" else held.asked_at
+    face = with_settled_at(plain, told, seen.at, open_at)
     before = {} if held is None else held.payments
     return _Applied(held, face, payment_faces(one, before, told, seen.at))
 
@@ -181,7 +182,7 @@ async def _expect(conn: AsyncConnection, seen: InvoicesSeen, different: list[_Ap
         since = one.face.created_at if one.held is None else one.held.seen_at
         if since >= events[0]:
             due = events_due(one.old, one.face, one.before, one.payments)
-            expected += [Expected(one.face.id, kind, since - _SLACK_SECONDS) for kind in due]
+            expected += [Expected(one.face.id, kind, since - SLACK_SECONDS) for kind in due]
     await deliveries.expect_deliveries(conn, seen.store, expected, seen.at)
 
 
