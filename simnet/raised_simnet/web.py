@@ -139,10 +139,14 @@ class WebServer:
 
     async def _hang_up(self) -> None:
         if self._server is not None:
+            # Python up to 3.12 leaves a socket open that was accepted in the very moment of closing
+            # (python/cpython issue 109564), so accepting ends first, and what was accepted begins.
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            for _ in range(_STEPS_TO_BEGIN):
+                await asyncio.sleep(0)
             self._server.close()
             self._server = None
-        for _ in range(_STEPS_TO_BEGIN):
-            await asyncio.sleep(0)
         for writer in self._writers:
             writer.transport.abort()
 
