@@ -188,6 +188,30 @@ async def test_rows_that_cannot_be_read_are_not_called_missing(shop: Shop) -> No
         await shop.until(lambda: shop.ledger.trouble is None)
 
 
+async def test_what_a_killed_sweep_could_not_read_is_not_called_missing(shop: Shop) -> None:
+    many(shop, 120, status="Settled")
+    async with shop.follow():
+        await shop.until(lambda: fulls(shop) and shop.ledger.of(RefundsSeen))
+    newest = max(shop.till.invoices, key=lambda one: shop.till.invoices[one]["createdTime"])
+    shop.till.invoices[newest]["amount"] = {"not": "an amount"}
+    shop.now += 100_000  # the next one is overdue
+    held = threading.Event()
+
+    async def stuck(request: Request) -> None:
+        asks = request.query
+        if is_list(request) and "endDate" in asks and "startDate" not in asks:
+            held.set()
+            await asyncio.sleep(5)
+
+    shop.till.before = stuck
+    async with shop.follow():
+        await shop.until(held.is_set)
+    shop.till.before = None
+    async with shop.follow():
+        await shop.until(lambda: len(fulls(shop)) == 2)
+    assert shop.ledger.missing == set()
+
+
 async def test_the_active_sweep_shows_open_ones_and_asks_for_those_that_left(shop: Shop) -> None:
     for invoice_id in ("open", "settled", "expired", "deleted"):
         shop.till.add(invoice_id, at=BORN - 200 * DAY)

@@ -146,7 +146,8 @@ class Sweeps:
         if full.walk.ended:
             await self._end_full(full)
             return "nothing"
-        if full.walk.end is not None:
+        # Nothing keeps what could not be read: who goes on after us must meet it again.
+        if full.walk.end is not None and not full.unread:
             await me.outbox.put(SweepReached(me.label, me.clock(), full.began_at, full.walk.end))
         await self._tell_progress(full)
         rests = full.takes_a_rest()
