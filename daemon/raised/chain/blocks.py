@@ -30,6 +30,7 @@ from raised.errors import BadData, InvalidInput, RecordUnavailable, Refused, Una
 _READ_BLOCKS: Final = "blocks"
 # So much of what was read of a branch is kept back until the branch is believed: 16 full blocks.
 _MOST_UNTOLD: Final = 64_000_000
+_FIRST_SECONDS: Final = 15.0  # so long the first tip waits for those that are slow to answer
 _log = structlog.get_logger()
 
 
@@ -51,7 +52,9 @@ class Blocks:
         self._founding_of = founding_of
         self._unsure_since: dict[str, float] = {}
         self._keep = settings.finality + 2 * MEDIAN_SPAN
+        self._begun_at: float | None = None
         self.chain: HeaderChain | None = None
+        self.gaps = 0  # that were jumped over: what histories said before is not all
 
     async def load(self, record: ChainRecord) -> None:
         """Go on where the record ends."""
@@ -177,10 +180,20 @@ class Blocks:
         What is below the first tip is never compared again, so one alone must not choose it.
         """
         chain = await self._end(explorer)
+        if self._awaits_others():
+            return False
         if not await self._is_agreed(host, chain.height, chain.tip.hash):
             return False
         await self._jump(explorer, chain, outbox, gap=False)
         return True
+
+    def _awaits_others(self) -> bool:
+        """Whether one that was never met may answer soon: the quickest must not choose alone."""
+        time = asyncio.get_running_loop().time()
+        self._begun_at = time if self._begun_at is None else self._begun_at
+        if self._settings.agreement < 2 or time - self._begun_at > _FIRST_SECONDS:
+            return False
+        return any(one.looking and one.explorer is None for one in self._panel.hosts)
 
     async def _skip(
         self, explorer: Explorer, branch: Branch, outbox: asyncio.Queue[Observation]
@@ -220,6 +233,7 @@ class Blocks:
         below = tuple(chain.ref(height) for height in range(lowest, chain.height))
         await outbox.put(TipSeen(chain.ref(chain.height), explorer.name, now(), gap, below))
         self.chain = chain
+        self.gaps += gap
 
     async def _read(
         self, host: Host, fork: int, headers: Sequence[Header], outbox: asyncio.Queue[Observation]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Never
 
@@ -28,9 +29,20 @@ from raised.errors import SourceError
 _ACTIVE_PROJECTS: Final = 50
 _INDEX: Final = "index"
 _TRIES: Final = 3  # of every history that is left, before the first pass counts as done
+_TOLD_SECONDS: Final = 60.0  # so long a history that was told may be on its way
 _SLICE_SECONDS: Final = 20.0  # so long blocks may wait for histories
 _WATCH_SECONDS: Final = 0.25
+_VIEW_REQUESTS: Final = 3  # of a view that shows nothing new
 _VIEW_SECONDS: Final = 30.0  # an unchanged view says how old it is
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """When a history was told, up to which tip, and how many gaps there were before."""
+
+    tip_hash: str
+    gaps: int
+    at: float
 
 
 class Explorers:
@@ -61,6 +73,7 @@ class Explorers:
         self._reported: dict[str, tuple[float, SourceHealth]] = {}
         self._indexed = False
         self._index_total = 0
+        self._told: dict[str, _Told] = {}
         self._unreadable: Counter[str] = Counter()  # how often a history made trouble
 
     def wake(self) -> None:
@@ -135,7 +148,7 @@ class Explorers:
         the others must not wait for it.
         """
         assert host.explorer is not None, "only hosts that were met are ranked"
-        found = await self._record.unindexed_projects()
+        found = await self._unindexed()
         waiting = sorted(found, key=lambda one: (one in self._owed, self._unreadable[one]))
         self._index_total = max(self._index_total, len(waiting))
         time = asyncio.get_running_loop().time
@@ -152,8 +165,6 @@ class Explorers:
                 trouble = None
                 self._owed.add(waiting[0])
                 waiting.append(waiting.pop(0))
-        if found:
-            await outbox.join()  # the next look at the record must not find them again
         if all(self._unreadable[one] > _TRIES for one in waiting):
             await self._tell_progress(outbox, 0)
         # That others are away is no trouble of this one.
@@ -173,7 +184,27 @@ class Explorers:
         for _, placed in history.txs:
             concern(placed.tx, self._watched, self._founding_of)
         await outbox.put(history)
+        at = asyncio.get_running_loop().time()
+        self._told[project_id] = _Told(history.tip.hash, self._blocks.gaps, at)
         return None
+
+    async def _unindexed(self) -> list[str]:
+        """The projects whose history is to be read: not those that were told and are on their way.
+
+        Others may fill the queue to the record, so nobody waits until it is empty. What the record
+        did not take, because of another chain, is read again after a reorg, a gap, or a while.
+        """
+        chain, found = self._blocks.chain, await self._record.unindexed_projects()
+        until = asyncio.get_running_loop().time() - _TOLD_SECONDS
+        self._told = {
+            project_id: told
+            for project_id, told in self._told.items()
+            if told.at > until
+            and told.gaps == self._blocks.gaps
+            and chain is not None
+            and chain.height_of(told.tip_hash) is not None
+        }
+        return [project_id for project_id in found if project_id not in self._told]
 
     async def _tell_progress(self, outbox: asyncio.Queue[Observation], left: int) -> None:
         """How far the first pass over all projects is."""
@@ -187,12 +218,13 @@ class Explorers:
         time = asyncio.get_running_loop().time()
         if time - self._mempool_at < self._settings.mempool(self._network):
             return
+        spare = host.wire.budget.spare() - _VIEW_REQUESTS
+        if spare < 0:
+            return  # blocks come first
         self._mempool_at = time
-        projects = await self._record.active_projects(
-            min(_ACTIVE_PROJECTS, host.wire.budget.spare())
-        )
+        projects = await self._record.active_projects(min(_ACTIVE_PROJECTS, spare))
         known = await self._record.unconfirmed()
-        view = await self._mempool.read(host.explorer, projects, known, now())
+        view = await self._mempool.read(host.explorer, projects, known, now(), spare)
         told = bool(view.txs or view.gone) or time - self._viewed_at > _VIEW_SECONDS
         # With a block in between, what left the mempool may have gone into it.
         if told and await host.explorer.tip_hash() == self._blocks.tip.hash:
@@ -219,6 +251,6 @@ class Explorers:
                 while True:
                     await self._news.wait()
                     self._news.clear()
-                    waiting = await self._record.unindexed_projects()
+                    waiting = await self._unindexed()
                     if any(not self._unreadable[one] for one in waiting):
                         return

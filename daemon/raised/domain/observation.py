@@ -129,7 +129,9 @@ class TipSeen:
 class MempoolSeen:
     """All unconfirmed transactions that concern these projects, as one explorer showed them.
 
-    `gone` names transactions that were unconfirmed before and are nowhere any more.
+    `gone` names transactions that were unconfirmed before and are nowhere any more. `whole_at`: the
+    newest time of which every waiting transaction has been looked at, those that spend stages too;
+    None when there was none.
     """
 
     project_ids: tuple[str, ...]
@@ -137,6 +139,7 @@ class MempoolSeen:
     gone: tuple[Txid, ...]
     explorer: str
     at: int
+    whole_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

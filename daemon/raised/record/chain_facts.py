@@ -101,7 +101,7 @@ async def apply_mempool(
     touched.txids |= await txs.see_unconfirmed(conn, found, seen.at)
     await _read(conn, found, policy, touched)
     touched.txids |= await txs.lose_unconfirmed(conn, seen.gone, seen.at)
-    await cursors.put_cursor(conn, "mempool", seen.explorer, seen.at, None)
+    await cursors.put_cursor(conn, "mempool", seen.explorer, seen.at, seen.whole_at)
 
 
 async def _extend(conn: AsyncConnection, block: BlockRef, policy: Policy, touched: Touched) -> None:

@@ -1,0 +1,239 @@
+"""What waits: read once each, as much as the host has to spare, and how old the view is."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from typing import cast
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.chain.follower import NETWORK, Follower, Shown, Stage, following, hurried, staged
+
+from raised.chain.explorer import Explorer, SeenTx, Spender
+from raised.chain.mempool import Mempool
+from raised.chain.scan import Watched
+from raised.domain.founding import founding_of
+from raised.domain.identifier import project_script
+from raised.domain.observation import MempoolSeen
+from raised.domain.tx import Tx, Txid, TxOut
+from raised.domain.watch import coins_made
+
+PLENTY = 1_000
+
+
+class Pool:
+    """An explorer's mempool: `txs` wait, besides so many strangers that nobody will ask for."""
+
+    name = "pool"
+
+    def __init__(self, *txs: Tx) -> None:
+        self.txs = {tx.txid: tx for tx in txs}
+        self.others = 0
+        self.asked: Counter[str] = Counter()
+
+    async def mempool_size(self) -> int:
+        return len(self.txs) + self.others
+
+    async def mempool_txids(self) -> list[Txid]:
+        self.asked["list"] += 1
+        return list(self.txs)
+
+    async def tx(self, txid: Txid) -> SeenTx | None:
+        self.asked["tx"] += 1
+        tx = self.txs.get(txid)
+        return None if tx is None else SeenTx(tx, (), None)
+
+    async def unconfirmed(self, script: bytes) -> tuple[SeenTx, ...]:
+        self.asked["address"] += 1
+        paying = [tx for tx in self.txs.values() if any(one == script for _, one in tx.outputs)]
+        return tuple(SeenTx(tx, (), None) for tx in paying)
+
+    async def spenders(self, txid: Txid) -> tuple[Spender | None, ...] | None:
+        found: list[Spender | None] = [None] * 100
+        for tx in self.txs.values():
+            for vin, txin in enumerate(tx.inputs):
+                if txin.outpoint.txid == txid:
+                    found[txin.outpoint.vout] = Spender(tx.txid, vin, None)
+        return tuple(found)
+
+
+class Looking:
+    """The mempool of a stage's project, looked at again and again."""
+
+    def __init__(self, stage: Stage, pool: Pool) -> None:
+        self.watched = Watched(project_script)
+        self.known: set[Txid] = set()
+        self._project = stage.venture.project_id
+        self._pool = pool
+        self._mempool = Mempool(self.watched, partial(founding_of, network=NETWORK))
+
+    async def look(self, at: int, spare: int = PLENTY) -> MempoolSeen:
+        """A look at this time; the record takes what it is told."""
+        explorer = cast("Explorer", self._pool)
+        view = await self._mempool.read(explorer, [self._project], sorted(self.known), at, spare)
+        self.known |= {tx.txid for tx in view.txs}
+        self.known -= set(view.gone)
+        return view
+
+
+@pytest.fixture(name="stage")
+async def _stage() -> AsyncIterator[Stage]:
+    async with staged() as stage:
+        yield stage
+
+
+def strangers(stage: Stage, count: int) -> list[Tx]:
+    """Transactions of no concern."""
+    return [stage.wallet.pay([TxOut(1_000, stage.wallet.script)]) for _ in range(count)]
+
+
+def watching(stage: Stage, pool: Pool) -> Looking:
+    looking = Looking(stage, pool)
+    looking.watched.add_project(stage.venture.project_id)
+    return looking
+
+
+async def test_each_transaction_is_read_once(stage: Stage) -> None:
+    first, second = stage.invest().tx, stage.invest().tx
+    pool = Pool(first, *strangers(stage, 5))
+    looking = watching(stage, pool)
+    view = await looking.look(100)
+    assert (view.txs, view.gone, view.whole_at) == ((first,), (), 100)
+    assert pool.asked["tx"] == 6
+    pool.txs[second.txid] = second
+    view = await looking.look(101)
+    assert (view.txs, view.gone, view.whole_at) == ((second,), (), 101)
+    assert pool.asked == {"tx": 7, "list": 2}
+
+
+async def test_a_look_costs_what_can_be_spared_and_says_how_old_the_whole_view_is(
+    stage: Stage,
+) -> None:
+    tx = stage.invest().tx
+    pool = Pool(*strangers(stage, 9), tx)
+    looking = watching(stage, pool)
+    view = await looking.look(100, spare=4)
+    assert view.txs == (tx,), "addresses are asked when not all can be read"
+    assert view.whole_at is None
+    views = [view]
+    while views[-1].whole_at is None:
+        before = pool.asked["tx"] + pool.asked["address"]
+        views.append(await looking.look(100 + len(views), spare=4))
+        assert pool.asked["tx"] + pool.asked["address"] <= before + 4
+    assert views[-1].whole_at == 99 + len(views)
+    assert len(views) == 3
+    assert pool.asked["tx"] <= 10
+
+
+async def test_in_a_large_mempool_a_spend_of_a_stage_is_seen(stage: Stage) -> None:
+    stake = stage.mine_investment()
+    claim = stage.venture.claim(stake)
+    pool = Pool(*strangers(stage, 5), claim)
+    pool.others = 10_000
+    looking = watching(stage, pool)
+    looking.watched.add_made(stake.tx.txid, coins_made(stake.tx, pays_project=True, spent=()))
+    views = [await looking.look(at, spare=3) for at in range(100, 150)]
+    assert [view.txs for view in views if view.txs] == [(claim,)]
+    assert views[0].whole_at is None
+    assert views[-1].whole_at == 100
+    assert pool.asked["list"] == 1  # a long list is not asked for at every look
+    assert (await looking.look(160)).whole_at == 160
+    assert pool.asked["list"] == 2
+
+
+async def test_a_huge_mempool_is_never_listed(stage: Stage) -> None:
+    tx = stage.invest().tx
+    pool = Pool(tx)
+    pool.others = 300_000
+    looking = watching(stage, pool)
+    view = await looking.look(100)
+    assert (view.txs, view.whole_at) == ((tx,), None)
+    assert pool.asked == {"address": 1}
+
+
+async def test_a_child_is_known_by_its_parent_whichever_is_read_first(stage: Stage) -> None:
+    stake = stage.invest()
+    child = stage.venture.claim(stake)
+    pool = Pool(child)
+    looking = watching(stage, pool)
+    assert (await looking.look(100)).txs == ()
+    pool.txs = {child.txid: child, stake.tx.txid: stake.tx}
+    assert set((await looking.look(101)).txs) == {stake.tx, child}
+
+
+async def test_what_waits_is_judged_again_when_its_project_is_known(stage: Stage) -> None:
+    tx = stage.invest().tx
+    pool = Pool(tx)
+    looking = Looking(stage, pool)
+    assert (await looking.look(100)).txs == ()
+    looking.watched.add_project(stage.venture.project_id)
+    assert (await looking.look(101)).txs == (tx,)
+    assert pool.asked["tx"] == 1
+
+
+@pytest.mark.parametrize("others", [0, 10_000, 300_000])
+async def test_what_is_replaced_is_gone_and_what_replaces_it_is_there(
+    stage: Stage, others: int
+) -> None:
+    old, new = stage.invest().tx, stage.invest().tx
+    new = Tx(new.version, old.inputs, new.outputs, new.locktime)
+    pool = Pool(old)
+    pool.others = others
+    looking = watching(stage, pool)
+    assert (await looking.look(100)).txs == (old,)
+    pool.txs = {new.txid: new}
+    view = await looking.look(200)
+    assert (view.txs, view.gone) == ((new,), (old.txid,))
+
+
+async def test_a_transaction_that_leaves_between_two_requests_is_passed_over(stage: Stage) -> None:
+    pool = Pool()
+    looking = watching(stage, pool)
+    listed = stage.invest().tx.txid
+
+    async def txids() -> list[Txid]:
+        return [listed]
+
+    pool.mempool_txids = txids  # type: ignore[method-assign]
+    view = await looking.look(100)
+    assert (view.txs, view.gone, view.whole_at) == ((), (), 100)
+
+
+async def test_a_replacement_is_followed_to_the_record(writer: AsyncEngine, stage: Stage) -> None:
+    chain = stage.world.chain
+    settings = replace(hurried(stage.world), mempool_seconds=0.01)
+    async with following(settings, writer, stage.venture) as follower:
+        await follower.caught_up(stage.world)
+        coins = stage.wallet.take(500_000)
+        outputs = stage.invest().tx.outputs[:-1]
+        old, new = (
+            stage.wallet.pay(outputs, coins=coins, fee_rate=fee_rate) for fee_rate in (2, 9)
+        )
+        chain.accept(old)
+        await follower.until(partial(_is_told, follower, old))
+        chain.accept(new)
+        await follower.until(partial(_is_told, follower, new))
+        await follower.until(
+            lambda: any(old.txid in view.gone for view in follower.of(MempoolSeen))
+        )
+        chain.mine()
+        await follower.caught_up(stage.world)
+        assert await follower.shown(stage.venture) == Shown(2 * 99_000, 0, 2)
+
+
+async def test_money_that_comes_and_goes_in_one_block_is_seen(
+    writer: AsyncEngine, stage: Stage
+) -> None:
+    async with following(hurried(stage.world), writer, stage.venture) as follower:
+        await follower.caught_up(stage.world)
+        stake = stage.invest()
+        stage.world.chain.mine([stake.tx, stage.venture.claim(stake)])
+        await follower.caught_up(stage.world)
+        claimed = stake.coins[0].stage.value
+        assert await follower.shown(stage.venture) == Shown(2 * 99_000, claimed, 2)
+        assert await follower.is_sound(stage.world)
+
+
+def _is_told(follower: Follower, tx: Tx) -> bool:
+    return any(tx in view.txs for view in follower.of(MempoolSeen))
