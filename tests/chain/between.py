@@ -10,6 +10,7 @@ Answer = Callable[[str], httpx.Response | None]
 class Between(httpx.AsyncBaseTransport):
     """Passes every request on, unless `instead` has an answer for its path.
 
+    `instead_of`: the same for the requests to one explorer, by its address.
     `asked`: how many requests came by. `before` is called with that number before each.
     """
 
@@ -17,6 +18,7 @@ class Between(httpx.AsyncBaseTransport):
         self.asked = 0
         self.before: Callable[[int], None] = lambda _: None
         self.instead: Answer = lambda _: None
+        self.instead_of: dict[str, Answer] = {}
         self._wire = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -24,6 +26,9 @@ class Between(httpx.AsyncBaseTransport):
         self.asked += 1
         self.before(self.asked)
         said = self.instead(request.url.path)
+        for url, instead in self.instead_of.items():
+            if said is None and str(request.url).startswith(url):
+                said = instead(request.url.path)
         return await self._wire.handle_async_request(request) if said is None else said
 
     async def aclose(self) -> None:

@@ -35,7 +35,7 @@ class Strike:
 
 @asynccontextmanager
 async def looking(
-    stage: Stage, notebook: Notebook, transport: httpx.AsyncBaseTransport
+    stage: Stage, notebook: Notebook, transport: httpx.AsyncBaseTransport | None = None
 ) -> AsyncIterator[None]:
     """The source runs inside and the notebook writes."""
     settings = hurried(stage.world)
