@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from raised_simnet.btcpay.dialect import V2_4_5
+from raised_simnet.btcpay.dialect import V2_4_5, Dialect
 from raised_simnet.btcpay.office import Clock
 from raised_simnet.btcpay.server import BTCPayServer
 from raised_simnet.btcpay.shop import Shop, open_shop, ring
@@ -29,7 +29,8 @@ class World:
     `miner` has mature coins. Every part may be driven from any thread and has its own faults;
     a relay's `kill` and `start`, an explorer's `down` and `up` are theirs.
     `explorers`: how many of Esplora's kind, or their flavours. `lasting`: relays keep their events
-    over a restart. `clock`: with one there is a BTCPay Server, too, which lives by it.
+    over a restart. `clock`: with one there is a BTCPay Server, too, which lives by it and
+    speaks this dialect.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class World:
         lasting: bool = False,
         start_time: int = START,
         clock: Clock | None = None,
+        dialect: Dialect = V2_4_5,
     ) -> None:
         plain = [Flavour.ESPLORA] * explorers if isinstance(explorers, int) else explorers
         self._flavours = list(plain)
@@ -47,6 +49,7 @@ class World:
         self._lasting = lasting
         self._start_time = start_time
         self.clock = clock
+        self._dialect = dialect
         self._stack = AsyncExitStack()
         self.explorers: list[Explorer] = []
         self.relays: list[Relay] = []
@@ -69,7 +72,7 @@ class World:
             self.relays = [Relay(place) for place in places]
             parts: list[Explorer | Relay | BTCPayServer] = [*self.explorers, *self.relays]
             if self.clock is not None:
-                self.btcpay = BTCPayServer(self.chain, dialect=V2_4_5, clock=self.clock)
+                self.btcpay = BTCPayServer(self.chain, dialect=self._dialect, clock=self.clock)
                 parts.append(self.btcpay)
             for part in parts:
                 stack.push_async_callback(asyncio.to_thread, part.stop)

@@ -325,3 +325,36 @@ def test_a_server_that_is_down_answers_nobody_and_comes_back_on_its_port(shop: S
         httpx.get(f"{shop.server.url}/api/v1/health", trust_env=False)
     shop.server.up()
     assert shop.listed() == [invoice]
+
+
+def test_a_server_that_cannot_be_reached_runs_on(shop: Shop) -> None:
+    shop.server.unreachable(unreachable=True)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{shop.server.url}/api/v1/health", trust_env=False)
+    invoice = shop.order()
+    shop.now += 3600
+    shop.server.look()
+    shop.server.unreachable(unreachable=False)
+    assert shop.get(f"{shop.invoices}/{invoice}").json()["status"] == "Expired"
+
+
+def test_every_way_to_pay_has_the_keys_of_the_vectors(shop: Shop) -> None:
+    methods = ("BTC-CHAIN", "BTC-LN", "BTC-LNURL")
+    invoice = shop.order(Order("21000", "SATS", methods=methods))
+    wanted = json.loads((VECTORS / "payment_methods" / "lightning_settled_2.x.json").read_bytes())
+    shown = shop.get(f"{shop.invoices}/{invoice}/payment-methods").json()
+    assert [list(method) for method in shown] == [list(method) for method in wanted]
+    opaque = [list(method["additionalData"]) for method in shown]
+    assert opaque == [list(method["additionalData"]) for method in wanted]
+    assert shown[2]["paymentLink"].endswith(f"/UILNURL/pay/i/{invoice}")
+    assert {method["rate"] for method in shown} == {"100000000"}
+    assert {method["due"] for method in shown} == {"0.00021"}
+
+
+def test_what_lightning_paid_shows_its_preimage(shop: Shop) -> None:
+    """A proof of payment, which whoever reads this has to drop."""
+    invoice = shop.order(Order("21000", "SATS"))
+    shop.server.office.pay_lightning(invoice, 21_000_000)
+    (_, lightning) = shop.get(f"{shop.invoices}/{invoice}/payment-methods").json()
+    assert len(lightning["additionalData"]["preimage"]) == 64
+    assert lightning["payments"][0]["id"] == lightning["additionalData"]["paymentHash"]

@@ -1,13 +1,21 @@
+import asyncio
 import tomllib
+from pathlib import Path
 
 import httpx
 import pytest
 
 pytest.importorskip("pbk")
 
+from raised.clock import now
+from raised.config import load_config
 from raised.domain.tx import TxOut
+from raised.settings import store_settings
+from raised_simnet.btcpay.dialect import V1_13
+from raised_simnet.btcpay.order import Order
 from raised_simnet.nostr_event import sign_event
 from raised_simnet.relays import stored
+from raised_simnet.web import Request, Response, WebServer
 from raised_simnet.world import World
 
 
@@ -41,3 +49,37 @@ async def test_the_same_world_twice_has_the_same_blocks() -> None:
             world.wallet("alice")
             tips.append(world.chain.tip_hash)
     assert tips[0] == tips[1]
+
+
+async def test_the_product_understands_what_a_world_says_of_its_shops(tmp_path: Path) -> None:
+    async with World(relays=1, clock=now) as world:
+        for label in ("shop", "sea-ice"):
+            world.open_shop(label)
+        config = tmp_path / "relays.toml"
+        config.write_text(world.settings())
+        stores = store_settings(load_config(config, world.secrets(tmp_path)))
+    assert [store.label for store in stores] == ["shop", "sea-ice"]
+    for store in stores:
+        shop = world.shops[store.label]
+        assert (store.url, store.store_id) == (world.btcpay.url, shop.store.id)
+        assert (store.api_key, store.expects_events) == (shop.key.key, True)
+
+
+async def test_the_shops_of_a_world_tell_an_address_of_themselves() -> None:
+    heard: list[Request] = []
+
+    def hear(request: Request) -> Response:
+        heard.append(request)
+        return Response()
+
+    inbox = WebServer(hear)
+    inbox.start()
+    async with World(relays=0, clock=now, dialect=V1_13) as world:
+        shop = world.open_shop("shop")
+        world.ring(inbox.url)
+        world.btcpay.office.order(shop.store, Order("1.00"))
+        assert await asyncio.to_thread(world.btcpay.drained)
+    inbox.stop()
+    (request,) = heard
+    assert request.path == "/webhooks/btcpay/shop"
+    assert request.headers["user-agent"] == "BTCPayServer/1.13.7"
