@@ -7,6 +7,7 @@ from tests.chain.follower import Follower, Shown, following, hurried, staged
 
 from raised.domain.observation import SourceHealth, TipSeen
 from raised_simnet.explorer import Explorer
+from raised_simnet.faults import Faults
 from raised_simnet.world import World
 
 ONE = Shown(99_000, 0, 1)
@@ -29,6 +30,17 @@ async def test_no_chain_is_followed_before_as_many_as_asked_for_show_it(
             foreign.explorer.down()
             await follower.caught_up(stage.world)
             assert await follower.shown(stage.venture) == ONE
+
+
+async def test_the_quickest_does_not_choose_the_chain_alone(writer: AsyncEngine) -> None:
+    async with staged() as stage, World(relays=0, start_time=1_690_000_000) as foreign:
+        foreign.chain.mine_many(stage.world.chain.height + 5)
+        stage.world.explorer.faults = Faults(delay_seconds=0.7)
+        ours, other = hurried(stage.world), hurried(foreign)
+        settings = replace(ours, explorers=other.explorers + ours.explorers, agreement=2)
+        async with following(settings, writer, stage.venture) as follower:
+            await follower.until(lambda: _opponents(follower, stage.world.explorer) != ())
+            assert not follower.of(TipSeen)
 
 
 async def test_the_first_tip_may_be_the_lower_one_of_two_that_agree(writer: AsyncEngine) -> None:

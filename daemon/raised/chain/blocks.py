@@ -188,12 +188,12 @@ class Blocks:
         return True
 
     def _awaits_others(self) -> bool:
-        """Whether one that was never met may answer soon: the quickest must not choose alone."""
+        """Whether another may answer soon: the quickest must not choose alone."""
         time = asyncio.get_running_loop().time()
         self._begun_at = time if self._begun_at is None else self._begun_at
         if self._settings.agreement < 2 or time - self._begun_at > _FIRST_SECONDS:
             return False
-        return any(one.looking and one.explorer is None for one in self._panel.hosts)
+        return any(one.looking for one in self._panel.hosts)
 
     async def _skip(
         self, explorer: Explorer, branch: Branch, outbox: asyncio.Queue[Observation]
