@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from raised.chain.difficulty import may_follow, may_lie_above
 from raised.chain.explorer import Explorer
 from raised.chain.headers import MEDIAN_SPAN, HeaderChain
 from raised.chain.probe import limit_of
+from raised.clock import now
 from raised.domain.block import Header, target, work
 from raised.errors import BadData, Unavailable
 
@@ -47,6 +49,8 @@ async def find_branch(
         raise Unavailable(explorer.name, "is far behind: our oldest block is missing", "behind")
     if height - chain.height <= most:
         return await _above(explorer, chain, page, network)
+    if not may_lie_above(network, (chain.height, chain.tip), page[0], now()):
+        raise _too_easy(explorer)
     fork = await _ancestor(explorer, chain)
     if fork is None or fork == chain.height:
         return None if fork is None else Branch(fork, height, tip.hash, None)
@@ -69,7 +73,7 @@ async def _above(
     found: list[Header] = []
     while True:
         for at, header in page:
-            _check(explorer, header, found, network)
+            _check(explorer, header, at, found, network)
             if chain.height_of(header.hash) == at:
                 return Branch(at, height, tip.hash, list(reversed(found)))
             found.append(header)
@@ -87,11 +91,18 @@ def _outweighing(headers: Sequence[Header], owed: int) -> Sequence[Header]:
     return headers
 
 
-def _check(explorer: Explorer, header: Header, above: Sequence[Header], network: str) -> None:
+def _check(
+    explorer: Explorer, header: Header, height: int, above: Sequence[Header], network: str
+) -> None:
     if above and above[-1].prev_hash != header.hash:
         raise Unavailable(explorer.name, "changed its chain while we read it", "moved")
-    if target(header.bits) > limit_of(network):
-        raise BadData(explorer.name, "sent a block with less work than its network asks", "easy")
+    easy = target(header.bits) > limit_of(network)
+    if easy or (above and not may_follow(network, height + 1, header, above[-1])):
+        raise _too_easy(explorer)
+
+
+def _too_easy(explorer: Explorer) -> BadData:
+    return BadData(explorer.name, "sent a block with less work than its network asks", "easy")
 
 
 async def _ancestor(explorer: Explorer, chain: HeaderChain) -> int | None:
@@ -112,7 +123,7 @@ async def end_of_chain(
     while len(found) < count:
         page = await explorer.headers(at)
         for height, header in page:
-            _check(explorer, header, [one for _, one in found], network)
+            _check(explorer, header, height, [one for _, one in found[-1:]], network)
             found.append((height, header))
         if page[-1][0] == 0:
             break
