@@ -31,7 +31,9 @@ def schedule(
     stack: AsyncExitStack, retention: Retention, writer: AsyncEngine, relays: Relays, stores: Stores
 ) -> None:
     """Start the scheduler; it ends with `stack`."""
-    scheduler = AsyncIOScheduler(timezone="UTC")
+    # However late the loop comes to it, a job is done, and once.
+    late = {"misfire_grace_time": None, "coalesce": True}
+    scheduler = AsyncIOScheduler(timezone="UTC", job_defaults=late)
     scheduler.add_job(relays.reask_all, "interval", days=1, id="relay re-ask", jitter=3600)
     for sweep, minutes in _SWEEP_MINUTES.items():
         scheduler.add_job(
@@ -40,10 +42,9 @@ def schedule(
             minutes=minutes,
             id=f"btcpay {sweep}",
             jitter=minutes * 6,  # a tenth, in seconds
-            coalesce=True,
         )
     forget = partial(_retention, retention, writer)
-    scheduler.add_job(forget, "cron", hour=3, minute=17, id="retention", coalesce=True)
+    scheduler.add_job(forget, "cron", hour=3, minute=17, id="retention")
     scheduler.start()
     stack.callback(scheduler.shutdown, wait=False)
 
