@@ -108,17 +108,18 @@ class Explorers:
         await self._blocks.load(self._record)
 
     async def _watch(self, turn: asyncio.Task[bool], host: Host) -> bool:
-        """The result of a turn; False when it is ended for the host's silence.
+        """The result of a turn; False when it is ended because somebody does not answer.
 
-        That is only when another one can be asked, so the last one left has all its time.
+        The last one that can be asked has all its time.
         """
         while not turn.done():
             await asyncio.wait({turn}, timeout=_WATCH_SECONDS)
-            if not turn.done() and host.wire.late and self._panel.others_able(host):
+            silent = None if turn.done() else self._panel.silent(host)
+            if silent is not None:
                 # What a turn observed and what it remembers of that change in one step.
                 turn.cancel()
                 await asyncio.wait({turn})
-                host.give_up()
+                silent.give_up()
                 return False
         return turn.result()
 

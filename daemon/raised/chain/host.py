@@ -91,8 +91,9 @@ class Host:
             self.tip_hash, self.tip_height, self.stance = tip_hash, None, None
 
     def give_up(self) -> None:
-        """It kept us waiting while others could be asked."""
+        """It kept us waiting: it is left alone, and then comes after the others."""
         self.wire.standing.went_wrong(*_LATE)
+        self._apart(self._stalls)
         self._stall()
         self._answers, self.tip_hash = False, None
 
@@ -129,15 +130,18 @@ class Host:
         if isinstance(error, BadData) or error.code not in _OF_THE_WIRE:
             self.wire.standing.went_wrong(error.code, error.detail)
         if isinstance(error, BadData):
-            pause = self.wire.pace.base_seconds * 2.0 ** min(self._lies, 32)
+            self._apart(self._lies)
             self._lies += 1
             self._grudge_until = _time() + _GRUDGE_SECONDS
-            self._apart_until = _time() + min(_LONGEST_DISTRUST_SECONDS, pause)
         elif isinstance(error, Refused) and self.explorer is None:
             self._refused = True
             self._apart_until = _time() + _REFUSED_SECONDS
         else:
             self._moves += 1
+
+    def _apart(self, times: int) -> None:
+        pause = self.wire.pace.base_seconds * 2.0 ** min(times, 32)
+        self._apart_until = _time() + min(_LONGEST_DISTRUST_SECONDS, pause)
 
     def lacks_blocks(self) -> None:
         """It has no raw blocks; it is asked again much later."""

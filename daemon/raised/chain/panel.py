@@ -81,13 +81,12 @@ class Panel:
                 if len(self.hosts) > 1 and _is_to_compare(host):
                     compared.create_task(_compare(host, chain))
 
-    def others_able(self, asked: Host) -> bool:
-        """Whether another host than this one can be asked, and keeps nobody waiting."""
-        return any(
-            host.available and host.tip_hash is not None and not host.stalled
-            for host in self.hosts
-            if host is not asked
-        )
+    def silent(self, asked: Host) -> Host | None:
+        """Who keeps the turn of a host waiting: itself, when another can be asked, or a witness."""
+        others = [host for host in self.hosts if host is not asked]
+        able = any(one.available and one.tip_hash and not one.stalled for one in others)
+        silent = (host for host in self.hosts if host.wire.late and not host.looking)
+        return next((host for host in silent if able or host is not asked), None)
 
     def others_with_blocks(self, asked: Host) -> bool:
         """Whether another host than this one can be asked for raw blocks, and is not behind."""
