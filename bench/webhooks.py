@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from hmac import digest
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import cast
 
@@ -31,7 +31,8 @@ from raised.db.upgrade import upgrade
 from raised_api.__main__ import Systemd, server_of
 from raised_api.app import create_app
 
-SENDERS, DELIVERIES, ROUNDS, PACED_SECONDS = 32, 5_000, 5, 4.0
+SENDERS, DELIVERIES, ROUNDS = 32, 5_000, 5
+ALONE_SECONDS, PACED_SECONDS = 1.0, 4.0
 P99_MS = 50
 SECRET = b"2TbVyBHm6dDcXW4Yq3nKpL"
 INSERT = (
@@ -133,17 +134,20 @@ async def pace(senders: list[Sender], wanted: list[bytes], rate: float) -> list[
     return took
 
 
-def commit_alone(path: Path, rows: list[dict[str, object]]) -> float:
-    """Bare commits a second."""
+def commit_alone(path: Path, rows: Iterator[dict[str, object]]) -> float:
+    """Bare commits a second, over a second: disks differ a hundredfold."""
+    number = 0
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA synchronous=FULL")
     began = time.perf_counter()
-    for row in rows:
+    while time.perf_counter() - began < ALONE_SECONDS:
+        row = next(rows)
         ids = (row["webhookId"], row["deliveryId"], row["originalDeliveryId"], row["type"])
         db.execute(INSERT, ("shop", *ids, row["invoiceId"], False, row["timestamp"], 1_773_126_902))
+        number += 1
     took = time.perf_counter() - began
     db.close()
-    return len(rows) / took
+    return number / took
 
 
 async def make_record(path: Path) -> None:
@@ -204,10 +208,10 @@ async def main() -> None:
         rounds = []
         async with server(ours) as senders:
             await flood(senders, list(islice(supply, 2_000)))  # warm
-            for turn in range(ROUNDS):
+            alone = map(event, count())
+            for _ in range(ROUNDS):
                 rate = await flood(senders, list(islice(supply, DELIVERIES)))
-                numbers = range(turn * DELIVERIES, (turn + 1) * DELIVERIES)
-                reference = commit_alone(bare, [event(number) for number in numbers])
+                reference = commit_alone(bare, alone)
                 rounds.append((rate / reference, rate, reference))
             ratio, rate, reference = sorted(rounds)[ROUNDS // 2]
             report("webhooks stored", rate, "1/s", ratio, reference)
