@@ -15,6 +15,7 @@ SAY_NOTHING = {
     "utils", "util", "common", "core", "helpers", "helper", "shared", "base", "misc", "lib",
     "types", "models", "services", "managers",
 }  # fmt: skip
+ENCODING = {"bech32", "bip32", "block", "curve", "hashes", "script", "tx"}  # shared with the simnet
 CONFIG_FILES = ("config.py", "store_config.py")
 SOURCES = [ROOT / "daemon", ROOT / "api", ROOT / "simnet"]
 
@@ -26,6 +27,14 @@ def project() -> dict[str, object]:
 def test_no_file_or_folder_has_a_name_that_says_nothing() -> None:
     names = [path for source in SOURCES for path in source.rglob("*") if path.stem in SAY_NOTHING]
     assert names == []
+
+
+def test_what_the_simnet_must_not_know_names_every_rule_of_the_domain() -> None:
+    contracts = project()["tool"]["importlinter"]["contracts"]  # type: ignore[index]
+    (simnet,) = (row for row in contracts if row.get("source_modules") == ["raised_simnet"])
+    named = {name.removeprefix("raised.domain.") for name in simnet["forbidden_modules"]}
+    files = {path.stem for path in (ROOT / "daemon/raised/domain").glob("*.py")}
+    assert files - named == ENCODING | {"__init__"}
 
 
 def test_every_setting_of_the_environment_stands_in_the_readme() -> None:

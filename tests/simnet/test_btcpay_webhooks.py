@@ -26,7 +26,7 @@ VECTORS = Path(__file__).parent.parent / "vectors" / "btcpay"
 ERRORS = {row["name"]: row for row in json.loads((VECTORS / "error_bodies.json").read_bytes())}
 START = 1_700_000_000
 SECRET = "a secret with ż"
-QUICK = 0.0005  # 10 s are 5 ms
+QUICK = 0.0002  # 10 s are 2 ms
 ONE = Order("1.00")
 Json = dict[str, Any]
 
