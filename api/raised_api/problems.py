@@ -99,7 +99,7 @@ def _detail(status: int) -> str:
     if status == 404:
         return "There is nothing at this address."
     if status == 405:
-        return "This address only answers GET."
+        return "This address does not answer that method; Allow names those that it does."
     return f"{HTTPStatus(status).phrase}."
 
 
