@@ -260,6 +260,15 @@ def test_a_webhook_is_made_listed_changed_and_deleted(post: Post) -> None:
     assert len(post.client.get("/webhooks").json()) == 1
 
 
+def test_a_webhook_made_after_another_was_deleted_is_a_new_one(post: Post) -> None:
+    wish = {"url": f"{post.inbox.url}/hook"}
+    first, second = (post.client.post("/webhooks", json=wish).json()["id"] for _ in range(2))
+    post.client.delete(f"/webhooks/{first}")
+    third = post.client.post("/webhooks", json=wish).json()["id"]
+    ids = {row["id"] for row in post.client.get("/webhooks").json()}
+    assert ids == {post.hook.id, second, third}
+
+
 def test_a_webhook_needs_a_whole_url(post: Post) -> None:
     _check(post.client.post("/webhooks", json={"url": "host/path"}), "validation_bad_webhook_url")
 

@@ -36,7 +36,7 @@ def _create(asked: Asked) -> Response:
     """The only answer that shows the secret."""
     store = asked.store(WEBHOOKS)
     wish = _wish(asked)
-    hook_id = base58_id(f"{store.id} webhook {len(store.hooks)} {wish.url}")
+    hook_id = asked.office.new_id()
     secret = wish.secret or base58_id(f"{hook_id} secret")
     hook = Hook(hook_id, store.id, wish.url, secret, wish.enabled, wish.retries, wish.wanted)
     store.hooks[hook.id] = hook

@@ -89,6 +89,11 @@ class Office:
             self._advance(invoice)
             return invoice
 
+    def new_id(self) -> str:
+        """An identifier that nothing else has."""
+        with self.lock:
+            return self._namer.next()
+
     def find(self, invoice_id: str) -> Invoice:
         """An invoice of whatever store. Raises KeyError."""
         with self.lock:

@@ -14,7 +14,7 @@ from raised_simnet.btcpay.event import Event
 from raised_simnet.btcpay.hook import Hook
 from raised_simnet.btcpay.hook_routes import HOOK_ROUTES
 from raised_simnet.btcpay.invoice_routes import INVOICE_ROUTES
-from raised_simnet.btcpay.naming import Namer, base58_id, hex_id
+from raised_simnet.btcpay.naming import Namer, hex_id
 from raised_simnet.btcpay.office import Clock, Office
 from raised_simnet.btcpay.permission import READ, ApiKey
 from raised_simnet.btcpay.post import Postman
@@ -128,9 +128,8 @@ class BTCPayServer:
         self, store: Store, url: str, secret: str, wanted: Sequence[str] | None = None
     ) -> Hook:
         """A webhook made in the server's own pages."""
-        hook_id = base58_id(f"{self._seed} webhook {store.id} {len(store.hooks)}")
         events = None if wanted is None else tuple(wanted)
-        hook = Hook(hook_id, store.id, url, secret, wanted=events)
+        hook = Hook(self.office.new_id(), store.id, url, secret, wanted=events)
         store.hooks[hook.id] = hook
         return hook
 
