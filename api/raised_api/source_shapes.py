@@ -57,6 +57,8 @@ class Store(Source):
     refunds_visible: bool | None
     unlinked_payouts: int
     ambiguous_invoices: int
+    troubles: list[str]
+    warnings: list[str]
 
 
 class StoreList(TypedDict):

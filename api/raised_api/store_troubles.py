@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,8 +26,19 @@ async def store_troubles(conn: AsyncConnection, stores: Iterable[Item], now: int
     for item in stores:
         if counts := refused.get(str(item["name"])):
             found.append(_refused(item, counts))
-        found += [*_missed(item, now), *_ambiguous(item)]
+        found += [*_others(item), *_missed(item, now), *_ambiguous(item)]
     return found
+
+
+def _others(item: Item) -> list[Item]:
+    """Standing troubles beside the worst, which the store's own state names."""
+    error: Any = item["last_error"] or {}
+    troubles: Any = item["troubles"]
+    return [
+        {"source": item["name"], "code": "trouble", "detail": detail, "since_at": item["since_at"]}
+        for detail in troubles
+        if item["state"] != "ok" and detail != error.get("detail")
+    ]
 
 
 def _refused(item: Item, counts: list[Refused]) -> Item:

@@ -220,3 +220,17 @@ async def test_health_names_a_store_that_is_down(book: Any, api: Any) -> None:
     await follow_stores(book, "shop")
     (problem,) = (await health(api))["problems"]
     assert (problem["code"], problem["detail"]) == ("unauthenticated", "Make a new key.")
+
+
+async def test_health_names_every_trouble_of_a_store_and_warnings_are_none(
+    book: Any, api: Any
+) -> None:
+    await book.whole()
+    facts = {"troubles": ["Worst.", "Refunds are hidden."], "warnings": ["Upgrade."]}
+    error = {"last_error_code": "busy", "last_error_detail": "Worst."}
+    await book.source(schema.store, "shop", "degraded", facts=json.dumps(facts), **error)
+    await follow_stores(book, "shop")
+    problems = (await health(api))["problems"]
+    assert [one["detail"] for one in problems] == ["Worst.", "Refunds are hidden."]
+    (item,) = (await api.json("/api/v1/stores"))["items"]
+    assert item["warnings"] == ["Upgrade."]

@@ -229,4 +229,6 @@ def _store_item(row: Row[Any], counts: _Counts) -> Item:
         "refunds_visible": facts.get("refunds_visible"),
         "unlinked_payouts": odd.get("unlinked_payouts", 0),
         "ambiguous_invoices": odd.get("ambiguous_invoices", 0),
+        "troubles": facts.get("troubles", []),
+        "warnings": facts.get("warnings", []),
     }
