@@ -9,7 +9,13 @@ from tests.btcpay.ledger import LABEL, QUICK, Ledger, Shop
 from tests.btcpay.till import BELOW, BORN, BROKEN, ROOT, UNAUTHENTICATED, forbidden, payment
 
 from raised.btcpay.follow import Stores
-from raised.domain.observation import InvoicesSeen, Progress, RefundsSeen, SourceHealth
+from raised.domain.observation import (
+    InvoicesSeen,
+    Progress,
+    RefundsSeen,
+    SourceHealth,
+    SweepDone,
+)
 from raised.errors import ConfigError
 from raised_simnet.web import Response
 
@@ -18,6 +24,10 @@ WEBHOOK = "btcpay.store.webhooks.canmodifywebhooks"
 
 def answer_at(path: str, answer: Response, on: list[bool]) -> Any:
     return lambda request: answer if on[0] and request.path == path else None
+
+
+def full_sweeps(shop: Shop) -> int:
+    return sum(one.sweep == "full" for one in shop.ledger.of(SweepDone))
 
 
 async def test_a_healthy_store_says_so_once(shop: Shop) -> None:
@@ -172,13 +182,25 @@ async def test_a_request_to_refresh_pulls_now(shop: Shop) -> None:
     shop.ledger.refreshed = shop.now - 1000  # of long ago: nobody waits for it
     async with shop.follow():
         await shop.until(lambda: shop.ledger.of(RefundsSeen))
+        await shop.until(lambda: full_sweeps(shop) == 1)
         pulls = len(shop.ledger.of(RefundsSeen))
         shop.till.add("abc", "New", at=BORN)
         shop.ledger.refreshed = shop.now
         await shop.until(lambda: "abc" in shop.ledger.invoices)
         await shop.until(lambda: len(shop.ledger.of(RefundsSeen)) > pulls)
         await shop.until(lambda: shop.till.count("/invoices?status=new"))
-        assert len(shop.ledger.of(RefundsSeen)) == pulls + 1
+        await shop.until(lambda: full_sweeps(shop) == 2)
+
+
+async def test_a_request_to_refresh_tries_a_key_again_that_was_refused(shop: Shop) -> None:
+    on = [True]
+    shop.till.tricks.append(answer_at(f"{BELOW}/invoices", UNAUTHENTICATED, on))
+    shop.pauses = replace(shop.pauses, locked_out=3600)
+    async with shop.follow():
+        await shop.until(lambda: shop.ledger.trouble == "unauthenticated")
+        on[0] = False
+        shop.ledger.refreshed = shop.now
+        await shop.until(lambda: shop.ledger.health.state == "ok")
 
 
 async def test_stores_are_replaced_without_a_restart(shop: Shop) -> None:

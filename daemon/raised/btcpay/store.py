@@ -42,6 +42,7 @@ class Store:
         )
         self._settings = settings
         self._pauses = pauses
+        self._asked = asyncio.Event()
         self._me = Follower(label, server, record, health, outbox, clock)
         telling = Telling(self._me, Apps(settings.crowdfund_apps, server))
         refunds = Refunds(self._me)
@@ -68,7 +69,8 @@ class Store:
         self._doorbell.wake()
 
     def refresh(self) -> None:
-        """Pull now: somebody has asked."""
+        """Pull now: somebody has asked, perhaps after mending what kept us out."""
+        self._asked.set()
         for kind in _NOW:
             self._rota.want(kind)
 
@@ -85,6 +87,7 @@ class Store:
         patience = Patience(self._pauses.first, self._pauses.most)
         time = asyncio.get_running_loop().time
         while True:
+            self._asked.clear()
             wait = self._pauses.look
             try:
                 await check_store(
@@ -96,7 +99,9 @@ class Store:
                 patience.failed()
                 locked_out = error.code in LOCKED_OUT
                 wait = self._pauses.locked_out if locked_out else patience.due_at - time()
-            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._asked.wait()
 
     async def _report(self) -> Never:
         """Health: a change of condition at once, moved figures now and then."""
