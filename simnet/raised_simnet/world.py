@@ -113,8 +113,9 @@ class World:
         return self.shops[label]
 
     def ring(self, address: str) -> None:
-        """Let the webhooks of all shops be posted to the API at this address."""
-        ring(self.btcpay, tuple(self.shops.values()), address)
+        """Let the webhooks of all shops, if there are any, be posted to the API at this address."""
+        if self.shops:
+            ring(self.btcpay, tuple(self.shops.values()), address)
 
     def secrets(self, folder: Path) -> dict[str, str]:
         """Write the shops' secrets into files there; the variables that name them."""
