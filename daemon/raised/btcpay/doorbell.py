@@ -12,11 +12,12 @@ from typing import Final, Never
 
 from raised.btcpay.health import LOCKED_OUT
 from raised.btcpay.knowledge import PendingDelivery
-from raised.btcpay.pauses import Patience, Pauses, growing
+from raised.btcpay.pauses import Pauses
 from raised.btcpay.refunds import Refunds
 from raised.btcpay.telling import Follower, Telling
 from raised.domain.observation import DeliveriesDone
 from raised.errors import SourceError, Unavailable
+from raised.patience import Patience, growing
 
 APPLIED: Final = "applied"
 GONE: Final = "gone"
@@ -131,7 +132,7 @@ class Doorbell:
         except SourceError as error:
             self._failed(ring, error)
             return
-        self._patience.worked()
+        self._patience.rest()
         self._follower.health.worked("fetch")
         await self._done(dict.fromkeys(waiting, result), _refunds_of(waiting.values()))
         for one in waiting:

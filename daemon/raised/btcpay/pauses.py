@@ -1,7 +1,5 @@
 """How long to wait for what. Tests wait for milliseconds."""
 
-import asyncio
-import random
 from dataclasses import dataclass
 
 
@@ -27,34 +25,3 @@ class Pauses:
     locked_out: float = 300.0
     look: float = 300.0
     health: float = 30.0
-
-
-def growing(first: float, most: float, failures: int) -> float:
-    """Seconds to wait after so many failures in a row: doubled each time, capped, jittered."""
-    wait: float = min(most, first * 2 ** min(failures, 20))
-    return wait * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
-
-
-class Patience:
-    """Failures in a row of one thing, and when it is due again, by the event loop's clock."""
-
-    def __init__(self, first: float, most: float) -> None:
-        self._first = first
-        self._most = most
-        self._failures = 0
-        self.due_at = float("-inf")
-
-    def is_due(self) -> bool:
-        """Whether it may be tried now."""
-        return asyncio.get_running_loop().time() >= self.due_at
-
-    def failed(self, at_least: float = 0.0) -> None:
-        """It did not work; the server may have said when to come again."""
-        wait = max(at_least, growing(self._first, self._most, self._failures))
-        self.due_at = asyncio.get_running_loop().time() + wait
-        self._failures += 1
-
-    def worked(self) -> None:
-        """It worked: due at once."""
-        self._failures = 0
-        self.due_at = float("-inf")

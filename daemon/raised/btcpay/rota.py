@@ -9,11 +9,12 @@ import contextlib
 from typing import Final, Never
 
 from raised.btcpay.health import LOCKED_OUT
-from raised.btcpay.pauses import Patience, Pauses
+from raised.btcpay.pauses import Pauses
 from raised.btcpay.sweeps import Sweeps
 from raised.btcpay.telling import Follower
 from raised.domain.observation import Sweep
 from raised.errors import SourceError, Unavailable
+from raised.patience import Patience
 
 _DAY: Final = 86_400
 # What was made lately comes first: it leaves less for the others to ask one by one.
@@ -101,7 +102,7 @@ class Rota:
         except asyncio.CancelledError:
             asked.set()
             raise
-        self._patience.worked()
+        self._patience.rest()
         self._follower.health.worked("sweep")
         if left == "nothing":
             asked.set()

@@ -10,7 +10,7 @@ from raised.btcpay.doorbell import Doorbell
 from raised.btcpay.greenfield import Greenfield
 from raised.btcpay.health import LOCKED_OUT, StoreHealth
 from raised.btcpay.knowledge import StoreRecord
-from raised.btcpay.pauses import Patience, Pauses
+from raised.btcpay.pauses import Pauses
 from raised.btcpay.refunds import Refunds
 from raised.btcpay.rota import Rota
 from raised.btcpay.selfcheck import check_store
@@ -19,6 +19,7 @@ from raised.btcpay.sweeps import Sweeps
 from raised.btcpay.telling import Follower, Telling
 from raised.domain.observation import Observation, Sweep
 from raised.errors import SourceError
+from raised.patience import Patience
 
 _NOW: Final[tuple[Sweep, ...]] = ("recent", "active", "late", "full")
 
@@ -93,7 +94,7 @@ class Store:
                 await check_store(
                     self._me, self._settings.store_id, expects_events=self._settings.expects_events
                 )
-                patience.worked()
+                patience.rest()
             except SourceError as error:
                 self._me.health.failed(error, "check")
                 patience.failed()

@@ -8,8 +8,8 @@ from raised.domain.observation import EventsSeen
 from raised.errors import Refused
 from raised.nostr.interest import IDS_PER_REQ, Filter
 from raised.nostr.line import Line
-from raised.nostr.patience import Patience
 from raised.nostr.standing import Standing
+from raised.patience import Patience
 
 WRITTEN_AT_ONCE = 100
 

@@ -14,8 +14,8 @@ from typing import cast
 from raised.errors import Refused, Unavailable
 from raised.nostr.interest import Filter, live_requests
 from raised.nostr.line import Line
-from raised.nostr.patience import Patience
 from raised.nostr.standing import Interest, Standing
+from raised.patience import Patience
 
 
 @dataclass(slots=True)

@@ -18,9 +18,9 @@ from raised.nostr.interest import Filter, key_lanes, public_lanes
 from raised.nostr.knowledge import RelayCursor
 from raised.nostr.line import Line
 from raised.nostr.pager import open_pager
-from raised.nostr.patience import Patience
 from raised.nostr.shelf import RelayShelf
 from raised.nostr.standing import Standing
+from raised.patience import Patience
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from raised.nostr.intake import Intake, Recent
 from raised.nostr.knowledge import RelayRecord
 from raised.nostr.library import Way
 from raised.nostr.line import Line
-from raised.nostr.patience import growing
 from raised.nostr.session import attend
 from raised.nostr.standing import Interest, Standing
+from raised.patience import growing
 
 CUT_OFF_FAILURES: Final = 6  # a relay that had to be cut off waits as if it had failed so often
 

@@ -14,8 +14,8 @@ from raised.nostr.backfill import CAPPED, PAGE
 from raised.nostr.interest import Filter
 from raised.nostr.line import Line
 from raised.nostr.pager import Page, Pager
-from raised.nostr.patience import growing
 from raised.nostr.standing import Standing
+from raised.patience import growing
 
 ATTEMPTS: Final = 6
 FLOOD: Final = 2 * PAGE  # a page may be more than full by what was published meanwhile

@@ -11,23 +11,25 @@ def growing(first: float, most: float, failures: int) -> float:
 
 
 class Patience:
-    """Failures in a row of one thing, and when it is due again."""
+    """Failures in a row of one thing, and when it is due again, by the event loop's clock."""
 
     def __init__(self, first: float, most: float) -> None:
         self._first = first
         self._most = most
         self._failures = 0
-        self._due_at = 0.0
+        self.due_at = float("-inf")
 
     def is_due(self) -> bool:
-        return asyncio.get_running_loop().time() >= self._due_at
+        """Whether it may be tried now."""
+        return asyncio.get_running_loop().time() >= self.due_at
 
-    def failed(self) -> None:
-        wait = growing(self._first, self._most, self._failures)
-        self._due_at = asyncio.get_running_loop().time() + wait
+    def failed(self, at_least: float = 0.0) -> None:
+        """It did not work; the other side may have said when to come again."""
+        wait = max(at_least, growing(self._first, self._most, self._failures))
+        self.due_at = asyncio.get_running_loop().time() + wait
         self._failures += 1
 
-    def rest(self, seconds: float) -> None:
+    def rest(self, seconds: float = 0.0) -> None:
         """It went well: due again after this time."""
         self._failures = 0
-        self._due_at = asyncio.get_running_loop().time() + seconds
+        self.due_at = asyncio.get_running_loop().time() + seconds
