@@ -72,8 +72,7 @@ async def read_totals(conn: AsyncConnection, scope: Scope) -> Totals:
     angor = await record.angor_totals(conn, scope.project_ids)
     investors = await record.count_investors(conn, scope.project_ids)
     stores = await store_totals(conn, scope.campaign) if scope.has_invoices else _NO_STORE
-    contributions = angor.investments + stores.contributions
-    median = await record.median_contribution(conn, scope, contributions)
+    median = await record.median_contribution(conn, scope)
     return Totals(
         _both(angor, investors, stores, median), _angor(angor, investors), _btcpay(stores)
     )

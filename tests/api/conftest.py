@@ -202,6 +202,25 @@ class Book:
         )
         hour = at // HOUR * HOUR
         await self.add_to_hour(hour, "btcpay", owner, kind, msats)
+        if kind == "refund":
+            await self._payout(store, invoice_id, msats, at, f"{number:064x}")
+
+    async def _payout(self, store: str, invoice_id: str, msats: int, at: int, name: str) -> None:
+        """What a refund stands on."""
+        offer = {"store": store, "id": f"pull {name}"}
+        await self.add(schema.pull_payment, invoice_id=invoice_id, **offer)
+        await self.add(
+            schema.payout,
+            store=store,
+            id=name,
+            pull_payment_id=offer["id"],
+            state="Completed",
+            method="BTC-CHAIN",
+            currency="BTC",
+            value_msats=msats,
+            at=at,
+            first_seen_at=at,
+        )
 
     async def add_to_hour(self, hour: int, source: str, owner: str, kind: str, msats: int) -> None:
         table = schema.hour_total.c

@@ -143,6 +143,11 @@ async def test_what_stores_show_beside_the_ledger(book: Any, api: Any) -> None:
     await book.payment("shop", other, method="LTC-CHAIN", currency="LTC", value="0.25000000")
     await book.payment("shop", other, method="LTC-CHAIN", currency="LTC", value="0.25", id="b")
     await book.payment("shop", other, currency="LTC", value="9", status="Invalid", id="c")
+    token = {"currency": "TOKEN", "method": "TOKEN-CHAIN"}
+    await book.payment("shop", other, value="98765432109876.000000000000000001", id="d", **token)
+    await book.payment("shop", other, value="0.000000000000000001", id="e", **token)
+    sats = {"method": "BTC-CASH", "currency": "SATS", "value": "9", "value_msats": 9000}
+    await book.payment("shop", other, id="f", **sats)  # money in bitcoin, part of the sums
     refunded = await book.invoice("shop", counted=20_000)
     await book.paid("shop", refunded, 5000, NOW, "shop", kind="refund")
     found = (await api.json("/api/v1/summary"))["btcpay"]
@@ -162,7 +167,10 @@ async def test_what_stores_show_beside_the_ledger(book: Any, api: Any) -> None:
             "Invalid": 1,
             "Other": 0,
         },
-        "other_currencies": [{"currency": "LTC", "amount": "0.5"}],
+        "other_currencies": [
+            {"currency": "LTC", "amount": "0.5"},
+            {"currency": "TOKEN", "amount": "98765432109876.000000000000000002"},
+        ],
     }
     of_store = (await api.json("/api/v1/summary?campaign=shop"))["btcpay"]
     assert of_store == found

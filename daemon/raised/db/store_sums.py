@@ -2,16 +2,24 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, Final
 
 from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.schema import hour_total, invoice, invoice_payment
+from raised.db.schema import (
+    hour_total,
+    invoice,
+    invoice_payment,
+    movement,
+    payout,
+    pull_payment,
+)
 from raised.domain.invoice import BITCOIN
 
 INVOICE_STATUSES: Final = ("New", "Processing", "Settled", "Expired", "Invalid", "Other")
+_EXACT_DIGITS: Final = 100  # tokens have 18 behind the point
 _MARKED = invoice.c.additional_status == "Marked"
 
 
@@ -34,11 +42,13 @@ async def store_totals(conn: AsyncConnection, campaign: str | None) -> StoreTota
     counted = await _counted(conn, campaign)
     marked = select(func.coalesce(func.sum(invoice.c.counted_msats), 0))
     disowned = marked.where(invoice.c.status == "Invalid", _MARKED)
-    pending = select(func.coalesce(func.sum(invoice.c.pending_msats), 0))
+    pending = select(func.sum(invoice.c.pending_msats)).where(invoice.c.pending_msats > 0)
+    if campaign is not None:  # those that wait are few, a campaign's invoices need not be
+        pending = pending.where(func.coalesce(invoice.c.campaign, "") == campaign)
     return StoreTotals(
         raised_msats=counted[0],
         returned_msats=await _refunded(conn, campaign),
-        pending_msats=await _one(conn, pending.where(invoice.c.pending_msats > 0), campaign),
+        pending_msats=int(await conn.scalar(pending) or 0),
         disowned_msats=await _one(conn, disowned, campaign),
         off_platform=await _one(conn, _off_platform(), campaign),
         contributions=counted[1],
@@ -63,13 +73,31 @@ async def _counted(conn: AsyncConnection, campaign: str | None) -> tuple[int, in
 
 
 async def _refunded(conn: AsyncConnection, campaign: str | None) -> int:
+    if campaign is None:
+        return int(await conn.scalar(_all_refunds()) or 0)
     total = hour_total.c
-    statement = select(func.coalesce(func.sum(total.amount_msats), 0)).where(
-        total.kind == "refund", total.source == "btcpay"
+    statement = select(func.sum(total.amount_msats)).where(
+        total.kind == "refund", total.source == "btcpay", total.owner == campaign
     )
-    if campaign is not None:
-        statement = statement.where(total.owner == campaign)
     return int(await conn.scalar(statement) or 0)
+
+
+def _all_refunds() -> Select[Any]:
+    """Found by the payouts, which are few: sums by hour are many, and kinds have no index."""
+    row, pull = movement.c, pull_payment.c
+    owned = and_(pull.store == payout.c.store, pull.id == payout.c.pull_payment_id)
+    linked = (
+        select(payout.c.id)
+        .join_from(payout, pull_payment, owned)
+        .where(pull.invoice_id.is_not(None))
+        .distinct()
+        .subquery()
+    )
+    return (
+        select(func.sum(row.amount_msats))
+        .select_from(linked.join(movement, row.reference == linked.c.id))
+        .where(row.kind == "refund", row.reversed_by.is_(None))
+    )
 
 
 def _off_platform() -> Select[Any]:
@@ -94,13 +122,23 @@ async def _other_currencies(conn: AsyncConnection, campaign: str | None) -> dict
     payment = invoice_payment.c
     # Not `!=`: so the index is read at both ends, and not its middle, which is most of it.
     other = or_(payment.currency < BITCOIN, payment.currency > BITCOIN)
-    statement = select(payment.currency, payment.value).where(other, payment.status == "Settled")
+    statement = select(payment.currency, payment.value).where(
+        other,
+        payment.status == "Settled",
+        payment.value_msats.is_(None),  # in sats it is bitcoin
+    )
     if campaign is not None:
-        mine = and_(invoice.c.store == payment.store, invoice.c.id == payment.invoice_id)
-        statement = statement.join(invoice, mine).where(invoice.c.campaign == campaign)
+        # Not a join: those in another coin are few, and the planner might begin with the invoices.
+        mine = select(invoice.c.id).where(
+            invoice.c.store == payment.store,
+            invoice.c.id == payment.invoice_id,
+            invoice.c.campaign == campaign,
+        )
+        statement = statement.where(mine.exists())
     sums: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for currency, value in await conn.execute(statement):
-        sums[currency] += Decimal(value)
+    with localcontext(prec=_EXACT_DIGITS):
+        for currency, value in await conn.execute(statement):
+            sums[currency] += Decimal(value)
     return {currency: _plain(sums[currency]) for currency in sorted(sums)}
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, union_all
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from raised.db.median import Amounts, middle_of
 from raised.db.schema import investment, invoice, meta, project
 from raised.db.sums import Scope
 
@@ -109,20 +110,15 @@ async def count_investors(conn: AsyncConnection, ids: Ids = None) -> int:
     return int(await conn.scalar(_among(statement, investment.c.project_id, ids)) or 0)
 
 
-async def median_contribution(conn: AsyncConnection, scope: Scope, number: int) -> int:
-    """The middle of so many contributions in satoshis, of two the floored mean; 0 without any."""
-    if number == 0:
-        return 0
-    given: list[Select[Any]] = []
+async def median_contribution(conn: AsyncConnection, scope: Scope) -> int:
+    """The middle of the contributions in satoshis, of two the floored mean; 0 without any."""
+    given: list[Amounts] = []
     if scope.has_projects:
-        invested = select((investment.c.amount_sats * _MSATS).label("msats"))
-        confirmed = invested.where(investment.c.status == "confirmed")
-        given.append(_among(confirmed, investment.c.project_id, scope.project_ids))
+        confirmed = select(investment.c.amount_sats).where(investment.c.status == "confirmed")
+        among = _among(confirmed, investment.c.project_id, scope.project_ids)
+        given.append(Amounts(among, investment.c.amount_sats, _MSATS))
     if scope.has_invoices:
-        paid = select(invoice.c.counted_msats.label("msats")).where(invoice.c.counted_msats > 0)
-        given.append(scope.of_invoices(paid))
-    both = union_all(*given).subquery()
-    middle = select(both.c.msats).order_by(both.c.msats)
-    found = await conn.scalars(middle.offset((number - 1) // 2).limit(2 - number % 2))
-    amounts = [int(amount) for amount in found]
-    return sum(amounts) // len(amounts) // _MSATS
+        paid = select(invoice.c.counted_msats).where(invoice.c.counted_msats > 0)
+        given.append(Amounts(scope.of_invoices(paid), invoice.c.counted_msats))
+    middle = await middle_of(conn, given) if given else []
+    return sum(middle) // max(len(middle), 1) // _MSATS

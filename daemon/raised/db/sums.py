@@ -188,7 +188,9 @@ def _contributions(scope: Scope) -> Iterator[tuple[ColumnElement[int], Select[An
         yield investment.c.at, confirmed
     if scope.has_invoices:
         counted = select(invoice.c.id).where(invoice.c.first_counted_at.is_not(None))
-        yield invoice.c.first_counted_at, scope.of_invoices(counted)
+        if scope.campaign is not None:  # by its time: a campaign's invoices may be most of them
+            counted = counted.where(func.coalesce(invoice.c.campaign, "") == scope.campaign)
+        yield invoice.c.first_counted_at, counted
 
 
 async def invoices_at(
