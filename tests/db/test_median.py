@@ -1,7 +1,6 @@
 """The middle of amounts in two tables is that of all of them sorted."""
 
 import random
-from statistics import median
 
 import pytest
 from sqlalchemy import BigInteger, Column, MetaData, Table, insert, select
@@ -22,7 +21,7 @@ async def found(writer: AsyncEngine, sats: list[int], msats: list[int]) -> list[
                 await conn.execute(insert(table), [{"amount": one} for one in amounts])
         lists = [
             Amounts(select(_SATS), _SATS.c.amount, 1000),
-            Amounts(select(_MSATS), _MSATS.c.amount),
+            Amounts(select(_MSATS), _MSATS.c.amount, least=1),
         ]
         middle = await middle_of(conn, lists)
         await conn.rollback()
@@ -30,7 +29,7 @@ async def found(writer: AsyncEngine, sats: list[int], msats: list[int]) -> list[
 
 
 def right(sats: list[int], msats: list[int]) -> list[int]:
-    every = sorted([one * 1000 for one in sats] + msats)
+    every = sorted([one * 1000 for one in sats] + [one for one in msats if one])
     return every[(len(every) - 1) // 2 : len(every) // 2 + 1]
 
 
@@ -43,11 +42,9 @@ async def test_it_is_the_middle_of_all_sorted(
     chance = random.Random(most + few)
     for _ in range(12):
         sats = [chance.randint(0, most) for _ in range(chance.randint(0, 40))]
-        msats = [chance.randint(1, most * 1000) for _ in range(chance.randint(0, 40))]
+        msats = [chance.randint(0, most * 1000) for _ in range(chance.randint(0, 40))]
         middle = await found(writer, sats, msats)
         assert middle == right(sats, msats)
-        if middle:
-            assert sum(middle) / len(middle) == median([one * 1000 for one in sats] + msats)
 
 
 async def test_two_in_the_middle_may_be_far_apart(

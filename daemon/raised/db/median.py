@@ -17,15 +17,18 @@ _BEYOND: Final = 1 << 62  # more than any amount
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """A column of amounts, each worth `unit`; `of` selects the rows that are meant."""
+    """A column of amounts of `least` or more, each worth `unit`; `of` selects whose."""
 
     of: Select[Any]
     column: ColumnElement[int]
     unit: int = 1
+    least: int = 0
 
     def between(self, low: int, high: int) -> Select[Any]:
         """Those worth more than `low` and less than `high`."""
-        above, below = self.column > low // self.unit, self.column < -(-high // self.unit)
+        # One bound at each end: of two at the same end SQLite may begin at the wrong one.
+        above = self.column > max(low // self.unit, self.least - 1)
+        below = self.column < -(-high // self.unit)
         return self.of.with_only_columns(self.column).where(above, below)
 
     def number(self, low: int, high: int) -> ScalarSelect[int]:
@@ -54,9 +57,10 @@ async def middle_of(conn: AsyncConnection, lists: Sequence[Amounts]) -> list[int
     if span.total == 0:
         return []
     while span.total > _FEW:
-        pivot = await _pivot(conn, lists, span)
-        less = await _numbers(conn, lists, (span.low, pivot))
+        longest = max(range(len(lists)), key=span.numbers.__getitem__)
+        pivot = await _pivot(conn, lists[longest], span, span.numbers[longest] // 2)
         equal = await _numbers(conn, lists, (pivot - 1, pivot + 1))
+        less = await _less(conn, lists, span, pivot, longest if equal[longest] == 1 else None)
         before = span.below + sum(less)
         if first < before:
             span = replace(span, high=pivot, numbers=less)
@@ -74,18 +78,31 @@ async def _numbers(
     conn: AsyncConnection, lists: Sequence[Amounts], ends: tuple[int, int]
 ) -> tuple[int, ...]:
     """How many of each list lie between these ends."""
+    if not lists:
+        return ()
     found = (await conn.execute(select(*(one.number(*ends) for one in lists)))).one()
     return tuple(int(number) for number in found)
 
 
-async def _pivot(conn: AsyncConnection, lists: Sequence[Amounts], span: _Span) -> int:
-    """The middle of what the longest list has in the span."""
-    number, place = max((number, place) for place, number in enumerate(span.numbers))
-    longest = lists[place]
+async def _pivot(conn: AsyncConnection, longest: Amounts, span: _Span, place: int) -> int:
+    """The amount at this place of what a list has in the span."""
     ordered = longest.between(span.low, span.high).order_by(longest.column)
-    found = await conn.scalar(ordered.offset(number // 2).limit(1))
+    found = await conn.scalar(ordered.offset(place).limit(1))
     assert found is not None, "all was counted in this transaction"
     return int(found) * longest.unit
+
+
+async def _less(
+    conn: AsyncConnection, lists: Sequence[Amounts], span: _Span, pivot: int, known: int | None
+) -> tuple[int, ...]:
+    """How many of each list are in the span below the pivot; in that of which it is the only such
+    amount, that is its place.
+    """
+    others = [one for place, one in enumerate(lists) if place != known]
+    found = list(await _numbers(conn, others, (span.low, pivot)))
+    if known is not None:
+        found.insert(known, span.numbers[known] // 2)
+    return tuple(found)
 
 
 async def _read(

@@ -118,7 +118,7 @@ async def median_contribution(conn: AsyncConnection, scope: Scope) -> int:
         among = _among(confirmed, investment.c.project_id, scope.project_ids)
         given.append(Amounts(among, investment.c.amount_sats, _MSATS))
     if scope.has_invoices:
-        paid = select(invoice.c.counted_msats).where(invoice.c.counted_msats > 0)
-        given.append(Amounts(scope.of_invoices(paid), invoice.c.counted_msats))
+        paid = scope.of_invoices(select(invoice.c.counted_msats))
+        given.append(Amounts(paid, invoice.c.counted_msats, least=1))
     middle = await middle_of(conn, given) if given else []
     return sum(middle) // max(len(middle), 1) // _MSATS
