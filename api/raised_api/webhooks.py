@@ -145,11 +145,8 @@ def _signature(scope: HTTPScope) -> bytes:
 
 
 async def _read_body(receive: Receive) -> bytes:
-    """The body; who has begun to send it must not take for ever."""
-    first, is_whole = await _read_part(receive)
-    if is_whole:
-        return first
-    parts, size = [first], len(first)
+    """The body; who has said that one comes must not take for ever."""
+    parts, size, is_whole = list[bytes](), 0, False
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             while not is_whole:

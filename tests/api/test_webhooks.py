@@ -297,6 +297,24 @@ async def test_a_body_in_parts_is_one_body(book: Any, shop: Any) -> None:
     assert len(await rows(book)) == 1
 
 
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    book: Any, shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raised_api.webhooks._BODY_SECONDS", 0.05)
+    port = int(shop.url.rpartition(":")[2])
+    for begun in (b"", b"{"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = (
+            f"POST {SHOP} HTTP/1.1\r\nHost: x\r\nBTCPay-Sig: sha256=00\r\nContent-Length: 9\r\n\r\n"
+        )
+        writer.write(head.encode() + begun)
+        async with asyncio.timeout(5):
+            answer = await reader.read()  # to the end of the connection
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        writer.close()
+    assert await refused(book, 2) == {("shop", "broken_off"): 2}
+
+
 async def test_the_short_address_is_for_a_single_store(book: Any, serve: Any) -> None:
     body = body_of()
     async with serve(webhook_secrets={"shop": (SECRET,)}) as api:
