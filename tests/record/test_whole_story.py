@@ -138,7 +138,7 @@ async def shown(engine: AsyncEngine) -> dict[str, Any]:
         investors = await summary.count_investors(conn)
         return {
             "projects": await summary.project_counts(conn),
-            "median": await summary.median_contribution(conn, Scope(), totals.investments),
+            "median": await summary.median_contribution(conn, Scope()),
             "raised_sats": totals.raised,
             "returned_sats": totals.returned,
             "net_sats": totals.net,
