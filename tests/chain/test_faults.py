@@ -136,6 +136,7 @@ async def test_beside_a_dead_explorer_the_other_is_followed(writer: AsyncEngine)
                 stage.mine_investment()
                 await follower.caught_up(stage.world)
                 await follower.named(dead, "unreachable")
+                await follower.until(partial(_failed, follower, dead, times=20))
                 assert _state(follower, alive) == "ok"
                 dead.up()
                 await follower.until(partial(_is_ok, follower, dead))
@@ -175,6 +176,11 @@ def _errors(follower: Follower, explorer: Explorer, code: str) -> int:
 def _state(follower: Follower, explorer: Explorer) -> str | None:
     health = follower.health(explorer)
     return health.state if health else None
+
+
+def _failed(follower: Follower, explorer: Explorer, times: int) -> bool:
+    health = follower.health(explorer)
+    return health is not None and health.errors.get("unreachable", 0) >= times
 
 
 def _is_ok(follower: Follower, explorer: Explorer) -> bool:

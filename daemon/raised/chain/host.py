@@ -42,7 +42,7 @@ class Host:
         self.tip_height: int | None = None
         self.stance: bool | None = None
         self._network = network
-        self._apart_until = self._grudge_until = -1e9
+        self._apart_until = self._grudge_until = self._unsteady_until = -1e9
         self._no_blocks_until = self._stalled_until = -1e9
         self._lies = self._moves = self._stalls = 0
         self._behind: tuple[str, str] | None = None
@@ -136,8 +136,9 @@ class Host:
         elif isinstance(error, Refused) and self.explorer is None:
             self._refused = True
             self._apart_until = _time() + _REFUSED_SECONDS
-        else:
+        elif error.code not in _OF_THE_WIRE:
             self._moves += 1
+            self._unsteady_until = _time() + _GRUDGE_SECONDS
 
     def _apart(self, times: int) -> None:
         pause = self.wire.pace.base_seconds * 2.0 ** min(times, 32)
@@ -170,7 +171,8 @@ class Host:
         if not self._answers or self.wire.late:
             return "down"
         distrusted = self._lies > 0 or _time() < self._grudge_until
-        unsteady = self._moves > _CHANCES or self.stalled
+        moving = self._moves > _CHANCES and _time() < self._unsteady_until
+        unsteady = moving or self.stalled
         apart = self.stance is False or self._behind is not None
         return "degraded" if distrusted or unsteady or apart or not self.raw_blocks else "ok"
 
