@@ -1,4 +1,4 @@
-"""How fast are answers over a record of a million movements, beside the bytes alone?
+"""How fast are answers over a million movements and 100,000 invoices, beside the bytes alone?
 
 `summary`, `projects` and `series` from eight connections: throughput in turns with a bare Litestar
 handler that returns the same bytes; the slowest one in a hundred while nothing changes; and the
@@ -29,7 +29,8 @@ from raised.db.upgrade import upgrade
 from raised_api.__main__ import Systemd, server_of
 from raised_api.app import create_app
 
-PROJECTS, INVESTMENTS, STAGES = 10_000, 250_000, 3
+PROJECTS, INVESTMENTS, STAGES = 10_000, 225_000, 3
+INVOICES, STORES = 100_000, ("shop", "kiosk")
 CONNECTIONS, QUESTIONS, ROUNDS, CHANGES = 8, 8_000, 5, 12
 PATHS = {name: f"/api/v1/{name}" for name in ("summary", "projects", "series")}
 WARM_MS, CHANGED_MS = 15, 150
@@ -39,7 +40,9 @@ Row = tuple[object, ...]
 
 
 class Filling:
-    """Investments over three years, each of three stages of which the first was claimed."""
+    """Investments over three years, each of three stages of which the first was claimed, and
+    invoices of two stores, each paid once.
+    """
 
     def __init__(self, path: str, now: int) -> None:
         self.db = sqlite3.connect(path)
@@ -105,15 +108,63 @@ class Filling:
             " investment_txid, seq, source",
             ((*row, 1, "angor") for row in movements),
         )
+        self.sell()
         self.insert(
             "hour_total",
             "hour, owner, kind, amount_msats, rows, source",
-            ((*key, *total, "angor") for key, total in self.hours.items()),
+            (
+                (*key, *total, "btcpay" if key[1] in STORES else "angor")
+                for key, total in self.hours.items()
+            ),
         )
         seen = (1, "0", 1, self.now + 10**6, "{}", "{}")
         self.insert("daemon", "id, version, started_at, seen_at, progress, settings", [seen])
         self.db.commit()
         self.db.close()
+
+    def sell(self) -> None:
+        """Invoices with their payments, booked."""
+        sold = [
+            (
+                self.random.choice(STORES),
+                f"i{number:021d}",
+                self.now - 60 - self.random.randrange(YEARS),
+                self.random.randrange(10**6, 10**9),
+            )
+            for number in range(INVOICES)
+        ]
+        self.insert(
+            "invoice",
+            "store, id, campaign, created_at, expires_at, monitored_until, counted_msats,"
+            " first_counted_at, status, additional_status, type, currency, amount,"
+            " settled_at_approximate, archived, missing_upstream, metadata, apps, asked_at,"
+            " seen_at, first_seen_at, ambiguous, pending_msats",
+            (
+                (store, key, store, at, at + 900, at + 87_300, msats, at, "Settled", "None",
+                 "Standard", "USD", "50.00", 0, 0, 0, "{}", "[]", at, at, at, 0, 0)
+                for store, key, at, msats in sold
+            ),
+        )  # fmt: skip
+        self.insert(
+            "invoice_payment",
+            "store, invoice_id, method, id, currency, value, value_msats, status, received_at,"
+            " first_seen_at, changed_at",
+            (
+                (store, key, "BTC-LN", f"{key}p", "BTC", "0.0001", msats, "Settled", at, at, at)
+                for store, key, at, msats in sold
+            ),
+        )
+        self.insert(
+            "movement",
+            "id, kind, amount_msats, at, recorded_at, store, invoice_id, reference, seq, source",
+            (
+                (next(self.numbers), "payment", msats, at, at, store, key, f"{key}p", 1, "btcpay")
+                for store, key, at, msats in sold
+            ),
+        )
+        for store, _, at, msats in sold:
+            hour = self.hours.setdefault((at // HOUR * HOUR, store, "payment"), [0, 0])
+            hour[:] = hour[0] + msats, hour[1] + 1
 
 
 def change(path: str) -> None:
