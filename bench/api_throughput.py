@@ -23,7 +23,7 @@ from litestar import Litestar, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from raised.clock import now
-from raised.config import load_environment
+from raised.config.load import load_environment
 from raised.db.engine import open_writer
 from raised.db.upgrade import upgrade
 from raised_api.__main__ import Systemd, server_of

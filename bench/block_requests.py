@@ -9,12 +9,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Collection
 
-from raised.chain.follow import Explorers
-from raised.chain.knowledge import WatchedCoin
+from tests.rig.single_project import Venture
+
+from raised.chain.ports import WatchedCoin
 from raised.chain.settings import ChainSettings, ExplorerSettings, Pace
-from raised.domain.network import network_named
+from raised.chain.source import Explorers
+from raised.domain.angor.network import network_named
 from raised.domain.observation import BlockSeen, Observation, TipSeen
-from raised_simnet.venture import Venture
 from raised_simnet.world import World
 
 SIZES = ((1, 2), (10, 2), (10, 10))  # projects, and investments in each

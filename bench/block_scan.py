@@ -15,15 +15,23 @@ from itertools import count
 from typing import Final
 
 from raised.chain.scan import Watched, read_and_scan
-from raised.domain.bech32 import encode
-from raised.domain.block import Header, meets_target, merkle_root, parse_block
-from raised.domain.founding import founding_of
-from raised.domain.hashes import sha256, sha256d
-from raised.domain.identifier import project_script
-from raised.domain.network import network_named
-from raised.domain.script import OP_RETURN, p2tr, p2wpkh
-from raised.domain.tx import COINBASE_TXID, OutPoint, Tx, TxIn, TxOut, compact_size, raw_from_hex
-from raised.domain.watch import CoinKind
+from raised.domain.angor.founding import founding_of
+from raised.domain.angor.identifier import project_script
+from raised.domain.angor.network import network_named
+from raised.domain.angor.watch import CoinKind
+from raised.domain.bitcoin.bech32 import encode
+from raised.domain.bitcoin.block import Header, meets_target, merkle_root, parse_block
+from raised.domain.bitcoin.hashes import sha256, sha256d
+from raised.domain.bitcoin.script import OP_RETURN, p2tr, p2wpkh
+from raised.domain.bitcoin.tx import (
+    COINBASE_TXID,
+    OutPoint,
+    Tx,
+    TxIn,
+    TxOut,
+    compact_size,
+    raw_from_hex,
+)
 
 FULL: Final = 4_000_000
 PROJECTS: Final = 10_000

@@ -15,14 +15,15 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from raised.chain.anchors import Anchors
-from raised.chain.branch import end_of_chain
-from raised.chain.index import read_history
-from raised.chain.panel import Panel
+from tests.rig.single_project import Venture
+
+from raised.chain.ancestry.linker import Anchors
+from raised.chain.fork import end_of_chain
+from raised.chain.history import read_history
+from raised.chain.pool import Panel
 from raised.chain.settings import ExplorerSettings, Pace
-from raised.domain.network import network_named
+from raised.domain.angor.network import network_named
 from raised.domain.observation import HistorySeen
-from raised_simnet.venture import Venture
 from raised_simnet.world import World
 
 INVESTMENTS = 30

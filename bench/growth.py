@@ -20,15 +20,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.db.engine import open_writer, transact
 from raised.db.upgrade import upgrade
+from raised.domain.angor.network import network_named
+from raised.domain.bitcoin.tx import OutPoint, Tx, TxIn, TxOut
 from raised.domain.event import event_from_json
-from raised.domain.network import network_named
 from raised.domain.observation import BlockRef, BlockSeen, EventsSeen, Observation, PlacedTx
-from raised.domain.tx import OutPoint, Tx, TxIn, TxOut
 from raised.record import Policy, remember
-from raised_simnet.announcing import project_event
-from raised_simnet.keys import key_of
-from raised_simnet.placing import Pledge, founding_outputs, place
-from raised_simnet.plan import Plan, PlannedStage, ProjectType
+from raised_simnet.actors.announcing import project_event
+from raised_simnet.actors.funding_txs import Pledge, founding_outputs, place
+from raised_simnet.actors.keys import key_of
+from raised_simnet.actors.project_plan import Plan, PlannedStage, ProjectType
 
 SMALL, LARGE = 100, 10_000
 FEW, MANY = 10, 100

@@ -21,16 +21,16 @@ from websockets.asyncio.client import connect
 
 from raised.db.engine import open_reader, open_writer
 from raised.db.upgrade import upgrade
+from raised.domain.angor.network import network_named
 from raised.domain.event import Event, is_authentic
-from raised.domain.network import network_named
 from raised.domain.observation import EventsSeen, Observation
-from raised.nostr.follow import Relays
-from raised.nostr.library import decode_event, use_this_loop
+from raised.nostr.sdk_client import decode_event, use_this_loop
 from raised.nostr.settings import RelaySettings
+from raised.nostr.source import Relays
 from raised.record import Policy, record
-from raised.view import RecordView
-from raised_simnet.nostr_event import compact, sign_event
-from raised_simnet.relays import Relay, publish
+from raised.service.record_view import RecordView
+from raised_simnet.actors.nostr_event import compact, sign_event
+from raised_simnet.relays.relays import Relay, publish
 
 EVENTS = 10_000
 PAGE = 500

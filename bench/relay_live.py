@@ -24,15 +24,15 @@ from websockets.exceptions import ConnectionClosed
 
 from raised.db.engine import open_reader, open_writer
 from raised.db.upgrade import upgrade
+from raised.domain.angor.network import network_named
 from raised.domain.event import Event
-from raised.domain.network import network_named
 from raised.domain.observation import BackfillDone, EventsSeen, Observation
-from raised.nostr.follow import Relays
-from raised.nostr.library import decode_event, use_this_loop
+from raised.nostr.sdk_client import decode_event, use_this_loop
 from raised.nostr.settings import RelaySettings
+from raised.nostr.source import Relays
 from raised.record import Policy, record
-from raised.view import RecordView
-from raised_simnet.nostr_event import compact, sign_event
+from raised.service.record_view import RecordView
+from raised_simnet.actors.nostr_event import compact, sign_event
 
 EVENTS = 10_000
 ROUNDS = 5

@@ -14,16 +14,16 @@ from decimal import Decimal
 
 from btclib_secp256k1 import xonly
 
-from raised.domain.amounts import fee, split
-from raised.domain.bech32 import encode
-from raised.domain.curve import pubkey_from_secret
-from raised.domain.hashes import sha256
-from raised.domain.identifier import project_script
-from raised.domain.investment import Investment, recognise
-from raised.domain.script import number, p2tr, push
-from raised.domain.stage import UNSPENDABLE_KEY, leaf_key
-from raised.domain.terms import parse_terms
-from raised.domain.tx import OutPoint, Tx, TxIn, TxOut
+from raised.domain.angor.amounts import fee, split
+from raised.domain.angor.identifier import project_script
+from raised.domain.angor.investment import Investment, recognise
+from raised.domain.angor.stage_output import UNSPENDABLE_KEY, leaf_key
+from raised.domain.angor.terms import parse_terms
+from raised.domain.bitcoin.bech32 import encode
+from raised.domain.bitcoin.curve import pubkey_from_secret
+from raised.domain.bitcoin.hashes import sha256
+from raised.domain.bitcoin.script import number, p2tr, push
+from raised.domain.bitcoin.tx import OutPoint, Tx, TxIn, TxOut
 
 INVESTMENTS = 300
 PERCENTS = (10, 15, 20, 25, 30)

@@ -21,20 +21,20 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Never
 
-from raised.btcpay.follow import Stores
-from raised.btcpay.greenfield import Greenfield
-from raised.btcpay.paging import Walk
-from raised.btcpay.pauses import Pauses
+from raised.btcpay.client.greenfield import Greenfield
+from raised.btcpay.client.http import Pace
+from raised.btcpay.paginator import Walk
 from raised.btcpay.settings import StoreSettings
-from raised.btcpay.wire import Pace
+from raised.btcpay.source import Stores
+from raised.btcpay.timing import Pauses
 from raised.clock import now
 from raised.db.engine import open_reader, open_writer
 from raised.db.upgrade import upgrade
-from raised.domain.network import network_named
+from raised.domain.angor.network import network_named
 from raised.domain.observation import Grouped, Observation, SweepDone
 from raised.record import Policy, record
-from raised.view import RecordView
-from raised_simnet.web import Request, Response, WebServer
+from raised.service.record_view import RecordView
+from raised_simnet.http.http_server import Request, Response, WebServer
 
 SOME, ALL = 10_000, 100_000
 ROUNDS = 5

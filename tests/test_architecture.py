@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raised.config import Environment
+from raised.config.load import Environment
 
 ROOT = Path(__file__).parent.parent
 SAY_NOTHING = {
@@ -16,7 +16,7 @@ SAY_NOTHING = {
     "types", "models", "services", "managers",
 }  # fmt: skip
 ENCODING = {"bech32", "bip32", "block", "curve", "hashes", "script", "tx"}  # shared with the simnet
-CONFIG_FILES = ("config.py", "store_config.py")
+CONFIG_FILES = ("config/load.py", "config/stores.py")
 SOURCES = [ROOT / "daemon", ROOT / "api", ROOT / "simnet"]
 
 
@@ -32,9 +32,16 @@ def test_no_file_or_folder_has_a_name_that_says_nothing() -> None:
 def test_what_the_simnet_must_not_know_names_every_rule_of_the_domain() -> None:
     contracts = project()["tool"]["importlinter"]["contracts"]  # type: ignore[index]
     (simnet,) = (row for row in contracts if row.get("source_modules") == ["raised_simnet"])
-    named = {name.removeprefix("raised.domain.") for name in simnet["forbidden_modules"]}
-    files = {path.stem for path in (ROOT / "daemon/raised/domain").glob("*.py")}
-    assert files - named == ENCODING | {"__init__"}
+    named = tuple(simnet["forbidden_modules"])
+    domain = ROOT / "daemon/raised/domain"
+    paths = [path.relative_to(domain).with_suffix("") for path in domain.rglob("*.py")]
+    modules = {
+        ".".join(("raised.domain", *path.parts)) for path in paths if path.stem != "__init__"
+    }
+    allowed = {
+        name for name in modules if not any(f"{name}.".startswith(f"{row}.") for row in named)
+    }
+    assert allowed == {f"raised.domain.bitcoin.{name}" for name in ENCODING}
 
 
 def test_every_setting_of_the_environment_stands_in_the_readme() -> None:

@@ -15,9 +15,9 @@ from litestar import Litestar
 from uvicorn.lifespan.on import LifespanOn
 
 from raised.clock import now
-from raised.config import Bind, Config, Environment, load_config
-from raised.db.api_keys import keys_by_hash
+from raised.config.load import Bind, Config, Environment, load_config
 from raised.db.engine import open_reader, reading
+from raised.db.requests.api_keys import keys_by_hash
 from raised.db.upgrade import require_current
 from raised.errors import ConfigError
 from raised.systemd import notify

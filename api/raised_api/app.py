@@ -10,39 +10,39 @@ from litestar.config.cors import CORSConfig
 from litestar.handlers import HTTPRouteHandler
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raised.config import Environment
+from raised.config.load import Environment
 from raised.db.engine import open_reader, open_writer
-from raised.db.inbox import open_adder
-from raised_api.addresses import client_of, is_loopback
-from raised_api.answers import Answers
-from raised_api.campaigns import CAMPAIGNS
-from raised_api.changes import CHANGES
-from raised_api.deliveries import DELIVERIES
-from raised_api.evidence import EVIDENCE
-from raised_api.feed import Feed
-from raised_api.gate import Gate, is_known, question, ready_headers
-from raised_api.health import health_handlers
-from raised_api.inbox import Inbox
-from raised_api.investments import INVESTMENTS
-from raised_api.invoices import INVOICES
-from raised_api.keys import METRICS, Keys, access_in, is_open
-from raised_api.limits import Limits
-from raised_api.meter import MEDIA_TYPE as METRICS_TYPE
-from raised_api.meter import Meter
-from raised_api.movements import MOVEMENTS
-from raised_api.openapi import build_document
-from raised_api.openapi_page import openapi_handlers
-from raised_api.pages import page_handlers
-from raised_api.parameters import parse_query
-from raised_api.problems import Problem, answer_problem
-from raised_api.projects import PROJECTS
-from raised_api.refresh import refresh_handler
-from raised_api.routes import Route
-from raised_api.series import SERIES
-from raised_api.sources import SOURCES
-from raised_api.stream import stream_handler
-from raised_api.summary import SUMMARY
-from raised_api.webhooks import Webhooks
+from raised.db.requests.inbox import open_adder
+from raised_api.http.auth import METRICS, Keys, access_in, is_open
+from raised_api.http.client_ip import client_of, is_loopback
+from raised_api.http.metrics import MEDIA_TYPE as METRICS_TYPE
+from raised_api.http.metrics import Meter
+from raised_api.http.middleware import Gate, is_known, question, ready_headers
+from raised_api.http.parameters import parse_query
+from raised_api.http.problems import Problem, answer_problem
+from raised_api.http.rate_limit import Limits
+from raised_api.http.response_cache import Answers
+from raised_api.http.route import Route
+from raised_api.openapi.document import build_document
+from raised_api.openapi.page import openapi_handlers
+from raised_api.routes.campaigns import CAMPAIGNS
+from raised_api.routes.changes import CHANGES
+from raised_api.routes.dashboard import page_handlers
+from raised_api.routes.deliveries import DELIVERIES
+from raised_api.routes.evidence import EVIDENCE
+from raised_api.routes.health import health_handlers
+from raised_api.routes.investments import INVESTMENTS
+from raised_api.routes.invoices import INVOICES
+from raised_api.routes.movements import MOVEMENTS
+from raised_api.routes.projects import PROJECTS
+from raised_api.routes.refresh import refresh_handler
+from raised_api.routes.series import SERIES
+from raised_api.routes.sources import SOURCES
+from raised_api.routes.summary import SUMMARY
+from raised_api.stream.feed import Feed
+from raised_api.stream.server_sent_events import stream_handler
+from raised_api.webhooks.inbox import Inbox
+from raised_api.webhooks.receiver import Webhooks
 
 ROUTES: tuple[Route, ...] = (
     SUMMARY,

@@ -12,10 +12,10 @@ import click
 import structlog
 
 from raised import __version__
-from raised.config import LOG_LEVELS, Config, load_config
-from raised.domain.identifier import project_script
+from raised.commands.logs import configure_logs
+from raised.config.load import LOG_LEVELS, Config, load_config
+from raised.domain.angor.identifier import project_script
 from raised.errors import ConfigError, InvalidInput, RaisedError, WrongRecord
-from raised.logs import configure_logs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -96,7 +96,7 @@ def cli() -> None:
 @click.pass_obj
 def run(settings: Settings) -> int:
     """Follow the sources and keep the record: the daemon."""
-    from raised.run import keep_record  # noqa: PLC0415 - starts fast for commands that need none of it
+    from raised.service.run import keep_record
 
     return asyncio.run(keep_record(settings.load()))
 
@@ -115,8 +115,8 @@ def api(settings: Settings) -> int:
 @click.pass_obj
 def up(settings: Settings) -> int:
     """Both in one: creates the database on first use."""
-    from raised.run import upgrade_record  # noqa: PLC0415 - as above
-    from raised.up import keep_up  # noqa: PLC0415 - as above
+    from raised.commands.up import keep_up
+    from raised.service.run import upgrade_record
 
     asyncio.run(upgrade_record(settings.load()))
     return asyncio.run(keep_up(settings.arguments()))
@@ -138,7 +138,7 @@ def demo(arguments: tuple[str, ...]) -> int:
 @click.pass_obj
 def check(settings: Settings) -> int:
     """Try the configuration and every source once."""
-    from raised.check import check_sources  # noqa: PLC0415 - as above
+    from raised.commands.check import check_sources
 
     return asyncio.run(check_sources(settings.load()))
 
@@ -168,7 +168,7 @@ def _project_id(
 @click.pass_obj
 def verify(settings: Settings, project_id: str | None, file: Path | None, *, as_json: bool) -> int:
     """Audit one project and print the chain of evidence; exit 2 when something does not hold."""
-    from raised.verify import verify_file, verify_project  # noqa: PLC0415 - as above
+    from raised.commands.verify import verify_file, verify_project
 
     if (project_id is None) == (file is None):
         raise click.UsageError("give a project id, or --from FILE")
@@ -189,7 +189,7 @@ def db() -> None:
 @click.pass_obj
 def db_upgrade(settings: Settings) -> int:
     """Bring the schema up to date."""
-    from raised.run import upgrade_record  # noqa: PLC0415 - as above
+    from raised.service.run import upgrade_record
 
     before, after = asyncio.run(upgrade_record(settings.load()))
     click.echo(f"schema {after}" if before == after else f"schema {before or 'none'} → {after}")
@@ -201,7 +201,7 @@ def db_upgrade(settings: Settings) -> int:
 @click.pass_obj
 def db_check(settings: Settings) -> int:
     """Recompute every total from the movements and compare."""
-    from raised.run import check_record  # noqa: PLC0415 - as above
+    from raised.service.run import check_record
 
     problems = asyncio.run(check_record(settings.load()))
     for problem in problems:
@@ -216,7 +216,7 @@ def db_check(settings: Settings) -> int:
 @click.pass_obj
 def db_rewind(settings: Settings, height: int) -> int:
     """Undo the blocks above a height, after a reorg deeper than finality; the daemon must rest."""
-    from raised.run import rewind_record  # noqa: PLC0415 - as above
+    from raised.service.run import rewind_record
 
     asyncio.run(rewind_record(settings.load(), height))
     click.echo(f"the record ends at height {height} or below; the next start reads on from there")
@@ -241,7 +241,7 @@ def btcpay() -> None:
 @click.pass_obj
 def btcpay_setup(settings: Settings, label: str, url: str | None, key_file: Path | None) -> int:
     """Create or adopt the webhook of a store, with a secret of its own."""
-    from raised.store_setup import set_up_webhook  # noqa: PLC0415 - as above
+    from raised.commands.btcpay_setup import set_up_webhook
 
     return asyncio.run(set_up_webhook(settings.load(), label, url, key_file))
 
@@ -257,7 +257,7 @@ def keys() -> None:
 @click.pass_obj
 def keys_new(settings: Settings, scopes: tuple[str, ...]) -> int:
     """Make a key and print it: read, invoices:read, metrics, admin are its scopes."""
-    from raised.key_ring import make_key  # noqa: PLC0415 - as above
+    from raised.commands.keys import make_key
 
     try:
         asyncio.run(make_key(settings.load(), scopes))
@@ -271,7 +271,7 @@ def keys_new(settings: Settings, scopes: tuple[str, ...]) -> int:
 @click.pass_obj
 def keys_list(settings: Settings) -> int:
     """Every key that was ever made, without its secret."""
-    from raised.key_ring import show_keys  # noqa: PLC0415 - as above
+    from raised.commands.keys import show_keys
 
     asyncio.run(show_keys(settings.load()))
     return 0
@@ -283,7 +283,7 @@ def keys_list(settings: Settings) -> int:
 @click.pass_obj
 def keys_revoke(settings: Settings, key_id: str) -> int:
     """Let a key open nothing any more."""
-    from raised.key_ring import end_key  # noqa: PLC0415 - as above
+    from raised.commands.keys import end_key
 
     asyncio.run(end_key(settings.load(), key_id))
     return 0

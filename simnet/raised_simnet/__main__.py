@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from raised_simnet.demo import Options, demonstrate
+from raised_simnet.demo.demo import Options, demonstrate
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

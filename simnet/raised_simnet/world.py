@@ -8,16 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from raised_simnet.btcpay.dialect import V2_4_5, Dialect
-from raised_simnet.btcpay.office import Clock
+from raised_simnet.actors.nostr_event import Event
+from raised_simnet.actors.wallet import Wallet, fan_out, fund
+from raised_simnet.bitcoin.chain import RegtestChain
+from raised_simnet.btcpay.api_version import V2_4_5, Dialect
+from raised_simnet.btcpay.backend import Clock
 from raised_simnet.btcpay.server import BTCPayServer
 from raised_simnet.btcpay.shop import Shop, open_shop, ring
 from raised_simnet.btcpay.store import STANDARD, Policy
-from raised_simnet.chain import RegtestChain
-from raised_simnet.explorer import Explorer, Flavour
-from raised_simnet.nostr_event import Event
-from raised_simnet.relays import Relay, publish
-from raised_simnet.wallet import Wallet, fan_out, fund
+from raised_simnet.explorer.server import Explorer, Flavour
+from raised_simnet.relays.relays import Relay, publish
 
 START: Final = 1_700_000_000
 COINBASES: Final = 20

@@ -14,7 +14,7 @@ from litestar import Litestar
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raised.config import Bind, Environment
+from raised.config.load import Bind, Environment
 from raised.db import schema
 from raised.db.engine import reading
 from raised_api.__main__ import Systemd, server_of

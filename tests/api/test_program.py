@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from raised.db import schema
-from raised.db.api_keys import add_key, new_key
 from raised.db.engine import open_writer, transact
+from raised.db.requests.api_keys import add_key, new_key
 from raised.db.upgrade import upgrade
 
 TOML = """

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from tests.btcpay.ledger import Shop
-from tests.btcpay.teller import Teller
-from tests.btcpay.till import Till
+from tests.rig.canned_greenfield import Teller
+from tests.rig.fake_greenfield import Till
+from tests.rig.memory_store_record import Shop
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.btcpay.ledger import QUICK, Shop
-from tests.btcpay.till import BELOW, BORN, BROKEN, UNAUTHENTICATED, forbidden, payment
+from tests.rig.fake_greenfield import BELOW, BORN, BROKEN, UNAUTHENTICATED, forbidden, payment
+from tests.rig.memory_store_record import QUICK, Shop
 
-from raised.btcpay.knowledge import FullSweep
+from raised.btcpay.ports import FullSweep
 from raised.domain.observation import (
     InvoicesSeen,
     Progress,
@@ -18,7 +18,7 @@ from raised.domain.observation import (
     SweepDone,
     SweepReached,
 )
-from raised_simnet.web import Request, Response
+from raised_simnet.http.http_server import Request, Response
 
 DAY = 86_400
 

@@ -1,10 +1,10 @@
 """What the server's own log of deliveries says of our webhook (btcpay.md 12.5)."""
 
 import pytest
-from tests.btcpay.teller import vector
+from tests.rig.canned_greenfield import vector
 
-from raised.btcpay.selfcheck import allows, is_old
-from raised.btcpay.server import SentDelivery, delivery_from
+from raised.btcpay.client.server_json import SentDelivery, delivery_from
+from raised.btcpay.preflight import allows, is_old
 from raised.btcpay.webhook import judge_deliveries
 from raised.domain.json_object import as_object
 

@@ -4,18 +4,18 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import msgspec
 import pytest
+from tests.rig import vectors
 
-from raised.chain.esplora import Esplora
+from raised.chain.explorer.esplora import Esplora
+from raised.chain.explorer.http import Wire
 from raised.chain.settings import ExplorerSettings, Pace
-from raised.chain.wire import Wire
 
-REGTEST: Final = Path(__file__).parents[1] / "vectors" / "chain" / "regtest"
+REGTEST: Final = vectors.CHAIN / "regtest"
 HURRY: Final = Pace(per_second=1e6, burst=1000, attempts=3, base_seconds=0.001, cap_seconds=0.002)
 # What a server answers for any script that was never used; the probe asks for the other.
 UNUSED: Final = "/address/bcrt1q924sac60pdyr3fgtd8pckz7pj8z0qtu828tyep"

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.chain.follower import Follower, Shown, following, hurried, staged
+from tests.rig.followed_chain import Follower, Shown, following, hurried, staged
 
 from raised.domain.observation import SourceHealth, TipSeen
-from raised_simnet.explorer import Explorer
-from raised_simnet.faults import Faults
+from raised_simnet.explorer.faults import Faults
+from raised_simnet.explorer.server import Explorer
 from raised_simnet.world import World
 
 ONE = Shown(99_000, 0, 1)

@@ -4,11 +4,11 @@ from typing import cast
 
 import pytest
 
-from raised.chain.branch import find_branch
 from raised.chain.difficulty import may_follow, may_lie_above
-from raised.chain.explorer import Explorer
-from raised.chain.headers import HeaderChain
-from raised.domain.block import Header
+from raised.chain.explorer.api import Explorer
+from raised.chain.fork import find_branch
+from raised.chain.header_chain import HeaderChain
+from raised.domain.bitcoin.block import Header
 from raised.errors import BadData
 
 HARD = 0x17034219

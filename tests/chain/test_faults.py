@@ -6,12 +6,12 @@ from functools import partial
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.chain.follower import Follower, Shown, Stage, following, hurried, staged
+from tests.rig.followed_chain import Follower, Shown, Stage, following, hurried, staged
 
+from raised.domain.bitcoin.tx import Tx
 from raised.domain.observation import BlockSeen, HistorySeen, RolledBack
-from raised.domain.tx import Tx
-from raised_simnet.explorer import Explorer
-from raised_simnet.faults import BadBlock, Faults, altered_witness
+from raised_simnet.explorer.faults import BadBlock, Faults, altered_witness
+from raised_simnet.explorer.server import Explorer
 
 ONE = Shown(99_000, 0, 1)
 TWO = Shown(198_000, 0, 2)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.chain.follower import Shown, following, hurried, staged
+from tests.rig.followed_chain import Shown, following, hurried, staged
 
 from raised.domain.observation import BlockSeen, HistorySeen, TipSeen
 

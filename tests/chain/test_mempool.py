@@ -8,16 +8,16 @@ from typing import cast
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.chain.follower import NETWORK, Follower, Shown, Stage, following, hurried, staged
+from tests.rig.followed_chain import NETWORK, Follower, Shown, Stage, following, hurried, staged
 
-from raised.chain.explorer import Explorer, SeenTx, Spender
+from raised.chain.explorer.api import Explorer, SeenTx, Spender
 from raised.chain.mempool import Mempool
 from raised.chain.scan import Watched
-from raised.domain.founding import founding_of
-from raised.domain.identifier import project_script
+from raised.domain.angor.founding import founding_of
+from raised.domain.angor.identifier import project_script
+from raised.domain.angor.watch import coins_made
+from raised.domain.bitcoin.tx import Tx, Txid, TxOut
 from raised.domain.observation import MempoolSeen
-from raised.domain.tx import Tx, Txid, TxOut
-from raised.domain.watch import coins_made
 
 PLENTY = 1_000
 

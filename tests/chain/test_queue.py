@@ -2,11 +2,11 @@
 
 import asyncio
 
-from tests.chain.follower import NETWORK, hurried, staged
-from tests.chain.notebook import Notebook
+from tests.rig.followed_chain import NETWORK, hurried, staged
+from tests.rig.memory_chain_record import Notebook
 
-from raised.chain.follow import Explorers
-from raised.domain.identifier import project_script
+from raised.chain.source import Explorers
+from raised.domain.angor.identifier import project_script
 from raised.domain.observation import BlockSeen, ClockTicked, HistorySeen, Observation, RolledBack
 
 

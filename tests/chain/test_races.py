@@ -10,8 +10,8 @@ from typing import Final
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.chain.between import Between
-from tests.chain.follower import Follower, Shown, Stage, following, hurried, staged
+from tests.rig.followed_chain import Follower, Shown, Stage, following, hurried, staged
+from tests.rig.intercepting_transport import Between
 
 from raised.chain.settings import ChainSettings, Pace
 

@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import httpx
-from tests.chain.between import Between
-from tests.chain.follower import NETWORK, Stage, hurried, staged
-from tests.chain.notebook import Notebook
 from tests.chain.test_races import OF_A_RACE, UNFORGIVING
+from tests.rig.followed_chain import NETWORK, Stage, hurried, staged
+from tests.rig.intercepting_transport import Between
+from tests.rig.memory_chain_record import Notebook
 
-from raised.chain.follow import Explorers
-from raised.domain.identifier import project_script
+from raised.chain.source import Explorers
+from raised.domain.angor.identifier import project_script
+from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 from raised.domain.observation import Observation
-from raised.domain.tx import OutPoint, Tx, Txid
 
 
 class Strike:

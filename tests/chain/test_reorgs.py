@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.chain.follower import Shown, Stage, following, hurried, staged
+from tests.rig.followed_chain import Shown, Stage, following, hurried, staged
 
 from raised.domain.observation import BlockSeen, RolledBack, SourceHealth
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.chain.follower import Follower, Shown, following, hurried, staged
-from tests.chain.notebook import Notebook
 from tests.chain.test_races_at_the_start import looking
+from tests.rig.followed_chain import Follower, Shown, following, hurried, staged
+from tests.rig.memory_chain_record import Notebook
 
-from raised.domain.identifier import project_script
+from raised.domain.angor.identifier import project_script
 from raised.domain.observation import BlockRef, BlockSeen, HistorySeen, PlacedTx
 
 Told = dict[str, tuple[int, str, bytes, int, tuple[str, ...] | None]]

@@ -7,17 +7,17 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from tests.chain.notebook import Notebook
+from tests.rig.memory_chain_record import Notebook
 
-from raised.chain.follow import Explorers
 from raised.chain.settings import ChainSettings, ExplorerSettings, Pace
-from raised.domain.network import network_named
+from raised.chain.source import Explorers
+from raised.domain.angor.network import network_named
+from raised.domain.bitcoin.tx import OutPoint
 from raised.domain.observation import (
     BlockSeen,
     Observation,
     RolledBack,
 )
-from raised.domain.tx import OutPoint
 
 HURRY: Final = Pace(per_second=1e6, burst=1000, base_seconds=0.001, cap_seconds=0.002)
 CLAIM: Final = "founder_claim_inv0_inv1_stage0"

@@ -2,14 +2,14 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.rig import vectors
 
-from raised.domain.curve import pubkey_from_secret, schnorr_sign
+from raised.domain.bitcoin.curve import pubkey_from_secret, schnorr_sign
 from raised.domain.event import (
     Event,
     event_from_json,
@@ -20,7 +20,7 @@ from raised.domain.event import (
 )
 from raised.errors import InvalidInput
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors/angor/events.json").read_text())
+VECTORS = json.loads((vectors.ANGOR / "events.json").read_text())
 GENUINE = [row["event"] for row in VECTORS["projectEvents"] + VECTORS["otherEvents"]]
 TAMPERED = {"changed content", "bad signature"}
 

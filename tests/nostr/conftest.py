@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from tests.rig.hostile_relay import HostileRelay
 
 from raised.domain.event import Event
 from raised.domain.observation import (
@@ -15,11 +16,10 @@ from raised.domain.observation import (
     Progress,
     SourceHealth,
 )
-from raised.nostr.follow import Relays
-from raised.nostr.knowledge import RelayCursor
+from raised.nostr.ports import RelayCursor
 from raised.nostr.settings import Pace, ProxySettings, RelaySettings
-from raised_simnet.hostile import HostileRelay
-from raised_simnet.relays import Relay
+from raised.nostr.source import Relays
+from raised_simnet.relays.relays import Relay
 
 HURRY = Pace(
     connect=3,

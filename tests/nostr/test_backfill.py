@@ -11,7 +11,7 @@ from raised.domain.event import Event
 from raised.errors import Refused
 from raised.nostr import backfill
 from raised.nostr.backfill import read_lane
-from raised.nostr.interest import Filter
+from raised.nostr.filters import Filter
 
 LANE: Filter = {"kinds": [3030]}
 TOP = 1_000

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.rig.hostile_relay import HostileRelay, Mode
 
 from raised.nostr.settings import ProxySettings, RelaySettings
-from raised_simnet.hostile import HostileRelay, Mode
-from raised_simnet.nostr_event import sign_event
-from raised_simnet.relays import publish
+from raised_simnet.actors.nostr_event import sign_event
+from raised_simnet.relays.relays import publish
 
 FOUNDER, OTHER = bytes(31) + b"\x05", bytes(31) + b"\x06"
 MINE = [

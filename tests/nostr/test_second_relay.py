@@ -16,8 +16,8 @@ import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from raised_simnet.nostr_event import sign_event, xonly
-from raised_simnet.relays import publish
+from raised_simnet.actors.nostr_event import sign_event, xonly
+from raised_simnet.relays.relays import publish
 
 FOUNDER = bytes(31) + b"\x05"
 

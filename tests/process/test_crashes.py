@@ -8,14 +8,15 @@ import pytest
 
 pytest.importorskip("pbk")
 
+from tests.rig.brief_story import BRIEF_TURNS, lane, word
+from tests.rig.harness import Stage, staged
+
 from raised.clock import now
-from raised_simnet.brief import BRIEF_TURNS, lane, word
-from raised_simnet.performance import Pace, followed
-from raised_simnet.programs import Program
-from raised_simnet.script import Script
-from raised_simnet.stage import Stage, staged
-from raised_simnet.steps import Publish, Step
-from raised_simnet.story import full_story, start_before
+from raised_simnet.demo.programs import Program
+from raised_simnet.story.paced_player import Pace, followed
+from raised_simnet.story.steps import Publish, Step
+from raised_simnet.story.stories import full_story, start_before
+from raised_simnet.story.storyboard import Script
 
 KILLS = 10
 WITHIN_SECONDS = 0.3

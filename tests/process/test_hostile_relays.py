@@ -10,14 +10,15 @@ import pytest_asyncio
 
 pytest.importorskip("pbk")
 
+from tests.rig.brief_story import BRIEF_TURNS, brief_story, lane
+from tests.rig.harness import Stage, staged
+from tests.rig.hostile_relay import HostileRelay, Mode
+
 from raised.clock import now
-from raised_simnet.brief import BRIEF_TURNS, brief_story, lane
-from raised_simnet.hostile import HostileRelay, Mode
-from raised_simnet.nostr_event import Event
-from raised_simnet.script import Script
-from raised_simnet.stage import Stage, staged
-from raised_simnet.steps import Publish
-from raised_simnet.story import start_before
+from raised_simnet.actors.nostr_event import Event
+from raised_simnet.story.steps import Publish
+from raised_simnet.story.stories import start_before
+from raised_simnet.story.storyboard import Script
 
 FLOOD = 50_000
 LONG = 90

@@ -14,11 +14,11 @@ pytest.importorskip("pbk")
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
+from tests.rig.node import Box, Message
 
 from raised.db.engine import sole_writer
 from raised.errors import WrongRecord
-from raised_simnet.box import Box, Message
-from raised_simnet.programs import Program
+from raised_simnet.demo.programs import Program
 from raised_simnet.world import World
 
 SECONDS = 10

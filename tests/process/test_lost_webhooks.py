@@ -10,14 +10,15 @@ import pytest
 
 pytest.importorskip("pbk")
 
+from tests.rig.brief_shop import STALL, stall_story
+from tests.rig.brief_story import BRIEF_TURNS
+from tests.rig.harness import Stage, staged
+
 from raised.clock import now
-from raised_simnet.brief import BRIEF_TURNS
-from raised_simnet.btcpay.hook import Hook
-from raised_simnet.btcpay.stall import STALL, stall_story
-from raised_simnet.performance import Pace, followed
-from raised_simnet.script import SPACING
-from raised_simnet.stage import Stage, staged
-from raised_simnet.steps import Mine, Step
+from raised_simnet.btcpay.webhook import Hook
+from raised_simnet.story.paced_player import Pace, followed
+from raised_simnet.story.steps import Mine, Step
+from raised_simnet.story.storyboard import SPACING
 
 KILLS = 5
 WITHIN_SECONDS = 0.2

@@ -8,10 +8,11 @@ import pytest
 
 pytest.importorskip("pbk")
 
+from tests.rig.node import Box, Json
+
 from raised.clock import now
-from raised_simnet.box import Box, Json
-from raised_simnet.btcpay.counter import StoryClock
 from raised_simnet.btcpay.order import Order
+from raised_simnet.btcpay.shop_player import StoryClock
 from raised_simnet.world import World
 
 SATS = 21_000

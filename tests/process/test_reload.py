@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("pbk")
 
-from raised_simnet.box import Box
+from tests.rig.node import Box
+
 from raised_simnet.world import World
 
 

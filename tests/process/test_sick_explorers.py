@@ -9,15 +9,16 @@ import pytest
 
 pytest.importorskip("pbk")
 
+from tests.rig.brief_story import brief_story
+from tests.rig.harness import Stage, staged
+
 from raised.clock import now
-from raised.domain.tx import Tx
-from raised_simnet.brief import brief_story
-from raised_simnet.explorer import Explorer
-from raised_simnet.faults import BadBlock, Faults, altered_witness
-from raised_simnet.performance import Pace, followed
-from raised_simnet.stage import Stage, staged
-from raised_simnet.steps import Mine, Step
-from raised_simnet.story import start_before
+from raised.domain.bitcoin.tx import Tx
+from raised_simnet.explorer.faults import BadBlock, Faults, altered_witness
+from raised_simnet.explorer.server import Explorer
+from raised_simnet.story.paced_player import Pace, followed
+from raised_simnet.story.steps import Mine, Step
+from raised_simnet.story.stories import start_before
 
 SLOWER = Faults(delay_seconds=0.05)
 FAULTS: dict[str, Callable[[], Faults]] = {

@@ -10,13 +10,14 @@ import pytest
 
 pytest.importorskip("pbk")
 
+from tests.rig.node import Box
+
 from raised.clock import now
-from raised_simnet.box import Box
-from raised_simnet.btcpay.dialect import V2_4_5
+from raised_simnet.btcpay.api_version import V2_4_5
+from raised_simnet.btcpay.faults import Trouble
 from raised_simnet.btcpay.order import Order
 from raised_simnet.btcpay.server import BTCPayServer
 from raised_simnet.btcpay.shop import Shop, open_shop, ring
-from raised_simnet.btcpay.trouble import Trouble
 from raised_simnet.world import World
 
 HEALTHY = "healthy"

@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("pbk")
 
 from raised.__main__ import exit_code
-from raised.store_setup import EVENTS
+from raised.commands.btcpay_setup import EVENTS
+from raised_simnet.bitcoin.chain import RegtestChain
 from raised_simnet.btcpay.permission import READ, WEBHOOKS
 from raised_simnet.btcpay.server import BTCPayServer
-from raised_simnet.chain import RegtestChain
 
 START = 1_700_000_000
 URL = "https://raised.example/webhooks/btcpay/shop"

@@ -12,11 +12,12 @@ import pytest_asyncio
 
 pytest.importorskip("pbk")
 
+from tests.rig.harness import Stage, staged
+
 from raised.clock import now
-from raised_simnet.performance import SUMMARY, Pace, comparable, followed
-from raised_simnet.stage import Stage, staged
-from raised_simnet.steps import Founds, Reorganise, Step
-from raised_simnet.story import full_story, start_before
+from raised_simnet.story.paced_player import SUMMARY, Pace, comparable, followed
+from raised_simnet.story.steps import Founds, Reorganise, Step
+from raised_simnet.story.stories import full_story, start_before
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

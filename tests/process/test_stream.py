@@ -10,13 +10,14 @@ import pytest
 
 pytest.importorskip("pbk")
 
+from tests.rig.brief_story import brief_story
+from tests.rig.harness import staged
+from tests.rig.node import Box
+
 from raised.clock import now
-from raised_simnet.box import Box
-from raised_simnet.brief import brief_story
-from raised_simnet.performance import Pace, followed
-from raised_simnet.stage import staged
-from raised_simnet.steps import Mine, Step
-from raised_simnet.story import start_before
+from raised_simnet.story.paced_player import Pace, followed
+from raised_simnet.story.steps import Mine, Step
+from raised_simnet.story.stories import start_before
 
 LONG = 60
 SMALL = 4096

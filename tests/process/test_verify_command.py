@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.rig import vectors
 
-ANGOR = Path(__file__).parent.parent / "vectors" / "angor"
+ANGOR = vectors.ANGOR
 SCENARIOS = sorted(ANGOR.glob("scenario_*.json"))
 SILENCE = "projectEvent"
 

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.rig import vectors
 
 from raised.db import schema
 from raised.db.engine import open_writer, transact
 from raised.db.upgrade import upgrade
+from raised.domain.angor.network import network_named
+from raised.domain.bitcoin.tx import OutPoint, Tx, TxIn, TxOut, parse_tx
 from raised.domain.event import Event, event_from_json
-from raised.domain.network import network_named
 from raised.domain.observation import (
     BlockRef,
     BlockSeen,
@@ -26,15 +28,14 @@ from raised.domain.observation import (
     PlacedTx,
     RolledBack,
 )
-from raised.domain.tx import OutPoint, Tx, TxIn, TxOut, parse_tx
 from raised.record import Policy, remember
-from raised_simnet.announcing import project_event, signed, withdrawal_event
-from raised_simnet.keys import Key, key_of
-from raised_simnet.marks import legacy_founding_mark
-from raised_simnet.placing import Placement, Pledge, StageCoin, founding_outputs, place
-from raised_simnet.plan import Plan, PlannedStage, ProjectType
+from raised_simnet.actors.announcing import project_event, signed, withdrawal_event
+from raised_simnet.actors.funding_txs import Placement, Pledge, StageCoin, founding_outputs, place
+from raised_simnet.actors.keys import Key, key_of
+from raised_simnet.actors.op_returns import legacy_founding_mark
+from raised_simnet.actors.project_plan import Plan, PlannedStage, ProjectType
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "angor"
+VECTORS = vectors.ANGOR
 # What depends on when we learnt something, not on what is true.
 _OUR_OWN = {
     "first_seen_at",

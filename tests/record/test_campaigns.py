@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Founder, Ledger, World
-from tests.record.shop import START, Shop, coin, invoice, payment, payout, pull
 from tests.record.test_invoices import item, row, whole
+from tests.rig.store_observations import START, Shop, coin, invoice, payment, payout, pull
 
 from raised.db import schema
 from raised.domain.campaign import Campaign, StoreRule

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from tests.record.conftest import Founder, Ledger, World
-from tests.record.shop import Shop, coin, invoice, payment, payout, pull
+from tests.rig.store_observations import Shop, coin, invoice, payment, payout, pull
 
-from raised.db.check import differences, report
+from raised.db.audit.check import differences, report
 from raised.db.engine import reading
-from raised_simnet.leaving import RecoveryKeys, penalty_output, recover
-from raised_simnet.purse import OwnedCoin
+from raised_simnet.actors.coin_pool import OwnedCoin
+from raised_simnet.actors.stage_spends import RecoveryKeys, penalty_output, recover
 
 
 @pytest.fixture

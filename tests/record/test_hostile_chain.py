@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 from tests.record.conftest import Founder, Ledger, Load, Scenario, World
 
-from raised.db import projects, schema
-from raised.db.check import differences
+from raised.db import schema
+from raised.db.audit.check import differences
 from raised.db.engine import reading
-from raised.domain.identifier import identifier
-from raised.domain.network import network_named
+from raised.db.facts import projects
+from raised.domain.angor.identifier import identifier
+from raised.domain.angor.network import network_named
+from raised.domain.bitcoin.script import p2wsh
+from raised.domain.bitcoin.tx import OutPoint, Tx, TxOut
 from raised.domain.observation import (
     HistorySeen,
     MempoolSeen,
@@ -19,9 +22,7 @@ from raised.domain.observation import (
     PlacedTx,
     TipSeen,
 )
-from raised.domain.script import p2wsh
-from raised.domain.tx import OutPoint, Tx, TxOut
-from raised_simnet.announcing import project_event
+from raised_simnet.actors.announcing import project_event
 
 NOW = 1_800_000_000
 DAY = 86_400

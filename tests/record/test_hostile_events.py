@@ -9,11 +9,11 @@ from tests.record.conftest import Founder, Ledger, Load, Scenario, World
 
 from raised.db import schema
 from raised.db.engine import transact
-from raised.db.retention import drop_announced
-from raised.domain.bech32 import encode
-from raised.domain.curve import pubkey_from_secret, schnorr_sign
+from raised.db.facts.retention import drop_announced
+from raised.domain.angor.network import network_named
+from raised.domain.bitcoin.bech32 import encode
+from raised.domain.bitcoin.curve import pubkey_from_secret, schnorr_sign
 from raised.domain.event import Event, event_id, is_authentic
-from raised.domain.network import network_named
 from raised.domain.observation import EventsSeen
 from raised.record.relay_facts import judgement
 

@@ -8,11 +8,12 @@ import pytest
 from tests.record.conftest import Founder, Invested, Ledger, World
 
 from raised.db import schema
-from raised.db.check import differences
+from raised.db.audit.check import differences
 from raised.db.engine import reading
+from raised.domain.bitcoin.tx import OutPoint, Tx, TxOut
 from raised.domain.observation import Observation, TipSeen
-from raised.domain.tx import OutPoint, Tx, TxOut
-from raised_simnet.leaving import (
+from raised_simnet.actors.coin_pool import OwnedCoin
+from raised_simnet.actors.stage_spends import (
     PenaltyCoin,
     RecoveryKeys,
     claim,
@@ -20,7 +21,6 @@ from raised_simnet.leaving import (
     recover,
     release_penalty,
 )
-from raised_simnet.purse import OwnedCoin
 
 DAY = 86_400
 START = 1_768_435_200

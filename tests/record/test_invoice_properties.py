@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Founder, Ledger, World
-from tests.record.shop import START, Shop, coin, invoice, payment, payout, pull
 from tests.record.test_invoices import whole
+from tests.rig.store_observations import START, Shop, coin, invoice, payment, payout, pull
 
 from raised.db import schema
+from raised.domain.btcpay.invoice import Invoice, Payment
 from raised.domain.campaign import Campaign, StoreRule
-from raised.domain.invoice import Invoice, Payment
 from raised.domain.observation import Grouped, InvoicesGone, Observation
 
 IDS = ("a", "b", "c", "d")

@@ -2,23 +2,23 @@
 
 import itertools
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.record.conftest import Ledger
-from tests.record.shop import HASH, START, Shop, coin, invoice, payment
+from tests.rig import vectors
+from tests.rig.store_observations import HASH, START, Shop, coin, invoice, payment
 
-from raised.btcpay.reading import read_json, rows_of
-from raised.btcpay.shapes import invoice_from, payments_from
+from raised.btcpay.client.invoices_json import invoice_from, payments_from
+from raised.btcpay.client.json_fields import read_json, rows_of
 from raised.db import schema
-from raised.db.check import differences
+from raised.db.audit.check import differences
 from raised.db.engine import reading
-from raised.db.invoice_items import invoice_items
-from raised.domain.invoice import Invoice, Payment
+from raised.db.items.invoice_items import invoice_items
+from raised.domain.btcpay.invoice import Invoice, Payment
 from raised.domain.observation import InvoicesGone, Observation
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "btcpay"
+VECTORS = vectors.BTCPAY
 
 
 @pytest.fixture

@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Ledger
-from tests.record.shop import START, Shop, coin, invoice, payment
 from tests.record.test_invoices import item
+from tests.rig.store_observations import START, Shop, coin, invoice, payment
 
 from raised.db import schema
 from raised.db.engine import transact
-from raised.db.invoice_items import delivery_items, store_items
-from raised.db.items import instant
-from raised.db.retention import drop_old_deliveries
+from raised.db.facts.retention import drop_old_deliveries
+from raised.db.items.invoice_items import delivery_items, store_items
+from raised.db.items.items import instant
 from raised.domain.observation import ClockTicked, Grouped, SourceHealth, SweepReached
-from raised.view import RecordView
+from raised.service.record_view import RecordView
 
 
 @pytest.fixture

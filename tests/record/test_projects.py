@@ -8,9 +8,9 @@ import pytest
 from tests.record.conftest import Founder, Ledger, World
 
 from raised.db import schema
-from raised.domain.identifier import identifier
-from raised.domain.network import network_named
-from raised_simnet.announcing import project_event
+from raised.domain.angor.identifier import identifier
+from raised.domain.angor.network import network_named
+from raised_simnet.actors.announcing import project_event
 
 DAY = 86_400
 START = 1_768_435_200

@@ -8,12 +8,12 @@ import pytest
 from tests.record.conftest import Founder, Ledger, Load, Scenario, World
 
 from raised.db import schema
-from raised.db.check import differences
+from raised.db.audit.check import differences
 from raised.db.engine import reading
+from raised.domain.bitcoin.tx import OutPoint, TxOut
 from raised.domain.observation import HistorySeen, MempoolSeen, Observation, TipSeen
-from raised.domain.tx import OutPoint, TxOut
-from raised_simnet.announcing import project_event
-from raised_simnet.leaving import claim
+from raised_simnet.actors.announcing import project_event
+from raised_simnet.actors.stage_spends import claim
 
 NAMES = ["invest", "seeders", "fund", "subscribe"]
 NOW = 1_800_000_000

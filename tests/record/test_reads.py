@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from tests.record.conftest import Founder, Ledger, World
 
-from raised.db import blocks, coins, events, projects, txs
 from raised.db.engine import reading
+from raised.db.facts import blocks, coins, events, projects, txs
+from raised.domain.angor.watch import CoinKind
+from raised.domain.bitcoin.tx import TxOut
 from raised.domain.observation import HistorySeen, TipSeen
-from raised.domain.tx import TxOut
-from raised.domain.watch import CoinKind
-from raised_simnet.leaving import claim
+from raised_simnet.actors.stage_spends import claim
 
 NOW = 1_800_000_000
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Ledger
-from tests.record.shop import HASH, START, Shop, coin, invoice, payment, payout, pull
 from tests.record.test_invoices import item, row, whole
+from tests.rig.store_observations import HASH, START, Shop, coin, invoice, payment, payout, pull
 
 from raised.db import schema
 from raised.db.engine import reading
-from raised.db.invoice_items import store_items
+from raised.db.items.invoice_items import store_items
 from raised.domain.observation import Observation, SourceHealth
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Founder, Invested, Ledger, World
-from tests.record.shop import Shop, invoice, payment
 from tests.record.test_invoices import counted, item, row, whole
+from tests.rig.store_observations import Shop, invoice, payment
 
 from raised.db import schema
 

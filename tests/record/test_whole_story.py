@@ -8,14 +8,16 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.chain.scan import Watched, concern, scan_block
-from raised.db import projects, summary, txs
-from raised.db.check import differences
+from raised.db.audit.check import differences
 from raised.db.engine import reading, transact
-from raised.db.sums import Scope
+from raised.db.facts import projects, txs
+from raised.db.queries import summary
+from raised.db.queries.sums import Scope
+from raised.domain.angor.founding import Founding, founding_of
+from raised.domain.angor.identifier import project_script
+from raised.domain.angor.network import network_named
+from raised.domain.bitcoin.tx import Tx
 from raised.domain.event import event_from_json
-from raised.domain.founding import Founding, founding_of
-from raised.domain.identifier import project_script
-from raised.domain.network import network_named
 from raised.domain.observation import (
     BlockRef,
     BlockSeen,
@@ -27,16 +29,15 @@ from raised.domain.observation import (
     RolledBack,
     TipSeen,
 )
-from raised.domain.tx import Tx
 from raised.record import Policy, remember
-from raised_simnet import oracle
-from raised_simnet.archive import StoredBlock
-from raised_simnet.chain import RegtestChain
-from raised_simnet.nostr_event import Event
-from raised_simnet.player import Player, chain_start
-from raised_simnet.steps import Mine, Publish, Reorganise, Step
-from raised_simnet.story import full_story
-from raised_simnet.wallet import Wallet, fund
+from raised_simnet.actors.nostr_event import Event
+from raised_simnet.actors.wallet import Wallet, fund
+from raised_simnet.bitcoin.block_archive import StoredBlock
+from raised_simnet.bitcoin.chain import RegtestChain
+from raised_simnet.story import oracle
+from raised_simnet.story.player import Player, chain_start
+from raised_simnet.story.steps import Mine, Publish, Reorganise, Step
+from raised_simnet.story.stories import full_story
 
 START = 1768435200  # 2026-01-15
 NETWORK = network_named("regtest")

@@ -10,9 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.record.conftest import Founder, Ledger, World
 
-from raised.db import cursors, schema, sources
-from raised.db.check import differences
+from raised.db import schema
+from raised.db.audit.check import differences
 from raised.db.engine import reading, transact
+from raised.db.facts import cursors, sources
 from raised.domain.observation import (
     BackfillDone,
     ClockTicked,

@@ -4,7 +4,7 @@ import click
 import pytest
 
 from raised_simnet.__main__ import main
-from raised_simnet.demo import Result
+from raised_simnet.demo.demo import Result
 
 
 @pytest.mark.parametrize(

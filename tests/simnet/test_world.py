@@ -8,14 +8,14 @@ import pytest
 pytest.importorskip("pbk")
 
 from raised.clock import now
-from raised.config import load_config
-from raised.domain.tx import TxOut
-from raised.settings import store_settings
-from raised_simnet.btcpay.dialect import V1_13
+from raised.config.load import load_config
+from raised.domain.bitcoin.tx import TxOut
+from raised.service.source_settings import store_settings
+from raised_simnet.actors.nostr_event import sign_event
+from raised_simnet.btcpay.api_version import V1_13
 from raised_simnet.btcpay.order import Order
-from raised_simnet.nostr_event import sign_event
-from raised_simnet.relays import stored
-from raised_simnet.web import Request, Response, WebServer
+from raised_simnet.http.http_server import Request, Response, WebServer
+from raised_simnet.relays.relays import stored
 from raised_simnet.world import World
 
 

@@ -12,7 +12,7 @@ import structlog
 
 from raised.domain.observation import Fact, SourceHealth, State
 from raised.errors import SourceError, Unavailable
-from raised.http import Standing
+from raised.net.http_client import Standing
 
 # What no second try will change: somebody must act, so we come again in minutes only.
 LOCKED_OUT: Final = frozenset(

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from raised.btcpay.telling import Follower
+from raised.btcpay.publisher import Follower
 from raised.domain.observation import RefundsSeen
 from raised.errors import Refused
 

@@ -5,21 +5,21 @@ import contextlib
 from collections.abc import Callable
 from typing import Final, Never
 
-from raised.btcpay.apps import Apps
-from raised.btcpay.doorbell import Doorbell
-from raised.btcpay.greenfield import Greenfield
+from raised.btcpay.client.greenfield import Greenfield
+from raised.btcpay.crowdfund_apps import Apps
 from raised.btcpay.health import LOCKED_OUT, StoreHealth
-from raised.btcpay.knowledge import StoreRecord
-from raised.btcpay.pauses import Pauses
+from raised.btcpay.inbox import Doorbell
+from raised.btcpay.ports import StoreRecord
+from raised.btcpay.preflight import check_store
+from raised.btcpay.publisher import Follower, Telling
 from raised.btcpay.refunds import Refunds
-from raised.btcpay.rota import Rota
-from raised.btcpay.selfcheck import check_store
+from raised.btcpay.scheduler import Rota
 from raised.btcpay.settings import StoreSettings
 from raised.btcpay.sweeps import Sweeps
-from raised.btcpay.telling import Follower, Telling
+from raised.btcpay.timing import Pauses
 from raised.domain.observation import Observation, Sweep
 from raised.errors import SourceError
-from raised.patience import Patience
+from raised.net.backoff import Patience
 
 _NOW: Final[tuple[Sweep, ...]] = ("recent", "active", "late", "full")
 

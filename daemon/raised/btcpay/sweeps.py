@@ -5,13 +5,13 @@ from typing import Final, Literal
 
 import structlog
 
-from raised.btcpay.full import FullSweep
+from raised.btcpay.client.invoice_query import InvoiceAnswer
+from raised.btcpay.full_sweep import FullSweep
 from raised.btcpay.health import LOCKED_OUT
-from raised.btcpay.page import InvoiceAnswer
-from raised.btcpay.paging import PAGE, Walk
-from raised.btcpay.pauses import Pauses
+from raised.btcpay.paginator import PAGE, Walk
+from raised.btcpay.publisher import Follower, Telling
 from raised.btcpay.refunds import Refunds
-from raised.btcpay.telling import Follower, Telling
+from raised.btcpay.timing import Pauses
 from raised.domain.observation import Progress, Sweep, SweepDone, SweepReached
 from raised.errors import BadData, Refused
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from raised.btcpay.greenfield import Greenfield
-from raised.btcpay.server import SentDelivery, Webhook
+from raised.btcpay.client.greenfield import Greenfield
+from raised.btcpay.client.server_json import SentDelivery, Webhook
 
 _LOOKED_AT: Final = 50
 _RECENT_SECONDS: Final = 3600

@@ -8,7 +8,7 @@ networks work is cheap by design, and their rules differ. Source: chain-api.md 1
 
 from typing import Final
 
-from raised.domain.block import Header, target
+from raised.domain.bitcoin.block import Header, target
 
 _MAIN: Final = "main"
 _PERIOD: Final = 2016

@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from raised.chain.explorer import Explorer
+from raised.chain.explorer.api import Explorer
 from raised.chain.scan import FoundingTest, Watched, concern
-from raised.domain.identifier import project_script
+from raised.domain.angor.identifier import project_script
+from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 from raised.domain.observation import MempoolSeen
-from raised.domain.tx import OutPoint, Tx, Txid
 
 _SMALL: Final = 3_000  # transactions; the list of these is asked for at every look
 _LISTED: Final = 50_000  # a list of more is more than we take: 3 MB

@@ -1,20 +1,20 @@
-"""Finding in a block what concerns us: everything the rule of raised.domain.watch names."""
+"""Finding in a block what concerns us: everything the rule of raised.domain.angor.watch names."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from raised.domain.block import (
+from raised.domain.angor.founding import Founding
+from raised.domain.angor.watch import CoinKind, NewCoin, coins_made, names_key
+from raised.domain.bitcoin.block import (
     Block,
     check_block,
     merkle_branch,
     merkle_levels,
     parse_block,
 )
-from raised.domain.founding import Founding
+from raised.domain.bitcoin.tx import OutPoint, Tx, Txid, hex_from_raw, raw_from_hex
 from raised.domain.observation import PlacedTx
-from raised.domain.tx import OutPoint, Tx, Txid, hex_from_raw, raw_from_hex
-from raised.domain.watch import CoinKind, NewCoin, coins_made, names_key
 from raised.errors import InvalidInput
 
 FoundingTest = Callable[[Tx], Founding | None]

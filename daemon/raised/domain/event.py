@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, cast
 
-from raised.domain.curve import schnorr_verify
-from raised.domain.hashes import sha256
+from raised.domain.bitcoin.curve import schnorr_verify
+from raised.domain.bitcoin.hashes import sha256
 from raised.errors import InvalidInput
 
 _HEX64: Final = re.compile(r"[0-9a-f]{64}")

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from raised.domain.bitcoin.tx import Tx, Txid
+from raised.domain.btcpay.invoice import Invoice, Payout, PullPayment
 from raised.domain.campaign import Campaign
 from raised.domain.event import Event
-from raised.domain.invoice import Invoice, Payout, PullPayment
-from raised.domain.tx import Tx, Txid
 
 SourceKind = Literal["relay", "explorer", "store"]
 State = Literal["ok", "degraded", "down"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from raised.domain.event import Event
-from raised.nostr.interest import Filter
+from raised.nostr.filters import Filter
 
 PAGE: Final = 500
 CAPPED: Final = 100  # a page of fewer is not worth the fast way

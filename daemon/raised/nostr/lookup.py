@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from raised.domain.event import Event, is_authentic
 from raised.errors import SourceError
 from raised.nostr.health import RelayHealth
-from raised.nostr.library import Way, use_this_loop
-from raised.nostr.pager import open_pager
+from raised.nostr.page_reader import open_pager
+from raised.nostr.sdk_client import Way, use_this_loop
 
 
 async def find_events(ways: Sequence[Way], ids: Iterable[str]) -> dict[str, Event]:

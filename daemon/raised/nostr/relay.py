@@ -10,14 +10,14 @@ from typing import Final, Never
 from raised import clock
 from raised.domain.observation import Observation
 from raised.errors import Unavailable
+from raised.net.backoff import growing
+from raised.nostr.connection import Line
 from raised.nostr.health import RelayHealth
-from raised.nostr.intake import Intake, Recent
-from raised.nostr.knowledge import RelayRecord
-from raised.nostr.library import Way
-from raised.nostr.line import Line
+from raised.nostr.ingest import Intake, Recent
+from raised.nostr.ports import RelayRecord
+from raised.nostr.relay_state import Interest, Standing
+from raised.nostr.sdk_client import Way
 from raised.nostr.session import attend
-from raised.nostr.standing import Interest, Standing
-from raised.patience import growing
 
 CUT_OFF_FAILURES: Final = 6  # a relay that had to be cut off waits as if it had failed so often
 

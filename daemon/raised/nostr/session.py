@@ -8,12 +8,12 @@ import contextlib
 from typing import Never
 
 from raised.errors import Refused
-from raised.nostr.asking import Asking
-from raised.nostr.interest import public_lanes
-from raised.nostr.line import Line
-from raised.nostr.live import Live
-from raised.nostr.reading import Reading
-from raised.nostr.standing import Standing
+from raised.nostr.catch_up import Reading
+from raised.nostr.connection import Line
+from raised.nostr.fetch_by_id import Asking
+from raised.nostr.filters import public_lanes
+from raised.nostr.relay_state import Standing
+from raised.nostr.subscriptions import Live
 
 
 async def attend(line: Line, standing: Standing) -> Never:

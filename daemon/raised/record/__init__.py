@@ -3,7 +3,7 @@
 Nothing else writes facts, so numbers of changes grow in the order in which they become visible.
 """
 
-from raised.record.touched import Policy
+from raised.record.dirty import Policy
 from raised.record.writer import record, remember, rewind
 
 __all__ = ["Policy", "record", "remember", "rewind"]

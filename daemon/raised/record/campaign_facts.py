@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import campaigns, cursors, deliveries, movements
-from raised.db.invoices import by_store
+from raised.db.facts import campaigns, cursors, deliveries, movements
+from raised.db.facts.invoices import by_store
 from raised.domain.campaign import Campaign, Membership, membership
 from raised.domain.change import Change
 from raised.domain.ledger import Effect, InvoiceKey
 from raised.domain.observation import Grouped
-from raised.record.touched import Touched
+from raised.record.dirty import Touched
 
 _Move = tuple[Membership, Membership]
 

@@ -10,12 +10,15 @@ from graphlib import TopologicalSorter
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import blocks, coins, cursors, foundings, projects, txs
-from raised.db.coins import Coin
-from raised.db.items import reorg_item
-from raised.domain.bech32 import encode
+from raised.db.facts import blocks, coins, cursors, foundings, projects, txs
+from raised.db.facts.coins import Coin
+from raised.db.items.items import reorg_item
+from raised.domain.angor.founding import Founding, founding_of
+from raised.domain.angor.watch import CoinKind, coins_made
+from raised.domain.bitcoin.bech32 import encode
+from raised.domain.bitcoin.script import is_p2wpkh
+from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 from raised.domain.change import Change
-from raised.domain.founding import Founding, founding_of
 from raised.domain.observation import (
     BlockRef,
     BlockSeen,
@@ -25,11 +28,8 @@ from raised.domain.observation import (
     RolledBack,
     TipSeen,
 )
-from raised.domain.script import is_p2wpkh
-from raised.domain.tx import OutPoint, Tx, Txid
-from raised.domain.watch import CoinKind, coins_made
+from raised.record.dirty import Policy, Touched
 from raised.record.relay_facts import announce_named
-from raised.record.touched import Policy, Touched
 
 
 async def apply_block(

@@ -4,10 +4,10 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import deliveries, projects, sources
+from raised.db.facts import deliveries, projects, sources
 from raised.domain.change import Change, ChangeType
 from raised.domain.observation import ClockTicked, Progress, SourceHealth, State
-from raised.record.touched import Touched
+from raised.record.dirty import Touched
 
 _CHANGES: Final[dict[State, ChangeType]] = {
     "ok": "source.restored",

@@ -5,12 +5,11 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import coins, foundings, investments, txs
-from raised.db.investments import claiming_txids
-from raised.domain.face import InvestmentFace, face_of
-from raised.domain.identifier import project_script
-from raised.domain.op_return import begins_with_key
-from raised.domain.standing import (
+from raised.db.facts import coins, foundings, investments, txs
+from raised.db.facts.investments import claiming_txids
+from raised.domain.angor.identifier import project_script
+from raised.domain.angor.investment_snapshot import InvestmentFace, face_of
+from raised.domain.angor.investment_state import (
     Basis,
     HeldTx,
     Spender,
@@ -19,7 +18,8 @@ from raised.domain.standing import (
     spender_of,
     standing_of,
 )
-from raised.domain.tx import OutPoint, Txid
+from raised.domain.angor.op_return import begins_with_key
+from raised.domain.bitcoin.tx import OutPoint, Txid
 
 RECYCLED = "recycled"
 _HOPS = 3

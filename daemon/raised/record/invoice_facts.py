@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import campaigns, cursors, deliveries, invoices, payouts
-from raised.db.deliveries import Expected
-from raised.domain.campaign import Campaign, membership
-from raised.domain.change import Change
-from raised.domain.invoice import Invoice, InvoiceStatus
-from raised.domain.invoice_face import (
+from raised.db.facts import campaigns, cursors, deliveries, invoices, payouts
+from raised.db.facts.deliveries import Expected
+from raised.domain.btcpay.invoice import Invoice, InvoiceStatus
+from raised.domain.btcpay.invoice_snapshot import (
     INVOICE_TOLD,
     SLACK_SECONDS,
     Held,
@@ -29,9 +27,11 @@ from raised.domain.invoice_face import (
     subject_of,
     with_settled_at,
 )
+from raised.domain.campaign import Campaign, membership
+from raised.domain.change import Change
 from raised.domain.observation import InvoicesGone, InvoicesSeen, SweepDone, SweepReached
 from raised.record.campaign_facts import move_invoices
-from raised.record.touched import Touched
+from raised.record.dirty import Touched
 
 _CLOCK_SLACK_SECONDS = 900
 

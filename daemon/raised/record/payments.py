@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import claims, movements, payouts
-from raised.db.invoices import campaigns_of
+from raised.db.facts import claims, movements, payouts
+from raised.db.facts.invoices import campaigns_of
+from raised.domain.angor.investment_snapshot import InvestmentFace
+from raised.domain.bitcoin.tx import Txid
+from raised.domain.btcpay.coin_claims import judge, once_each, received
+from raised.domain.btcpay.invoice_snapshot import subject_of
 from raised.domain.change import Change
-from raised.domain.counting import judge, once_each, received
-from raised.domain.face import InvestmentFace
-from raised.domain.invoice_face import subject_of
 from raised.domain.ledger import Correction, InvoiceKey, LedgerRow, correct, effects
-from raised.domain.tx import Txid
-from raised.record.touched import Touched
+from raised.record.dirty import Touched
 
 
 async def settle_money(conn: AsyncConnection, touched: Touched) -> Correction:

@@ -6,26 +6,26 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import coins, events, foundings, projects, txs
-from raised.domain.event import PROFILE, Event
-from raised.domain.project import (
-    Candidate,
-    HeldFounding,
-    ProjectStanding,
-    choose,
-    first_reproduced,
-)
-from raised.domain.project_face import (
+from raised.db.facts import coins, events, foundings, projects, txs
+from raised.domain.angor.investment_state import Basis, Tip
+from raised.domain.angor.project_snapshot import (
     Profile,
     ProjectFace,
     face_of_project,
     parse_profile,
     project_changes,
 )
-from raised.domain.standing import Basis, Tip
-from raised.domain.terms import Announcement, Terms
+from raised.domain.angor.project_state import (
+    Candidate,
+    HeldFounding,
+    ProjectStanding,
+    choose,
+    first_reproduced,
+)
+from raised.domain.angor.terms import Announcement, Terms
+from raised.domain.event import PROFILE, Event
+from raised.record.dirty import Policy, Touched
 from raised.record.relay_facts import judgement
-from raised.record.touched import Policy, Touched
 
 _WITH_TERMS: Final = frozenset({"announced", "committed", "confirmed"})
 # Ours: each is held against every payment, and its author may write as many as he likes.

@@ -2,9 +2,9 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import deliveries, payouts
+from raised.db.facts import deliveries, payouts
 from raised.domain.observation import DeliveriesDone, RefundsSeen
-from raised.record.touched import Touched
+from raised.record.dirty import Touched
 
 
 async def apply_refunds(conn: AsyncConnection, seen: RefundsSeen, touched: Touched) -> None:

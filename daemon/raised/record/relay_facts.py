@@ -7,15 +7,15 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import cursors, events, foundings, projects
+from raised.db.facts import cursors, events, foundings, projects
+from raised.domain.angor.identifier import program_of
+from raised.domain.angor.network import Network
+from raised.domain.angor.project_state import Candidate
+from raised.domain.angor.terms import Announcement, RejectedEvent, check_announcement
 from raised.domain.event import APP_DATA, DELETION, PROFILE, PROJECT, RELAY_LIST, Event
-from raised.domain.identifier import program_of
-from raised.domain.network import Network
 from raised.domain.observation import BackfillDone, EventsSeen
-from raised.domain.project import Candidate
-from raised.domain.terms import Announcement, RejectedEvent, check_announcement
 from raised.errors import InvalidInput
-from raised.record.touched import Policy, Touched
+from raised.record.dirty import Policy, Touched
 
 FEATURED_LIST: Final = 10001
 DENY_LIST: Final = 30000

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db import investments, movements, projects
-from raised.domain.face import InvestmentFace
+from raised.db.facts import investments, movements, projects
+from raised.domain.angor.investment_snapshot import InvestmentFace
+from raised.domain.angor.project_state import first_reaching, target_reached
 from raised.domain.ledger import MSATS, RETURNING, Effect
-from raised.domain.project import first_reaching, target_reached
 
 Tallies = defaultdict[str, defaultdict[str, int]]  # by project, by column
 

@@ -6,8 +6,8 @@ from typing import Final, Never
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from raised.db.blocks import tip_of
 from raised.db.engine import transact
+from raised.db.facts.blocks import tip_of
 from raised.domain.observation import (
     BackfillDone,
     BlockSeen,
@@ -36,8 +36,8 @@ from raised.record import (
     refund_facts,
     relay_facts,
 )
-from raised.record.settle import settle
-from raised.record.touched import Policy, Touched
+from raised.record.dirty import Policy, Touched
+from raised.record.recompute import settle
 
 # More in one transaction would make the readers of the feed wait for the first of them.
 _MOST_AT_ONCE: Final = 32

@@ -1,7 +1,7 @@
 """Invoices as Greenfield shows them, by version. Source: btcpay.md 3.4."""
 
+from raised_simnet.btcpay.api_version import Dialect
 from raised_simnet.btcpay.decimals import price_text
-from raised_simnet.btcpay.dialect import Dialect
 from raised_simnet.btcpay.invoice import Invoice, Terms
 from raised_simnet.btcpay.payment_json import methods_json
 

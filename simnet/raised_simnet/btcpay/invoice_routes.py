@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Final
 
-from raised_simnet.btcpay.asked import Asked
+from raised_simnet.btcpay.api_request import Asked
 from raised_simnet.btcpay.decimals import price_text
+from raised_simnet.btcpay.error_responses import answer, invalid
 from raised_simnet.btcpay.invoice import Invoice, Status
 from raised_simnet.btcpay.invoice_json import invoice_json
 from raised_simnet.btcpay.payment_json import methods_json
 from raised_simnet.btcpay.permission import VIEW_INVOICES
-from raised_simnet.btcpay.refusal import answer, invalid
-from raised_simnet.routing import Router
-from raised_simnet.web import Response
+from raised_simnet.http.http_server import Response
+from raised_simnet.http.url_routing import Router
 
 INVOICE_ROUTES: Final[Router[Asked]] = Router()
 _OLD_WORDS: Final = {"paid": Status.PROCESSING, "confirmed": Status.SETTLED}

@@ -5,12 +5,17 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from raised.domain.curve import pubkey_from_secret
-from raised.domain.hashes import hash160, sha256
-from raised.domain.script import p2wpkh
+from raised.domain.bitcoin.curve import pubkey_from_secret
+from raised.domain.bitcoin.hashes import hash160, sha256
+from raised.domain.bitcoin.script import p2wpkh
+from raised_simnet.btcpay.id_generator import hex_id
 from raised_simnet.btcpay.invoice import LIGHTNING, ON_CHAIN, Invoice, Method, Speed, Terms
-from raised_simnet.btcpay.methods import chain_method, lightning_method, lnurl_method, on_chain
-from raised_simnet.btcpay.naming import hex_id
+from raised_simnet.btcpay.payment_methods import (
+    chain_method,
+    lightning_method,
+    lnurl_method,
+    on_chain,
+)
 from raised_simnet.btcpay.store import Store
 
 _MINUTE: Final = 60

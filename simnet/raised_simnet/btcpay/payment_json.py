@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
+from raised_simnet.btcpay.api_version import Dialect
 from raised_simnet.btcpay.decimals import plain, rounded_up
-from raised_simnet.btcpay.dialect import Dialect
 from raised_simnet.btcpay.invoice import NOTHING, Invoice, Method, Payment
 
 Json = dict[str, object]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from raised_simnet.btcpay.api_version import Dialect
 from raised_simnet.btcpay.decimals import plain
-from raised_simnet.btcpay.dialect import Dialect
 from raised_simnet.btcpay.invoice import ON_CHAIN
 
 Json = dict[str, object]

@@ -8,23 +8,23 @@ from random import Random
 from typing import Final
 
 from raised.clock import now
-from raised_simnet.btcpay.asked import Asked
-from raised_simnet.btcpay.dialect import V2_4_1, Dialect
-from raised_simnet.btcpay.event import Event
-from raised_simnet.btcpay.hook import Hook
-from raised_simnet.btcpay.hook_routes import HOOK_ROUTES
+from raised_simnet.bitcoin.chain import RegtestChain
+from raised_simnet.btcpay.api_request import Asked
+from raised_simnet.btcpay.api_version import V2_4_1, Dialect
+from raised_simnet.btcpay.backend import Clock, Office
+from raised_simnet.btcpay.error_responses import NO_ROUTE
+from raised_simnet.btcpay.faults import Trouble
+from raised_simnet.btcpay.id_generator import Namer, hex_id
 from raised_simnet.btcpay.invoice_routes import INVOICE_ROUTES
-from raised_simnet.btcpay.naming import Namer, hex_id
-from raised_simnet.btcpay.office import Clock, Office
 from raised_simnet.btcpay.permission import READ, ApiKey
-from raised_simnet.btcpay.post import Postman
-from raised_simnet.btcpay.refusal import NO_ROUTE
-from raised_simnet.btcpay.routes import ROUTES
+from raised_simnet.btcpay.server_routes import ROUTES
 from raised_simnet.btcpay.store import Store
-from raised_simnet.btcpay.trouble import Trouble
-from raised_simnet.chain import RegtestChain
-from raised_simnet.routing import Found, Refusal
-from raised_simnet.web import Request, Response, WebServer
+from raised_simnet.btcpay.webhook import Hook
+from raised_simnet.btcpay.webhook_event import Event
+from raised_simnet.btcpay.webhook_routes import HOOK_ROUTES
+from raised_simnet.btcpay.webhook_sender import Postman
+from raised_simnet.http.http_server import Request, Response, WebServer
+from raised_simnet.http.url_routing import Found, Refusal
 
 BASE: Final = "/api/v1/"
 HUNDREDTH: Final = 0.01

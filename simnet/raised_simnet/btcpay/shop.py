@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raised_simnet.btcpay.naming import hex_id
+from raised_simnet.btcpay.id_generator import hex_id
 from raised_simnet.btcpay.permission import READ, ApiKey
 from raised_simnet.btcpay.server import BTCPayServer
 from raised_simnet.btcpay.store import STANDARD, Policy, Store

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from raised_simnet.btcpay.hook import Hook
 from raised_simnet.btcpay.invoice import NOTHING, Invoice, Speed
 from raised_simnet.btcpay.refund import Payout, PullPayment
+from raised_simnet.btcpay.webhook import Hook
 
 _MINUTE: Final = 60
 DOLLARS: Final = Decimal("64392.23")  # what a BTC costs

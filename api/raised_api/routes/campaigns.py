@@ -1,0 +1,66 @@
+"""Campaigns: projects and invoices that belong together, with combined totals by source."""
+
+from raised.db.items.items import percent_of
+from raised.db.queries.campaign_groups import Group, find_group, list_groups
+from raised.errors import NotInRecord
+from raised_api.http.parameters import CURSOR, LIMIT, read_cursor, write_cursor
+from raised_api.http.route import BASE, Asked, Route
+from raised_api.openapi import schemas
+from raised_api.totals.totals import read_totals, scope_of
+
+_LIST = "campaigns"
+
+
+async def campaigns(asked: Asked) -> dict[str, object]:
+    """A page of campaigns."""
+    after = read_cursor(_LIST, asked.query["cursor"], str)
+    page = await list_groups(asked.conn, after, asked.query["limit"])
+    groups = [await find_group(asked.conn, name) for name in page.keys]
+    return {
+        "items": [await _item(asked, group) for group in groups if group is not None],
+        "next_cursor": write_cursor(_LIST, page.next),
+        "as_of": asked.ground(),
+    }
+
+
+async def campaign(asked: Asked) -> dict[str, object]:
+    """One campaign."""
+    group = await find_group(asked.conn, asked.path["slug"])
+    if group is None:
+        raise NotInRecord("The record has no such campaign")
+    return await _item(asked, group) | {"as_of": asked.ground()}
+
+
+async def _item(asked: Asked, group: Group) -> dict[str, object]:
+    found = await read_totals(asked.conn, scope_of(group))
+    raised_sats = found.totals["raised_sats"]
+    return {
+        "slug": group.slug,
+        "title": group.title,
+        "target_sats": group.target_sats,
+        "percent": percent_of(raised_sats, group.target_sats),
+        "projects": list(group.project_ids),
+        "stores": list(group.stores),
+        "totals": found.totals,
+        "angor": found.angor,
+        "btcpay": found.btcpay,
+    }
+
+
+CAMPAIGNS = (
+    Route(
+        path=f"{BASE}/campaigns",
+        name="campaigns",
+        about="Campaigns: the configured ones, then stores, then projects by themselves.",
+        answer=campaigns,
+        shape=schemas.CampaignPage,
+        parameters=(LIMIT, CURSOR),
+    ),
+    Route(
+        path=f"{BASE}/campaigns/{{slug}}",
+        name="campaign",
+        about="One campaign by its slug, a store's label or a project's identifier.",
+        answer=campaign,
+        shape=schemas.CampaignDetail,
+    ),
+)

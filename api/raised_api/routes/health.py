@@ -1,0 +1,131 @@
+"""Health: alive; ready; and why not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from raised.db.engine import reading
+from raised.db.items.invoice_items import store_items
+from raised.db.items.items import Item, explorer_items, instant, relay_items
+from raised.db.queries.as_of import AsOf, read_as_of, read_followed
+from raised.db.queries.progress import Progress, read_progress
+from raised.errors import RecordUnavailable
+from raised_api.routes.store_problems import store_troubles
+
+_JSON = "application/json"
+_FIRST_INDEX = "index"  # later back-fills and indexes run beside a record that is whole
+
+
+def health_handlers(engine: AsyncEngine, clock: Callable[[], int]) -> list[HTTPRouteHandler]:
+    """The routes of health, for watchdogs and people."""
+
+    @get("/health/live", name="live")
+    async def live() -> Response[bytes]:
+        return Response(b'{"status":"ok"}', media_type=_JSON, headers={"cache-control": "no-store"})
+
+    @get(["/health/ready", "/health"], name="ready")
+    async def ready() -> Response[bytes]:
+        health = await read_health(engine, clock())
+        return Response(
+            msgspec.json.encode(health),
+            status_code=503 if health["status"] in {"starting", "down"} else 200,
+            media_type=_JSON,
+            headers={"cache-control": "no-store"},
+        )
+
+    return [live, ready]
+
+
+async def read_health(engine: AsyncEngine, now: int) -> Item:
+    """How everything is, and what is wrong."""
+    try:
+        async with reading(engine) as conn:
+            return await _health(conn, now)
+    except RecordUnavailable:
+        return _without_record()
+
+
+def _without_record() -> Item:
+    detail = "The database does not answer."
+    return {
+        "status": "down",
+        "database": "down",
+        "daemon": {"alive": False, "seen_at": None},
+        "relays": [],
+        "chain": {"state": "down", "height": None, "hash": None, "explorers": []},
+        "btcpay": [],
+        "progress": [],
+        "problems": [_problem("database", "unavailable", detail, None)],
+    }
+
+
+async def _health(conn: AsyncConnection, now: int) -> Item:
+    as_of = await read_as_of(conn)
+    followed = await read_followed(conn)
+    relays = list((await relay_items(conn, followed.relays)).values())
+    explorers = list((await explorer_items(conn, followed.explorers)).values())
+    stores = list((await store_items(conn, followed.labels)).values())
+    progress = await read_progress(conn)
+    sources = (*relays, *explorers, *stores)
+    problems = [_of_source(item) for item in sources if item["state"] != "ok"]
+    problems += await store_troubles(conn, stores, now)
+    alive = as_of.daemon_alive(now)
+    if not alive:
+        problems.insert(0, _of_daemon(as_of))
+    return {
+        "status": _status(
+            alive=alive, starting=_is_starting(progress, relays, as_of), bad=problems
+        ),
+        "database": "ok",
+        "daemon": {"alive": alive, "seen_at": instant(as_of.seen_at)},
+        "relays": relays,
+        "chain": {
+            "state": as_of.chain,
+            "height": as_of.height,
+            "hash": as_of.hash,
+            "explorers": explorers,
+        },
+        "btcpay": stores,
+        "progress": [{"what": one.what, "done": one.done, "total": one.total} for one in progress],
+        "problems": problems,
+    }
+
+
+def _status(*, alive: bool, starting: bool, bad: list[Item]) -> str:
+    if not alive:
+        return "down"
+    if starting:
+        return "starting"
+    return "degraded" if bad else "ready"
+
+
+def _is_starting(progress: list[Progress], relays: list[Item], as_of: AsOf) -> bool:
+    """Whether the first back-fill or index is not done. A relay that is away holds nobody up."""
+    if as_of.height is None or not relays:
+        return True
+    waiting = [relay for relay in relays if relay["state"] != "down"]
+    if waiting and not any(relay["cursor_at"] for relay in waiting):
+        return True
+    return any(one.what == _FIRST_INDEX and one.done < one.total for one in progress)
+
+
+def _of_source(item: Item) -> Item:
+    error: Any = item["last_error"]
+    code = error["code"] if error else item["state"]
+    detail = error["detail"] if error else f"The source is {item['state']}."
+    return _problem(item["name"], code, detail, item["since_at"])
+
+
+def _of_daemon(as_of: AsOf) -> Item:
+    if as_of.seen_at is None:
+        return _problem("daemon", "never_seen", "No daemon has written to this record.", None)
+    detail = "The daemon has not been seen for a minute; nothing new is recorded."
+    return _problem("daemon", "not_seen", detail, instant(as_of.seen_at))
+
+
+def _problem(source: object, code: object, detail: object, since_at: object) -> Item:
+    return {"source": source, "code": code, "detail": detail, "since_at": since_at}

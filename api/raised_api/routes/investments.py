@@ -1,0 +1,113 @@
+"""Investments, in any status, and one of them."""
+
+import re
+
+from raised.db.items.items import Item, investment_items
+from raised.db.queries.investment_list import (
+    INVESTMENT_STATUSES,
+    InvestmentFilter,
+    list_investments,
+)
+from raised.errors import NotInRecord
+from raised_api.http.parameters import (
+    CURSOR,
+    LIMIT,
+    PROJECT,
+    SINCE,
+    UNTIL,
+    choices,
+    read_cursor,
+    seconds_of,
+    words,
+    write_cursor,
+)
+from raised_api.http.route import BASE, Asked, Route
+from raised_api.openapi import schemas
+from raised_api.routes.projects import require_project
+
+_SHOWN = ("confirmed", "unconfirmed")
+_TXID = re.compile(r"[0-9a-f]{64}")
+_OWN = (
+    choices("status", (*INVESTMENT_STATUSES, "all"), "Only in these; default: counted or coming."),
+    words("reason", "[a-z_]{1,40}", "Only rejected for these reasons."),
+    SINCE,
+    UNTIL,
+    LIMIT,
+    CURSOR,
+)
+
+
+async def investments(asked: Asked) -> dict[str, object]:
+    """A page of investments."""
+    return await _page(asked, asked.query["project"])
+
+
+async def of_project(asked: Asked) -> dict[str, object]:
+    """A page of a project's investments."""
+    return await _page(asked, await require_project(asked))
+
+
+async def investment(asked: Asked) -> Item:
+    """One transaction, in any status."""
+    txid = asked.path["txid"]
+    found = await investment_items(asked.conn, [txid]) if _TXID.fullmatch(txid) else {}
+    if txid not in found:
+        raise NotInRecord("The record has no such investment")
+    return found[txid] | {"as_of": asked.ground()}
+
+
+async def _page(asked: Asked, project_id: str | None) -> dict[str, object]:
+    query = asked.query
+    page = await list_investments(
+        asked.conn,
+        InvestmentFilter(
+            statuses=_statuses(query["status"], query["reason"]),
+            reasons=query["reason"],
+            project_id=project_id,
+            since=seconds_of(query["since"]),
+            until=seconds_of(query["until"]),
+        ),
+        read_cursor("investments", query["cursor"], str),
+        query["limit"],
+    )
+    items = await investment_items(asked.conn, page.keys)
+    return {
+        "items": list(items.values()),
+        "next_cursor": write_cursor("investments", page.next),
+        "as_of": asked.ground(),
+    }
+
+
+def _statuses(asked: tuple[str, ...], reasons: tuple[str, ...]) -> tuple[str, ...]:
+    if "all" in asked:
+        return INVESTMENT_STATUSES
+    if not asked:
+        return ("rejected",) if reasons else _SHOWN
+    return asked
+
+
+INVESTMENTS = (
+    Route(
+        path=f"{BASE}/investments",
+        name="investments",
+        about="Investments, newest first.",
+        answer=investments,
+        shape=schemas.InvestmentPage,
+        parameters=(PROJECT, *_OWN),
+    ),
+    Route(
+        path=f"{BASE}/investments/{{txid}}",
+        name="investment",
+        about="One transaction that pays a project, counted or not, and why.",
+        answer=investment,
+        shape=schemas.InvestmentDetail,
+    ),
+    Route(
+        path=f"{BASE}/projects/{{project_id}}/investments",
+        name="project_investments",
+        about="A project's investments, newest first.",
+        answer=of_project,
+        shape=schemas.InvestmentPage,
+        parameters=_OWN,
+    ),
+)

@@ -1,0 +1,98 @@
+"""Invoices of all stores, and one of them: for keys with the scope `invoices:read`."""
+
+import re
+from typing import Final
+
+from raised.db.items.invoice_items import invoice_items
+from raised.db.items.items import Item
+from raised.db.queries.invoice_list import (
+    INVOICE_STATUSES,
+    OTHER,
+    InvoiceFilter,
+    key_of,
+    list_invoices,
+)
+from raised.errors import NotInRecord
+from raised_api.http.auth import INVOICES as SCOPE
+from raised_api.http.parameters import (
+    CURSOR,
+    LIMIT,
+    SINCE,
+    STORE,
+    UNTIL,
+    choices,
+    read_cursor,
+    seconds_of,
+    write_cursor,
+)
+from raised_api.http.route import BASE, Asked, Route
+from raised_api.openapi import store_schemas
+from raised_api.totals.totals import CAMPAIGN, asked_group
+
+_LIST: Final = "invoices"
+_ID: Final = re.compile(r"[!-~]{1,128}")
+_STATUSES: Final = {status.lower(): status for status in (*INVOICE_STATUSES, OTHER)}
+
+
+async def invoices(asked: Asked) -> dict[str, object]:
+    """A page of invoices."""
+    query, group = asked.query, await asked_group(asked)
+    page = await list_invoices(
+        asked.conn,
+        InvoiceFilter(
+            statuses=tuple(_STATUSES[status.lower()] for status in query["status"]),
+            store=query["store"],
+            campaign=None if group is None else group.slug,
+            since=seconds_of(query["since"]),
+            until=seconds_of(query["until"]),
+        ),
+        read_cursor(_LIST, query["cursor"], str),
+        query["limit"],
+    )
+    items = await invoice_items(asked.conn, [key_of(key) for key in page.keys])
+    return {
+        "items": list(items.values()),
+        "next_cursor": write_cursor(_LIST, page.next),
+        "as_of": asked.ground(),
+    }
+
+
+async def invoice(asked: Asked) -> Item:
+    """One invoice with its payments and refunds."""
+    key = asked.path["store"], asked.path["id"]
+    found = await invoice_items(asked.conn, [key]) if all(map(_ID.fullmatch, key)) else {}
+    if key not in found:
+        raise NotInRecord("The record has no such invoice")
+    return found[key] | {"as_of": asked.ground()}
+
+
+# Archiving and what is shown of metadata move without a change, so these are never kept.
+INVOICES = (
+    Route(
+        path=f"{BASE}/invoices",
+        name="invoices",
+        about="Invoices, newest first by when they were created.",
+        answer=invoices,
+        shape=store_schemas.InvoicePage,
+        parameters=(
+            STORE,
+            choices("status", (*_STATUSES, *_STATUSES.values()), "Only in these."),
+            CAMPAIGN,
+            SINCE,
+            UNTIL,
+            LIMIT,
+            CURSOR,
+        ),
+        kept=False,
+        scope=SCOPE,
+    ),
+    Route(
+        path=f"{BASE}/invoices/{{store}}/{{id}}",
+        name="invoice",
+        about="One invoice with its payments and refunds.",
+        answer=invoice,
+        shape=store_schemas.InvoiceDetail,
+        kept=False,
+        scope=SCOPE,
+    ),
+)

@@ -1,0 +1,89 @@
+"""Movements: the ledger."""
+
+from raised.db.items.items import Item, movement_items
+from raised.db.queries.movement_list import MOVEMENT_KINDS, MovementFilter, list_movements
+from raised.db.queries.sums import Scope
+from raised_api.http.parameters import (
+    CURSOR,
+    LIMIT,
+    PROJECT,
+    SINCE,
+    UNTIL,
+    choice,
+    choices,
+    read_cursor,
+    seconds_of,
+    write_cursor,
+)
+from raised_api.http.route import BASE, Asked, Route
+from raised_api.openapi import schemas
+from raised_api.routes.projects import require_project
+from raised_api.stream.redaction import public_movement
+from raised_api.totals.totals import CAMPAIGN, asked_scope
+
+_OWN = (choices("kind", MOVEMENT_KINDS, "Only of these kinds."), SINCE, UNTIL, LIMIT, CURSOR)
+
+
+async def movements(asked: Asked) -> dict[str, object]:
+    """A page of the ledger."""
+    return await _page(asked, await asked_scope(asked))
+
+
+async def of_project(asked: Asked) -> dict[str, object]:
+    """A page of a project's part of the ledger."""
+    return await _page(asked, Scope(project_ids=(await require_project(asked),)))
+
+
+async def _page(asked: Asked, scope: Scope) -> dict[str, object]:
+    query = asked.query
+    place = read_cursor("movements", query["cursor"], int)
+    page = await list_movements(
+        asked.conn,
+        MovementFilter(
+            kinds=query["kind"],
+            scope=scope,
+            since=seconds_of(query["since"]),
+            until=seconds_of(query["until"]),
+            by_hour=not asked.sees_invoices,
+        ),
+        None if place is None else int(place[1]),
+        query["limit"],
+    )
+    items = await movement_items(asked.conn, page.keys)
+    shown = items if asked.sees_invoices else _redacted(items)
+    # Without the time, which is not for everybody.
+    following = None if page.next is None else (0, page.next[1])
+    return {
+        "items": list(shown.values()),
+        "next_cursor": write_cursor("movements", following),
+        "as_of": asked.ground(),
+    }
+
+
+def _redacted(items: dict[int, Item]) -> dict[int, Item]:
+    return {key: public_movement(item) for key, item in items.items()}
+
+
+MOVEMENTS = (
+    Route(
+        path=f"{BASE}/movements",
+        name="movements",
+        about="The ledger, one row for each fact, newest first by when it happened.",
+        answer=movements,
+        shape=schemas.MovementPage,
+        parameters=(
+            choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
+            PROJECT,
+            CAMPAIGN,
+            *_OWN,
+        ),
+    ),
+    Route(
+        path=f"{BASE}/projects/{{project_id}}/movements",
+        name="project_movements",
+        about="A project's part of the ledger.",
+        answer=of_project,
+        shape=schemas.MovementPage,
+        parameters=_OWN,
+    ),
+)

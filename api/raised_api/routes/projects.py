@@ -1,0 +1,158 @@
+"""Projects: the list, one with everything about it, and its parts."""
+
+from raised.db.items.items import Item, project_items
+from raised.db.queries import project_detail as record
+from raised.db.queries.investor_list import list_investors
+from raised.db.queries.project_list import Order, ProjectFilter, list_projects
+from raised.db.queries.stage_list import stage_items
+from raised.db.queries.summary import PROJECT_STATUSES
+from raised.errors import NotInRecord
+from raised_api.http.parameters import (
+    CURSOR,
+    LIMIT,
+    SINCE,
+    UNTIL,
+    choice,
+    choices,
+    free_text,
+    read_cursor,
+    seconds_of,
+    write_cursor,
+)
+from raised_api.http.route import BASE, Asked, Route
+from raised_api.openapi import schemas
+from raised_api.totals.totals import CAMPAIGN, asked_group
+
+_SHOWN = ("confirmed", "committed", "event_missing")
+_SORTS = ("created", "raised", "net", "percent", "investors", "ending")
+_SORT = choice(
+    "sort",
+    [sign + name for name in _SORTS for sign in ("", "-")],
+    "The order; `-` turns it round.",
+    "-created",
+)
+
+
+async def projects(asked: Asked) -> dict[str, object]:
+    """A page of projects."""
+    query = asked.query
+    sort: str = query["sort"]
+    kind = f"projects {sort}"
+    group = await asked_group(asked)
+    page = await list_projects(
+        asked.conn,
+        ProjectFilter(
+            statuses=PROJECT_STATUSES if "all" in query["status"] else query["status"],
+            types=query["type"],
+            text=query["q"],
+            ids=None if group is None else group.project_ids,
+            since=seconds_of(query["since"]),
+            until=seconds_of(query["until"]),
+        ),
+        _order(sort),
+        read_cursor(kind, query["cursor"], str),
+        query["limit"],
+    )
+    items = await project_items(asked.conn, page.keys)
+    return {
+        "items": list(items.values()),
+        "next_cursor": write_cursor(kind, page.next),
+        "as_of": asked.ground(),
+    }
+
+
+def _order(sort: str) -> Order:
+    is_descending = sort.startswith("-")
+    for key in ("created", "raised", "net", "percent", "investors"):
+        if sort.removeprefix("-") == key:
+            return Order(key, is_descending)
+    return Order("ending", is_descending)
+
+
+async def project(asked: Asked) -> Item:
+    """One project with everything about it."""
+    project_id = await require_project(asked)
+    found = await project_items(asked.conn, [project_id])
+    return found[project_id] | {
+        "profile": await record.read_profile(asked.conn, project_id),
+        "terms": await record.read_terms(asked.conn, project_id),
+        "stages": await stage_items(asked.conn, project_id),
+        "held_by": await record.read_holders(asked.conn, project_id),
+        "as_of": asked.ground(),
+    }
+
+
+async def stages(asked: Asked) -> dict[str, object]:
+    """The calendar of a project."""
+    items = await stage_items(asked.conn, await require_project(asked))
+    return {"items": items, "next_cursor": None, "as_of": asked.ground()}
+
+
+async def investors(asked: Asked) -> dict[str, object]:
+    """A page of a project's investors."""
+    project_id = await require_project(asked)
+    after = read_cursor("investors", asked.query["cursor"], str)
+    items, place = await list_investors(asked.conn, project_id, after, asked.query["limit"])
+    return {
+        "items": items,
+        "next_cursor": write_cursor("investors", place),
+        "as_of": asked.ground(),
+    }
+
+
+async def require_project(asked: Asked) -> str:
+    """The identifier in the path.
+
+    Raises:
+        NotInRecord: the record has no such project to show.
+    """
+    project_id = asked.path["project_id"]
+    if not await record.is_shown(asked.conn, project_id):
+        raise NotInRecord("The record has no such project")
+    return project_id
+
+
+_ONE = f"{BASE}/projects/{{project_id}}"
+
+PROJECTS = (
+    Route(
+        path=f"{BASE}/projects",
+        name="projects",
+        about="Projects: by default those that are committed on the chain, newest first.",
+        answer=projects,
+        shape=schemas.ProjectPage,
+        parameters=(
+            choices("status", (*PROJECT_STATUSES, "all"), "Only in these statuses.", _SHOWN),
+            choices("type", ("invest", "fund", "subscribe"), "Only of these types."),
+            free_text("q", "Words of the name, the description or the identifier."),
+            CAMPAIGN,
+            _SORT,
+            SINCE,
+            UNTIL,
+            LIMIT,
+            CURSOR,
+        ),
+    ),
+    Route(
+        path=_ONE,
+        name="project",
+        about="A project with profile, terms, stages, totals and the relays that hold it.",
+        answer=project,
+        shape=schemas.ProjectDetail,
+    ),
+    Route(
+        path=f"{_ONE}/stages",
+        name="project_stages",
+        about="What each release date holds, and what became of it.",
+        answer=stages,
+        shape=schemas.StageList,
+    ),
+    Route(
+        path=f"{_ONE}/investors",
+        name="project_investors",
+        about="Who invested: keys, each known in this project alone. Newest first.",
+        answer=investors,
+        shape=schemas.InvestorPage,
+        parameters=(LIMIT, CURSOR),
+    ),
+)

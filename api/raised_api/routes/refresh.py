@@ -1,0 +1,36 @@
+"""Ask the daemon to pull now."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.handlers import HTTPRouteHandler
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raised.db.engine import transact
+from raised.db.items.items import instant
+from raised.db.requests.refresh import request_refresh
+from raised_api.http.auth import ADMIN, access_in
+from raised_api.http.parameters import parse_query
+from raised_api.http.route import BASE
+
+PATH: Final = f"{BASE}/refresh"
+
+
+def refresh_handler(writer: AsyncEngine, clock: Callable[[], int]) -> HTTPRouteHandler:
+    """The route for those who do not want to wait for the next pull."""
+
+    @post(PATH, name="refresh")
+    async def refresh(request: Request[Any, Any, Any]) -> Response[bytes]:
+        access_in(request).require(ADMIN)
+        parse_query((), request.scope["query_string"])
+        requested_at = await transact(writer, request_refresh, clock())
+        return Response(
+            msgspec.json.encode({"requested_at": instant(requested_at)}),
+            status_code=202,
+            media_type="application/json",
+            headers={"cache-control": "no-store"},
+        )
+
+    return refresh

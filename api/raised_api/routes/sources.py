@@ -1,0 +1,57 @@
+"""How the sources do: relays, explorers and stores."""
+
+from raised.db.items.invoice_items import store_items
+from raised.db.items.items import explorer_items, relay_items
+from raised.db.queries.as_of import read_followed
+from raised_api.http.route import BASE, Asked, Route
+from raised_api.openapi import source_schemas
+
+
+async def relays(asked: Asked) -> dict[str, object]:
+    """All relays that are followed."""
+    followed = await read_followed(asked.conn)
+    items = await relay_items(asked.conn, followed.relays)
+    return {"items": list(items.values()), "next_cursor": None}
+
+
+async def explorers(asked: Asked) -> dict[str, object]:
+    """All explorers that are asked."""
+    followed = await read_followed(asked.conn)
+    items = await explorer_items(asked.conn, followed.explorers)
+    return {"items": list(items.values()), "next_cursor": None}
+
+
+async def stores(asked: Asked) -> dict[str, object]:
+    """All stores that are followed."""
+    followed = await read_followed(asked.conn)
+    items = await store_items(asked.conn, followed.labels)
+    return {"items": list(items.values()), "next_cursor": None}
+
+
+# Latencies and counters move without a change, so these are never kept.
+SOURCES = (
+    Route(
+        path=f"{BASE}/relays",
+        name="relays",
+        about="The relays that are followed, and how they do.",
+        answer=relays,
+        shape=source_schemas.RelayList,
+        kept=False,
+    ),
+    Route(
+        path=f"{BASE}/explorers",
+        name="explorers",
+        about="The block explorers that are asked, and how they do.",
+        answer=explorers,
+        shape=source_schemas.ExplorerList,
+        kept=False,
+    ),
+    Route(
+        path=f"{BASE}/stores",
+        name="stores",
+        about="The BTCPay stores that are followed, and how they do.",
+        answer=stores,
+        shape=source_schemas.StoreList,
+        kept=False,
+    ),
+)

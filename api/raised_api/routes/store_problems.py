@@ -1,0 +1,74 @@
+"""What is wrong with stores beside their state: refused deliveries, misses, invoices of two."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.items.items import Item, instant
+from raised.db.requests.inbox import Refused, refused_since
+
+_HOUR: Final = 3600
+_DAY: Final = 86_400
+
+# What anybody can do to an open door, and what its own server would not: it always signs.
+_STRANGERS: Final = frozenset({"no_signature", "broken_off"})
+
+
+async def store_troubles(conn: AsyncConnection, stores: Iterable[Item], now: int) -> list[Item]:
+    """The problems of these store items, as health lists them."""
+    refused: defaultdict[str, list[Refused]] = defaultdict(list)
+    for one in await refused_since(conn, now - _HOUR):
+        if one.reason not in _STRANGERS:
+            refused[one.store].append(one)
+    found: list[Item] = []
+    for item in stores:
+        if counts := refused.get(str(item["name"])):
+            found.append(_refused(item, counts))
+        found += [*_others(item), *_missed(item, now), *_ambiguous(item)]
+    return found
+
+
+def _others(item: Item) -> list[Item]:
+    """Standing troubles beside the worst, which the store's own state names."""
+    error: Any = item["last_error"] or {}
+    troubles: Any = item["troubles"]
+    return [
+        {"source": item["name"], "code": "trouble", "detail": detail, "since_at": item["since_at"]}
+        for detail in troubles
+        if item["state"] != "ok" and detail != error.get("detail")
+    ]
+
+
+def _refused(item: Item, counts: list[Refused]) -> Item:
+    parts = ", ".join(f"{one.reason} {one.count}" for one in counts)
+    return {
+        "source": item["name"],
+        "code": "refused_deliveries",
+        "detail": f"Deliveries were refused within the last hour; so far: {parts}.",
+        "since_at": instant(max(one.last_at for one in counts)),
+    }
+
+
+def _missed(item: Item, now: int) -> list[Item]:
+    last = item["last_miss_at"]
+    if not isinstance(last, str) or last < str(instant(now - _DAY)):
+        return []
+    detail = (
+        f"Pulls found what no delivery had told, {item['misses']} times so far: look whether the "
+        "store's webhook is there, enabled and reaches this address."
+    )
+    return [
+        {"source": item["name"], "code": "missed_deliveries", "detail": detail, "since_at": last}
+    ]
+
+
+def _ambiguous(item: Item) -> list[Item]:
+    number = item["ambiguous_invoices"]
+    if not number:
+        return []
+    detail = f"{number} invoices match rules of two campaigns and count for the store alone."
+    return [
+        {"source": item["name"], "code": "ambiguous_invoices", "detail": detail, "since_at": None}
+    ]

@@ -1,0 +1,55 @@
+"""The summary: what has really been raised, in one answer."""
+
+from raised.db.queries import summary as record
+from raised.db.queries.sums import (
+    RAISING,
+    RETURNING,
+    Scope,
+    Window,
+    contributions_in,
+    msats_of,
+    sums_by_kind,
+)
+from raised_api.http.route import BASE, Asked, Route
+from raised_api.openapi.schemas import Summary
+from raised_api.totals.totals import CAMPAIGN, asked_group, read_totals, scope_of
+
+_DAY = 86_400
+_WINDOWS = {"last_24h": _DAY, "last_7d": 7 * _DAY, "last_30d": 30 * _DAY}
+
+
+async def summary(asked: Asked) -> dict[str, object]:
+    """The answer of the summary."""
+    scope = scope_of(await asked_group(asked))
+    found = await read_totals(asked.conn, scope)
+    answer: dict[str, object] = {
+        "network": await record.read_network(asked.conn),
+        "as_of": asked.ground(),
+        "projects": await record.project_counts(asked.conn, scope.project_ids),
+        "totals": found.totals,
+        "angor": found.angor,
+        "btcpay": found.btcpay,
+    }
+    for name, seconds in _WINDOWS.items():
+        answer[name] = await _window(asked, scope, seconds)
+    return answer
+
+
+async def _window(asked: Asked, scope: Scope, seconds: int) -> dict[str, int]:
+    window = Window(asked.minute - seconds, asked.minute)
+    sums = await sums_by_kind(asked.conn, window, scope)
+    return {
+        "raised_sats": msats_of(sums, RAISING) // 1000,
+        "returned_sats": msats_of(sums, RETURNING) // 1000,
+        "contributions": await contributions_in(asked.conn, window, scope),
+    }
+
+
+SUMMARY = Route(
+    path=f"{BASE}/summary",
+    name="summary",
+    about="What has really been raised: totals over everything or one campaign, and lately.",
+    answer=summary,
+    shape=Summary,
+    parameters=(CAMPAIGN,),
+)

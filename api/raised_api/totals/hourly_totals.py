@@ -1,0 +1,40 @@
+"""The ledger's sums by hour, kept in memory: rows are only ever added, so new ones are enough."""
+
+import asyncio
+from collections.abc import Collection, Iterable
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.queries.sums import HourSum, Scope, all_hours, hourly, hours_after, newest_movement
+
+
+class Hours:
+    """Sums over all projects, by hour, source and kind, as of the newest row that was read."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[int, str, str], int] = {}
+        self._newest = 0
+        self._lock = asyncio.Lock()
+
+    async def before(
+        self, conn: AsyncConnection, kinds: Collection[str], source: str | None, end: int
+    ) -> list[tuple[int, str, int]]:
+        """(hour, kind, millisatoshis) before `end`, exactly as this transaction sees them."""
+        newest = await newest_movement(conn)
+        async with self._lock:
+            if newest < self._newest:  # somebody with a newer view was quicker
+                return await hourly(conn, kinds, Scope(source), end)
+            if newest > self._newest:
+                is_first = self._newest == 0
+                self._add(await (all_hours(conn) if is_first else hours_after(conn, self._newest)))
+                self._newest = newest
+            return [
+                (hour, kind, msats)
+                for (hour, of, kind), msats in self._sums.items()
+                if kind in kinds and hour < end and source in {None, of}
+            ]
+
+    def _add(self, sums: Iterable[HourSum]) -> None:
+        for one in sums:
+            key = (one.hour, one.source, one.kind)
+            self._sums[key] = self._sums.get(key, 0) + one.msats

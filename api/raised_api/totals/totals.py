@@ -1,0 +1,134 @@
+"""What was raised, in one shape for everything: the whole record, or one campaign."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.queries import summary as record
+from raised.db.queries.campaign_groups import Group, find_group
+from raised.db.queries.store_sums import INVOICE_STATUSES, StoreTotals, store_totals
+from raised.db.queries.sums import Scope
+from raised_api.http.parameters import Parameter, word
+from raised_api.http.problems import Fault, bad_parameters
+from raised_api.http.route import Asked
+
+_MSATS = 1000
+_NAME = "[a-z][0-9a-z-]{0,99}"
+
+CAMPAIGN: Parameter = word(
+    "campaign", _NAME, "A campaign's slug; a store's label or a project's identifier without one."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Both rails and what they come to."""
+
+    totals: Mapping[str, int]
+    angor: Mapping[str, int]
+    btcpay: Mapping[str, object]
+
+
+def scope_of(group: Group | None, source: str | None = None) -> Scope:
+    """The part of the ledger that is this group's; all of it without one."""
+    if group is None:
+        return Scope(source)
+    return Scope(source, group.project_ids, group.slug if group.stores else None)
+
+
+async def asked_group(asked: Asked) -> Group | None:
+    """The campaign that `?campaign=` names.
+
+    Raises:
+        Problem: there is none of that name.
+    """
+    name: str | None = asked.query["campaign"]
+    if name is None:
+        return None
+    group = await find_group(asked.conn, name)
+    if group is None:
+        raise bad_parameters([Fault("campaign", "there is none of that name")])
+    return group
+
+
+async def asked_scope(asked: Asked) -> Scope:
+    """The part of the ledger that `?source=`, `?project=` and `?campaign=` name.
+
+    Raises:
+        Problem: there is no such campaign, or both are named.
+    """
+    source, project_id = asked.query["source"], asked.query["project"]
+    group = await asked_group(asked)
+    if project_id is None:
+        return scope_of(group, source)
+    if group is not None:
+        raise bad_parameters([Fault("project", "one of project and campaign at most")])
+    return Scope(source, (project_id,))
+
+
+async def read_totals(conn: AsyncConnection, scope: Scope) -> Totals:
+    """All totals of a part of the ledger."""
+    angor = await record.angor_totals(conn, scope.project_ids)
+    investors = await record.count_investors(conn, scope.project_ids)
+    stores = await store_totals(conn, scope.campaign) if scope.has_invoices else _NO_STORE
+    median = await record.median_contribution(conn, scope)
+    return Totals(
+        _both(angor, investors, stores, median), _angor(angor, investors), _btcpay(stores)
+    )
+
+
+_NO_STORE = StoreTotals(0, 0, 0, 0, 0, 0, dict.fromkeys(INVOICE_STATUSES, 0), {})
+
+
+def _both(
+    angor: record.AngorTotals, investors: int, stores: StoreTotals, median: int
+) -> dict[str, int]:
+    raised = angor.raised + stores.raised_msats // _MSATS
+    returned = angor.returned + stores.returned_msats // _MSATS
+    contributions = angor.investments + stores.contributions
+    return {
+        "raised_sats": raised,
+        "returned_sats": returned,
+        "net_sats": raised - returned,
+        "unconfirmed_sats": angor.unconfirmed + stores.pending_msats // _MSATS,
+        "contributions": contributions,
+        "contributors": investors + stores.contributions,
+        "average_contribution_sats": raised // max(contributions, 1),
+        "median_contribution_sats": median,
+    }
+
+
+def _angor(totals: record.AngorTotals, investors: int) -> dict[str, int]:
+    return {
+        "raised_sats": totals.raised,
+        "returned_sats": totals.returned,
+        "net_sats": totals.net,
+        "locked_sats": totals.locked,
+        "claimed_sats": totals.claimed,
+        "unknown_sats": totals.unknown,
+        "in_penalty_sats": totals.in_penalty,
+        "penalty_released_sats": totals.penalty_released,
+        "unconfirmed_sats": totals.unconfirmed,
+        "investments": totals.investments,
+        "investors": investors,
+        "rejected_investments": totals.rejected_investments,
+    }
+
+
+def _btcpay(totals: StoreTotals) -> dict[str, object]:
+    raised, returned = totals.raised_msats // _MSATS, totals.returned_msats // _MSATS
+    return {
+        "raised_sats": raised,
+        "returned_sats": returned,
+        "net_sats": raised - returned,
+        "pending_sats": totals.pending_msats // _MSATS,
+        "disowned_sats": totals.disowned_msats // _MSATS,
+        "off_platform_invoices": totals.off_platform,
+        "invoices": sum(totals.by_status.values()),
+        "invoices_by_status": totals.by_status,
+        "other_currencies": [
+            {"currency": currency, "amount": amount}
+            for currency, amount in totals.other_currencies.items()
+        ],
+    }

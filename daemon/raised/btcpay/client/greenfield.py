@@ -1,0 +1,336 @@
+"""BTCPay's API, named after what it answers. One `Greenfield` is one store. Source: btcpay.md."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Final, TypeVar, cast
+from urllib.parse import quote
+
+import httpx
+import structlog
+
+from raised.btcpay.client import server_json
+from raised.btcpay.client.crowdfund_json import id_if_of_app, search_term
+from raised.btcpay.client.http import IN_FLIGHT, SMALL, WHOLE_LIST, Pace, Query, Wire
+from raised.btcpay.client.http_status import Forbidden, Gone, bad_answer
+from raised.btcpay.client.invoice_query import InvoiceAnswer, InvoicePage
+from raised.btcpay.client.invoices_json import invoice_from, payments_from
+from raised.btcpay.client.json_fields import Rows, is_identifier, optional_time, rows_of
+from raised.btcpay.client.payouts_json import payout_from, pull_payment_from
+from raised.btcpay.client.server_json import SentDelivery, ServerInfo, StoreTerms, Webhook
+from raised.btcpay.settings import StoreSettings
+from raised.clock import now
+from raised.domain.btcpay.invoice import Invoice, Payment, Payout, PullPayment
+from raised.domain.json_object import JsonObject, as_object
+from raised.errors import BadData, InvalidInput, SourceError
+from raised.net.http_client import Standing
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+
+BAD_INVOICE: Final = "bad_invoice"
+BAD_PAYMENT: Final = "bad_payment"
+BAD_ROW: Final = "bad_row"
+_APP_PAGE: Final = 100
+_MOST_APP_PAGES: Final = 2_000  # a server whose list never ends must not keep us for ever
+_TOO_EARLY_SECONDS: Final = 60
+_INLINE: Final = (("includePaymentMethods", "true"),)  # 2.3.6+, of one invoice 2.4.1+
+
+
+class Greenfield:
+    """One store. `gate` bounds what all stores of one server ask at once; give them the same.
+
+    Every call raises Unavailable, Refused (Forbidden, Gone and NoRoute are some) or BadData; what
+    went wrong is counted in `standing`.
+    """
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        gate: asyncio.Semaphore | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._settings = settings
+        self._wire = Wire(settings, transport=transport, gate=gate, pace=pace)
+        self._told_of_early = False
+        self._store = f"stores/{quote(settings.store_id, safe='')}"
+
+    @property
+    def name(self) -> str:
+        """The store's label."""
+        return self._settings.label
+
+    @property
+    def standing(self) -> Standing:
+        """How the server did lately."""
+        return self._wire.standing
+
+    @property
+    def skew_seconds(self) -> int | None:
+        """How far the server's clock is ahead of ours; None where it does not tell the time."""
+        return self._wire.skew_seconds
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._wire.close()
+
+    async def is_synchronized(self) -> bool:
+        """Whether the server's node has all blocks. Source: GET /health."""
+        return await self._object("health", server_json.synchronized_from)
+
+    async def server(self) -> ServerInfo:
+        """Version and synchronisation. Source: GET /server/info."""
+        return await self._object("server/info", server_json.server_from)
+
+    async def permissions(self) -> frozenset[str]:
+        """What the key may do, as `policy` or `policy:storeId`. Source: GET /api-keys/current."""
+        return await self._object("api-keys/current", server_json.permissions_from)
+
+    async def store_terms(self) -> StoreTerms | None:
+        """How long its invoices live; None where the key may not see. Source: GET /stores/:id."""
+        try:
+            return await self._object(self._store, server_json.terms_from)
+        except Forbidden:
+            return None
+
+    async def invoices(self, page: InvoicePage) -> InvoiceAnswer:
+        """A page of invoices, archived ones too, with their payments.
+
+        Where the server does not give the payments with the list, each invoice that may have some
+        is asked for them. Source: GET /stores/:id/invoices.
+        """
+        asked_at = now()
+        listed = await self._list(page, _INLINE)
+        read = self._read(listed, self._invoice)
+        if read.unread:
+            sentence = "sent an invoice that cannot be read"
+            self.standing.went_wrong(BAD_INVOICE, sentence, read.unread)
+        rows = await self._filled(_each_once(read.rows))
+        bad = {BAD_INVOICE: read.unread, BAD_PAYMENT: sum(row.unread_payments > 0 for row in rows)}
+        return InvoiceAnswer(
+            rows,
+            asked_at,
+            len(listed),
+            _oldest(listed),
+            {code: count for code, count in bad.items() if count},
+        )
+
+    async def invoice(self, invoice_id: str) -> tuple[Invoice, int] | None:
+        """One invoice with its payments, and when it was asked for; None when it is gone.
+
+        Raises Forbidden: gone or not to be seen; whether a list works tells (btcpay.md 9.2).
+        Source: GET /stores/:id/invoices/:id.
+        """
+        if not is_identifier(invoice_id):
+            return None
+        asked_at = now()
+        try:
+            invoice = await self._object(
+                f"{self._store}/invoices/{invoice_id}",
+                self._invoice,
+                _INLINE,
+            )
+            if invoice.id != invoice_id:
+                raise self._bad()
+            return (await self._filled((invoice,)))[0], asked_at
+        except Gone:
+            return None
+
+    async def payments(self, invoice_id: str, *, accounted_only: bool) -> Rows[Payment]:
+        """An invoice's payments, also those that count no more unless `accounted_only`.
+
+        Source: GET /stores/:id/invoices/:id/payment-methods.
+        """
+        if not is_identifier(invoice_id):
+            raise Gone(self.name)
+        path = f"{self._store}/invoices/{invoice_id}/payment-methods"
+        query = (("onlyAccountedPayments", str(accounted_only).lower()),)
+        return self._taken(await self._wire.get(path, query), payments_from)
+
+    async def app_invoice_ids(
+        self, app_id: str, *, start: int | None = None, end: int | None = None
+    ) -> frozenset[str]:
+        """The invoices that a crowdfund app made from `start` to `end`, both inclusive.
+
+        Source: GET /stores/:id/invoices with textSearch.
+        """
+        found: set[str] = set()
+        page = InvoicePage(start=start, end=end, take=_APP_PAGE, text=search_term(app_id))
+        for _ in range(_MOST_APP_PAGES):
+            listed = await self._list(page)
+            ids = self._read(listed, partial(id_if_of_app, app_id)).rows
+            found.update(one for one in ids if one is not None)
+            if len(listed) < page.take:
+                return frozenset(found)
+            page = page.after(_oldest(listed))
+            await asyncio.sleep(self._wire.pace.page_seconds)
+        raise self._bad()
+
+    async def pull_payments(self) -> tuple[PullPayment, ...]:
+        """All offers to take money back. Source: GET /stores/:id/pull-payments."""
+        query = (("includeArchived", "true"),)
+        return await self._rows(f"{self._store}/pull-payments", pull_payment_from, query)
+
+    async def payouts(self) -> tuple[Payout, ...]:
+        """All money that left or will. Source: GET /stores/:id/payouts."""
+        query = (("includeCancelled", "true"),)
+        return await self._rows(f"{self._store}/payouts", payout_from, query)
+
+    async def rates(self, currencies: Collection[str]) -> dict[str, str | None]:
+        """The price of one bitcoin, decimal text by currency; None where the server knows none.
+
+        Source: GET /stores/:id/rates.
+        """
+        query = tuple(("currencyPair", f"BTC_{currency}") for currency in currencies)
+        value = await self._wire.get(f"{self._store}/rates", query, SMALL)
+        return self._taken(value, partial(server_json.rates_from, currencies))
+
+    async def webhooks(self) -> tuple[Webhook, ...]:
+        """The store's webhooks. Source: GET /stores/:id/webhooks."""
+        return await self._rows(f"{self._store}/webhooks", server_json.webhook_from, limit=SMALL)
+
+    async def create_webhook(self, url: str, secret: str, events: Collection[str]) -> Webhook:
+        """A new webhook; nothing stops a second one for the same url: list before.
+
+        Source: POST /stores/:id/webhooks.
+        """
+        body = server_json.webhook_body(url, events, secret)
+        value = await self._wire.send("POST", f"{self._store}/webhooks", body)
+        return self._taken(value, _object_by(server_json.webhook_from))
+
+    async def replace_webhook(
+        self, webhook_id: str, url: str, secret: str | None, events: Collection[str]
+    ) -> Webhook:
+        """A webhook made ours, enabled; without a secret the one it has stays.
+
+        Source: PUT /stores/:id/webhooks/:id.
+        """
+        body = server_json.webhook_body(url, events, secret)
+        path = f"{self._store}/webhooks/{quote(webhook_id, safe='')}"
+        value = await self._wire.send("PUT", path, body)
+        return self._taken(value, _object_by(server_json.webhook_from))
+
+    async def deliveries(self, webhook_id: str, count: int) -> tuple[SentDelivery, ...]:
+        """What a webhook sent last, newest first.
+
+        Source: GET /stores/:id/webhooks/:id/deliveries.
+        """
+        path = f"{self._store}/webhooks/{quote(webhook_id, safe='')}/deliveries"
+        return await self._rows(path, server_json.delivery_from, (("count", str(count)),))
+
+    async def _list(self, page: InvoicePage, more: Query = ()) -> list[object]:
+        value = await self._wire.get(f"{self._store}/invoices", (*page.query, *more))
+        if not isinstance(value, list):
+            raise self._bad()
+        return cast("list[object]", value)
+
+    async def _object(
+        self, path: str, read: Callable[[JsonObject], T], query: Query = (), limit: int = SMALL
+    ) -> T:
+        return self._taken(await self._wire.get(path, query, limit), _object_by(read))
+
+    async def _rows(
+        self, path: str, read: Callable[[JsonObject], T], query: Query = (), limit: int = WHOLE_LIST
+    ) -> tuple[T, ...]:
+        rows = self._read(await self._wire.get(path, query, limit), read)
+        if rows.unread:
+            sentence = "sent an entry of a list that cannot be read"
+            self.standing.went_wrong(BAD_ROW, sentence, rows.unread)
+        return rows.rows
+
+    def _read(self, value: object, read: Callable[[JsonObject], T]) -> Rows[T]:
+        return self._taken(value, lambda value: rows_of(value, read))
+
+    def _taken(self, value: object, read: Callable[[object], T]) -> T:
+        """What a value holds; BadData when that is not what it should."""
+        try:
+            return read(value)
+        except InvalidInput as error:
+            raise self._bad() from error
+
+    def _bad(self) -> BadData:
+        error = bad_answer(self.name)
+        self.standing.went_wrong(error.code, error.detail)
+        return error
+
+    def _invoice(self, row: JsonObject) -> Invoice:
+        return invoice_from(row, self._settings.kept_metadata, self._settings.store_id)
+
+    async def _filled(self, invoices: Iterable[Invoice]) -> tuple[Invoice, ...]:
+        """The invoices, each with its payments; two are asked for at a time."""
+        rows = list(invoices)
+        waiting = deque(place for place, row in enumerate(rows) if row.payments is None)
+        failure: SourceError | None = None
+
+        async def fill() -> None:
+            while waiting:
+                place = waiting.popleft()
+                rows[place] = await self._with_payments(rows[place])
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(IN_FLIGHT, len(waiting))):
+                    group.create_task(fill())
+        except* SourceError as errors:
+            failure = _first(errors)
+        if failure is not None:
+            raise failure
+        self._notice(rows)
+        return tuple(rows)
+
+    async def _with_payments(self, invoice: Invoice) -> Invoice:
+        """The same with its payments; without, when it went away or out of sight meanwhile."""
+        try:
+            read = await self.payments(invoice.id, accounted_only=True)
+        except (Forbidden, Gone):
+            return invoice
+        except BadData:
+            return replace(invoice, unread_payments=1)
+        return replace(invoice, payments=read.rows, unread_payments=read.unread)
+
+    def _notice(self, rows: Iterable[Invoice]) -> None:
+        """Count payments that could not be read; say once when the server's clock is not UTC."""
+        for row in rows:
+            if row.unread_payments:
+                self.standing.went_wrong(BAD_PAYMENT, "sent a payment that cannot be read")
+            if not self._told_of_early and _is_paid_too_early(row):
+                self._told_of_early = True
+                _log.warning(
+                    "payments are older than their invoices: does the server run in UTC?",
+                    store=self.name,
+                )
+
+
+def _object_by(read: Callable[[JsonObject], T]) -> Callable[[object], T]:
+    return lambda value: read(as_object(value, "the answer"))
+
+
+def _each_once(invoices: Iterable[Invoice]) -> Iterable[Invoice]:
+    """Rows of one second may swap between pages, and a page may repeat what it holds."""
+    return {invoice.id: invoice for invoice in invoices}.values()
+
+
+def _oldest(listed: Iterable[object]) -> int | None:
+    """The earliest creation in a list, of whatever rows tell one."""
+    return min((at for row in listed if (at := _created_at(row)) is not None), default=None)
+
+
+def _created_at(row: object) -> int | None:
+    try:
+        return optional_time(as_object(row, "a row"), "createdTime")
+    except InvalidInput:
+        return None
+
+
+def _is_paid_too_early(invoice: Invoice) -> bool:
+    earliest = invoice.created_at - _TOO_EARLY_SECONDS
+    return any(payment.received_at < earliest for payment in invoice.payments or ())
+
+
+def _first(errors: BaseExceptionGroup[SourceError]) -> SourceError:
+    first = errors.exceptions[0]
+    return first if isinstance(first, SourceError) else _first(first)

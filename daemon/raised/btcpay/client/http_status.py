@@ -1,0 +1,151 @@
+"""What a server's status and body mean (btcpay.md 9.1): a value, or an error of ours.
+
+Only the status and the code decide. Of the server's words none goes into an error but names of a
+permission or a parameter, and these only when they look like one.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from raised.btcpay.client.json_fields import read_json, words
+from raised.domain.json_object import as_object
+from raised.errors import BadData, InvalidInput, Refused, SourceError, Unavailable
+
+_PERMISSION: Final = re.compile(r"btcpay\.[a-z.]{1,90}")
+_PARAMETER: Final = re.compile(r"[A-Za-z][A-Za-z0-9.\[\]]{0,60}")
+_MOST_PARAMETERS: Final = 5
+_BUSY: Final = frozenset({408, 425, 429})
+
+
+class Forbidden(Refused):
+    """The key lacks a permission, or (2.4+) the single object asked for is not there to be seen.
+
+    Which of the two it is, a list call on the same store tells (btcpay.md 9.2).
+    """
+
+    def __init__(self, source: str, permission: str | None) -> None:
+        self.permission = permission
+        lacks = f"the permission {permission}" if permission else "a permission"
+        super().__init__(
+            source,
+            f"says that the API key lacks {lacks}, or knows no such store",
+            "missing_permission",
+        )
+
+
+class Gone(Refused):
+    """The server does not know this object any more."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, "does not know what we asked for any more", "gone")
+
+
+class NoRoute(Refused):
+    """The server has no such route: another version, or the address is not its base."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            source, "has no such route: is it of another version, or the url wrong?", "no_route"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it came."""
+
+    status: int
+    content_type: str
+    body: bytes
+    retry_after: int | None
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it says that it is JSON."""
+        kind = self.content_type.partition(";")[0].strip().lower()
+        return kind in ("application/json", "text/json") or kind.endswith("+json")
+
+
+def value_of(source: str, reply: Reply) -> object:
+    """The JSON value that an answer brings.
+
+    Raises:
+        Unavailable: busy, starting, or a page of something in front of the server.
+        Refused: asked wrongly or not allowed; Forbidden, Gone and NoRoute are some of these.
+        BadData: not what the API promises.
+    """
+    if not 200 <= reply.status < 300:
+        raise error_for(source, reply)
+    if not reply.is_json:
+        sentence = "answers with something else than JSON: is the url right, is it starting?"
+        raise Unavailable(source, sentence, "not_json", reply.retry_after)
+    try:
+        return read_json(reply.body)
+    except InvalidInput as error:
+        raise bad_answer(source) from error
+
+
+def bad_answer(source: str) -> BadData:
+    """The error for an answer that is not in its form."""
+    return BadData(source, "does not answer in the form it should", "bad_answer")
+
+
+def error_for(source: str, reply: Reply) -> SourceError:
+    """The error that an answer without success is."""
+    status = reply.status
+    if status >= 500 or status in _BUSY:
+        sentence = f"cannot answer now (status {status})"
+        return Unavailable(source, sentence, "busy", reply.retry_after)
+    if status == 401:
+        sentence = "does not accept the API key: is it revoked, or of another server?"
+        return Refused(source, sentence, "unauthenticated")
+    if status < 400:
+        sentence = "sends us elsewhere: put its final address into url"
+        return Refused(source, sentence, "redirect")
+    return _refusal(source, reply)
+
+
+def _refusal(source: str, reply: Reply) -> Refused:
+    content = _content(reply)
+    code = _text(content, "code")
+    if reply.status == 403:
+        return _forbidden(source, content, code)
+    if reply.status == 409 and code == "webhookdelivery-pruned":
+        return Refused(source, "does not keep this delivery any more", "pruned")
+    if reply.status == 404 and code:
+        return Gone(source)
+    if reply.status in (404, 405, 410):
+        return NoRoute(source)
+    named = ", ".join(_parameters(content))
+    about = f" ({named})" if named else ""
+    return Refused(source, f"refuses the question as wrong{about}", "refused")
+
+
+def _forbidden(source: str, content: object, code: str) -> Refused:
+    if not code:
+        sentence = "is behind something that does not let us in"
+        return Refused(source, sentence, "blocked")
+    permission = _text(content, "missingPermission")
+    return Forbidden(source, permission if _PERMISSION.fullmatch(permission) else None)
+
+
+def _content(reply: Reply) -> object:
+    if not reply.is_json:
+        return None
+    try:
+        return read_json(reply.body)
+    except InvalidInput:
+        return None
+
+
+def _parameters(content: object) -> list[str]:
+    listed = content if isinstance(content, list) else []
+    names = (_text(one, "path") for one in listed[:_MOST_PARAMETERS])
+    return [name for name in names if _PARAMETER.fullmatch(name)]
+
+
+def _text(content: object, name: str) -> str:
+    try:
+        return words(as_object(content, "the answer"), name)
+    except InvalidInput:
+        return ""

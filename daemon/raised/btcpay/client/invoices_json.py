@@ -1,0 +1,230 @@
+"""Invoices and their payments, read from the answers of servers of 1.x and 2.x into equal rows.
+
+Which names are there tells the version, nothing else does (btcpay.md 3, 4 and 11).
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from raised.btcpay.client.json_fields import (
+    Rows,
+    amount,
+    flag,
+    identifier,
+    optional_amount,
+    optional_time,
+    rows_of,
+    time,
+    words,
+)
+from raised.domain.btcpay.invoice import (
+    BITCOIN,
+    CHAIN_METHOD,
+    SATS,
+    Invoice,
+    InvoiceStatus,
+    Payment,
+    PaymentStatus,
+    amount_msats,
+    chain_amount_msats,
+)
+from raised.domain.json_object import JsonObject
+from raised.errors import InvalidInput
+
+_INVOICE: Final[Mapping[str, InvoiceStatus]] = {
+    "new": "New",
+    "processing": "Processing",
+    "settled": "Settled",
+    "expired": "Expired",
+    "invalid": "Invalid",
+}
+_PAYMENT: Final[Mapping[str, PaymentStatus]] = {
+    "processing": "Processing",
+    "settled": "Settled",
+    "invalid": "Invalid",
+}
+_KINDS: Final = {
+    "": "CHAIN",  # 1.x says only BTC
+    "chain": "CHAIN",
+    "onchain": "CHAIN",
+    "btclike": "CHAIN",
+    "bitcoinlike": "CHAIN",
+    "monerolike": "CHAIN",
+    "zcashlike": "CHAIN",
+    "ln": "LN",
+    "lightningnetwork": "LN",
+    "lightninglike": "LN",
+    "offchain": "LN",
+    "off-chain": "LN",
+    "lnurl": "LNURL",
+    "lnurlpay": "LNURL",
+}
+_LIGHTNING: Final = frozenset({"BTC-LN", "BTC-LNURL"})
+_METHOD: Final = re.compile(r"([A-Za-z0-9]+)(?:[-_](.+))?")
+_COIN: Final = re.compile(r"([0-9a-fA-F]{64})[-:]([0-9]{1,10})")
+_WORD: Final = re.compile(r"[0-9A-Za-z]{1,4000}")  # a payment hash, or a BOLT11 text
+_LAST_VOUT: Final = 0xFFFFFFFF
+_LONGEST_TEXT: Final = 4_000
+_encoder: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
+
+
+def invoice_from(row: JsonObject, kept: Collection[str], store_id: str) -> Invoice:
+    """An invoice of this store; of its metadata only the `kept` keys are looked at.
+
+    `paymentMethods` that are empty or absent tell nothing, but a status may say that no payment
+    counts. Raises InvalidInput.
+    """
+    if words(row, "storeId") not in ("", store_id):
+        raise InvalidInput("belongs to another store")
+    created_at = time(row, "createdTime")
+    expires_at = optional_time(row, "expirationTime")
+    expires_at = created_at if expires_at is None else expires_at
+    monitored_until = optional_time(row, "monitoringExpiration")
+    status = words(row, "status")
+    additional_status = words(row, "additionalStatus")
+    payments = _told_payments(row, status, additional_status)
+    return Invoice(
+        id=identifier(row, "id"),
+        status=_INVOICE.get(status.lower(), "Other"),
+        additional_status=additional_status or "None",
+        type=words(row, "type") or "Standard",
+        currency=_currency(row),
+        amount=amount(row, "amount"),
+        paid_amount=optional_amount(row, "paidAmount"),
+        created_at=created_at,
+        expires_at=expires_at,
+        monitored_until=expires_at if monitored_until is None else monitored_until,
+        archived=flag(row, "archived", default=False),
+        metadata=kept_metadata(row.value("metadata"), kept),
+        payments=None if payments is None else payments.rows,
+        unread_payments=0 if payments is None else payments.unread,
+    )
+
+
+def _told_payments(row: JsonObject, status: str, additional_status: str) -> Rows[Payment] | None:
+    methods = row.value("paymentMethods")
+    if methods is not None and methods != []:
+        return payments_from(methods)
+    # New or Expired and nothing more: nothing that still counts (btcpay.md 5).
+    if status in ("New", "Expired") and additional_status == "None":
+        return Rows(())
+    return None
+
+
+def payments_from(methods: object) -> Rows[Payment]:
+    """The payments of all methods of an invoice, each once. Raises InvalidInput: no list."""
+    read = rows_of(methods, _method_payments)
+    unread = read.unread + sum(payments.unread for payments in read.rows)
+    once: dict[tuple[str, str], Payment] = {}
+    contradicted: set[tuple[str, str]] = set()
+    for payment in (payment for payments in read.rows for payment in payments.rows):
+        key = (payment.method, payment.id)
+        if once.setdefault(key, payment) != payment:
+            contradicted.add(key)
+    rows = tuple(payment for key, payment in once.items() if key not in contradicted)
+    return Rows(rows, unread + len(contradicted))
+
+
+def _method_payments(row: JsonObject) -> Rows[Payment]:
+    method = method_name(words(row, "paymentMethodId") or words(row, "paymentMethod"))
+    currency = method_currency(method, words(row, "currency") or words(row, "cryptoCode"))
+    try:
+        rate = optional_amount(row, "rate")
+    except InvalidInput:
+        rate = None  # nothing that we count rests on it
+    return rows_of(row.value("payments"), partial(_payment, method, currency, rate))
+
+
+def _payment(method: str, currency: str, rate: str | None, row: JsonObject) -> Payment:
+    value = amount(row, "value")
+    if value.startswith("-"):
+        raise InvalidInput("money that came is not negative")
+    status = words(row, "status")
+    if not status:
+        raise InvalidInput("a payment without a status")
+    read_msats = chain_amount_msats if method == CHAIN_METHOD else amount_msats
+    return Payment(
+        method=method,
+        currency=currency,
+        id=_payment_id(method, row.text("id")),
+        value=value,
+        value_msats=read_msats(value, currency),
+        status=_PAYMENT.get(status.lower(), "Other"),
+        received_at=time(row, "receivedDate"),
+        rate=rate,
+    )
+
+
+def method_name(text: str) -> str:
+    """A payment method as 2.x names it: BTC-CHAIN, BTC-LN, BTC-LNURL; a plugin's own as sent.
+
+    Raises InvalidInput: no name.
+    """
+    match = _METHOD.fullmatch(text)
+    if match is None:
+        raise InvalidInput("no name of a payment method")
+    kind = _KINDS.get((match[2] or "").lower())
+    return text if kind is None else f"{match[1].upper()}-{kind}"
+
+
+def method_currency(method: str, told: str) -> str:
+    """The currency of a method, which the server may leave out. Raises InvalidInput."""
+    coin = method.partition("-")[0]
+    currency = (told or coin).upper()
+    if coin == BITCOIN and currency not in (BITCOIN, SATS):
+        raise InvalidInput("a method of bitcoin in another currency")
+    return currency
+
+
+def _payment_id(method: str, text: str) -> str:
+    if method == CHAIN_METHOD:
+        return coin_id(text)
+    if method in _LIGHTNING:
+        if not _WORD.fullmatch(text):
+            raise InvalidInput("neither a payment hash nor a BOLT11 text")
+        return text.lower()
+    if not 0 < len(text) <= _LONGEST_TEXT or not text.isprintable():
+        raise InvalidInput("no id of a payment")
+    return text
+
+
+def coin_id(text: str) -> str:
+    """A coin on the chain as `txid:vout`, from BTCPay's `txid-vout`. Raises InvalidInput."""
+    match = _COIN.fullmatch(text)
+    if match is None or int(match[2]) > _LAST_VOUT:
+        raise InvalidInput("no output of a transaction")
+    return f"{match[1].lower()}:{int(match[2])}"
+
+
+def kept_metadata(metadata: object, kept: Collection[str]) -> dict[str, str]:
+    """The kept keys of an invoice's metadata, whatever type they have, as text.
+
+    It is free-form and a buyer's: nothing in it can spoil the invoice.
+    """
+    if not isinstance(metadata, dict):
+        return {}
+    texts = {key: _as_text(metadata[key]) for key in kept if key in metadata}
+    return {key: text for key, text in texts.items() if text is not None}
+
+
+def _as_text(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        try:
+            value = _encoder.encode(value).decode()
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+            return None
+    # Half a surrogate pair and the null character are texts that no database takes.
+    return value[:_LONGEST_TEXT].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _currency(row: JsonObject) -> str:
+    code = words(row, "currency", 20)
+    if not code:
+        raise InvalidInput("currency is missing")
+    return code.upper()

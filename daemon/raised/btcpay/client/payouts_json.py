@@ -1,0 +1,72 @@
+"""Pull payments and payouts: how money goes back (btcpay.md 10)."""
+
+import re
+from typing import Final
+
+from raised.btcpay.client.invoices_json import method_currency, method_name
+from raised.btcpay.client.json_fields import amount, identifier, optional_amount, time, words
+from raised.domain.bitcoin.tx import Txid
+from raised.domain.btcpay.invoice import (
+    CHAIN_METHOD,
+    Payout,
+    PullPayment,
+    amount_msats,
+    chain_amount_msats,
+)
+from raised.domain.json_object import JsonObject
+from raised.errors import InvalidInput
+
+_TXID: Final = re.compile(r"[0-9a-fA-F]{64}")
+_LONGEST_NAME: Final = 200
+
+
+def pull_payment_from(row: JsonObject) -> PullPayment:
+    """An offer to take money back. Raises InvalidInput."""
+    return PullPayment(
+        id=identifier(row, "id"),
+        name=_name(row),
+        currency=words(row, "currency", 20).upper(),
+        amount=amount(row, "amount"),
+    )
+
+
+def payout_from(row: JsonObject) -> Payout:
+    """Money that left, or will; 1.x names the coin's amount otherwise. Raises InvalidInput."""
+    method = method_name(
+        words(row, "payoutMethodId") or words(row, "paymentMethod") or words(row, "cryptoCode")
+    )
+    currency = method_currency(method, words(row, "payoutCurrency") or words(row, "cryptoCode"))
+    paid = optional_amount(row, "payoutAmount") or optional_amount(row, "paymentMethodAmount")
+    read_msats = chain_amount_msats if method == CHAIN_METHOD else amount_msats
+    if paid is not None and paid.startswith("-"):
+        raise InvalidInput("money that left is not negative")
+    return Payout(
+        id=identifier(row, "id"),
+        pull_payment_id=None if row.value("pullPaymentId") is None else _offer(row),
+        state=words(row, "state"),
+        method=method,
+        currency=currency,
+        amount=paid,
+        value_msats=None if paid is None else read_msats(paid, currency),
+        at=time(row, "date"),
+        txid=_txid(row) if method == CHAIN_METHOD else None,
+    )
+
+
+def _offer(row: JsonObject) -> str:
+    return identifier(row, "pullPaymentId")
+
+
+def _name(row: JsonObject) -> str:
+    """Its name, cut; the merchant may have written anything."""
+    return row.text("name").replace("\0", "\ufffd")[:_LONGEST_NAME]
+
+
+def _txid(row: JsonObject) -> Txid | None:
+    """The transaction that paid it; the proof has no certain form."""
+    try:
+        proof = row.inner("paymentProof")
+        text = "" if proof is None else proof.text("id")
+    except InvalidInput:
+        return None
+    return text.lower() if _TXID.fullmatch(text) else None

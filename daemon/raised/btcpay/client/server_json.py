@@ -1,0 +1,149 @@
+"""What a server tells beside its invoices: itself, our key, webhooks, terms and rates."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from raised.btcpay.client.json_fields import (
+    flag,
+    identifier,
+    optional_amount,
+    optional_time,
+    rows_of,
+    time,
+    words,
+)
+from raised.domain.json_object import JsonObject
+from raised.errors import InvalidInput
+
+DeliveryStatus = Literal["HttpSuccess", "HttpError", "Failed", "Other"]
+
+_VERSION: Final = re.compile(r"[0-9A-Za-z.+-]{1,60}")
+_PERMISSION: Final = re.compile(r"[0-9A-Za-z._:-]{1,200}")
+_DELIVERY_STATUS: Final[dict[str, DeliveryStatus]] = {
+    "HttpSuccess": "HttpSuccess",
+    "HttpError": "HttpError",
+    "Failed": "Failed",
+}
+_MOST_SECONDS: Final = 10 * 366 * 86_400
+_LONGEST_URL: Final = 2_000
+_MOST_NAMES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Which version it is, and whether its node has all blocks."""
+
+    version: str
+    synchronized: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTerms:
+    """How long an invoice of the store may be paid, and how long it is then watched."""
+
+    expiration_seconds: int
+    monitoring_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A registration. The server never shows its secret again."""
+
+    id: str
+    url: str
+    enabled: bool
+    redelivers: bool
+    everything: bool
+    events: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SentDelivery:
+    """One attempt to tell us, as the server keeps it: `queued_at` when the event happened.
+
+    `sent_at` None before 2.3.4; `http_status` None where nobody answered.
+    """
+
+    id: str
+    queued_at: int
+    sent_at: int | None
+    http_status: int | None
+    status: DeliveryStatus
+
+
+def synchronized_from(row: JsonObject) -> bool:
+    """Whether the server's node has all blocks. Source: GET /api/v1/health."""
+    return flag(row, "synchronized", default=False)
+
+
+def server_from(row: JsonObject) -> ServerInfo:
+    """The server's own words of itself. Raises InvalidInput."""
+    version = row.text("version")
+    if not _VERSION.fullmatch(version):
+        raise InvalidInput("version is none")
+    return ServerInfo(version, flag(row, "fullySynched", default=False))
+
+
+def permissions_from(row: JsonObject) -> frozenset[str]:
+    """What a key may do. The answer holds the key itself, of which nothing is kept."""
+    listed = row.values("permissions", _MOST_NAMES)
+    return frozenset(one for one in listed if isinstance(one, str) and _PERMISSION.fullmatch(one))
+
+
+def terms_from(row: JsonObject) -> StoreTerms:
+    """The times of a store's invoices. Raises InvalidInput."""
+    return StoreTerms(
+        row.integer("invoiceExpiration", 0, _MOST_SECONDS),
+        row.integer("monitoringExpiration", 0, _MOST_SECONDS),
+    )
+
+
+def webhook_from(row: JsonObject) -> Webhook:
+    """A registration. Raises InvalidInput."""
+    events = row.inner("authorizedEvents")
+    names = [] if events is None else events.values("specificEvents", _MOST_NAMES)
+    return Webhook(
+        id=identifier(row, "id"),
+        url=words(row, "url", _LONGEST_URL),
+        enabled=flag(row, "enabled", default=True),
+        redelivers=flag(row, "automaticRedelivery", default=True),
+        everything=events is None or flag(events, "everything", default=False),
+        events=frozenset(name for name in names if isinstance(name, str)),
+    )
+
+
+def webhook_body(url: str, events: Collection[str], secret: str | None) -> dict[str, object]:
+    """A registration to send: all of it, for what is left out the server takes as it likes.
+
+    Without a secret the one it has stays (btcpay.md 6).
+    """
+    body: dict[str, object] = {
+        "url": url,
+        "enabled": True,
+        "automaticRedelivery": True,
+        "authorizedEvents": {"everything": False, "specificEvents": sorted(events)},
+    }
+    return body if secret is None else {**body, "secret": secret}
+
+
+def delivery_from(row: JsonObject) -> SentDelivery:
+    """One delivery of a webhook. Raises InvalidInput."""
+    return SentDelivery(
+        id=identifier(row, "id"),
+        queued_at=time(row, "timestamp"),
+        sent_at=optional_time(row, "deliveryTime"),
+        http_status=row.optional_integer("httpCode", 0, 999),
+        status=_DELIVERY_STATUS.get(words(row, "status"), "Other"),
+    )
+
+
+def rates_from(currencies: Collection[str], value: object) -> dict[str, str | None]:
+    """The price of one bitcoin in each of these currencies, decimal text; None where unknown."""
+    priced = dict(rows_of(value, _pair).rows)
+    return {currency: priced.get(f"BTC_{currency}") for currency in currencies}
+
+
+def _pair(row: JsonObject) -> tuple[str, str | None]:
+    return words(row, "currencyPair").upper(), optional_amount(row, "rate")

@@ -1,0 +1,191 @@
+"""Explorers that serve Esplora's routes: Blockstream's electrs, and mempool's fork of it."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final, Literal
+
+from raised.chain.explorer.api import Counts, Proof, SeenTx, Spender
+from raised.chain.explorer.http import PAGE, RAW_BLOCK, SMALL, Wire
+from raised.chain.explorer.json_types import (
+    AddressObject,
+    BlockObject,
+    Hash,
+    MempoolObject,
+    MerkleProof,
+    Outspend,
+    Transaction,
+    counts_of,
+    decode,
+    header_of,
+    seen_tx,
+    spender_of,
+    text_of,
+)
+from raised.chain.explorer.merkleblock import proof_from_merkleblock
+from raised.domain.bitcoin.bech32 import address
+from raised.domain.bitcoin.block import Header, fold_merkle_proof, parse_header
+from raised.domain.bitcoin.tx import Txid
+from raised.errors import BadData, InvalidInput, Refused, Unavailable
+
+ProofRoute = Literal["merkleblock", "merkle"]
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_MEMPOOL_IDS: Final = 8 * 1024 * 1024
+
+
+class Esplora:
+    """One explorer of this flavour. `hrp` is the network's address prefix."""
+
+    def __init__(self, wire: Wire, hrp: str, flavour: str = "esplora") -> None:
+        self._wire = wire
+        self._hrp = hrp
+        self._flavour = flavour
+        self._proof_route: ProofRoute = "merkleblock"
+
+    @property
+    def name(self) -> str:
+        """Its address, as configured."""
+        return self._wire.name
+
+    @property
+    def flavour(self) -> str:
+        """Which of the two it is: esplora or mempool."""
+        return self._flavour
+
+    async def tip_hash(self) -> str:
+        """The hash of its best block. Source: GET /blocks/tip/hash."""
+        return self._hash(await self._must("/blocks/tip/hash", SMALL))
+
+    async def headers(self, at: int | None = None) -> tuple[tuple[int, Header], ...]:
+        """A page of linked headers, newest first. Source: GET /blocks[/:start_height]."""
+        path = "/blocks" if at is None else f"/blocks/{at}"
+        shapes = decode(self.name, await self._must(path), tuple[BlockObject, ...])
+        page = tuple((shape.height, header_of(self.name, shape)) for shape in shapes)
+        if not page or (at is not None and page[0][0] != at):
+            raise BadData(self.name, "sent other blocks than asked for", "wrong_page")
+        for (height, header), (below, parent) in pairwise(page):
+            if below != height - 1 or parent.hash != header.prev_hash:
+                raise BadData(self.name, "sent blocks that do not link", "unlinked")
+        return page
+
+    async def block_hash(self, height: int) -> str | None:
+        """The hash at a height. Source: GET /block-height/:height."""
+        body = await self._wire.get(f"/block-height/{height}", SMALL)
+        return None if body is None else self._hash(body)
+
+    async def raw_block(self, block_hash: str) -> bytes | None:
+        """The bytes of a block. Source: GET /block/:hash/raw."""
+        return await self._wire.get(f"/block/{block_hash}/raw", RAW_BLOCK)
+
+    async def history_page(self, script: bytes, after: Txid | None) -> tuple[SeenTx, ...]:
+        """25 confirmed transactions of a script. Source: GET /address/:address/txs/chain[/:txid].
+
+        A cursor that is no longer known gives an empty page, which looks like the end.
+        """
+        path = f"/address/{self._address(script)}/txs/chain"
+        return await self._txs(path if after is None else f"{path}/{after}")
+
+    async def unconfirmed(self, script: bytes) -> tuple[SeenTx, ...]:
+        """Its first 50 unconfirmed transactions. Source: GET /address/:address/txs/mempool."""
+        return await self._txs(f"/address/{self._address(script)}/txs/mempool")
+
+    async def counts(self, script: bytes) -> Counts:
+        """A script's statistics. Source: GET /address/:address."""
+        body = await self._must(f"/address/{self._address(script)}", SMALL)
+        return counts_of(decode(self.name, body, AddressObject))
+
+    async def tx(self, txid: Txid) -> SeenTx | None:
+        """One transaction, rebuilt from its JSON for the spent outputs. Source: GET /tx/:txid."""
+        body = await self._wire.get(f"/tx/{txid}")
+        if body is None:
+            return None
+        seen = self._seen(decode(self.name, body, Transaction))
+        if seen.tx.txid != txid:
+            raise BadData(self.name, "sent another transaction than asked for", "wrong_tx")
+        return seen
+
+    async def spenders(self, txid: Txid) -> tuple[Spender | None, ...] | None:
+        """Who spends each output. Source: GET /tx/:txid/outspends."""
+        body = await self._wire.get(f"/tx/{txid}/outspends")
+        if body is None:
+            return None
+        return tuple(map(spender_of, decode(self.name, body, tuple[Outspend, ...])))
+
+    async def proof(self, txid: Txid, block_hash: str) -> Proof | None:
+        """A folded proof whose header is this block's.
+
+        One request where GET /tx/:txid/merkleblock-proof is served, else two: merkle-proof and
+        block/:hash/header.
+        """
+        if self._proof_route == "merkleblock":
+            try:
+                proof = await self._merkleblock(txid)
+            except Refused:
+                self._proof_route = "merkle"
+            else:
+                return self._in_block(proof, block_hash)
+        return self._in_block(await self._merkle(txid, block_hash), block_hash)
+
+    async def mempool_size(self) -> int:
+        """How many wait for a block. Source: GET /mempool."""
+        return decode(self.name, await self._must("/mempool"), MempoolObject).count
+
+    async def mempool_txids(self) -> Sequence[Txid]:
+        """All that wait for a block. Source: GET /mempool/txids."""
+        body = await self._must("/mempool/txids", _MEMPOOL_IDS)
+        return decode(self.name, body, tuple[Hash, ...])
+
+    async def _merkleblock(self, txid: Txid) -> Proof | None:
+        body = await self._wire.get(f"/tx/{txid}/merkleblock-proof", SMALL)
+        if body is None:
+            return None
+        try:
+            return proof_from_merkleblock(bytes.fromhex(text_of(self.name, body)), txid)
+        except ValueError as error:
+            raise BadData(self.name, "sent a proof that does not hold", "wrong_proof") from error
+
+    async def _merkle(self, txid: Txid, block_hash: str) -> Proof | None:
+        body = await self._wire.get(f"/tx/{txid}/merkle-proof", SMALL)
+        raw_header = await self._wire.get(f"/block/{block_hash}/header", SMALL)
+        if body is None or raw_header is None:
+            return None
+        branch = decode(self.name, body, MerkleProof)
+        try:
+            header = parse_header(bytes.fromhex(text_of(self.name, raw_header)))
+            root = fold_merkle_proof(txid, branch.merkle, branch.pos)
+        except ValueError as error:
+            raise BadData(self.name, "sent a proof that does not hold", "wrong_proof") from error
+        if root != header.merkle_root:
+            raise BadData(self.name, "sent a proof that does not hold", "wrong_proof")
+        return Proof(header, branch.pos, branch.merkle)
+
+    def _in_block(self, proof: Proof | None, block_hash: str) -> Proof | None:
+        if proof is not None and proof.header.hash != block_hash:
+            # A block that came between two requests looks the same: worth another try.
+            raise Unavailable(self.name, "moved a transaction while we looked", "moved")
+        return proof
+
+    async def _txs(self, path: str) -> tuple[SeenTx, ...]:
+        shapes = decode(self.name, await self._must(path), tuple[Transaction, ...])
+        return tuple(map(self._seen, shapes))
+
+    def _seen(self, shape: Transaction) -> SeenTx:
+        return seen_tx(self.name, shape)
+
+    async def _must(self, path: str, limit: int = PAGE) -> bytes:
+        body = await self._wire.get(path, limit)
+        if body is None:
+            raise Unavailable(self.name, "has nothing where something must be", "absent")
+        return body
+
+    def _hash(self, body: bytes) -> str:
+        text = text_of(self.name, body)
+        if not _HASH.fullmatch(text):
+            raise BadData(self.name, "sent something else than a hash", "shape")
+        return text
+
+    def _address(self, script: bytes) -> str:
+        text = address(self._hrp, script)
+        if text is None:
+            raise InvalidInput("a script without an address")
+        return text

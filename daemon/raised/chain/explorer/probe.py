@@ -1,0 +1,126 @@
+"""Meeting an explorer: where its routes begin, which flavour it speaks, whether it is our chain."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from raised.chain.explorer.esplora import Esplora
+from raised.chain.explorer.http import SMALL, Wire
+from raised.chain.explorer.json_types import AddressObject, decode, text_of
+from raised.domain.angor.network import Network
+from raised.domain.bitcoin.bech32 import address
+from raised.domain.bitcoin.block import target
+from raised.domain.bitcoin.script import p2wpkh
+from raised.errors import BadData, Refused, Unavailable
+
+_NOBODY: Final = p2wpkh(bytes(20))
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What tells a network from the others: a block it has, and a block it must not have.
+
+    All signets share one genesis, so a later block decides. `limit`: the easiest allowed bits.
+    """
+
+    limit: int
+    has: tuple[int, str] | None = None
+    lacks: tuple[int, str] | None = None
+
+
+_SIGNET_PIN: Final = (
+    293175,
+    "00000008414aab61092ef93f1aacc54cf9e9f16af29ddad493b908a01ff5c329",
+)
+# chain-api.md 14, from Bitcoin Core's chain parameters; Angornet's from its published transactions.
+_MARKS: Final = {
+    "main": Marks(
+        0x1D00FFFF, (938343, "00000000000000000000ccebd6d74d9194d8dcdc1d177c478e094bfad51ba5ac")
+    ),
+    "testnet": Marks(
+        0x1D00FFFF, (4842348, "000000007a61e4230b28ac5cb6b5e5a0130de37ac1faf2f8987d2fa6505b67f4")
+    ),
+    "testnet4": Marks(
+        0x1D00FFFF, (123613, "0000000002368b1e4ee27e2e85676ae6f9f9e69579b29093e9a82c170bf7cf8a")
+    ),
+    "signet": Marks(0x1E0377AE, _SIGNET_PIN),
+    "angornet": Marks(
+        0x1E0377AE,
+        (500287, "000002d4bf3a9018e15c9094995b258bb05b7cb7917544d86a1c0a35404d13bb"),
+        _SIGNET_PIN,
+    ),
+    "regtest": Marks(0x207FFFFF),
+}
+
+
+def limit_of(network: str) -> int:
+    """The largest target a header of this network may have."""
+    return target(_MARKS[network].limit)
+
+
+def pin_of(network: str) -> tuple[int, str] | None:
+    """A block of this network that is known beforehand: its height and hash."""
+    return _MARKS[network].has
+
+
+async def probe(wire: Wire, network: Network, sample: bytes = _NOBODY) -> Esplora:
+    """The adapter for this explorer; `wire.base` is set to where its routes begin.
+
+    `sample` is any script: asking about it shows whether and how addresses are served. Raises
+    Refused for another network or a flavour we cannot read, Unavailable when it cannot be told.
+    """
+    genesis = await _find_base(wire)
+    if genesis != network.genesis:
+        raise Refused(wire.name, "serves another network than ours", "wrong_network")
+    explorer = Esplora(wire, network.hrp)
+    await _check_marks(explorer, _MARKS[network.name])
+    flavour = await _flavour(wire, network.hrp, sample)
+    return Esplora(wire, network.hrp, flavour)
+
+
+async def _find_base(wire: Wire) -> str:
+    """Try where the routes could begin; the genesis hash found there."""
+    root, trouble = wire.base, None
+    for base in _bases(root):
+        wire.base = base
+        try:
+            body = await wire.get("/block-height/0", SMALL)
+            text = "" if body is None else text_of(wire.name, body)
+        except (Refused, BadData):
+            continue
+        except Unavailable as error:
+            if error.code != "retry":
+                wire.base = root
+                raise
+            trouble = error
+            continue
+        if len(text) == 64:
+            return text
+    wire.base = root
+    raise trouble or Refused(wire.name, "serves none of the routes we read", "no_routes")
+
+
+def _bases(root: str) -> list[str]:
+    bases = [root, f"{root}/api", f"{root}/api/v1"]
+    return [*bases, root.removesuffix("/v1")] if root.endswith("/v1") else bases
+
+
+async def _check_marks(explorer: Esplora, marks: Marks) -> None:
+    for mark, expected in ((marks.has, True), (marks.lacks, False)):
+        if mark is None:
+            continue
+        found = await explorer.block_hash(mark[0])
+        if found is None and expected:
+            raise Unavailable(explorer.name, "has not caught up with its chain", "syncing")
+        if (found == mark[1]) is not expected:
+            raise Refused(explorer.name, "serves another network than ours", "wrong_network")
+
+
+async def _flavour(wire: Wire, hrp: str, sample: bytes) -> str:
+    body = await wire.get(f"/address/{address(hrp, sample)}", SMALL)
+    if body is None:
+        raise Refused(wire.name, "keeps no index of addresses", "no_addresses")
+    if decode(wire.name, body, AddressObject).electrum:
+        raise Refused(
+            wire.name, "is a mempool backend on an Electrum server, which we cannot read", "flavour"
+        )
+    return "mempool" if "mempool-electrs" in wire.powered_by else "esplora"

@@ -1,0 +1,186 @@
+"""The history of one project by addresses: what was there before blocks were followed.
+
+Everything an explorer says here is checked: a transaction by its id, its block by a merkle proof,
+that the block is one of our chain (`ancestry.linker`), and the meaning of a spend, which none
+of these covers, by the signatures in its witness.
+Requests: the pages of the address, one for the spenders of each transaction that makes coins, one
+for each spending transaction, one proof for each transaction that is reported.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from raised.chain.ancestry.linker import Anchors
+from raised.chain.explorer.api import Explorer, Proof, SeenTx, Spender
+from raised.chain.explorer.merkle_proof import check_inclusion
+from raised.chain.header_chain import bare_ref
+from raised.domain.angor.identifier import project_script
+from raised.domain.angor.spend_proof import is_made_up
+from raised.domain.angor.watch import CoinKind, NewCoin, coins_made
+from raised.domain.bitcoin.sighash import Spending
+from raised.domain.bitcoin.tx import OutPoint, Txid
+from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
+from raised.errors import BadData, InvalidInput, Unavailable
+
+_TRIES: Final = 3
+_FULL_PAGE: Final = 25  # a shorter one is the last, when the count of the address agrees
+
+
+@dataclass(slots=True)
+class _History:
+    """What was collected so far."""
+
+    script: bytes
+    height: int  # of the tip: nothing above it is collected
+    txs: dict[Txid, SeenTx] = field(default_factory=dict[Txid, SeenTx])
+    coins: dict[OutPoint, CoinKind] = field(default_factory=dict[OutPoint, CoinKind])
+    spends: set[tuple[Txid, int]] = field(default_factory=set[tuple[Txid, int]])
+
+
+async def read_history(
+    explorer: Explorer, project_id: str, at: int, anchors: Anchors
+) -> HistorySeen:
+    """Everything confirmed that concerns the project, up to the tip where `anchors` stand.
+
+    Blocks that come meanwhile do not matter: what they hold is left to the follower of blocks.
+    Raises Unavailable when the tip left the chain, what the explorer raises, and as anchors do.
+    """
+    tip = anchors.tip
+    history = _History(project_script(project_id), tip.height)
+    pages = await _all_pages(explorer, history.script)
+    found = [one for one in pages if _height(one) <= tip.height]
+    await anchors.reach(explorer, [_place(one) for one in found])
+    history.txs.update((one.tx.txid, one) for one in found)
+    waiting = sorted(found, key=_height)
+    while waiting:
+        waiting += await _spenders(explorer, history, waiting.pop(0))
+    proven = [await _proven(explorer, history, one) for one in history.txs.values()]
+    _check_depths(explorer, proven)
+    if await explorer.block_hash(tip.height) != tip.hash:
+        raise Unavailable(explorer.name, "moved to another chain while we read", "moved")
+    await anchors.hold(explorer, [(_height(seen), proof.header) for seen, proof in proven])
+    placed = [_placed(seen, proof) for seen, proof in proven]
+    placed.sort(key=lambda pair: (pair[0].height, pair[1].position))
+    return HistorySeen(project_id, tuple(placed), tip, explorer.name, at)
+
+
+def _height(seen: SeenTx) -> int:
+    assert seen.placement is not None, "only what is in a block is collected"
+    return seen.placement.height
+
+
+def _place(seen: SeenTx) -> tuple[int, str]:
+    assert seen.placement is not None, "only what is in a block is collected"
+    return seen.placement.height, seen.placement.block_hash
+
+
+async def _all_pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
+    """All pages; a few tries, as a lost place looks like the end and a new block like one."""
+    for _ in range(_TRIES):
+        found: dict[Txid, SeenTx] = {}
+        while page := await _next_page(explorer, script, found):
+            found.update(page)
+            if len(page) < _FULL_PAGE and await _is_all(explorer, script, found):
+                return list(found.values())
+        if not found or await _is_all(explorer, script, found):
+            return list(found.values())
+    raise Unavailable(explorer.name, "lost its place while we read", "restart_paging")
+
+
+async def _next_page(
+    explorer: Explorer, script: bytes, found: dict[Txid, SeenTx]
+) -> dict[Txid, SeenTx]:
+    page = await explorer.history_page(script, next(reversed(found), None))
+    placed = (one for one in page if one.placement is not None)
+    return {one.tx.txid: one for one in placed if one.tx.txid not in found}
+
+
+async def _is_all(explorer: Explorer, script: bytes, found: dict[Txid, SeenTx]) -> bool:
+    return len(found) >= (await explorer.counts(script)).confirmed
+
+
+async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list[SeenTx]:
+    """Note the coins a transaction made; the transactions that spend them and are new."""
+    made = _made(history, seen)
+    if not made:
+        return []
+    for coin in made:
+        history.coins[OutPoint(seen.tx.txid, coin.vout)] = coin.kind
+    spenders = await explorer.spenders(seen.tx.txid)
+    if spenders is None or len(spenders) != len(seen.tx.outputs):
+        raise BadData(explorer.name, "says nothing of outputs it has shown", "wrong_spends")
+    found: list[SeenTx] = []
+    for coin in made:
+        spender = spenders[coin.vout]
+        if spender is None or spender.placement is None:
+            continue
+        if spender.placement.height > history.height:
+            continue
+        if spender.placement.height < _height(seen):
+            raise BadData(explorer.name, "spends an output before it is made", "wrong_spender")
+        new = await _spend(explorer, history, OutPoint(seen.tx.txid, coin.vout), spender)
+        found += [new] if new is not None else []
+    return found
+
+
+def _made(history: _History, seen: SeenTx) -> tuple[NewCoin, ...]:
+    pays = any(script == history.script for _, script in seen.tx.outputs)
+    spent = [
+        (vin, history.coins[txin.outpoint])
+        for vin, txin in enumerate(seen.tx.inputs)
+        if txin.outpoint in history.coins
+    ]
+    return coins_made(seen.tx, pays_project=pays, spent=spent)
+
+
+async def _spend(
+    explorer: Explorer, history: _History, coin: OutPoint, spender: Spender
+) -> SeenTx | None:
+    """Keep the transaction that spends a coin; itself when it was not known before."""
+    known = history.txs.get(spender.txid)
+    seen = known or await explorer.tx(spender.txid)
+    if seen is None or seen.placement is None:
+        raise Unavailable(explorer.name, "knows a spender, and does not know it", "moved")
+    vins = [vin for vin, txin in enumerate(seen.tx.inputs) if txin.outpoint == coin]
+    if not vins:
+        raise BadData(explorer.name, "names a spender that does not spend", "wrong_spender")
+    history.spends.add((spender.txid, vins[0]))
+    history.txs[spender.txid] = seen
+    return None if known else seen
+
+
+async def _proven(explorer: Explorer, history: _History, seen: SeenTx) -> tuple[SeenTx, Proof]:
+    assert seen.placement is not None, "only what is in a block is collected"
+    tx = seen.tx
+    spent = tuple(output for output in seen.spent if output is not None)
+    vins = [vin for txid, vin in history.spends if txid == tx.txid]
+    # The id does not cover the witness, and the witness says what the spend means.
+    if vins and (len(spent) != len(tx.inputs) or _any_made_up(Spending(tx, spent), vins)):
+        raise BadData(explorer.name, "sent a witness that proves nothing", "wrong_witness")
+    proof = await explorer.proof(tx.txid, seen.placement.block_hash)
+    if proof is None:
+        raise Unavailable(explorer.name, "has no proof for what it says is in a block", "moved")
+    try:
+        check_inclusion(tx, proof)
+    except InvalidInput as error:
+        raise BadData(explorer.name, f"sent a proof with {error}", "forged_proof") from error
+    return seen, proof
+
+
+def _check_depths(explorer: Explorer, proven: Sequence[tuple[SeenTx, Proof]]) -> None:
+    """Raise BadData when two transactions of one block are not at one depth of its tree."""
+    depths: dict[str, int] = {}
+    for _, proof in proven:
+        depth = len(proof.siblings)
+        if depths.setdefault(proof.header.hash, depth) != depth:
+            raise BadData(explorer.name, "sent proofs of two depths for a block", "forged_proof")
+
+
+def _placed(seen: SeenTx, proof: Proof) -> tuple[BlockRef, PlacedTx]:
+    block = bare_ref(_height(seen), proof.header)
+    return block, PlacedTx(seen.tx, proof.position, proof.siblings, "spv")
+
+
+def _any_made_up(spending: Spending, vins: list[int]) -> bool:
+    return any(is_made_up(spending, vin) for vin in vins)

@@ -1,0 +1,123 @@
+"""`raised check`: the configuration and every source, tried once."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import click
+
+from raised.btcpay.client.greenfield import Greenfield
+from raised.btcpay.client.invoice_query import InvoicePage
+from raised.btcpay.preflight import is_old
+from raised.btcpay.settings import StoreSettings
+from raised.chain.pool import Panel
+from raised.config.load import Config
+from raised.domain.angor.network import network_named
+from raised.errors import ConfigError, Refused, SourceError
+from raised.nostr.sdk_client import Way, close, use_this_loop
+from raised.nostr.settings import Pace
+from raised.service.source_settings import (
+    explorer_settings,
+    proxy_settings,
+    relay_settings,
+    store_settings,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One source, and what trying it showed."""
+
+    kind: str
+    name: str
+    ok: bool
+    words: str
+
+
+async def check_sources(config: Config) -> int:
+    """Print a table of what works and what does not; the exit code."""
+    click.echo(f"configuration {config.path}: ok, network {config.network}")
+    use_this_loop()
+    relays = asyncio.gather(*(_check_relay(way) for way in _ways(config)))
+    explorers = _check_explorers(config)
+    stores = asyncio.gather(*(_check_store(store) for store in store_settings(config)))
+    findings = [*await relays, *await explorers, *await stores]
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        mark = "ok    " if finding.ok else "FAILED"
+        click.echo(f"{mark}  {finding.kind:8}  {finding.name:{width}}  {finding.words}")
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def _ways(config: Config) -> list[Way]:
+    proxy = proxy_settings(config)
+    return [Way(relay, proxy, Pace()) for relay in relay_settings(config)]
+
+
+async def _check_relay(way: Way) -> Finding:
+    name = way.settings.url
+    begun = time.monotonic()
+    try:
+        client = way.client()
+        try:
+            await way.connect(client)
+        finally:
+            await close(client)
+    except (SourceError, ConfigError) as error:
+        return Finding("relay", name, ok=False, words=str(error).removeprefix(f"{name}: "))
+    millis = round((time.monotonic() - begun) * 1000)
+    return Finding("relay", name, ok=True, words=f"connected in {millis} ms")
+
+
+async def _check_explorers(config: Config) -> list[Finding]:
+    panel = Panel(explorer_settings(config), network_named(config.network))
+    try:
+        await panel.look(None)
+        return [
+            Finding(
+                "explorer",
+                host.name,
+                ok=host.tip_hash is not None,
+                words=(
+                    f"{host.explorer.flavour}, tip {host.tip_hash}"
+                    if host.explorer and host.tip_hash
+                    else _trouble(host.wire.standing.last_error)
+                ),
+            )
+            for host in panel.hosts
+        ]
+    finally:
+        await panel.close()
+
+
+async def _check_store(settings: StoreSettings) -> Finding:
+    server = Greenfield(settings)
+    try:
+        await server.is_synchronized()  # needs no key: tells a wrong address from a wrong key
+        info = await server.server()
+        await server.invoices(InvoicePage(take=1))
+        refunds = await _refunds_hidden(server)
+    except SourceError as error:
+        return Finding("store", settings.label, ok=False, words=error.detail)
+    finally:
+        await server.close()
+    words = f"version {info.version}"
+    words += ", older than 2.4.2: upgrade" if is_old(info.version) else ""
+    words += "" if info.synchronized else ", its node has not all blocks yet"
+    words += "" if settings.expects_events else ", no webhook: payments come by pulls"
+    words += "" if refunds is None else f"; refunds are unknown: {refunds}"
+    return Finding("store", settings.label, ok=refunds is None, words=words)
+
+
+async def _refunds_hidden(server: Greenfield) -> str | None:
+    """Why the key shows no refunds; None when it does."""
+    try:
+        await server.pull_payments()
+        await server.payouts()
+    except Refused as error:
+        return error.detail
+    return None
+
+
+def _trouble(last_error: tuple[str, str] | None) -> str:
+    return f"{last_error[1]} ({last_error[0]})" if last_error else "no answer"

@@ -1,0 +1,186 @@
+"""`raised verify`: one project, audited, and the chain of evidence a stranger can follow."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import click
+
+from raised.chain.ancestry.linker import LINKING, Anchors, Patience
+from raised.chain.explorer.api import Explorer
+from raised.chain.fork import end_of_chain
+from raised.chain.history import read_history
+from raised.chain.pool import Panel
+from raised.clock import now
+from raised.commands.report_text import described
+from raised.config.load import Config
+from raised.db.engine import open_reader, reading
+from raised.db.facts.projects import known_projects
+from raised.db.queries.evidence import Grounds, read_grounds
+from raised.db.upgrade import require_current
+from raised.domain.angor.founding import founding_of
+from raised.domain.angor.investment_state import HeldTx, Place, Tip
+from raised.domain.angor.network import network_named
+from raised.domain.audit.case_file import audit_text
+from raised.domain.audit.evidence import Evidence, ProvenTx, evidence
+from raised.domain.audit.report import EXIT_FOUND_SOMETHING, EXIT_HOLDS, as_json
+from raised.domain.event import Event
+from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
+from raised.errors import InvalidInput, RaisedError, RecordError, SourceError, Unavailable
+from raised.nostr.lookup import find_events
+from raised.nostr.sdk_client import Way
+from raised.nostr.settings import Pace
+from raised.service.source_settings import explorer_settings, proxy_settings, relay_settings
+
+# So long somebody at a terminal waits for proof of old blocks.
+_PATIENCE: Final = Patience(link_seconds=60.0, wait_seconds=0.0)
+
+
+def verify_file(path: Path, *, as_object: bool) -> int:
+    """Audit the case in a file, offline; the exit code.
+
+    Raises:
+        RaisedError: the file cannot be read, or is no case.
+    """
+    try:
+        report = audit_text(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RaisedError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RaisedError(f"{path}: not a text in UTF-8") from error
+    except InvalidInput as error:
+        raise RaisedError(f"{path}: {error}") from error
+    click.echo(json.dumps(as_json(report)) if as_object else described(report, report.problems))
+    return report.exit_code
+
+
+async def verify_project(config: Config, project_id: str, *, as_object: bool) -> int:
+    """Audit a project from the network, and compare with the record where there is one.
+
+    Where no explorer answers, the record alone is audited. The exit code.
+
+    Raises:
+        Unavailable: no explorer answers, and the record does not know the project.
+    """
+    kept = await _kept(config, project_id)
+    try:
+        found = await _fetched(config, project_id, kept)
+    except SourceError as error:
+        if kept is None:
+            raise
+        click.echo(f"from the record alone: {error}", err=True)
+        found, kept = kept, None
+    shown = _judged(found)
+    problems = [*shown.problems, *_differences(shown, kept)]
+    click.echo(json.dumps(shown.document) if as_object else described(shown.report, problems))
+    if as_object:
+        for problem in problems:
+            click.echo(problem, err=True)
+    return EXIT_FOUND_SOMETHING if problems else EXIT_HOLDS
+
+
+def _judged(grounds: Grounds) -> Evidence:
+    return evidence(
+        grounds.network,
+        grounds.event,
+        grounds.txs,
+        tip=grounds.tip,
+        project_id=grounds.project_id,
+    )
+
+
+def _differences(shown: Evidence, kept: Grounds | None) -> list[str]:
+    """Where the record says something else than the network does now."""
+    if kept is None:
+        return []
+    held = _judged(kept).report
+    found = shown.report
+    differences = [
+        f"the record has {name} {getattr(held.totals, name)}, the network {value}"
+        for name in found.totals.__slots__
+        if (value := getattr(found.totals, name)) != getattr(held.totals, name)
+        and name != "unconfirmed_sats"  # an address history tells nothing of what waits
+    ]
+    # Nor of a founding transaction that waits.
+    if held.project.status not in (found.project.status, "committed"):
+        status = (held.project.status, found.project.status)
+        differences.append("the record has the project {}, the network {}".format(*status))
+    return differences
+
+
+async def _kept(config: Config, project_id: str) -> Grounds | None:
+    """What the record holds; None without a record, or when it does not know the project."""
+    try:
+        engine = open_reader(config.environment.database_url)
+    except RecordError:
+        return None
+    try:
+        async with reading(engine) as conn:
+            await require_current(conn, config.network)
+            if project_id not in await known_projects(conn, [project_id]):
+                return None
+            return await read_grounds(conn, project_id)
+    finally:
+        await engine.dispose()
+
+
+async def _fetched(config: Config, project_id: str, kept: Grounds | None) -> Grounds:
+    network = network_named(config.network)
+    history = await _history(config, project_id)
+    txs = [_proven(ref, placed) for ref, placed in history.txs]
+    named = [
+        found.event_id
+        for one in txs
+        if (found := founding_of(one.held.tx, network)) is not None and found.event_id
+    ]
+    event = await _event(config, named, kept)
+    tip = Tip(history.tip.height, history.tip.hash, config.chain.confirmations)
+    return Grounds(network, project_id, event, tuple(txs), tip)
+
+
+async def _history(config: Config, project_id: str) -> HistorySeen:
+    panel = Panel(explorer_settings(config), network_named(config.network))
+    anchors = Anchors(panel.hosts, config.network, panel.disputes, patience=_PATIENCE)
+    trouble: SourceError | None = None
+    try:
+        await panel.look(None)
+        for host in panel.ranked(None):
+            assert host.explorer is not None, "only hosts that were met are ranked"
+            try:
+                anchors.stand_on(await end_of_chain(host.explorer, config.network))
+                return await _read(host.explorer, project_id, anchors)
+            except SourceError as error:
+                trouble = error
+        raise trouble or SourceError("explorers", "none of them answers", "unavailable")
+    finally:
+        await panel.close()
+
+
+async def _read(explorer: Explorer, project_id: str, anchors: Anchors) -> HistorySeen:
+    while True:
+        try:
+            return await read_history(explorer, project_id, now(), anchors)
+        except Unavailable as error:
+            if error.code != LINKING:
+                raise
+        while not await anchors.link(explorer):
+            pass
+
+
+def _proven(ref: BlockRef, placed: PlacedTx) -> ProvenTx:
+    place = Place(ref.height, ref.hash, placed.position, ref.time)
+    held = HeldTx(placed.tx, place, ref.time, gone=False)
+    return ProvenTx(held, ref.header, placed.siblings, raw_block=False)
+
+
+async def _event(config: Config, named: list[str], kept: Grounds | None) -> Event | None:
+    """The event the first founding transaction names: from the relays, else from the record."""
+    if not named:
+        return None if kept is None else kept.event
+    proxy = proxy_settings(config)
+    ways = [Way(relay, proxy, Pace()) for relay in relay_settings(config)]
+    found = await find_events(ways, named[:1])
+    if named[0] in found:
+        return found[named[0]]
+    held = None if kept is None else kept.event
+    return held if held is not None and held.id == named[0] else None

@@ -1,0 +1,331 @@
+"""Settings: relays.toml says what to follow, the environment where to run.
+
+The only file that reads either. All problems are reported at once. Source: design.md 4.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Final
+
+from raised.config.stores import (
+    SecretFile,
+    SecretFiles,
+    Store,
+    read_campaigns,
+    read_stores,
+    secret_files,
+    webhook_secrets,
+)
+from raised.config.toml_table import Table, http_url, parsed_url
+from raised.domain.campaign import Campaign
+from raised.errors import ConfigError, InvalidInput
+
+NETWORKS: Final = ("main", "testnet", "testnet4", "signet", "angornet", "regtest")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+_PREFIX: Final = "RAISED_"
+_PLACES: Final = (Path("relays.toml"), Path("/etc/raised/relays.toml"))
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A relay to follow. `write`: re-broadcast project events it lacks."""
+
+    url: str
+    write: bool = False
+    auth_key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explorer:
+    """An Esplora or mempool API. `flavour` is a hint; the probe decides."""
+
+    url: str
+    flavour: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """How the chain is followed. Depths in blocks; `verify` None: the strongest way there is."""
+
+    explorers: tuple[Explorer, ...]
+    confirmations: int
+    verify: str | None
+    catch_up_blocks: int
+    finality: int
+    agreement: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A SOCKS5 proxy for onion hosts only, or for everything (`use`)."""
+
+    socks5: str
+    use: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What is not kept for ever."""
+
+    changes_days: int
+    deliveries_days: int
+    announced_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """An address to listen on."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where and how the programs run."""
+
+    database_url: str
+    api_bind: Bind
+    metrics_bind: Bind
+    public_url: str | None
+    cors_origins: tuple[str, ...]
+    trusted_proxies: tuple[str, ...]
+    api_public: bool | None
+    rate_limit: int
+    log_level: str
+    log_format: str | None
+    secret_files: SecretFiles = field(default_factory=dict[tuple[str, str], SecretFile])
+    webhook_secrets: Mapping[str, tuple[bytes, ...]] = field(  # by label, the current one first
+        default_factory=dict[str, tuple[bytes, ...]], repr=False
+    )
+    notify_socket: str | None = None  # systemd's, with its watchdog
+    watchdog_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that was set, checked."""
+
+    path: Path
+    network: str
+    relays: tuple[Relay, ...]
+    chain: Chain
+    proxy: Proxy | None
+    retention: Retention
+    environment: Environment
+    stores: tuple[Store, ...] = ()
+    campaigns: tuple[Campaign, ...] = ()
+
+
+def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration in force: `path`, else RAISED_CONFIG, else the usual places.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    env = os.environ if environ is None else environ  # noqa: TID251 - the rule's own exception
+    problems: list[str] = []
+    environment = _environment(env, problems)
+    found = _find(path, env)
+    table = Table(_read(found, problems), "", problems)
+    network = table.one_of("network", NETWORKS, None)
+    if network is None and not any(text.startswith("network:") for text in problems):
+        table.problem("network", f"is missing: one of {', '.join(NETWORKS)}")
+    stores = read_stores(table, environment.secret_files, problems)
+    config = Config(
+        path=found,
+        network=network or "regtest",
+        relays=_relays(table),
+        chain=_chain(table.table("chain"), network),
+        proxy=_proxy(table),
+        retention=_retention(table.table("retention")),
+        environment=environment,
+        stores=stores,
+        campaigns=read_campaigns(table, stores),
+    )
+    table.close()
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def load_environment(environ: Mapping[str, str] | None = None) -> Environment:
+    """Only where and how to run, for commands that need no relays.toml.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    problems: list[str] = []
+    env = os.environ if environ is None else environ  # noqa: TID251 - the rule's own exception
+    environment = _environment(env, problems)
+    if problems:
+        raise ConfigError(problems)
+    return environment
+
+
+def _find(path: Path | None, env: Mapping[str, str]) -> Path:
+    if path is not None:
+        return path
+    if named := env.get(_PREFIX + "CONFIG"):
+        return Path(named)
+    for place in _PLACES:
+        with suppress(PermissionError):  # a folder of somebody else's
+            if place.exists():
+                return place
+    here, there = _PLACES
+    raise ConfigError(f"there is no ./{here} and no {there}: make one, or name it with --config")
+
+
+def _read(path: Path, problems: list[str]) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([*problems, f"{path}: is not TOML: {error}"]) from error
+
+
+def _relays(table: Table) -> tuple[Relay, ...]:
+    relays: list[Relay] = []
+    for row in table.tables("relay"):
+        url = row.parsed("url", "", lambda text: parsed_url(text, ("wss", "ws")))
+        write = row.flag("write", default=False)
+        key_file = row.text("auth_key_file")
+        row.close()
+        if url is None:
+            continue
+        if any(relay.url == url for relay in relays):
+            row.problem("url", f"{url} is listed twice")
+        relays.append(Relay(url, bool(write), Path(key_file) if key_file else None))
+    if not relays:
+        table.problem("relay", "at least one is needed: [[relay]] with a url")
+    return tuple(relays)
+
+
+def _chain(table: Table, network: str | None) -> Chain:
+    explorers: list[Explorer] = []
+    for row in table.tables("explorer"):
+        url = row.parsed("url", "", http_url)
+        flavour = row.one_of("flavour", ("esplora", "mempool"), None)
+        row.close()
+        if url is None:
+            continue
+        if any(explorer.url == url for explorer in explorers):
+            row.problem("url", f"{url} is listed twice")
+        explorers.append(Explorer(url, flavour))
+    if not explorers:
+        table.problem("explorer", "at least one is needed: [[chain.explorer]] with a url")
+    chain = Chain(
+        explorers=tuple(explorers),
+        confirmations=table.integer("confirmations", 6 if network == "main" else 1, 1, 100),
+        verify=table.one_of("verify", ("blocks", "spv", "agree", "trust"), None),
+        catch_up_blocks=table.integer("catch_up_blocks", 144, 0, 100_000),
+        finality=table.integer("finality", 100, 1, 10_000),
+        agreement=table.integer("agreement", min(2, max(1, len(explorers))), 1, 100),
+    )
+    if chain.agreement > max(1, len(explorers)):
+        table.problem(
+            "agreement", f"{chain.agreement} cannot agree when {len(explorers)} are listed"
+        )
+    table.close()
+    return chain
+
+
+def _proxy(table: Table) -> Proxy | None:
+    proxy = table.table("proxy")
+    socks5 = proxy.text("socks5")
+    use = proxy.one_of("use", ("onion", "all"), "onion") or "onion"
+    proxy.close()
+    if socks5 is None:
+        return None
+    try:
+        return Proxy(parsed_url(socks5, ("socks5h", "socks5")), use)
+    except InvalidInput as error:
+        proxy.problem("socks5", str(error))
+        return None
+
+
+def _retention(table: Table) -> Retention:
+    retention = Retention(
+        changes_days=table.integer("changes_days", 90, 1, 36_500),
+        deliveries_days=table.integer("deliveries_days", 60, 1, 36_500),
+        announced_max=table.integer("announced_max", 20_000, 1, 10_000_000),
+    )
+    table.close()
+    return retention
+
+
+def _environment(env: Mapping[str, str], problems: list[str]) -> Environment:
+    files = secret_files(env)
+    named = {file.variable for file in files.values()}
+    own = {
+        key: value
+        for key, value in env.items()
+        if key.startswith(_PREFIX) and not key.startswith(_PREFIX + "TEST_") and key not in named
+    }
+    table = Table(
+        {key.removeprefix(_PREFIX): value for key, value in own.items()}, _PREFIX, problems
+    )
+    table.text("CONFIG")
+    environment = Environment(
+        database_url=table.text("DATABASE_URL") or _default_database(env),
+        api_bind=table.parsed("API_BIND", "127.0.0.1:8721", _bind) or Bind("127.0.0.1", 8721),
+        metrics_bind=table.parsed("METRICS_BIND", "127.0.0.1:8722", _bind)
+        or Bind("127.0.0.1", 8722),
+        public_url=table.text("PUBLIC_URL"),
+        cors_origins=table.listed("CORS_ORIGINS"),
+        trusted_proxies=table.parsed("TRUSTED_PROXIES", "127.0.0.0/8,::1", _networks) or (),
+        api_public=table.flag("API_PUBLIC", default=None),
+        rate_limit=table.integer("RATE_LIMIT", 600, 1, 1_000_000),
+        log_level=table.one_of("LOG_LEVEL", LOG_LEVELS, "info") or "info",
+        log_format=table.one_of("LOG_FORMAT", ("json", "text"), None),
+        secret_files=files,
+        webhook_secrets=webhook_secrets(files, problems),
+        notify_socket=env.get("NOTIFY_SOCKET"),
+        watchdog_seconds=_watchdog(env.get("WATCHDOG_USEC", "")),
+    )
+    table.close()
+    return environment
+
+
+def _default_database(env: Mapping[str, str]) -> str:
+    state = env.get("STATE_DIRECTORY", "").split(":")[0]
+    folder = Path(state) if state else Path.home() / ".local" / "share" / "raised"
+    return f"sqlite+aiosqlite:///{folder}/raised.db"
+
+
+def _watchdog(microseconds: str) -> float | None:
+    return int(microseconds) / 1_000_000 if microseconds.isdecimal() else None
+
+
+def _bind(text: str) -> Bind:
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise InvalidInput("must be host:port")
+    return Bind(host, int(port))
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    for part in parts:
+        try:
+            ip_network(part)
+        except ValueError as error:
+            raise InvalidInput(f"{part!r} is no address or network") from error
+    return parts

@@ -1,0 +1,103 @@
+"""Who claims which coin, what the chain makes of it, and what invoices received by that."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.facts.bulk import rows_among
+from raised.db.facts.invoices import rows_of_invoices
+from raised.db.schema import investment, invoice, invoice_payment, stage_output
+from raised.domain.btcpay.coin_claims import Claim, Received, Staged
+from raised.domain.btcpay.invoice import CHAIN_METHOD
+from raised.domain.ledger import InvoiceKey
+
+_COUNTED = ("unconfirmed", "confirmed")
+_TXID_DIGITS = 64
+
+
+async def claims_on(conn: AsyncConnection, references: Iterable[str]) -> list[Claim]:
+    """Every payment in bitcoin that names one of these coins."""
+    paid = invoice_payment.c
+    statement = select(invoice_payment).where(paid.value_msats.is_not(None))
+    return [
+        Claim(
+            store=row.store,
+            invoice_id=row.invoice_id,
+            method=row.method,
+            reference=row.id,
+            amount_msats=row.value_msats,
+            status=row.status,
+            received_at=row.received_at,
+            txid=row.id.partition(":")[0] if row.method == CHAIN_METHOD else None,
+        )
+        for row in await rows_among(conn, statement, paid.id, references)
+    ]
+
+
+async def coins_of_invoices(conn: AsyncConnection, keys: Iterable[InvoiceKey]) -> set[str]:
+    """The coins that these invoices claim."""
+    paid = invoice_payment.c
+    statement = select(paid.id).where(paid.value_msats.is_not(None))
+    rows = await rows_of_invoices(conn, statement, (paid.store, paid.invoice_id), keys)
+    return {row.id for row in rows}
+
+
+async def claimed_among(conn: AsyncConnection, references: Iterable[str]) -> set[str]:
+    """Those of these coins that an invoice claims."""
+    statement = select(invoice_payment.c.id).distinct()
+    return {row.id for row in await rows_among(conn, statement, invoice_payment.c.id, references)}
+
+
+async def staged_among(conn: AsyncConnection, references: Iterable[str]) -> dict[str, Staged]:
+    """Those of these coins that are stage outputs of investments that count, or may count yet."""
+    wanted = {one for one in references if one[_TXID_DIGITS : _TXID_DIGITS + 1] == ":"}
+    output = stage_output.c
+    statement = (
+        select(output.txid, output.vout, investment.c.status)
+        .join(investment, investment.c.txid == output.txid)
+        .where(investment.c.status.in_(_COUNTED))
+    )
+    rows = await rows_among(conn, statement, output.txid, {one[:_TXID_DIGITS] for one in wanted})
+    found = {f"{row.txid}:{row.vout}": cast("Staged", row.status) for row in rows}
+    return {key: status for key, status in found.items() if key in wanted}
+
+
+async def received_by(
+    conn: AsyncConnection, keys: Iterable[InvoiceKey]
+) -> dict[InvoiceKey, Received]:
+    """What these invoices are shown to have received."""
+    this = invoice.c
+    columns = select(
+        this.store, this.id, this.counted_msats, this.pending_msats, this.first_counted_at
+    )
+    rows = await rows_of_invoices(conn, columns, (this.store, this.id), keys)
+    return {
+        (row.store, row.id): Received(row.counted_msats, row.pending_msats, row.first_counted_at)
+        for row in rows
+    }
+
+
+async def put_received(conn: AsyncConnection, found: Mapping[InvoiceKey, Received]) -> None:
+    """Show that these invoices received so much."""
+    rows = [
+        {
+            "key_store": store,
+            "key_id": invoice_id,
+            "counted": one.counted_msats,
+            "pending": one.pending_msats,
+            "first": one.first_counted_at,
+        }
+        for (store, invoice_id), one in sorted(found.items())
+    ]
+    if not rows:
+        return
+    this = invoice.c
+    one = (this.store == bindparam("key_store")) & (this.id == bindparam("key_id"))
+    values: dict[str, Any] = {
+        "counted_msats": bindparam("counted"),
+        "pending_msats": bindparam("pending"),
+        "first_counted_at": bindparam("first"),
+    }
+    await conn.execute(update(invoice).where(one).values(values), rows)

@@ -1,0 +1,98 @@
+"""Coins: the outpoints that are watched, and the transactions that pay projects."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import and_, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.facts.bulk import add, rows_among
+from raised.db.schema import coin, tx, tx_input, tx_project
+from raised.domain.angor.watch import CoinKind, kind_of_coin
+from raised.domain.bitcoin.tx import OutPoint, Txid
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """A watched outpoint; a penalty coin belongs to the investment whose stage went in."""
+
+    outpoint: OutPoint
+    project_id: str
+    investment_txid: Txid
+    value_sats: int
+    script_pubkey: bytes
+
+    @property
+    def kind(self) -> CoinKind:
+        """Stage or penalty."""
+        return kind_of_coin(self.script_pubkey)
+
+
+async def add_coins(conn: AsyncConnection, coins: Sequence[Coin]) -> None:
+    """Watch these outpoints from now on."""
+    rows = [
+        {
+            "txid": one.outpoint.txid,
+            "vout": one.outpoint.vout,
+            "project_id": one.project_id,
+            "investment_txid": one.investment_txid,
+            "value_sats": one.value_sats,
+            "script_pubkey": one.script_pubkey,
+        }
+        for one in coins
+    ]
+    await add(conn, coin, rows)
+
+
+async def coins_of(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[OutPoint, Coin]:
+    """The watched outputs of these transactions."""
+    found = {}
+    for row in await rows_among(conn, select(coin), coin.c.txid, txids):
+        outpoint = OutPoint(row.txid, row.vout)
+        found[outpoint] = Coin(
+            outpoint, row.project_id, row.investment_txid, row.value_sats, row.script_pubkey
+        )
+    return found
+
+
+async def investments_spent_by(conn: AsyncConnection, txids: Iterable[Txid]) -> set[Txid]:
+    """The investments of which these transactions spend a stage or penalty coin."""
+    spends = and_(coin.c.txid == tx_input.c.prev_txid, coin.c.vout == tx_input.c.prev_vout)
+    statement = select(coin.c.investment_txid).join(tx_input, spends).distinct()
+    rows = await rows_among(conn, statement, tx_input.c.txid, txids)
+    return {row.investment_txid for row in rows}
+
+
+async def watched_coins(
+    conn: AsyncConnection, settled_height: int
+) -> AsyncIterator[tuple[OutPoint, CoinKind]]:
+    """The coins to watch, with their kinds: all but those spent at or below this height."""
+    spends = and_(tx_input.c.prev_txid == coin.c.txid, tx_input.c.prev_vout == coin.c.vout)
+    settled = exists().where(spends, tx.c.txid == tx_input.c.txid, tx.c.height <= settled_height)
+    statement = select(coin.c.txid, coin.c.vout, coin.c.script_pubkey).where(~settled)
+    async with conn.stream(statement) as rows:
+        async for row in rows:
+            yield OutPoint(row.txid, row.vout), kind_of_coin(row.script_pubkey)
+
+
+async def add_payments(conn: AsyncConnection, payments: Iterable[tuple[Txid, str]]) -> None:
+    """Note that these transactions pay these projects."""
+    rows = [{"txid": txid, "project_id": project_id} for txid, project_id in payments]
+    await add(conn, tx_project, rows)
+
+
+async def projects_paid_by(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, set[str]]:
+    """The projects that these transactions pay."""
+    found: defaultdict[Txid, set[str]] = defaultdict(set)
+    for row in await rows_among(conn, select(tx_project), tx_project.c.txid, txids):
+        found[row.txid].add(row.project_id)
+    return found
+
+
+async def payments_to(conn: AsyncConnection, project_ids: Iterable[str]) -> set[Txid]:
+    """The transactions that pay these projects."""
+    statement = select(tx_project.c.txid)
+    return {
+        row.txid for row in await rows_among(conn, statement, tx_project.c.project_id, project_ids)
+    }

@@ -1,0 +1,228 @@
+"""Investments: how they stand, their stage outputs and penalty outputs."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.facts.bulk import add, change_among, put, rows_among
+from raised.db.schema import investment, penalty_output, stage_output
+from raised.domain.angor.investment_snapshot import InvestmentFace, PenaltyFace, StageFace
+from raised.domain.bitcoin.tx import Txid
+
+Party = tuple[str, str]  # project identifier, investor key
+
+
+async def investment_faces(
+    conn: AsyncConnection, txids: Iterable[Txid]
+) -> dict[Txid, InvestmentFace]:
+    """How these investments are shown."""
+    wanted = list(dict.fromkeys(txids))
+    stages: defaultdict[Txid, list[StageFace]] = defaultdict(list)
+    outputs = stage_output.c
+    ordered = select(stage_output, outputs.index.label("place")).order_by(
+        outputs.txid, outputs.vout
+    )
+    for row in await rows_among(conn, ordered, outputs.txid, wanted):
+        stages[row.txid].append(_stage(row))
+    penalties: defaultdict[Txid, list[PenaltyFace]] = defaultdict(list)
+    sorted_penalties = select(penalty_output).order_by(penalty_output.c.txid, penalty_output.c.vout)
+    for row in await rows_among(conn, sorted_penalties, penalty_output.c.investment_txid, wanted):
+        penalties[row.investment_txid].append(_penalty(row))
+    rows = await rows_among(conn, select(investment), investment.c.txid, wanted)
+    return {
+        row.txid: _face(row, tuple(stages[row.txid]), tuple(penalties[row.txid])) for row in rows
+    }
+
+
+async def put_investment_faces(
+    conn: AsyncConnection, faces: Sequence[InvestmentFace], known: Mapping[Txid, InvestmentFace]
+) -> None:
+    """Show these investments so; `known` says how they are shown until now."""
+    await put(conn, investment, [_columns(face) for face in faces])
+    stale = [face for face in faces if face.txid in known]
+    await _drop_stages(conn, [one for one in stale if _moved(known[one.txid], one)])
+    await put(conn, stage_output, [row for face in faces for row in _stage_rows(face)])
+    lapsed = [one.txid for one in stale if known[one.txid].penalties != one.penalties]
+    await change_among(conn, delete(penalty_output), penalty_output.c.investment_txid, lapsed)
+    await add(conn, penalty_output, [row for face in faces for row in _penalty_rows(face)])
+
+
+def _moved(old: InvestmentFace, new: InvestmentFace) -> bool:
+    return {one.vout for one in old.stages} != {one.vout for one in new.stages}
+
+
+async def _drop_stages(conn: AsyncConnection, faces: Iterable[InvestmentFace]) -> None:
+    txids = [face.txid for face in faces]
+    await change_among(conn, delete(stage_output), stage_output.c.txid, txids)
+
+
+async def drop_investments(conn: AsyncConnection, txids: Iterable[Txid]) -> None:
+    """These are no investments of anything any more."""
+    gone = list(txids)
+    await change_among(conn, delete(penalty_output), penalty_output.c.investment_txid, gone)
+    await change_among(conn, delete(investment), investment.c.txid, gone)
+
+
+async def add_to_returned(conn: AsyncConnection, returned: Mapping[Txid, int]) -> None:
+    """Add to what went back to investors, in satoshis."""
+    rows = [{"key": txid, "more": sats} for txid, sats in sorted(returned.items()) if sats]
+    if rows:
+        sums = {"returned_sats": investment.c.returned_sats + bindparam("more")}
+        statement = update(investment).where(investment.c.txid == bindparam("key")).values(sums)
+        await conn.execute(statement, rows)
+
+
+async def parties_with_money(conn: AsyncConnection, parties: Iterable[Party]) -> set[Party]:
+    """Those of these investor keys that have a confirmed investment in the project."""
+    wanted = set(parties)
+    statement = (
+        select(investment.c.project_id, investment.c.investor_key)
+        .where(investment.c.status == "confirmed")
+        .where(investment.c.project_id.in_(bindparam("projects", expanding=True)))
+        .distinct()
+    )
+    found: set[Party] = set()
+    by_project: defaultdict[str, set[str]] = defaultdict(set)
+    for project_id, key in wanted:
+        by_project[project_id].add(key)
+    keys = sorted({key for _, key in wanted})
+    for row in await rows_among(
+        conn,
+        statement.params(projects=sorted(by_project)),
+        investment.c.investor_key,
+        keys,
+    ):
+        found.add((row.project_id, row.investor_key))
+    return found & wanted
+
+
+async def penalties_between(conn: AsyncConnection, state: str, after: int, until: int) -> set[Txid]:
+    """The investments with penalty outputs in a state that mature after one time, by another."""
+    matures = penalty_output.c.matures_at
+    statement = select(penalty_output.c.investment_txid).where(
+        penalty_output.c.state == state, matures > after, matures <= until
+    )
+    return set(await conn.scalars(statement.distinct()))
+
+
+async def claiming_txids(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, set[str]]:
+    """Those of these transactions that claim stages, with the projects they claim from."""
+    found: defaultdict[Txid, set[str]] = defaultdict(set)
+    statement = (
+        select(stage_output.c.spent_txid, stage_output.c.project_id)
+        .where(stage_output.c.state == "claim")
+        .distinct()
+    )
+    for row in await rows_among(conn, statement, stage_output.c.spent_txid, txids):
+        found[row.spent_txid].add(row.project_id)
+    return found
+
+
+def _face(
+    row: Row[Any], stages: tuple[StageFace, ...], penalties: tuple[PenaltyFace, ...]
+) -> InvestmentFace:
+    return InvestmentFace(
+        txid=row.txid,
+        project_id=row.project_id,
+        status=row.status,
+        reason=row.reason,
+        flags=tuple(json.loads(row.flags)),
+        investor_key=row.investor_key,
+        seeder=row.seeder,
+        amount_sats=row.amount_sats,
+        fee_sats=row.fee_sats,
+        height=row.height,
+        block_hash=row.block_hash,
+        at=row.at,
+        stages=stages,
+        penalties=penalties,
+    )
+
+
+def _stage(row: Row[Any]) -> StageFace:
+    return StageFace(
+        vout=row.vout,
+        index=row.place,
+        value_sats=row.value_sats,
+        release_at=row.release_at,
+        expiry_at=row.expiry_at,
+        state=row.state,
+        spent_txid=row.spent_txid,
+        spent_vin=row.spent_vin,
+        spent_height=row.spent_height,
+        spent_at=row.spent_at,
+    )
+
+
+def _penalty(row: Row[Any]) -> PenaltyFace:
+    return PenaltyFace(
+        txid=row.txid,
+        vout=row.vout,
+        stage_vout=row.stage_vout,
+        value_sats=row.value_sats,
+        state=row.state,
+        matures_at=row.matures_at,
+        released_txid=row.released_txid,
+        released_height=row.released_height,
+        released_at=row.released_at,
+    )
+
+
+def _columns(face: InvestmentFace) -> dict[str, Any]:
+    return {
+        "txid": face.txid,
+        "project_id": face.project_id,
+        "status": face.status,
+        "reason": face.reason,
+        "flags": json.dumps(face.flags),
+        "investor_key": face.investor_key,
+        "seeder": face.seeder,
+        "amount_sats": face.amount_sats,
+        "fee_sats": face.fee_sats,
+        "height": face.height,
+        "block_hash": face.block_hash,
+        "at": face.at,
+    }
+
+
+def _stage_rows(face: InvestmentFace) -> list[dict[str, Any]]:
+    return [
+        {
+            "txid": face.txid,
+            "vout": one.vout,
+            "project_id": face.project_id,
+            "index": one.index,
+            "value_sats": one.value_sats,
+            "release_at": one.release_at,
+            "expiry_at": one.expiry_at,
+            "state": one.state,
+            "spent_txid": one.spent_txid,
+            "spent_vin": one.spent_vin,
+            "spent_height": one.spent_height,
+            "spent_at": one.spent_at,
+        }
+        for one in face.stages
+    ]
+
+
+def _penalty_rows(face: InvestmentFace) -> list[dict[str, Any]]:
+    return [
+        {
+            "txid": one.txid,
+            "vout": one.vout,
+            "project_id": face.project_id,
+            "investment_txid": face.txid,
+            "stage_vout": one.stage_vout,
+            "value_sats": one.value_sats,
+            "state": one.state,
+            "matures_at": one.matures_at,
+            "released_txid": one.released_txid,
+            "released_height": one.released_height,
+            "released_at": one.released_at,
+        }
+        for one in face.penalties
+    ]

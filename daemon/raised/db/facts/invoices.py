@@ -1,0 +1,262 @@
+"""Invoices and their payments as they are kept, and which of them a store should be asked about."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.facts.bulk import add, change_among, put, rows_among
+from raised.db.schema import invoice, invoice_payment
+from raised.domain.btcpay.invoice import InvoiceStatus
+from raised.domain.btcpay.invoice_snapshot import Held, InvoiceFace, PaymentFace, PaymentKey
+from raised.domain.campaign import Membership
+from raised.domain.ledger import InvoiceKey
+
+_OPEN = ("New", "Processing")
+
+
+def by_store(keys: Iterable[InvoiceKey]) -> dict[str, list[str]]:
+    """The ids of invoices by their stores."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for store, invoice_id in sorted(set(keys)):
+        found[store].append(invoice_id)
+    return found
+
+
+async def rows_of_invoices(
+    conn: AsyncConnection,
+    statement: Select[Any],
+    columns: tuple[ColumnElement[Any], ColumnElement[Any]],
+    keys: Iterable[InvoiceKey],
+) -> list[Row[Any]]:
+    """The rows whose columns of store and invoice are those of these invoices."""
+    store, invoice_id = columns
+    rows: list[Row[Any]] = []
+    for label, ids in by_store(keys).items():
+        rows += await rows_among(conn, statement.where(store == label), invoice_id, ids)
+    return rows
+
+
+async def held_invoices(conn: AsyncConnection, store: str, ids: Collection[str]) -> dict[str, Held]:
+    """Those of these invoices that are held, with their payments."""
+    paid = invoice_payment.c
+    payments: defaultdict[str, dict[PaymentKey, PaymentFace]] = defaultdict(dict)
+    statement = select(invoice_payment).where(paid.store == store)
+    for row in await rows_among(conn, statement, paid.invoice_id, ids):
+        payments[row.invoice_id][row.method, row.id] = _payment(row)
+    found = await rows_among(
+        conn, select(invoice).where(invoice.c.store == store), invoice.c.id, ids
+    )
+    return {
+        row.id: Held(_face(row), row.asked_at, row.seen_at, payments.get(row.id, {}))
+        for row in found
+    }
+
+
+async def add_invoices(
+    conn: AsyncConnection, faces: Iterable[InvoiceFace], asked_at: int, at: int
+) -> None:
+    """Hold invoices that are new; what they received is counted next."""
+    rows = [
+        _columns(face)
+        | {
+            "store": face.store,
+            "id": face.id,
+            "asked_at": asked_at,
+            "seen_at": at,
+            "first_seen_at": at,
+            "counted_msats": 0,
+            "pending_msats": 0,
+        }
+        for face in faces
+    ]
+    await add(conn, invoice, rows)
+
+
+async def put_invoices(conn: AsyncConnection, faces: Iterable[InvoiceFace]) -> None:
+    """Show invoices that are held so from now on."""
+    rows = [_columns(face) | {"key_store": face.store, "key_id": face.id} for face in faces]
+    if not rows:
+        return
+    this = invoice.c
+    columns = rows[0].keys() - {"key_store", "key_id"}
+    named: dict[str, Any] = {name: bindparam(name) for name in columns}
+    one = (this.store == bindparam("key_store")) & (this.id == bindparam("key_id"))
+    await conn.execute(update(invoice).where(one).values(named), rows)
+
+
+async def renew_invoices(
+    conn: AsyncConnection, store: str, ids: Iterable[str], asked_at: int, at: int
+) -> None:
+    """The server has shown these; nothing older says anything of them any more."""
+    statement = (
+        update(invoice)
+        .where(invoice.c.store == store)
+        .values(asked_at=asked_at, seen_at=at, missing_upstream=False)
+    )
+    await change_among(conn, statement, invoice.c.id, ids)
+
+
+async def put_payments(
+    conn: AsyncConnection, changed: Iterable[tuple[InvoiceKey, PaymentFace]], at: int
+) -> None:
+    """Keep payments as they are now; `first_seen_at` of those that are held stays."""
+    rows = [
+        {
+            "store": store,
+            "invoice_id": invoice_id,
+            "method": one.method,
+            "id": one.id,
+            "currency": one.currency,
+            "value": one.value,
+            "value_msats": one.value_msats,
+            "status": one.status,
+            "received_at": one.received_at,
+            "rate": one.rate,
+            "settled_at": one.settled_at,
+            "first_seen_at": at,
+            "changed_at": at,
+        }
+        for (store, invoice_id), one in changed
+    ]
+    await put(conn, invoice_payment, rows, keep=("first_seen_at",))
+
+
+async def set_missing(
+    conn: AsyncConnection, store: str, ids: Collection[str]
+) -> dict[str, InvoiceStatus]:
+    """The server does not know these any more; those of which that is news, with their status."""
+    statement = select(invoice.c.id, invoice.c.status).where(
+        invoice.c.store == store, invoice.c.missing_upstream.is_(False)
+    )
+    new = {row.id: row.status for row in await rows_among(conn, statement, invoice.c.id, ids)}
+    missing = update(invoice).where(invoice.c.store == store).values(missing_upstream=True)
+    await change_among(conn, missing, invoice.c.id, new)
+    return dict(sorted(new.items()))
+
+
+async def unseen_between(
+    conn: AsyncConnection, store: str, since: int, began_at: int
+) -> tuple[str, ...]:
+    """Invoices created in that time that the server has not shown since its end."""
+    statement = select(invoice.c.id).where(
+        invoice.c.store == store,
+        invoice.c.seen_at < began_at,
+        invoice.c.created_at >= since,
+        invoice.c.created_at <= began_at,
+        invoice.c.missing_upstream.is_(False),
+    )
+    return tuple(await conn.scalars(statement.order_by(invoice.c.id)))
+
+
+async def campaigns_of(conn: AsyncConnection, keys: Iterable[InvoiceKey]) -> dict[InvoiceKey, str]:
+    """The campaign of each of these invoices that is held."""
+    this = invoice.c
+    columns = select(this.store, this.id, this.campaign)
+    rows = await rows_of_invoices(conn, columns, (this.store, this.id), keys)
+    return {(row.store, row.id): row.campaign for row in rows}
+
+
+async def open_invoices(conn: AsyncConnection, store: str) -> tuple[str, ...]:
+    """Ids held as New or Processing, those missing upstream left out."""
+    statement = select(invoice.c.id).where(
+        invoice.c.store == store,
+        invoice.c.status.in_(_OPEN),
+        invoice.c.missing_upstream.is_(False),
+    )
+    return tuple(await conn.scalars(statement.order_by(invoice.c.id)))
+
+
+async def late_invoices(conn: AsyncConnection, store: str, since: int) -> tuple[str, ...]:
+    """Ids that expired after `since`, and those with a payment still Processing."""
+    paid = invoice_payment.c
+    processing = select(paid.invoice_id).where(paid.store == store, paid.status == "Processing")
+    expired = (invoice.c.status == "Expired") & (invoice.c.expires_at >= since)
+    statement = select(invoice.c.id).where(
+        invoice.c.store == store,
+        invoice.c.missing_upstream.is_(False),
+        or_(expired, invoice.c.id.in_(processing)),
+    )
+    return tuple(await conn.scalars(statement.order_by(invoice.c.id)))
+
+
+async def counting_payments(
+    conn: AsyncConnection, store: str, ids: Collection[str]
+) -> dict[str, frozenset[PaymentKey]]:
+    """(method, payment id) of what these invoices were paid with and is not Invalid."""
+    paid = invoice_payment.c
+    found: defaultdict[str, set[PaymentKey]] = defaultdict(set)
+    statement = select(paid.invoice_id, paid.method, paid.id).where(
+        paid.store == store, paid.status != "Invalid"
+    )
+    for row in await rows_among(conn, statement, paid.invoice_id, ids):
+        found[row.invoice_id].add((row.method, row.id))
+    return {key: frozenset(payments) for key, payments in found.items()}
+
+
+async def count_invoices(conn: AsyncConnection, store: str) -> int:
+    """How many invoices of a store are held."""
+    statement = select(func.count()).select_from(invoice).where(invoice.c.store == store)
+    return int(await conn.scalar(statement) or 0)
+
+
+def _columns(face: InvoiceFace) -> dict[str, Any]:
+    return {
+        "status": face.status,
+        "additional_status": face.additional_status,
+        "type": face.type,
+        "currency": face.currency,
+        "amount": face.amount,
+        "paid_amount": face.paid_amount,
+        "created_at": face.created_at,
+        "expires_at": face.expires_at,
+        "monitored_until": face.monitored_until,
+        "settled_at": face.settled_at,
+        "settled_at_approximate": face.settled_at_approximate,
+        "archived": face.archived,
+        "missing_upstream": face.missing_upstream,
+        "metadata": json.dumps(dict(face.metadata), sort_keys=True),
+        "apps": json.dumps(sorted(face.apps)),
+        "campaign": face.belongs.campaign,
+        "ambiguous": face.belongs.ambiguous,
+    }
+
+
+def _face(row: Row[Any]) -> InvoiceFace:
+    return InvoiceFace(
+        store=row.store,
+        id=row.id,
+        status=row.status,
+        additional_status=row.additional_status,
+        type=row.type,
+        currency=row.currency,
+        amount=row.amount,
+        paid_amount=row.paid_amount,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        monitored_until=row.monitored_until,
+        settled_at=row.settled_at,
+        settled_at_approximate=row.settled_at_approximate,
+        archived=row.archived,
+        missing_upstream=row.missing_upstream,
+        metadata=json.loads(row.metadata),
+        apps=frozenset(json.loads(row.apps)),
+        belongs=Membership(row.campaign, row.ambiguous),
+    )
+
+
+def _payment(row: Row[Any]) -> PaymentFace:
+    return PaymentFace(
+        method=row.method,
+        currency=row.currency,
+        id=row.id,
+        value=row.value,
+        value_msats=row.value_msats,
+        status=row.status,
+        received_at=row.received_at,
+        rate=row.rate,
+        settled_at=row.settled_at,
+    )

@@ -1,0 +1,257 @@
+"""Projects: how they stand, their calendar, their sums."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Row, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raised.db.facts.bulk import add, change_among, rows_among
+from raised.db.schema import investment, project, stage, stage_output
+from raised.domain.angor.project_snapshot import ProjectFace
+from raised.domain.ledger import RowKind
+
+SUMS: Final[Mapping[RowKind, str]] = {
+    "investment": "raised_sats",
+    "claim": "claimed_sats",
+    "recovery": "recovery_sats",
+    "penalty_release": "penalty_released_sats",
+    "unfunded_release": "unfunded_release_sats",
+    "penalty_free_recovery": "penalty_free_recovery_sats",
+    "end_of_project": "end_of_project_sats",
+    "unknown": "unknown_sats",
+}
+COUNTS: Final = ("unconfirmed_sats", "investments", "investors", "rejected_investments")
+_TALLIES: Final = (*SUMS.values(), *COUNTS)
+
+
+async def add_projects(conn: AsyncConnection, ids: Iterable[str], at: int) -> None:
+    """Know these identifiers from now on; how they stand is decided next."""
+    rows = [
+        {"id": one, "status": "hidden", "flags": "[]", "candidates": 0, "first_seen_at": at}
+        for one in sorted(set(ids))
+    ]
+    await add(conn, project, rows)
+
+
+async def known_projects(conn: AsyncConnection, ids: Iterable[str]) -> set[str]:
+    """Those of these identifiers that the record knows."""
+    return {row.id for row in await rows_among(conn, select(project.c.id), project.c.id, ids)}
+
+
+async def all_projects(conn: AsyncConnection) -> tuple[str, ...]:
+    """Every identifier that the record knows."""
+    return tuple(await conn.scalars(select(project.c.id).order_by(project.c.id)))
+
+
+async def project_faces(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, ProjectFace]:
+    """How these projects are shown."""
+    wanted = list(dict.fromkeys(ids))
+    calendar: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+    ordered = select(stage).order_by(stage.c.project_id, stage.c.index)
+    for row in await rows_among(conn, ordered, stage.c.project_id, wanted):
+        calendar[row.project_id].append((row.percent, row.release_at))
+    rows = await rows_among(conn, select(project), project.c.id, wanted)
+    return {row.id: _face(row, tuple(calendar[row.id])) for row in rows}
+
+
+async def put_project_faces(conn: AsyncConnection, faces: Sequence[ProjectFace]) -> None:
+    """Show these projects so; they are known."""
+    if not faces:
+        return
+    rows = [{**_columns(face), "key": face.id} for face in faces]
+    named: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "key"}
+    statement = update(project).where(project.c.id == bindparam("key")).values(named)
+    await conn.execute(statement, rows)
+
+
+async def put_calendars(
+    conn: AsyncConnection, faces: Sequence[ProjectFace], stale: Iterable[str]
+) -> None:
+    """Keep the stages of these projects; `stale` are those of which other stages are kept."""
+    await change_among(conn, delete(stage), stage.c.project_id, stale)
+    rows = [
+        {"project_id": face.id, "index": index, "percent": percent, "release_at": release_at}
+        for face in faces
+        for index, (percent, release_at) in enumerate(face.stages)
+    ]
+    await add(conn, stage, rows)
+
+
+async def add_to_tallies(conn: AsyncConnection, tallies: Mapping[str, Mapping[str, int]]) -> None:
+    """Add to the sums and counts of projects: by identifier, by column."""
+    rows = [
+        {"key": key, **{f"add_{name}": changed.get(name, 0) for name in _TALLIES}}
+        for key, changed in sorted(tallies.items())
+        if any(changed.values())
+    ]
+    if rows:
+        sums = {name: project.c[name] + bindparam(f"add_{name}") for name in _TALLIES}
+        statement = update(project).where(project.c.id == bindparam("key")).values(sums)
+        await conn.execute(statement, rows)
+
+
+async def projects_with_key(conn: AsyncConnection, pubkeys: Iterable[str]) -> dict[str, str]:
+    """The projects of these nostr keys, with the key."""
+    statement = select(project.c.id, project.c.nostr_pubkey)
+    rows = await rows_among(conn, statement, project.c.nostr_pubkey, pubkeys)
+    return {row.id: row.nostr_pubkey for row in rows}
+
+
+async def goals_of(
+    conn: AsyncConnection, ids: Iterable[str]
+) -> dict[str, tuple[int | None, int, int | None]]:
+    """Target, raised sum and when it was reached, by project."""
+    columns = (project.c.id, project.c.target_sats, project.c.raised_sats, project.c.reached_at)
+    rows = await rows_among(conn, select(*columns), project.c.id, ids)
+    return {row.id: (row.target_sats, row.raised_sats, row.reached_at) for row in rows}
+
+
+async def put_reached(conn: AsyncConnection, project_id: str, at: int | None) -> None:
+    """Keep when the project reached its target."""
+    await conn.execute(update(project).where(project.c.id == project_id).values(reached_at=at))
+
+
+async def amounts_in_time(conn: AsyncConnection, project_id: str) -> list[tuple[int, int]]:
+    """What the confirmed investments of a project added, as (at, sats), in the order of time."""
+    statement = (
+        select(investment.c.at, investment.c.amount_sats)
+        .where(investment.c.project_id == project_id, investment.c.status == "confirmed")
+        .order_by(investment.c.at, investment.c.txid)
+    )
+    return [(row.at, row.amount_sats) for row in await conn.execute(statement)]
+
+
+async def put_indexed(conn: AsyncConnection, project_id: str, height: int) -> None:
+    """The address history of the project is in the record up to this height."""
+    known = or_(project.c.indexed_height.is_(None), project.c.indexed_height < height)
+    statement = update(project).where(project.c.id == project_id, known)
+    await conn.execute(statement.values(indexed_height=height))
+
+
+async def forget_indexed(conn: AsyncConnection) -> None:
+    """No address history is complete any more: blocks went by that nobody read."""
+    await conn.execute(update(project).values(indexed_height=None))
+
+
+async def unindexed_projects(conn: AsyncConnection) -> tuple[str, ...]:
+    """Projects whose address history was never read, those with a founding transaction first."""
+    promise = case(
+        (project.c.status.in_(("confirmed", "committed", "event_missing")), 0),
+        (project.c.status.in_(("announced", "hidden")), 1),
+        else_=2,
+    )
+    statement = (
+        select(project.c.id)
+        .where(project.c.indexed_height.is_(None))
+        .order_by(promise, project.c.first_seen_at, project.c.id)
+    )
+    return tuple(await conn.scalars(statement))
+
+
+async def active_projects(conn: AsyncConnection, now: int, limit: int) -> tuple[str, ...]:
+    """Projects whose unconfirmed transactions matter most: open ones, then the lately used."""
+    newest = (
+        select(func.max(investment.c.at))
+        .where(investment.c.project_id == project.c.id)
+        .scalar_subquery()
+    )
+    started = and_(project.c.start_at <= now, project.c.type.is_not(None))
+    open_now = and_(started, or_(project.c.end_at.is_(None), project.c.end_at >= now))
+    statement = (
+        select(project.c.id)
+        .where(project.c.status.in_(("confirmed", "committed", "event_missing", "announced")))
+        .order_by(
+            case((open_now, 0), else_=1),
+            case((project.c.status == "announced", 1), else_=0),
+            func.coalesce(newest, 0).desc(),
+            project.c.id,
+        )
+        .limit(limit)
+    )
+    return tuple(await conn.scalars(statement))
+
+
+async def advance_next_stages(
+    conn: AsyncConnection, now: int, ids: Sequence[str] | None = None
+) -> None:
+    """Let `next_stage_at` be the next release date after now: of these projects, else of all for
+    which it has passed.
+    """
+    fixed = (
+        select(func.min(stage.c.release_at))
+        .where(stage.c.project_id == project.c.id, stage.c.release_at > now)
+        .scalar_subquery()
+    )
+    dynamic = (
+        select(func.min(stage_output.c.release_at))
+        .join(investment, investment.c.txid == stage_output.c.txid)
+        .where(stage_output.c.project_id == project.c.id, stage_output.c.release_at > now)
+        .where(investment.c.status == "confirmed")
+        .scalar_subquery()
+    )
+    moved = case((project.c.type == "invest", fixed), else_=dynamic)
+    statement = update(project).values(next_stage_at=moved)
+    if ids is None:
+        await conn.execute(statement.where(project.c.next_stage_at <= now))
+        return
+    for start in range(0, len(ids), 500):
+        await conn.execute(statement.where(project.c.id.in_(ids[start : start + 500])))
+
+
+def _face(row: Row[Any], stages: tuple[tuple[str, int], ...]) -> ProjectFace:
+    return ProjectFace(
+        id=row.id,
+        status=row.status,
+        reason=row.reason,
+        type=row.type,
+        version=row.version,
+        name=row.name,
+        about=row.about,
+        picture=row.picture,
+        founder_key=row.founder_key,
+        nostr_pubkey=row.nostr_pubkey,
+        event_id=row.event_id,
+        founding_txid=row.founding_txid,
+        founded_height=row.founded_height,
+        founded_hash=row.founded_hash,
+        founded_at=row.founded_at,
+        created_at=row.created_at,
+        start_at=row.start_at,
+        end_at=row.end_at,
+        expiry_at=row.expiry_at,
+        penalty_days=row.penalty_days,
+        target_sats=row.target_sats,
+        flags=tuple(json.loads(row.flags)),
+        candidates=row.candidates,
+        stages=stages,
+    )
+
+
+def _columns(face: ProjectFace) -> dict[str, Any]:
+    return {
+        "status": face.status,
+        "reason": face.reason,
+        "type": face.type,
+        "version": face.version,
+        "name": face.name,
+        "about": face.about,
+        "picture": face.picture,
+        "founder_key": face.founder_key,
+        "nostr_pubkey": face.nostr_pubkey,
+        "event_id": face.event_id,
+        "founding_txid": face.founding_txid,
+        "founded_height": face.founded_height,
+        "founded_hash": face.founded_hash,
+        "founded_at": face.founded_at,
+        "created_at": face.created_at,
+        "start_at": face.start_at,
+        "end_at": face.end_at,
+        "expiry_at": face.expiry_at,
+        "penalty_days": face.penalty_days,
+        "target_sats": face.target_sats,
+        "flags": json.dumps(face.flags),
+        "candidates": face.candidates,
+    }

@@ -1,0 +1,112 @@
+"""Which dates the leaves of an investment may carry, given how the clients changed over the years.
+
+The chain tells only whether a guess was right: every date in force at some time is a candidate, and
+the scripts decide. Source: angor.md 9.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from raised.domain.angor.amounts import equal_percents
+from raised.domain.angor.op_return import DynamicInfo
+from raised.domain.angor.release_dates import DAY_SECONDS, PayoutDayType, dynamic_release
+from raised.domain.angor.stage_output import MAX_LOCKTIME
+from raised.domain.angor.terms import Pattern, ProjectType, Terms
+from raised.errors import InvalidInput
+
+# The day clients began to cut the start of an investment to midnight (angor.md 15).
+_MIDNIGHT_SINCE: Final = 1_772_409_600
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One reading of how the stages of an investment are laid out.
+
+    `pattern` is None for type Invest. `by_id` is false where clients before 2026-03-02 took the
+    pattern by its place in the list.
+    """
+
+    stage_count: int
+    pattern: Pattern | None
+    by_id: bool
+
+
+def schedules(terms: Terms, dynamic: DynamicInfo | None) -> tuple[Schedule, ...]:
+    """The layouts an investment with this dynamic info may have, the likely one first.
+
+    Empty when the info is absent, not expected, or names no pattern of the project.
+    """
+    if terms.type is ProjectType.INVEST:
+        return () if dynamic else (Schedule(len(terms.stages), None, by_id=True),)
+    if dynamic is None:
+        return ()
+    named = [one for one in terms.patterns if one.pattern_id == dynamic.pattern_id][:1]
+    placed = [one for one in terms.patterns[dynamic.pattern_id :][:1] if one not in named]
+    patterns = [(one, True) for one in named] + [(one, False) for one in placed]
+    return tuple(
+        Schedule(dynamic.stage_count or pattern.stage_count, pattern, by_id)
+        for pattern, by_id in patterns
+    )
+
+
+def releases(
+    terms: Terms, dynamic: DynamicInfo | None, schedule: Schedule
+) -> Iterator[tuple[int, ...]]:
+    """The release dates of all stages, in every way that clients have computed them."""
+    pattern = schedule.pattern
+    if pattern is None or dynamic is None:
+        dates = tuple(stage.release_at for stage in terms.stages)
+        if _fits(dates):
+            yield dates
+        return
+    # On a payout day the time of day, which clients did not cut off, moved all to the next month.
+    late = pattern.payout_day_type is PayoutDayType.SPECIFIC_DAY_OF_MONTH
+    for start_at in (dynamic.start_at, dynamic.start_at + DAY_SECONDS)[: 1 + late]:
+        try:
+            stages = range(schedule.stage_count)
+            dates = tuple(dynamic_release(start_at, pattern, index) for index in stages)
+        except InvalidInput:
+            return
+        if _fits(dates):
+            yield dates
+
+
+def _fits(dates: tuple[int, ...]) -> bool:
+    return all(0 <= date <= MAX_LOCKTIME for date in dates)
+
+
+def expiries(terms: Terms, gross_sats: int) -> tuple[int, ...]:
+    """The dates the end leaf may carry: today's rule first, then those of older clients."""
+    midnight = terms.start_at - terms.start_at % DAY_SECONDS
+    threshold = terms.penalty_threshold_sats
+    match terms.type:
+        case ProjectType.SUBSCRIBE:
+            first: int | None = terms.start_at
+        case ProjectType.FUND if threshold is not None and gross_sats <= threshold:
+            first = midnight
+        case _:
+            first = terms.expiry_at
+    candidates = (first, terms.expiry_at, midnight, terms.start_at)
+    known = dict.fromkeys(date for date in candidates if date is not None)
+    return tuple(date for date in known if 0 <= date <= MAX_LOCKTIME)
+
+
+def percents(terms: Terms, schedule: Schedule) -> tuple[Decimal, ...]:
+    """The shares of the stages."""
+    if schedule.pattern is None:
+        return tuple(stage.percent for stage in terms.stages)
+    return equal_percents(schedule.stage_count)
+
+
+def may_hide_time_of_day(dynamic: DynamicInfo | None, schedule: Schedule) -> bool:
+    """Whether the dates may carry a time of day that the chain does not record.
+
+    Stages counted in days from the start kept the second of investing until clients cut it off.
+    A search over a day's seconds would tell, at seconds of work for each; anybody could ask for
+    that with a look-alike, so it is not made. Source: angor.md 9.3.
+    """
+    if dynamic is None or schedule.pattern is None or dynamic.start_at >= _MIDNIGHT_SINCE:
+        return False
+    return schedule.pattern.payout_day_type is PayoutDayType.FROM_START_DATE

@@ -1,0 +1,183 @@
+"""What is kept and shown of an investment, and which changes turn one such view into the next."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from raised.domain.angor.investment_state import LOCKED, PenaltyStanding, StageStanding, Standing
+from raised.domain.change import Change, ChangeType
+
+
+@dataclass(frozen=True, slots=True)
+class StageFace:
+    """A stage output as it is shown."""
+
+    vout: int
+    index: int
+    value_sats: int
+    release_at: int
+    expiry_at: int
+    state: str
+    spent_txid: str | None
+    spent_vin: int | None
+    spent_height: int | None
+    spent_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PenaltyFace:
+    """A penalty output as it is shown."""
+
+    txid: str
+    vout: int
+    stage_vout: int
+    value_sats: int
+    state: str
+    matures_at: int | None
+    released_txid: str | None
+    released_height: int | None
+    released_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvestmentFace:
+    """An investment as it is shown, in any status."""
+
+    txid: str
+    project_id: str
+    status: str
+    reason: str | None
+    flags: tuple[str, ...]
+    investor_key: str | None
+    seeder: bool
+    amount_sats: int
+    fee_sats: int
+    height: int | None
+    block_hash: str | None
+    at: int
+    stages: tuple[StageFace, ...]
+    penalties: tuple[PenaltyFace, ...]
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it counts."""
+        return self.status == "confirmed"
+
+    @property
+    def unconfirmed_sats(self) -> int:
+        """What it adds to the sum that is shown apart."""
+        return self.amount_sats if self.status == "unconfirmed" else 0
+
+
+def face_of(standing: Standing) -> InvestmentFace:
+    """The view of an investment that stands so."""
+    place = standing.place
+    return InvestmentFace(
+        txid=standing.txid,
+        project_id=standing.project_id,
+        status=standing.status,
+        reason=standing.reason,
+        flags=standing.flags,
+        investor_key=standing.investor_key,
+        seeder=standing.seeder,
+        amount_sats=standing.amount_sats,
+        fee_sats=standing.fee_sats,
+        height=None if place is None else place.height,
+        block_hash=None if place is None else place.block_hash,
+        at=standing.at,
+        stages=tuple(_stage_face(one) for one in standing.stages),
+        penalties=tuple(
+            sorted(
+                (
+                    _penalty_face(one.stage.vout, one.penalty)
+                    for one in standing.stages
+                    if one.penalty is not None
+                ),
+                key=lambda face: (face.txid, face.vout),
+            )
+        ),
+    )
+
+
+def _stage_face(one: StageStanding) -> StageFace:
+    spent = one.spent
+    return StageFace(
+        vout=one.stage.vout,
+        index=one.stage.index,
+        value_sats=one.stage.value_sats,
+        release_at=one.stage.release_at,
+        expiry_at=one.stage.expiry_at,
+        state=one.state,
+        spent_txid=None if spent is None else spent.txid,
+        spent_vin=None if spent is None else spent.vin,
+        spent_height=None if spent is None else spent.height,
+        spent_at=None if spent is None else spent.at,
+    )
+
+
+def _penalty_face(stage_vout: int, one: PenaltyStanding) -> PenaltyFace:
+    released = one.released
+    return PenaltyFace(
+        txid=one.outpoint.txid,
+        vout=one.outpoint.vout,
+        stage_vout=stage_vout,
+        value_sats=one.value_sats,
+        state=one.state,
+        matures_at=one.matures_at,
+        released_txid=None if released is None else released.txid,
+        released_height=None if released is None else released.height,
+        released_at=None if released is None else released.at,
+    )
+
+
+_STAGE_CHANGES: dict[str, ChangeType] = {
+    "claim": "stage.claim",
+    "recovery": "stage.recovery",
+    "unfunded_release": "stage.unfunded_release",
+    "penalty_free_recovery": "stage.penalty_free_recovery",
+    "end_of_project": "stage.end_of_project",
+    "unknown": "stage.unknown",
+}
+_PENALTY_CHANGES: dict[str, ChangeType] = {
+    "penalty_matured": "penalty.matured",
+    "penalty_released": "penalty.released",
+}
+_STATUS_CHANGES: dict[str, ChangeType] = {
+    "unconfirmed": "investment.unconfirmed",
+    "confirmed": "investment.confirmed",
+    "dropped": "investment.dropped",
+    "unverified": "investment.unverified",
+    "rejected": "investment.rejected",
+}
+
+
+def changes_between(old: InvestmentFace | None, new: InvestmentFace) -> list[Change]:
+    """What happened. Whatever differs makes at least one change, for readers wait for those."""
+    if old == new:
+        return []
+    changes = [*_stage_changes(old, new), *_penalty_changes(old, new)]
+    if old is None or not changes or _own(old) != _own(new):
+        changes.insert(0, _change(_STATUS_CHANGES[new.status], new, new.txid))
+    return changes
+
+
+def _own(face: InvestmentFace) -> tuple[object, ...]:
+    return (face.status, face.reason, face.flags, face.amount_sats, face.block_hash)
+
+
+def _stage_changes(old: InvestmentFace | None, new: InvestmentFace) -> Iterator[Change]:
+    known = {} if old is None else {one.vout: one for one in old.stages}
+    for one in new.stages:
+        if one != known.get(one.vout) and one.state != LOCKED:
+            yield _change(_STAGE_CHANGES[one.state], new, f"{new.txid}:{one.vout}")
+
+
+def _penalty_changes(old: InvestmentFace | None, new: InvestmentFace) -> Iterator[Change]:
+    known = {} if old is None else {(one.txid, one.vout): one for one in old.penalties}
+    for one in new.penalties:
+        before = known.get((one.txid, one.vout))
+        if one != before and one.state in _PENALTY_CHANGES:
+            yield _change(_PENALTY_CHANGES[one.state], new, f"{one.txid}:{one.vout}")
+
+
+def _change(kind: ChangeType, face: InvestmentFace, reference: str) -> Change:
+    return Change(kind, "angor", face.txid, face.project_id, reference)

@@ -1,0 +1,26 @@
+"""Money that may go round: an investment paid with what was claimed from the same project."""
+
+from collections.abc import Callable
+from typing import Final
+
+from raised.domain.bitcoin.tx import Tx, Txid
+
+MAX_HOPS: Final = 3
+
+
+def is_recycled(
+    tx: Tx, held: Callable[[Txid], Tx | None], is_claim: Callable[[Txid], bool]
+) -> bool:
+    """Whether an input descends from a claim within three hops through transactions we hold.
+
+    `is_claim` says of a transaction whether it claims a stage output of the project.
+    """
+    seen: set[Txid] = set()
+    generation = [tx]
+    for _ in range(MAX_HOPS):
+        parents = {txin.outpoint.txid for one in generation for txin in one.inputs} - seen
+        if any(map(is_claim, parents)):
+            return True
+        seen |= parents
+        generation = [one for one in map(held, parents) if one is not None]
+    return False

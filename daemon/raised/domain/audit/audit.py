@@ -1,0 +1,254 @@
+"""The audit of one project: everything that is known about it, judged in one go.
+
+By the same rules as the record, which judges as facts come in; nothing but what is given counts.
+Source: design.md 3 and 5, angor.md 13.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from raised.domain.angor.founding import Founding, founding_of
+from raised.domain.angor.investment_state import (
+    Basis,
+    HeldTx,
+    Spender,
+    Standing,
+    Tip,
+    spender_of,
+    standing_of,
+)
+from raised.domain.angor.network import Network
+from raised.domain.angor.project_state import (
+    Candidate,
+    HeldFounding,
+    ProjectStanding,
+    choose,
+    first_reproduced,
+)
+from raised.domain.angor.recycled import is_recycled
+from raised.domain.angor.spend import SpendKind
+from raised.domain.angor.spend_proof import disproved
+from raised.domain.angor.terms import RejectedEvent, Terms, check_announcement, parse_terms
+from raised.domain.audit.report import AuditReport, FoundingReport, ProjectReport, totals_of
+from raised.domain.audit.roles import candidates_of, reported
+from raised.domain.audit.tx_set import Case, case_of, penalty_coins, stage_coins
+from raised.domain.bitcoin.tx import OutPoint, Txid
+from raised.domain.event import Event, is_authentic
+
+_JUDGED = frozenset({"announced", "committed", "confirmed"})
+_Input = tuple[Txid, int]
+
+
+def audit(
+    network: Network,
+    event: Event | None,
+    txs: Iterable[HeldTx],
+    *,
+    tip: Tip | None = None,
+    project_id: str | None = None,
+) -> AuditReport:
+    """Judge the project that the event announces, by the transactions that may concern it.
+
+    Without `tip` it is the highest block of a transaction, and every block counts as deep enough.
+    Without `project_id` it is that of the event, else that of the first founding transaction.
+    """
+    case = case_of(txs, tip)
+    claim = _claim(event, network)
+    foundings = {
+        held.tx.txid: found
+        for held in case.txs
+        if (found := founding_of(held.tx, network)) is not None
+    }
+    project_id = project_id or _meant(claim, foundings)
+    ours = {txid: one for txid, one in foundings.items() if one.project_id == project_id}
+    project = _project(project_id, ours, claim, case)
+    chosen = _chosen(project, ours)
+    basis = _basis(project_id, project, claim)
+    plain = [held for held in case.txs if held.tx.txid not in ours]
+    standings, wrong = _standings(basis, plain, case)
+    standings = _with_recycled(standings, case)
+    coins = (*stage_coins(standings), *penalty_coins(standings))
+    forged = frozenset(txid for txid, _ in wrong)
+    investments = tuple(one for one in standings if one.status != "rejected")
+    return AuditReport(
+        ProjectReport(project_id, project.status, project.reason, project.flags),
+        FoundingReport(
+            chosen,
+            None if chosen is None else case.height(chosen.txid),
+            tuple(candidates_of(project_id, ours, chosen, case)),
+        ),
+        tuple(reported(standings, ours, chosen, case, forged)),
+        investments,
+        totals_of(investments, case.tip),
+        (*_problems(project, investments, wrong), *_double_spends(coins, case)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What the event says, and whether it may say so."""
+
+    candidate: Candidate
+    terms: Terms | None
+
+
+def _claim(event: Event | None, network: Network) -> _Claim | None:
+    """What the event claims; one that is not authentic is no event at all."""
+    if event is None or not is_authentic(event):
+        return None
+    found = check_announcement(event, network)
+    reason = found.reason if isinstance(found, RejectedEvent) else None
+    terms = None if reason == "bad_terms" else parse_terms(event.content, event.created_at)
+    candidate = Candidate(
+        event_id=event.id,
+        pubkey=event.pubkey,
+        created_at=event.created_at,
+        project_id=None if terms is None else terms.project_id,
+        founder_key=None if terms is None else terms.founder_key.hex(),
+        reason=reason,
+        withdrawn=False,
+    )
+    return _Claim(candidate, terms)
+
+
+def _meant(claim: _Claim | None, foundings: Mapping[Txid, Founding]) -> str | None:
+    """The project that is audited: the event's, else that of a founding transaction."""
+    if claim is not None and claim.terms is not None:
+        return claim.terms.project_id
+    event_id = None if claim is None else claim.candidate.event_id
+    naming = [one for one in foundings.values() if one.event_id == event_id]
+    return next((one.project_id for one in (*naming, *foundings.values())), None)
+
+
+def _project(
+    project_id: str | None,
+    ours: Mapping[Txid, Founding],
+    claim: _Claim | None,
+    case: Case,
+) -> ProjectStanding:
+    def reproduces(_event_id: str) -> tuple[int, int] | None:
+        assert claim is not None, "only the event is asked about"
+        assert claim.terms is not None, "only a good one is"
+        return first_reproduced(claim.terms, case.txs)
+
+    held = [_held_founding(one, case.by_id[one.txid]) for one in ours.values()]
+    candidates = () if claim is None else (claim.candidate,)
+    standing = choose(project_id or "", held, candidates, case.tip, reproduces)
+    if standing.status not in ("event_missing", "hidden"):
+        return standing
+    if claim is None:
+        return replace(standing, status="event_missing")
+    # The event that was to be audited is not the one that is missing.
+    reason = claim.candidate.reason or "other_event_committed"
+    return replace(standing, status="rejected", reason=reason)
+
+
+def _held_founding(founding: Founding, held: HeldTx) -> HeldFounding:
+    return HeldFounding(
+        founding.txid,
+        founding.founder_key.hex(),
+        founding.event_id,
+        founding.nostr_pubkey,
+        held.place,
+        held.gone,
+    )
+
+
+def _chosen(project: ProjectStanding, ours: Mapping[Txid, Founding]) -> Founding | None:
+    """The founding transaction that decides, else the one that would if it were confirmed."""
+    if project.founding is not None:
+        return ours[project.founding.txid]
+    return next(iter(ours.values()), None)
+
+
+def _basis(project_id: str | None, project: ProjectStanding, claim: _Claim | None) -> Basis | None:
+    if project_id is None:
+        return None
+    return Basis(
+        project_id,
+        claim.terms if claim is not None and project.status in _JUDGED else None,
+        counts=project.status == "confirmed",
+        founding=None if project.founding is None else project.founding.place,
+    )
+
+
+def _standings(
+    basis: Basis | None, txs: Sequence[HeldTx], case: Case
+) -> tuple[list[Standing], frozenset[_Input]]:
+    """How every transaction stands, and the inputs whose witness is shown to be wrong.
+
+    Whatever a wrong witness seems to say does not count: what it spends stays locked.
+    """
+    if basis is None:
+        return [], frozenset()
+    spenders = _spenders(case)
+    standings = [standing_of(basis, held, spenders, case.tip) for held in txs]
+    wrong = frozenset(_wrong_inputs(standings, spenders, case))
+    if wrong:
+        good = {
+            outpoint: one
+            for outpoint, one in spenders.items()
+            if (one.held.tx.txid, one.vin) not in wrong
+        }
+        standings = [standing_of(basis, held, good, case.tip) for held in txs]
+    return standings, wrong
+
+
+def _spenders(case: Case) -> dict[OutPoint, Spender]:
+    chosen = {outpoint: spender_of(spenders) for outpoint, spenders in case.spenders.items()}
+    return {outpoint: one for outpoint, one in chosen.items() if one is not None}
+
+
+def _wrong_inputs(
+    standings: Sequence[Standing], spenders: Mapping[OutPoint, Spender], case: Case
+) -> Iterable[_Input]:
+    vins: dict[Txid, set[int]] = {}
+    for outpoint in (*stage_coins(standings), *penalty_coins(standings)):
+        spender = spenders.get(outpoint)
+        if spender is not None:
+            vins.setdefault(spender.held.tx.txid, set()).add(spender.vin)
+    for txid, inputs in vins.items():
+        tx = case.by_id[txid].tx
+        for vin in disproved(tx, sorted(inputs), case.output):
+            yield (txid, vin)
+
+
+def _with_recycled(standings: Sequence[Standing], case: Case) -> list[Standing]:
+    claims = {
+        stage.spent.txid
+        for one in standings
+        for stage in one.stages
+        if stage.spent is not None and stage.state == SpendKind.CLAIM
+    }
+
+    def flagged(one: Standing) -> Standing:
+        tx = case.by_id[one.txid].tx
+        if not one.stages or not is_recycled(tx, case.tx, claims.__contains__):
+            return one
+        return replace(one, flags=(*one.flags, "recycled"))
+
+    return [flagged(one) for one in standings]
+
+
+def _problems(
+    project: ProjectStanding, investments: Sequence[Standing], wrong: frozenset[_Input]
+) -> Iterable[str]:
+    """What makes an audit fail. What strangers can make at will is never a problem."""
+    if project.status != "confirmed":
+        because = "" if project.reason is None else f" ({project.reason})"
+        unfounded = ": no transaction founds it" if project.founding is None else ""
+        yield f"the project is {project.status}{because}, not confirmed{unfounded}"
+    for one in investments:
+        for stage in one.stages:
+            if stage.state == SpendKind.UNKNOWN:
+                yield f"stage output {one.txid}:{stage.stage.vout} was spent by its key path"
+    for txid, vin in sorted(wrong):
+        yield f"the witness of input {vin} of {txid} proves nothing"
+
+
+def _double_spends(coins: Iterable[OutPoint], case: Case) -> Iterable[str]:
+    """Two blocks of one chain cannot spend the same coin: one of the two is made up."""
+    for outpoint in coins:
+        placed = [one for one in case.spenders.get(outpoint, ()) if one.held.place is not None]
+        if len(placed) > 1:
+            yield f"{outpoint} is spent by {len(placed)} confirmed transactions"

@@ -1,0 +1,73 @@
+"""A case: all transactions that may concern a project, in the order of the chain."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from raised.domain.angor.investment_state import HeldTx, Spender, Standing, Tip
+from raised.domain.bitcoin.tx import OutPoint, Tx, Txid, TxOut
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """The transactions in the order of the chain, those without a block last, and its tip."""
+
+    txs: tuple[HeldTx, ...]
+    by_id: Mapping[Txid, HeldTx]
+    tip: Tip
+
+    @cached_property
+    def spenders(self) -> Mapping[OutPoint, tuple[Spender, ...]]:
+        """Who spends what."""
+        found: dict[OutPoint, list[Spender]] = {}
+        for held in self.txs:
+            for vin, txin in enumerate(held.tx.inputs):
+                found.setdefault(txin.outpoint, []).append(Spender(held, vin))
+        return {outpoint: tuple(spenders) for outpoint, spenders in found.items()}
+
+    def tx(self, txid: Txid) -> Tx | None:
+        """The transaction, or None when it is not part of the case."""
+        held = self.by_id.get(txid)
+        return None if held is None else held.tx
+
+    def height(self, txid: Txid) -> int | None:
+        """The height of a transaction of the case, None while it is in no block."""
+        place = self.by_id[txid].place
+        return None if place is None else place.height
+
+    def output(self, outpoint: OutPoint) -> TxOut | None:
+        """The output, or None when nobody knows it."""
+        tx = self.tx(outpoint.txid)
+        if tx is None or outpoint.vout >= len(tx.outputs):
+            return None
+        return tx.outputs[outpoint.vout]
+
+
+def case_of(txs: Iterable[HeldTx], tip: Tip | None) -> Case:
+    """The case that these transactions make; without `tip` it ends with the highest of them."""
+    ordered = tuple(sorted(txs, key=_order))
+    heights = [held.place.height for held in ordered if held.place is not None]
+    highest = Tip(max(heights, default=0), "", confirmations=1)
+    return Case(ordered, {held.tx.txid: held for held in ordered}, tip or highest)
+
+
+def _order(held: HeldTx) -> tuple[bool, int, int, str]:
+    place = held.place
+    if place is None:
+        return (True, 0, 0, held.tx.txid)
+    return (False, place.height, place.position, held.tx.txid)
+
+
+def stage_coins(standings: Iterable[Standing]) -> Iterable[OutPoint]:
+    """The stage outputs of these investments."""
+    for one in standings:
+        for stage in one.stages:
+            yield OutPoint(one.txid, stage.stage.vout)
+
+
+def penalty_coins(standings: Iterable[Standing]) -> Iterable[OutPoint]:
+    """The penalty outputs that they went into."""
+    for one in standings:
+        for stage in one.stages:
+            if stage.penalty is not None:
+                yield stage.penalty.outpoint

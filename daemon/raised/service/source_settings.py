@@ -1,0 +1,111 @@
+"""The configuration in the words of each source."""
+
+from typing import cast
+
+from raised.btcpay.settings import StoreSettings
+from raised.chain.settings import ChainSettings, ExplorerSettings, Flavour, Verify
+from raised.config.load import Config
+from raised.config.stores import API_KEY, WEBHOOK_SECRET, Store, read_secret, secret_variable
+from raised.errors import ConfigError
+from raised.nostr.settings import ProxySettings, RelaySettings
+
+
+def relay_settings(config: Config) -> tuple[RelaySettings, ...]:
+    """The relays to follow."""
+    return tuple(
+        RelaySettings(relay.url, relay.write, relay.auth_key_file) for relay in config.relays
+    )
+
+
+def proxy_settings(config: Config) -> ProxySettings | None:
+    """The proxy for relays."""
+    if config.proxy is None:
+        return None
+    return ProxySettings(config.proxy.socks5, "all" if config.proxy.use == "all" else "onion")
+
+
+def explorer_settings(config: Config) -> tuple[ExplorerSettings, ...]:
+    """The explorers to ask, each with the proxy it is behind."""
+    return tuple(
+        ExplorerSettings(
+            explorer.url, cast("Flavour | None", explorer.flavour), _proxy_of(config, explorer.url)
+        )
+        for explorer in config.chain.explorers
+    )
+
+
+def _proxy_of(config: Config, url: str) -> str | None:
+    proxy = config.proxy
+    if proxy is None or (proxy.use == "onion" and ".onion" not in url):
+        return None
+    return proxy.socks5
+
+
+def chain_settings(config: Config) -> ChainSettings:
+    """How the chain is followed."""
+    chain = config.chain
+    return ChainSettings(
+        explorers=explorer_settings(config),
+        confirmations=chain.confirmations,
+        verify=cast("Verify | None", chain.verify),
+        catch_up_blocks=chain.catch_up_blocks,
+        finality=chain.finality,
+        agreement=chain.agreement,
+    )
+
+
+def store_settings(config: Config) -> tuple[StoreSettings, ...]:
+    """The stores to follow, each with its key.
+
+    Raises:
+        ConfigError: a key is missing or cannot be read.
+    """
+    problems: list[str] = []
+    stores = [
+        keyed_store(config, store, _api_key(config, store.label, problems))
+        for store in config.stores
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return tuple(stores)
+
+
+def keyed_store(config: Config, store: Store, api_key: str) -> StoreSettings:
+    """A store with the key to ask it with."""
+    rules = [
+        rule
+        for campaign in config.campaigns
+        for rule in campaign.rules
+        if rule.store == store.label
+    ]
+    apps = {rule.crowdfund_app for rule in rules if rule.crowdfund_app is not None}
+    return StoreSettings(
+        label=store.label,
+        url=store.url,
+        store_id=store.store_id,
+        api_key=api_key,
+        kept_metadata=frozenset(store.metadata_keys)
+        | {rule.reads for rule in rules if rule.reads is not None},
+        crowdfund_apps=tuple(sorted(apps)),
+        expects_events=(store.label, WEBHOOK_SECRET) in config.environment.secret_files,
+        ca_file=store.ca_file,
+        proxy=_proxy_of(config, store.url),
+    )
+
+
+def _api_key(config: Config, label: str, problems: list[str]) -> str:
+    file = config.environment.secret_files.get((label, API_KEY))
+    try:
+        key = read_secret(file) if file is not None else None
+    except ConfigError as error:
+        problems += error.problems
+        return ""
+    if key is None:
+        where = f"{file.path} is not there" if file else "is not set"
+        problems.append(
+            f"{secret_variable(label, API_KEY)}: {where}: the file of an API key is needed that "
+            f"may view the invoices of {label}"
+        )
+    elif not key.isascii() or not key.isprintable() or " " in key:
+        problems.append(f"{secret_variable(label, API_KEY)}: holds more than a key")
+    return key or ""

@@ -1,0 +1,31 @@
+"""Faults of the server's API, on demand."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from raised_simnet.btcpay.error_responses import missing_permission, unauthenticated
+from raised_simnet.explorer.faults import Faults
+from raised_simnet.http.http_server import Response
+
+_GATEWAY: Final = b"<html><head><title>502 Bad Gateway</title></head><body></body></html>"
+
+
+@dataclass
+class Trouble(Faults):
+    """As an explorer's, with the answers that this server or the proxy before it would give."""
+
+    permission: str = "btcpay.store.canviewinvoices"
+
+    def _failure(self, status: int) -> Response:
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        match status:
+            case 401:
+                return unauthenticated("ApiKey authentication failed: Unknown API Key")
+            case 403:
+                return missing_permission(self.permission)
+            case 429:
+                return Response(status, b"Too Many Requests", headers=headers)
+            case 502 | 503 | 504:
+                return Response(status, _GATEWAY, "text/html", headers)
+            case _:
+                return Response(status, b"", "", headers)

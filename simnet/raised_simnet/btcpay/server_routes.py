@@ -1,0 +1,138 @@
+"""Greenfield's other routes: server, keys, stores, rates, refunds, apps. Source: btcpay.md 10."""
+
+from decimal import Decimal
+from typing import Final
+
+from raised_simnet.btcpay.api_request import Asked
+from raised_simnet.btcpay.decimals import plain
+from raised_simnet.btcpay.error_responses import answer, coded, missing_permission
+from raised_simnet.btcpay.invoice import LIGHTNING, LNURL, ON_CHAIN
+from raised_simnet.btcpay.permission import MODIFY_STORE, VIEW_PAYOUTS, VIEW_PULLS, VIEW_STORE
+from raised_simnet.btcpay.refund import PayoutState
+from raised_simnet.btcpay.store import Store
+from raised_simnet.http.http_server import Response
+from raised_simnet.http.url_routing import Refusal, Router
+
+Json = dict[str, object]
+ROUTES: Final[Router[Asked]] = Router()
+
+
+@ROUTES.add("health")
+def _health(asked: Asked) -> Response:
+    """No key is needed."""
+    return answer({"synchronized": asked.office.synchronized})
+
+
+@ROUTES.add("server/info")
+def _server(asked: Asked) -> Response:
+    asked.key()
+    office = asked.office
+    dialect, height = office.dialect, office.height
+    node = {"headers": height, "blocks": height, "verificationProgress": 0.9999987}
+    name = {"cryptoCode": "BTC"} if dialect.old else {"paymentMethodId": ON_CHAIN}
+    status: Json = {**name, "available": True, "chainHeight": height, "syncHeight": height}
+    return answer(
+        {
+            "version": dialect.version,
+            "onion": None,
+            "supportedPaymentMethods": [
+                dialect.method_name(method) for method in (ON_CHAIN, LIGHTNING, LNURL)
+            ],
+            "fullySynched": office.synchronized,
+            "syncStatus": [{**status, "nodeInformation": node}],
+        }
+    )
+
+
+@ROUTES.add("api-keys/current")
+def _current_key(asked: Asked) -> Response:
+    return answer(asked.key().as_json())
+
+
+@ROUTES.add("stores")
+def _stores(asked: Asked) -> Response:
+    """Those the key may see."""
+    key, stores = asked.key(), asked.office.stores.values()
+    return answer([store.as_json() for store in stores if key.may(VIEW_STORE, store.id)])
+
+
+@ROUTES.add("stores/:store")
+def _store(asked: Asked) -> Response:
+    return answer(asked.store(VIEW_STORE).as_json())
+
+
+@ROUTES.add("stores/:store/rates")
+def _rates(asked: Asked) -> Response:
+    """What cannot be had is null, with a reason and status 200."""
+    store = asked.store(VIEW_STORE)
+    pairs = asked.texts("currencyPair") or [f"BTC_{currency}" for currency in store.rates]
+    return answer([_rate(store, pair) for pair in pairs])
+
+
+@ROUTES.add("stores/:store/pull-payments")
+def _pull_payments(asked: Asked) -> Response:
+    store, archived = asked.store(VIEW_PULLS), asked.flag("includeArchived")
+    pulls = store.pulls.values()
+    return answer([pull.as_json(asked.host) for pull in pulls if archived or not pull.archived])
+
+
+@ROUTES.add("stores/:store/payouts")
+def _payouts(asked: Asked) -> Response:
+    store, cancelled = asked.store(VIEW_PAYOUTS), asked.flag("includeCancelled")
+    shown = [
+        payout
+        for payout in store.payouts.values()
+        if cancelled or payout.state is not PayoutState.CANCELLED
+    ]
+    return answer([payout.as_json(asked.office.dialect) for payout in shown])
+
+
+@ROUTES.add("stores/:store/payment-methods/LightningNetwork")
+def _moved(asked: Asked) -> Response:
+    asked.key()
+    message = (
+        "This route isn't supported by BTCPay Server 2.0 and newer. Please update your integration."
+    )
+    return coded(410, "unsupported-in-v2", message)
+
+
+@ROUTES.add("apps/crowdfund/:app")
+def _crowdfund(asked: Asked) -> Response:
+    """From 2.0 any key will do."""
+    key = asked.key()
+    for store in asked.office.stores.values():
+        app = store.apps.get(asked.params["app"])
+        if app is None:
+            continue
+        if asked.office.dialect.old and not key.may(MODIFY_STORE, store.id):
+            raise Refusal(403, missing_permission(MODIFY_STORE))
+        return answer(
+            {
+                "id": app.id,
+                "appType": "Crowdfund",
+                "name": app.title,
+                "storeId": store.id,
+                "archived": False,
+                "title": app.title,
+                "startDate": None,
+                "endDate": None,
+                "targetCurrency": app.currency,
+                "targetAmount": _number(app.target),
+                "resetEvery": "Never",
+                "perks": [],
+            }
+        )
+    return coded(404, "app-not-found", "The app with specified ID was not found")
+
+
+def _rate(store: Store, pair: str) -> Json:
+    coin, _, currency = pair.partition("_")
+    rate = store.rates.get(currency) if coin == "BTC" else None
+    errors = [] if rate is not None else ["RateUnavailable"]
+    text = None if rate is None else plain(rate)
+    return {"currencyPair": pair, "rate": text, "errors": errors}
+
+
+def _number(amount: Decimal) -> int | float:
+    """Money that the server writes as a JSON number. Source: btcpay.md 4.6."""
+    return int(amount) if amount == int(amount) else float(amount)

@@ -1,0 +1,378 @@
+"""Every route of Esplora (flavour A) that a client would use. Source: chain-api.md 3 to 7."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from raised.domain.bitcoin.bech32 import decode, script_from_address
+from raised.domain.bitcoin.block import merkle_branch, merkle_levels
+from raised.domain.bitcoin.hashes import sha256
+from raised.domain.bitcoin.tx import OutPoint, Tx, hex_from_raw, parse_tx, raw_from_hex
+from raised.errors import InvalidInput
+from raised_simnet.bitcoin.block_archive import StoredBlock
+from raised_simnet.bitcoin.chain_view import ChainView
+from raised_simnet.bitcoin.mempool import Rejected
+from raised_simnet.bitcoin.merkleblock import merkleblock
+from raised_simnet.explorer import esplora_json
+from raised_simnet.explorer.faults import Faults
+from raised_simnet.http.http_server import Request, Response, json_response
+from raised_simnet.http.url_routing import Refusal, Router
+
+PAGE: Final = 25
+_MEMPOOL_PAGE: Final = 50
+_HEADERS_PAGE: Final = 10
+_UTXO_LIMIT: Final = 500
+_HRP: Final = "bcrt"
+_TARGETS: Final = (*range(1, 26), 144, 504, 1008)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """In what the flavours that share these routes differ."""
+
+    tx_json: Callable[[ChainView, Tx], esplora_json.Json]
+    history: Callable[[ChainView, bytes], list[str]]
+    bad_address: str
+    too_many: str
+
+
+ESPLORA: Final = Dialect(
+    esplora_json.tx_json,
+    esplora_json.history,
+    "base58 error: invalid base58 character 0x6c",
+    "Too many unspent outputs",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with what is needed to answer it."""
+
+    dialect: Dialect
+    view: ChainView
+    faults: Faults
+    params: dict[str, str]
+    request: Request
+
+    def query(self, name: str) -> str | None:
+        """The first value of a query parameter."""
+        return next(iter(self.request.query.get(name, ())), None)
+
+    def txid(self) -> str:
+        """The transaction id in the path."""
+        return _hex32(self.params["txid"])
+
+    def tx(self) -> Tx:
+        """The transaction in the path, or what this explorer passes off as it."""
+        txid = self.txid()
+        tx = self.view.tx(txid)
+        if tx is None:
+            raise Refusal(404, "Transaction not found")
+        return self.faults.lies.get(txid, tx)
+
+    def best_block(self) -> StoredBlock:
+        """The block in the path, on the best chain."""
+        return _or_404(self.view.best_block(_hex32(self.params["hash"])))
+
+    def seen_block(self) -> StoredBlock:
+        """The block in the path, stale or not."""
+        return _or_404(self.view.seen_block(_hex32(self.params["hash"])))
+
+    def script(self) -> bytes | None:
+        """The script in the path; None for a script hash nobody ever used."""
+        if "address" in self.params:
+            return self._script_of(self.params["address"])
+        wanted = self.params["scripthash"]
+        if len(wanted) != 64:
+            raise Refusal(400, "Invalid scripthash")
+        raw = bytes.fromhex(_hex32(wanted))
+        known = self.view.chain.archive.scripts.get(raw)
+        waiting = (o.script_pubkey for tx in self.view.mempool() for o in tx.outputs)
+        return known or next((script for script in waiting if sha256(script) == raw), None)
+
+    def _script_of(self, address: str) -> bytes:
+        with suppress(InvalidInput):
+            return script_of(address)
+        for hrp in ("bc", "tb"):
+            with suppress(InvalidInput):
+                decode(hrp, address)
+                raise Refusal(400, "Address on invalid network")
+        raise Refusal(400, self.dialect.bad_address)
+
+    def shown(self, tx: Tx) -> esplora_json.Json:
+        """A transaction's JSON, or that of what is passed off as it."""
+        return self.dialect.tx_json(self.view, self.faults.lies.get(tx.txid, tx))
+
+
+ROUTES: Final = Router[Asked]()
+
+
+def script_of(address: str) -> bytes:
+    """The script of a regtest address. Raises InvalidInput."""
+    return script_from_address(_HRP, address)
+
+
+def _or_404(stored: StoredBlock | None) -> StoredBlock:
+    if stored is None:
+        raise Refusal(404, "Block not found")
+    return stored
+
+
+def _hex32(text: str) -> str:
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    if len(raw) != 32:
+        raise Refusal(400, "Invalid hex string")
+    return text.lower()
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise Refusal(400, "Invalid number")
+    return int(text)
+
+
+def _text(value: object) -> Response:
+    return Response(body=str(value).encode())
+
+
+# The chain.
+
+
+@ROUTES.add("blocks/tip/height")
+def _tip_height(asked: Asked) -> Response:
+    return _text(asked.view.height)
+
+
+@ROUTES.add("blocks/tip/hash")
+def _tip_hash(asked: Asked) -> Response:
+    return _text(asked.view.tip.hash)
+
+
+@ROUTES.add("blocks", "blocks/:start")
+def _blocks(asked: Asked) -> Response:
+    start = asked.params.get("start")
+    top = asked.view.height if start is None else min(_number(start), asked.view.height)
+    heights = range(top, max(top - _HEADERS_PAGE, -1), -1)
+    stored = (asked.view.block_at(height) for height in heights)
+    return json_response([esplora_json.block_json(block) for block in stored if block])
+
+
+@ROUTES.add("block-height/:height")
+def _block_at_height(asked: Asked) -> Response:
+    return _text(_or_404(asked.view.block_at(_number(asked.params["height"]))).hash)
+
+
+@ROUTES.add("block/:hash")
+def _block(asked: Asked) -> Response:
+    return json_response(esplora_json.block_json(asked.best_block()))
+
+
+@ROUTES.add("block/:hash/header")
+def _header(asked: Asked) -> Response:
+    return _text(asked.best_block().block.header.serialize().hex())
+
+
+@ROUTES.add("block/:hash/status")
+def _block_status(asked: Asked) -> Response:
+    stored = asked.view.best_block(_hex32(asked.params["hash"]))
+    if stored is None:
+        return json_response({"in_best_chain": False, "height": None, "next_best": None})
+    after = asked.view.block_at(stored.height + 1)
+    next_best = after.hash if after else None
+    return json_response({"in_best_chain": True, "height": stored.height, "next_best": next_best})
+
+
+@ROUTES.add("block/:hash/txids")
+def _block_txids(asked: Asked) -> Response:
+    return json_response([tx.txid for tx in asked.seen_block().txs])
+
+
+@ROUTES.add("block/:hash/txid/:index")
+def _block_txid(asked: Asked) -> Response:
+    index, txs = _number(asked.params["index"]), asked.seen_block().txs
+    if index >= len(txs):
+        raise Refusal(404, "tx index out of range")
+    return _text(txs[index].txid)
+
+
+@ROUTES.add("block/:hash/txs", "block/:hash/txs/:start")
+def _block_txs(asked: Asked) -> Response:
+    txs, start = asked.best_block().txs, _number(asked.params.get("start", "0"))
+    if start >= len(txs):
+        raise Refusal(404, "start index out of range")
+    if start % PAGE:
+        raise Refusal(400, f"start index must be a multipication of {PAGE}")
+    return json_response([asked.shown(tx) for tx in txs[start : start + PAGE]])
+
+
+@ROUTES.add("block/:hash/raw")
+def _block_raw(asked: Asked) -> Response:
+    stored = asked.best_block()
+    raw = asked.faults.block(stored, asked.view.chain.block(stored.prev_hash))
+    return Response(body=raw, content_type="application/octet-stream")
+
+
+# Transactions.
+
+
+@ROUTES.add("tx/:txid")
+def _tx(asked: Asked) -> Response:
+    return json_response(asked.dialect.tx_json(asked.view, asked.tx()))
+
+
+@ROUTES.add("tx/:txid/hex")
+def _tx_hex(asked: Asked) -> Response:
+    return _text(asked.tx().serialize().hex())
+
+
+@ROUTES.add("tx/:txid/raw")
+def _tx_raw(asked: Asked) -> Response:
+    return Response(body=asked.tx().serialize(), content_type="application/octet-stream")
+
+
+@ROUTES.add("tx/:txid/status")
+def _tx_status(asked: Asked) -> Response:
+    return json_response(esplora_json.status_json(asked.view, asked.txid()))
+
+
+@ROUTES.add("tx/:txid/merkle-proof")
+def _merkle_proof(asked: Asked) -> Response:
+    proof = merkle_proof_json(asked.view, asked.txid())
+    if proof is None:
+        raise Refusal(404, "Transaction not found or is unconfirmed")
+    return json_response(proof)
+
+
+def merkle_proof_json(view: ChainView, txid: str) -> esplora_json.Json | None:
+    """The siblings from a transaction up to its block's merkle root."""
+    place = None if txid in view.hidden else view.place(txid)
+    if place is None:
+        return None
+    leaves = [raw_from_hex(tx.txid) for tx in place.stored.txs]
+    merkle = [hex_from_raw(node) for node in merkle_branch(merkle_levels(leaves), place.position)]
+    return {"block_height": place.stored.height, "merkle": merkle, "pos": place.position}
+
+
+@ROUTES.add("tx/:txid/merkleblock-proof")
+def _merkleblock_proof(asked: Asked) -> Response:
+    txid = asked.txid()
+    place = None if txid in asked.view.hidden else asked.view.place(txid)
+    if place is None:
+        raise Refusal(404, "Transaction not found or is unconfirmed")
+    return _text(merkleblock(place.stored.block, place.position).hex())
+
+
+@ROUTES.add("tx/:txid/outspend/:vout")
+def _outspend(asked: Asked) -> Response:
+    outpoint = OutPoint(asked.txid(), _number(asked.params["vout"]))
+    return json_response(esplora_json.spend_json(asked.view, outpoint))
+
+
+@ROUTES.add("tx/:txid/outspends")
+def _outspends(asked: Asked) -> Response:
+    tx = asked.tx()
+    outpoints = [OutPoint(asked.txid(), vout) for vout in range(len(tx.outputs))]
+    return json_response([esplora_json.spend_json(asked.view, outpoint) for outpoint in outpoints])
+
+
+@ROUTES.add("tx", method="POST")
+def broadcast(asked: Asked) -> Response:
+    """Let the chain judge a transaction."""
+    try:
+        tx = parse_tx(bytes.fromhex(asked.request.body.decode()))
+        asked.view.chain.accept(tx)
+    except Rejected as error:
+        code = -25 if "missingorspent" in error.reason else -26
+        raise Refusal(400, _node_error(code, error.reason)) from error
+    except ValueError as error:
+        reason = "TX decode failed. Make sure the tx has at least one input."
+        raise Refusal(400, _node_error(-22, reason)) from error
+    return _text(tx.txid)
+
+
+def _node_error(code: int, reason: str) -> str:
+    return f'sendrawtransaction RPC error: {{"code":{code},"message":"{reason}"}}'
+
+
+# Addresses and scripts.
+
+BY_SCRIPT: Final = ("address/:address", "scripthash/:scripthash")
+
+
+def _each(suffix: str) -> tuple[str, str]:
+    return BY_SCRIPT[0] + suffix, BY_SCRIPT[1] + suffix
+
+
+@ROUTES.add(*BY_SCRIPT)
+def _stats(asked: Asked) -> Response:
+    stats = esplora_json.stats_json(asked.view, asked.script() or b"\xff")
+    return json_response({**asked.params, **stats})
+
+
+@ROUTES.add(*_each("/txs"))
+def _history(asked: Asked) -> Response:
+    script = asked.script() or b"\xff"
+    waiting = asked.view.waiting(script)[:_MEMPOOL_PAGE]
+    return json_response([asked.shown(tx) for tx in (*waiting, *_confirmed(asked, script, None))])
+
+
+@ROUTES.add(*_each("/txs/mempool"))
+def _history_mempool(asked: Asked) -> Response:
+    waiting = asked.view.waiting(asked.script() or b"\xff")
+    return json_response([asked.shown(tx) for tx in waiting[:_MEMPOOL_PAGE]])
+
+
+@ROUTES.add(*_each("/txs/chain"), *_each("/txs/chain/:last"))
+def _history_chain(asked: Asked) -> Response:
+    confirmed = _confirmed(asked, asked.script() or b"\xff", asked.params.get("last"))
+    return json_response([asked.shown(tx) for tx in confirmed])
+
+
+def _confirmed(asked: Asked, script: bytes, last: str | None) -> list[Tx]:
+    """A page of the confirmed history. No txid at all means page 1, an unknown one the end."""
+    txids = asked.dialect.history(asked.view, script)
+    if last is not None and _is_hash(last):
+        txids = txids[txids.index(last) + 1 :] if last in txids else []
+    return [tx for txid in txids[:PAGE] if (tx := asked.view.tx(txid))]
+
+
+def _is_hash(text: str) -> bool:
+    try:
+        return len(bytes.fromhex(text)) == 32
+    except ValueError:
+        return False
+
+
+@ROUTES.add(*_each("/utxo"))
+def _utxo(asked: Asked) -> Response:
+    unspent = esplora_json.utxo_json(asked.view, asked.script() or b"\xff")
+    if len(unspent) > _UTXO_LIMIT:
+        raise Refusal(400, asked.dialect.too_many)
+    return json_response(unspent)
+
+
+# What waits.
+
+
+@ROUTES.add("mempool")
+def _mempool(asked: Asked) -> Response:
+    return json_response(esplora_json.mempool_json(asked.view))
+
+
+@ROUTES.add("mempool/txids")
+def _mempool_txids(asked: Asked) -> Response:
+    return json_response([tx.txid for tx in asked.view.mempool()])
+
+
+@ROUTES.add("mempool/recent")
+def _mempool_recent(asked: Asked) -> Response:
+    return json_response(esplora_json.recent_json(asked.view))
+
+
+@ROUTES.add("fee-estimates")
+def _fee_estimates(_: Asked) -> Response:
+    return json_response({str(target): 1.0 for target in _TARGETS})

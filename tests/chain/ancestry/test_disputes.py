@@ -1,0 +1,91 @@
+"""Two explorers that part below a block both show: one contradicts itself, and is found soon."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raised.chain.ancestry.disputes import Disputes, unfaithful
+from raised.domain.bitcoin.block import Header
+
+LENGTH: Final = 3000
+MOST_REQUESTS: Final = 14  # to each: the bits of LENGTH, the first word, and a page of headers
+
+
+def _chain() -> list[Header]:
+    headers = [Header(1, "00" * 32, "11" * 32, 0, 0x207FFFFF, 0)]
+    while len(headers) < LENGTH:
+        headers.append(Header(1, headers[-1].hash, "11" * 32, len(headers), 0x207FFFFF, 0))
+    return headers
+
+
+CHAIN: Final = _chain()
+TOP: Final = (LENGTH - 1, CHAIN[-1].hash)
+HEIGHTS: Final = st.integers(0, LENGTH - 2)
+WORDS: Final = st.dictionaries(HEIGHTS, st.sampled_from(["aa" * 32, "bb" * 32, None]))
+
+
+class Speaker:
+    """An explorer of the one chain with other words at some heights."""
+
+    def __init__(self, name: str, words: Mapping[int, str | None] | None = None) -> None:
+        self._name = name
+        self._words = words or {}
+        self.asked = 0
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def block_hash(self, height: int) -> str | None:
+        self.asked += 1
+        return self._words[height] if height in self._words else CHAIN[height].hash
+
+    async def headers(self, at: int | None = None) -> tuple[tuple[int, Header], ...]:
+        self.asked += 1
+        assert at is not None
+        return tuple((height, CHAIN[height]) for height in range(at, max(-1, at - 10), -1))
+
+
+@given(HEIGHTS, WORDS, st.booleans())
+def test_the_liar_is_named_and_the_honest_one_never(
+    height: int, words: dict[int, str | None], lies_first: bool
+) -> None:
+    words[height] = words.get(height, "cc" * 32)
+    liar, honest = Speaker("liar", words), Speaker("honest")
+    reader, witness = (liar, honest) if lies_first else (honest, liar)
+    assert asyncio.run(unfaithful(reader, witness, height, TOP)) == {"liar"}
+    assert max(liar.asked, honest.asked) <= MOST_REQUESTS
+
+
+@given(HEIGHTS, WORDS, WORDS)
+def test_of_two_liars_one_at_least_is_named(
+    height: int, one: dict[int, str | None], other: dict[int, str | None]
+) -> None:
+    one[height], other[height] = "cc" * 32, "dd" * 32
+    first, second = Speaker("first", one), Speaker("second", other)
+    assert asyncio.run(unfaithful(first, second, height, TOP)) & {"first", "second"}
+
+
+def test_nobody_is_named_where_both_say_the_same() -> None:
+    one, other = Speaker("one"), Speaker("other")
+    assert asyncio.run(unfaithful(one, other, 5, TOP)) == frozenset()
+
+
+async def test_who_disagrees_with_whom_is_remembered_until_they_agree() -> None:
+    disputes = Disputes()
+    disputes.note("a", "b", agree=False)
+    disputes.note("c", "a", agree=False)
+    assert disputes.of("a") == {"b", "c"}
+    assert disputes.of("b") == {"a"}
+    assert disputes.doubtful("a")
+    assert disputes.doubtful("b")
+    disputes.note("b", "a", agree=True)
+    assert disputes.of("b") == frozenset()
+    assert disputes.of("a") == {"c"}
+    disputes.settle("a", "c", "c")
+    assert disputes.doubtful("c")
+    assert not disputes.doubtful("a")
+    assert disputes.of("a") == {"c"}

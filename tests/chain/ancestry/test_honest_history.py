@@ -1,0 +1,144 @@
+"""The old history of a project from honest explorers: found whole, and what it costs."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+from tests.rig.followed_chain import DEADLINE_SECONDS, NETWORK, Shown, following, staged
+from tests.rig.rewritten_history import FAR, short_sighted, state_of
+
+from raised.chain.ancestry.linker import LINKING, Anchors
+from raised.chain.fork import end_of_chain
+from raised.chain.history import read_history
+from raised.chain.pool import Panel
+from raised.domain.observation import HistorySeen
+from raised.errors import Unavailable
+
+ONE = Shown(99_000, 0, 1)
+
+
+async def test_a_single_explorer_shows_headers_down_to_an_old_project(writer: AsyncEngine) -> None:
+    async with staged() as stage:
+        stage.world.chain.mine_many(FAR)
+        explorer = stage.world.explorer
+        async with following(short_sighted(stage), writer, stage.venture) as follower:
+            await follower.caught_up(stage.world)
+            assert await follower.shown(stage.venture) == ONE
+            assert follower.of(HistorySeen)[0].explorer == explorer.url
+            pages = explorer.counts["blocks/:start"]
+            assert FAR // 10 - 2 <= pages <= FAR // 10 + 8
+
+
+async def test_where_headers_are_too_many_a_single_explorer_is_believed_and_the_log_says_so(
+    writer: AsyncEngine,
+) -> None:
+    async with staged() as stage:
+        stage.world.chain.mine_many(FAR)
+        settings = short_sighted(stage, patient=False)
+        with capture_logs() as logs:
+            async with following(settings, writer, stage.venture) as follower:
+                await follower.caught_up(stage.world)
+                assert await follower.shown(stage.venture) == ONE
+        said = [one for one in logs if one["event"] == "old blocks are believed on one word"]
+        assert said[0]["explorer"] == stage.world.explorer.url
+        assert said[0]["blocks"] == 2
+
+
+async def test_a_second_explorer_is_asked_once_for_each_old_block(writer: AsyncEngine) -> None:
+    async with staged(explorers=2) as stage:
+        stage.mine_investment()
+        stage.world.chain.mine_many(FAR)
+        settings = short_sighted(stage, patient=False)
+        async with following(settings, writer, stage.venture) as follower:
+            await follower.caught_up(stage.world)
+            assert await follower.shown(stage.venture) == Shown(198_000, 0, 2)
+            (history,) = follower.of(HistorySeen)
+            other = next(one for one in stage.world.explorers if one.url != history.explorer)
+            old = [path for path in other.asked if path in _heights(history)]
+            assert sorted(old) == sorted(_heights(history))
+
+
+async def test_many_old_blocks_are_asked_for_one_by_one_between_new_blocks(
+    writer: AsyncEngine,
+) -> None:
+    async with staged(explorers=2) as stage:
+        for _ in range(11):
+            stage.mine_investment()
+        stage.world.chain.mine_many(FAR)
+        async with following(short_sighted(stage), writer, stage.venture) as follower:
+            await follower.caught_up(stage.world)
+            assert await follower.shown(stage.venture) == Shown(12 * 99_000, 0, 12)
+            (history,) = follower.of(HistorySeen)
+            other = next(one for one in stage.world.explorers if one.url != history.explorer)
+            old = [path for path in other.asked if path in _heights(history)]
+            assert sorted(old) == sorted(_heights(history))
+            assert len(old) == 13
+
+
+async def test_what_the_record_holds_needs_no_headers_again(writer: AsyncEngine) -> None:
+    async with staged() as stage:
+        stage.world.chain.mine_many(FAR)
+        explorer = stage.world.explorer
+        settings = replace(short_sighted(stage), catch_up_blocks=2)
+        async with following(settings, writer, stage.venture) as follower:
+            await follower.caught_up(stage.world)
+        stage.mine_investment()
+        stage.world.chain.mine_many(20)
+        explorer.forget()
+        async with following(settings, writer) as follower:
+            await follower.until(lambda: bool(follower.of(HistorySeen)))
+            await follower.caught_up(stage.world)
+            assert await follower.shown(stage.venture) == Shown(198_000, 0, 2)
+            assert explorer.counts["blocks/:start"] < FAR // 10
+
+
+async def test_while_the_others_are_away_an_old_project_waits_for_them(writer: AsyncEngine) -> None:
+    async with staged(explorers=2) as stage:
+        stage.world.chain.mine_many(FAR)
+        first, second = stage.world.explorers
+        second.down()
+        settings = short_sighted(stage, patient=False)
+        async with following(settings, writer, stage.venture) as follower:
+            await follower.named(second, "unreachable")
+            await follower.until(lambda: first.counts["address/:address/txs/chain"] > 3)
+            assert not follower.of(HistorySeen)
+            assert state_of(follower, first) == "ok"
+            second.up()
+            await follower.caught_up(stage.world)
+            assert await follower.shown(stage.venture) == ONE
+
+
+async def test_headers_are_left_alone_once_another_explorer_can_be_asked() -> None:
+    async with staged(explorers=2) as stage:
+        stage.world.chain.mine_many(FAR)
+        first, second = stage.world.explorers
+        second.down()
+        panel = Panel(short_sighted(stage).explorers, NETWORK)
+        try:
+            await panel.look()
+            explorer = panel.hosts[0].explorer
+            assert explorer is not None
+            anchors = Anchors(panel.hosts, NETWORK.name, panel.disputes)
+            anchors.stand_on(await end_of_chain(explorer, NETWORK.name))
+            with pytest.raises(Unavailable) as caught:
+                await read_history(explorer, stage.venture.project_id, 0, anchors)
+            assert caught.value.code == LINKING
+            assert not await anchors.link(explorer)
+            second.up()
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while panel.hosts[1].explorer is None:
+                    await panel.hosts[1].look()
+            first.forget()
+            assert await anchors.link(explorer)
+            history = await read_history(explorer, stage.venture.project_id, 0, anchors)
+        finally:
+            await panel.close()
+        assert len(history.txs) == 2
+        assert first.counts["blocks/:start"] == 0
+        assert {f"/block-height/{block.height}" for block, _ in history.txs} <= {*second.asked}
+
+
+def _heights(history: HistorySeen) -> set[str]:
+    return {f"/block-height/{block.height}" for block, _ in history.txs}

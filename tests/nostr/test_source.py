@@ -1,0 +1,308 @@
+"""The source on real relays: everything arrives, once, checked, and the cursor says how far."""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.rig.hostile_relay import HostileRelay
+
+from raised.domain.event import Event, event_from_json
+from raised.errors import ConfigError
+from raised.nostr.filters import HUB_ADMIN
+from raised.nostr.ports import RelayCursor
+from raised.nostr.settings import RelaySettings
+from raised_simnet.actors.nostr_event import sign_event, xonly
+from raised_simnet.relays.relays import Relay, publish
+
+FOUNDER, INVESTOR, STRANGER = (bytes(31) + bytes([n]) for n in (5, 6, 7))
+KEY = xonly(FOUNDER)
+
+
+def projects(count: int, at: int = 1_700_000_000, secret: bytes = FOUNDER) -> list[Any]:
+    return [
+        sign_event(secret, kind=3030, content=f"{{{at}.{n}", created_at=at + n // 3)
+        for n in range(count)
+    ]
+
+
+def ids(events: list[Any]) -> set[str]:
+    return {event["id"] for event in events}
+
+
+async def test_what_a_relay_holds_and_what_it_gets_arrives(follow: Any, honest: Any) -> None:
+    relay = honest()
+    stored = projects(1_250)
+    await asyncio.to_thread(publish, relay.url, stored)
+    async with follow(relay) as following:
+        record = following.record
+        await following.until(lambda: record.done)
+        assert record.events.keys() == ids(stored)
+        assert record.done[0].full
+        assert abs(record.done[0].began_at - time.time()) < 10
+        assert record.progress[-1].done == record.progress[-1].total
+        live = projects(20, int(time.time()))
+        await asyncio.to_thread(publish, relay.url, live)
+        await following.until(lambda: record.events.keys() == ids(stored + live))
+        await following.until(lambda: following.state(relay) == ("ok", None))
+        health = record.health[relay.url]
+        assert health.facts["backfill_complete"] is True
+        assert health.facts["cursor_at"] == record.done[0].began_at
+        assert health.last_success_at is not None
+        assert health.latency_ms is not None
+        await following.until(lambda: record.health[relay.url].facts["events"]["3030"] >= 1_270)
+    assert record.repeats == 0
+
+
+async def test_an_event_dated_long_ago_arrives_live_when_it_is_published_now(
+    follow: Any, honest: Any
+) -> None:
+    relay = honest()
+    await asyncio.to_thread(publish, relay.url, projects(5))
+    async with follow(relay) as following:
+        record = following.record
+        await following.until(lambda: record.done)
+        late = projects(7, 1_600_000_000)
+        await asyncio.to_thread(publish, relay.url, late)
+        await following.until(lambda: len(record.events) == 12)
+
+
+async def test_several_relays_are_read_at_once_and_each_is_known_for_what_it_holds(
+    follow: Any, honest: Any
+) -> None:
+    relays = [honest() for _ in range(3)]
+    events = projects(30)
+    for n, relay in enumerate(relays):
+        await asyncio.to_thread(publish, relay.url, events[: 10 * (n + 1)])
+    async with follow(*relays) as following:
+        record = following.record
+        await following.until(lambda: len(record.done) == 3)
+        assert record.events.keys() == ids(events)
+        for n, relay in enumerate(relays):
+            assert record.held[relay.url] == ids(events[: 10 * (n + 1)])
+
+
+async def test_a_relay_that_is_down_keeps_nobody_waiting(follow: Any, honest: Any) -> None:
+    relay, gone = honest(), honest()
+    gone.stop()
+    events = projects(3)
+    await asyncio.to_thread(publish, relay.url, events)
+    async with follow(gone, relay) as following:
+        record = following.record
+        await following.until(lambda: record.done)
+        assert record.events.keys() == ids(events)
+        await following.until(lambda: following.state(gone) == ("down", "refused"))
+        assert following.state(relay) == ("ok", None), record.health[relay.url]
+        gone.start()
+        await asyncio.to_thread(publish, gone.url, projects(2, secret=STRANGER))
+        await following.until(lambda: len(record.events) == 5)
+        await following.until(lambda: following.state(gone)[0] == "ok")
+
+
+async def test_after_a_restart_of_the_relay_nothing_is_missing(follow: Any, tmp_path: Path) -> None:
+    relay = Relay(tmp_path / "relay")
+    relay.start()
+    events = projects(600)
+    await asyncio.to_thread(publish, relay.url, events)
+    async with follow(relay) as following:
+        record = following.record
+        for turn in range(3):
+            present = ids(events)
+            await following.until(lambda ids=present: record.events.keys() == ids)
+            relay.kill()
+            await following.until(lambda: following.state(relay)[0] == "down")
+            relay.start()
+            late = projects(50, 1_690_000_000 + turn, STRANGER) if turn == 2 else []
+            late += projects(50, int(time.time()) + turn, INVESTOR)
+            await asyncio.to_thread(publish, relay.url, late)
+            events += [event for event in late if event["created_at"] > 1_700_000_000]
+        await following.until(lambda: record.events.keys() >= ids(events))
+        following.source.reask_all()  # the back-dated ones are out of every cursor's sight
+        await following.until(lambda: len(record.events) == 800)
+    relay.stop()
+
+
+async def test_a_start_with_a_cursor_asks_from_there_with_an_overlap(
+    follow: Any, honest: Any, record: Any
+) -> None:
+    relay, now = honest(), int(time.time())
+    old, recent = projects(5, now - 10_000), projects(5, now - 3_700)
+    await asyncio.to_thread(publish, relay.url, old + recent)
+    record.cursors[relay.url] = RelayCursor(now - 200, now - 300)
+    async with follow(relay) as following:
+        await following.until(lambda: record.done)
+        assert record.events.keys() == ids(recent)
+        assert not record.done[0].full
+        assert record.cursors[relay.url].full_at == now - 300
+        assert record.cursors[relay.url].value >= now
+
+
+async def test_a_full_day_after_the_last_time_everything_is_asked_for(
+    follow: Any, honest: Any, record: Any
+) -> None:
+    relay, now = honest(), int(time.time())
+    await asyncio.to_thread(publish, relay.url, projects(5))
+    record.cursors[relay.url] = RelayCursor(now - 200, now - 90_000)
+    async with follow(relay) as following:
+        await following.until(lambda: record.done)
+        assert len(record.events) == 5
+        assert record.done[0].full
+
+
+async def test_more_events_in_one_second_than_a_page_are_found_by_nip_77(
+    follow: Any, honest: Any
+) -> None:
+    relay = honest()
+    same = [
+        sign_event(FOUNDER, kind=3030, content=f"{n}", created_at=1_700_000_000)
+        for n in range(1_200)
+    ]
+    around = projects(40, 1_600_000_000) + projects(40, 1_700_000_100)
+    await asyncio.to_thread(publish, relay.url, same + around)
+    async with follow(relay) as following:
+        await following.until(lambda: following.record.done, 40)
+        assert following.record.events.keys() == ids(same + around)
+
+
+async def test_what_belongs_to_a_project_is_asked_for_once_its_key_is_known(
+    follow: Any, honest: Any
+) -> None:
+    relay, now = honest(), 1_700_000_000
+    own = [
+        sign_event(FOUNDER, kind=0, content="profile", created_at=now),
+        sign_event(FOUNDER, kind=5, content="", created_at=now, tags=[["e", "0" * 64]]),
+        sign_event(FOUNDER, kind=10002, content="", created_at=now),
+        sign_event(FOUNDER, kind=30078, content="", created_at=now, tags=[["d", "angor:faq"]]),
+    ]
+    other = [
+        sign_event(FOUNDER, kind=30078, content="", created_at=now, tags=[["d", "game"]]),
+        sign_event(STRANGER, kind=0, content="profile", created_at=now),
+        sign_event(STRANGER, kind=30000, content="", created_at=now, tags=[["d", "angor:deny"]]),
+        sign_event(FOUNDER, kind=1, content="note", created_at=now),
+    ]
+    await asyncio.to_thread(publish, relay.url, own + other)
+    async with follow(relay) as following:
+        record = following.record
+        await following.until(lambda: record.done)
+        assert not record.events
+        record.keys.append(KEY)
+        following.source.wake()
+        await following.until(lambda: record.events.keys() == ids(own))
+        live = sign_event(FOUNDER, kind=0, content="newer", created_at=int(time.time()))
+        await asyncio.to_thread(publish, relay.url, [live])
+        await following.until(lambda: live["id"] in record.events)
+        assert not record.events.keys() & ids(other)
+
+
+async def test_of_messages_only_the_envelope_is_kept(follow: Any, honest: Any, record: Any) -> None:
+    relay, now = honest(), 1_700_000_000
+    subject = ["subject", "Investment offer"]
+    to = sign_event(INVESTOR, kind=4, content="secret", created_at=now, tags=[["p", KEY], subject])
+    other = sign_event(INVESTOR, kind=4, content="secret", created_at=now, tags=[["p", "0" * 64]])
+    await asyncio.to_thread(publish, relay.url, [to, other])
+    record.keys.append(KEY)
+    async with follow(relay) as following:
+        await following.until(lambda: record.done)
+        assert record.events.keys() == {to["id"]}
+        assert record.events[to["id"]].content == ""
+        assert record.events[to["id"]].tag_values("subject") == ("Investment offer",)
+
+
+async def test_an_event_that_a_founding_names_is_found_whatever_its_kind(
+    follow: Any, honest: Any
+) -> None:
+    relay = honest()
+    named = sign_event(STRANGER, kind=30078, content="{}", created_at=5, tags=[["d", "whatever"]])
+    late = sign_event(STRANGER, kind=31_000, content="{}", created_at=5, tags=[["d", "late"]])
+    await asyncio.to_thread(publish, relay.url, [named])
+    async with follow(relay, ids=0.1) as following:
+        record = following.record
+        await following.until(lambda: record.done)
+        record.missing = {named["id"], late["id"]}
+        following.source.wake()
+        await following.until(lambda: record.events.keys() == {named["id"]})
+        await asyncio.to_thread(publish, relay.url, [late])
+        await following.until(lambda: record.events.keys() == {named["id"], late["id"]})
+
+
+async def test_an_event_from_the_future_is_refused_and_counted(follow: Any, honest: Any) -> None:
+    relay, now = honest(), int(time.time())
+    async with follow(relay) as following:
+        record = following.record
+        await following.until(lambda: record.done)
+        events = projects(1, now + 100_000) + projects(1, now + 600)
+        await asyncio.to_thread(publish, relay.url, events)
+        await following.until(lambda: len(record.events) == 1)
+        await following.until(lambda: following.state(relay) == ("degraded", "from_the_future"))
+        assert record.health[relay.url].errors["from_the_future"] == 1
+
+
+async def test_a_relay_that_may_be_written_to_gets_what_it_lacks(
+    follow: Any, honest: Any, record: Any
+) -> None:
+    full, empty = honest(), honest()
+    events = projects(4)
+    record.unwritten = [event_from_json(dict(event)) for event in events]
+    await asyncio.to_thread(publish, full.url, events)
+    async with follow(full, RelaySettings(empty.url, write=True), ids=0.1) as following:
+        await following.until(lambda: record.held.get(empty.url, set()) == ids(events))
+    record.cursors.clear()
+    async with follow(empty) as following:
+        await following.until(lambda: record.health[empty.url].facts["events"].get("3030", 0) >= 4)
+
+
+async def test_an_event_that_a_relay_refuses_is_offered_once(
+    follow: Any, honest: Any, record: Any
+) -> None:
+    relay = honest()
+    bad, event = (event_from_json(dict(each)) for each in projects(2))
+    record.events[event.id] = event
+    record.unwritten = [replace(bad, sig="0" * 128), event]
+    async with follow(RelaySettings(relay.url, write=True), ids=0.05) as following:
+        await following.until(lambda: record.held.get(relay.url) == {event.id})
+        await following.until(lambda: record.health[relay.url].errors.get("not_written"))
+
+
+async def test_keys_that_are_no_longer_wanted_are_no_longer_heard(
+    follow: Any, hostile: HostileRelay, record: Any
+) -> None:
+    record.keys = [KEY]
+    async with follow(hostile) as following:
+        await following.until(lambda: record.done)
+        record.keys = []
+        following.source.wake()
+        await following.until(
+            lambda: any(m[0] == "CLOSE" and str(m[1]).startswith("live-") for m in hostile.heard)
+        )
+
+
+async def test_the_hubs_lists_are_its_administrators_alone(follow: Any, honest: Any) -> None:
+    event = Event("0" * 64, HUB_ADMIN, 0, 30000, (("d", "angor:deny"),), "", "0" * 128)
+    assert event.pubkey == HUB_ADMIN
+    relay = honest()
+    mine = sign_event(STRANGER, kind=10001, content="", created_at=5)
+    await asyncio.to_thread(publish, relay.url, [mine])
+    async with follow(relay) as following:
+        await following.until(lambda: following.record.done)
+        assert not following.record.events
+
+
+async def test_relays_can_be_replaced_while_running(follow: Any, honest: Any) -> None:
+    first, second = honest(), honest()
+    await asyncio.to_thread(publish, first.url, projects(1))
+    await asyncio.to_thread(publish, second.url, projects(2, secret=STRANGER))
+    async with follow(first) as following:
+        record = following.record
+        await following.until(lambda: len(record.events) == 1)
+        with pytest.raises(ConfigError):
+            following.source.replace([RelaySettings("not an address")])
+        following.source.replace([RelaySettings(second.url)])
+        await following.until(lambda: len(record.events) == 3)
+        late = projects(1, int(time.time()))
+        await asyncio.to_thread(publish, first.url, late)
+        both = projects(1, int(time.time()), STRANGER)
+        await asyncio.to_thread(publish, second.url, both)
+        await following.until(lambda: both[0]["id"] in record.events)
+        assert late[0]["id"] not in record.events

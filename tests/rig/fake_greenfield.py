@@ -1,0 +1,182 @@
+"""A small store of a BTCPay Server, over real HTTP: invoices that a test changes as it likes."""
+
+import random
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from tests.rig.canned_greenfield import STORE, shown, vector
+
+from raised_simnet.http.http_server import Request, Response, WebServer
+
+BORN: Final = 1_773_000_000
+ROOT: Final = "/api/v1/"
+BELOW: Final = f"{ROOT}stores/{STORE}"
+GONE: Final = shown({"code": "invoice-not-found", "message": "The invoice was not found"}, 404)
+UNAUTHENTICATED: Final = shown({"code": "unauthenticated", "message": "no"}, 401)
+BROKEN: Final = Response(502, b"<html><body>502 Bad Gateway</body></html>", "text/html")
+
+Json = dict[str, Any]
+Trick = Callable[[Request], Response | None]
+Hold = Callable[[Request], Awaitable[None]]
+
+
+def forbidden(permission: str) -> Response:
+    """What a key without this permission gets."""
+    return shown(
+        {"missingPermission": permission, "code": "missing-permission", "message": ""}, 403
+    )
+
+
+def payment(number: int, status: str = "Settled", value: str = "0.001") -> Json:
+    """A payment on the chain."""
+    return {
+        "id": f"{number:064x}-0",
+        "receivedDate": BORN + 10,
+        "value": value,
+        "fee": "0",
+        "status": status,
+        "destination": "bc1q",
+    }
+
+
+class Till:
+    """The server. `tricks` see every request first and may answer it; what they do, they do.
+
+    `before` and `after` hold a request back before and after its answer is made.
+    `asked`: path below the store, with its query, in order.
+    """
+
+    def __init__(self) -> None:
+        self.invoices: dict[str, Json] = {}
+        self.payments: dict[str, list[Json]] = {}
+        self.apps: dict[str, set[str]] = {}
+        self.pull_payments: list[Json] = []
+        self.payouts: list[Json] = []
+        self.webhooks: list[Json] = []
+        self.deliveries: list[Json] = []
+        self.permissions = ["unrestricted"]
+        self.version = "2.4.5"
+        self.synchronized = True
+        self.tricks: list[Trick] = []
+        self.asked: list[str] = []
+        self.before: Hold | None = None
+        self.after: Hold | None = None
+        self.lock = threading.RLock()
+        self._dice = random.Random(7)
+        self._web = WebServer(self._answer)
+        self.start, self.stop, self.refuse = self._web.start, self._web.stop, self._web.refuse
+
+    @property
+    def url(self) -> str:
+        return self._web.url
+
+    def add(self, invoice_id: str, status: str = "New", at: int = BORN, **changes: Any) -> Json:
+        """An invoice, with whatever payments it was given."""
+        row = {
+            **vector("invoice_single_2.4.1"),
+            "id": invoice_id,
+            "status": status,
+            "additionalStatus": "None",
+            "createdTime": at,
+            "expirationTime": at + 900,
+            "monitoringExpiration": at + 900 + 86_400,
+            "archived": False,
+            "metadata": {"orderId": f"order-{invoice_id}"},
+            **changes,
+        }
+        with self.lock:
+            self.invoices[invoice_id] = row
+        return row
+
+    def pay(self, invoice_id: str, *payments: Json) -> None:
+        """What it was paid with from now on."""
+        with self.lock:
+            self.payments[invoice_id] = list(payments)
+
+    def count(self, beginning: str) -> int:
+        """How many requests began so."""
+        return sum(one.startswith(beginning) for one in self.asked)
+
+    async def _answer(self, request: Request) -> Response:
+        if self.before is not None:
+            await self.before(request)
+        answer = self._made(request)
+        if self.after is not None:
+            await self.after(request)
+        return answer
+
+    def _made(self, request: Request) -> Response:
+        with self.lock:
+            self.asked.append(request.target.removeprefix(BELOW).removeprefix(ROOT))
+            for trick in list(self.tricks):
+                answer = trick(request)
+                if answer is not None:
+                    return answer
+            return self._routed(request)
+
+    def _routed(self, request: Request) -> Response:
+        path = request.path
+        fixed: dict[str, Any] = {
+            f"{ROOT}health": {"synchronized": self.synchronized},
+            f"{ROOT}server/info": {
+                **vector("server_info_2.x"),
+                "version": self.version,
+                "fullySynched": self.synchronized,
+            },
+            f"{ROOT}api-keys/current": {"apiKey": "0" * 40, "permissions": self.permissions},
+            BELOW: {"invoiceExpiration": 900, "monitoringExpiration": 86_400},
+            f"{BELOW}/pull-payments": self.pull_payments,
+            f"{BELOW}/payouts": self.payouts,
+            f"{BELOW}/webhooks": self.webhooks,
+        }
+        if path in fixed:
+            return shown(fixed[path])
+        if path.startswith(f"{BELOW}/webhooks/"):
+            return shown(self.deliveries)
+        if path == f"{BELOW}/invoices":
+            return shown(self._list(request.query))
+        invoice_id, _, rest = path.removeprefix(f"{BELOW}/invoices/").partition("/")
+        if invoice_id not in self.invoices:
+            return GONE
+        if rest == "payment-methods":
+            only = request.query.get("onlyAccountedPayments", ["true"])[0] == "true"
+            return shown(self._methods(invoice_id, accounted_only=only))
+        return shown(self._shown(invoice_id))
+
+    def _list(self, query: dict[str, list[str]]) -> list[Json]:
+        def bound(name: str, otherwise: int) -> int:
+            return int(query.get(name, [str(otherwise)])[0])
+
+        start, end = bound("startDate", 0), bound("endDate", 2**40)
+        statuses = query.get("status")
+        text = query.get("textSearch", [""])[0].removeprefix("crowdfund-app_")
+        found = [
+            row
+            for row in self.invoices.values()
+            if start <= row["createdTime"] <= end
+            and (not statuses or row["status"].lower() in statuses)
+            and (
+                not text
+                or any(row["id"] in made for app, made in self.apps.items() if app.startswith(text))
+            )
+        ]
+        self._dice.shuffle(found)  # rows of one second have no order
+        found.sort(key=lambda row: -int(row["createdTime"]))
+        skip = bound("skip", 0)
+        return [self._shown(row["id"]) for row in found[skip : skip + bound("take", 10**9)]]
+
+    def _made_by(self, text: str) -> set[str]:
+        """What apps made whose id begins so."""
+        return set().union(*(made for app, made in self.apps.items() if app.startswith(text)))
+
+    def _shown(self, invoice_id: str) -> Json:
+        row = self.invoices[invoice_id]
+        return {**row, "paymentMethods": self._methods(invoice_id, accounted_only=True)}
+
+    def _methods(self, invoice_id: str, *, accounted_only: bool) -> list[Json]:
+        paid: Sequence[Json] = self.payments.get(invoice_id, ())
+        kept = [one for one in paid if one["status"] != "Invalid" or not accounted_only]
+        return [
+            {"paymentMethodId": "BTC-CHAIN", "currency": "BTC", "rate": "65000", "payments": kept}
+        ]

@@ -1,0 +1,237 @@
+"""The chain source and the real record, on explorers of the simnet."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.rig.single_project import Stake, Venture
+
+from raised.chain.settings import ChainSettings, ExplorerSettings, Pace
+from raised.chain.source import Explorers
+from raised.db import schema
+from raised.db.audit.check import differences
+from raised.db.engine import open_reader, reading
+from raised.domain.angor.network import network_named
+from raised.domain.bitcoin.tx import Tx
+from raised.domain.event import event_from_json
+from raised.domain.observation import (
+    BlockRef,
+    BlockSeen,
+    EventsSeen,
+    HistorySeen,
+    MempoolSeen,
+    Observation,
+    RolledBack,
+    SourceHealth,
+    TipSeen,
+)
+from raised.record import Policy, record
+from raised.service.record_view import RecordView
+from raised_simnet.actors.wallet import Wallet
+from raised_simnet.explorer.server import Explorer, Flavour
+from raised_simnet.world import World
+
+Kind = TypeVar("Kind", bound=Observation)
+
+DEADLINE_SECONDS = 15
+NETWORK = network_named("regtest")
+HURRY = Pace(
+    per_second=1e6,
+    burst=1_000_000,
+    base_seconds=0.005,
+    cap_seconds=0.02,
+    rest_seconds=0.3,
+    longest_rest_seconds=0.3,
+)
+
+
+def hurried(world: World) -> ChainSettings:
+    """All explorers of a world, asked as often as need be; the mempool once."""
+    return ChainSettings(
+        tuple(ExplorerSettings(one.url, pace=HURRY) for one in world.explorers),
+        poll_seconds=0.02,
+        patience_seconds=0.5,
+        mempool_seconds=1e6,
+        health_seconds=0.05,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the record says of the one project."""
+
+    raised: int
+    claimed: int
+    investments: int
+
+
+class Follower:
+    """What was observed, in order, and what became of it."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.seen: list[Observation] = []
+        self._news = asyncio.Event()
+
+    def committed(self, batch: Sequence[Observation]) -> None:
+        """These are in the record."""
+        self.seen += batch
+        self._news.set()
+
+    def of(self, kind: type[Kind]) -> list[Kind]:
+        """All observations of a kind."""
+        return [one for one in self.seen if isinstance(one, kind)]
+
+    def health(self, explorer: Explorer) -> SourceHealth | None:
+        """The last word on an explorer."""
+        return self.latest(explorer.url)
+
+    def latest(self, url: str) -> SourceHealth | None:
+        """The last word on an explorer, by its address."""
+        told = (one for one in reversed(self.seen) if isinstance(one, SourceHealth))
+        return next((one for one in told if one.name == url), None)
+
+    @property
+    def tip(self) -> BlockRef | None:
+        """The newest block by all that was observed."""
+        for one in reversed(self.seen):
+            match one:
+                case BlockSeen(block=block) | TipSeen(block=block) | RolledBack(to=block):
+                    return block
+                case _:
+                    continue
+        return None
+
+    async def until(self, test: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not test():
+                self._news.clear()
+                await self._news.wait()
+
+    async def caught_up(self, world: World) -> None:
+        """Wait until the best block is in the record and every history was read."""
+        tip = world.chain.tip_hash
+        await self.until(lambda: self.tip is not None and self.tip.hash == tip)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await RecordView(self.engine, 100).unindexed_projects():
+                self._news.clear()
+                await self._news.wait()
+
+    async def named(self, explorer: Explorer, code: str) -> SourceHealth:
+        """Wait until health names an explorer for this; what it says."""
+        await self.until(lambda: _blamed(self.health(explorer), code))
+        health = self.health(explorer)
+        assert health is not None
+        return health
+
+    async def shown(self, venture: Venture) -> Shown:
+        """The project's totals."""
+        table = schema.project
+        columns = (table.c.raised_sats, table.c.claimed_sats, table.c.investments)
+        async with reading(self.engine) as conn:
+            found = await conn.execute(select(*columns).where(table.c.id == venture.project_id))
+            return Shown(*found.one())
+
+    async def is_sound(self, world: World) -> bool:
+        """Whether all sums agree, and nothing was observed but what the chain's nodes saw."""
+        async with reading(self.engine) as conn:
+            if await differences(conn):
+                return False
+        return all(world.chain.tx(tx.txid) == tx for tx in self._txs())
+
+    def _txs(self) -> list[Tx]:
+        placed = [one for block in self.of(BlockSeen) for one in block.txs]
+        placed += [one for history in self.of(HistorySeen) for _, one in history.txs]
+        waiting = [tx for view in self.of(MempoolSeen) for tx in view.txs]
+        return [*(one.tx for one in placed), *waiting]
+
+
+def _blamed(health: SourceHealth | None, code: str) -> bool:
+    if health is None or health.state == "ok" or health.last_error is None:
+        return False
+    return health.last_error[0] == code
+
+
+@asynccontextmanager
+async def following(
+    settings: ChainSettings,
+    engine: AsyncEngine,
+    venture: Venture | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> AsyncIterator[Follower]:
+    """The source runs inside, the record writes; the venture's event came from a relay.
+
+    `transport`: what stands between the source and the explorers.
+    """
+    # As the process does it: a read that is cancelled half-way must not keep the writer's lock.
+    reader = open_reader(engine.url.render_as_string(hide_password=False))
+    follower = Follower(reader)
+    view = RecordView(reader, settings.finality)
+    explorers = Explorers(settings, NETWORK, view, transport)
+    outbox: asyncio.Queue[Observation] = asyncio.Queue(256)
+    if venture is not None:
+        event = event_from_json(dict(venture.event))
+        outbox.put_nowait(EventsSeen("wss://relay", event.created_at, (event,)))
+
+    def committed(batch: Sequence[Observation], _seconds: float) -> None:
+        follower.committed(batch)
+        explorers.wake()
+
+    policy = Policy(NETWORK, settings.confirmations, settings.finality)
+    writing = asyncio.create_task(record(outbox, engine, policy, committed))
+    await outbox.join()
+    asking = asyncio.create_task(explorers.follow(outbox))
+    try:
+        yield follower
+        assert not asking.done(), asking.exception()
+    finally:
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+        await outbox.join()
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
+        await explorers.close()
+        await reader.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A project with money in it, and actors with more."""
+
+    world: World
+    venture: Venture
+    wallet: Wallet
+    stakes: list[Stake]
+
+    def invest(self, gross: int = 100_000) -> Stake:
+        """One more investment, in no block yet."""
+        stake = self.venture.invest(self.wallet, str(len(self.stakes)), gross)
+        self.stakes.append(stake)
+        return stake
+
+    def mine_investment(self, gross: int = 100_000) -> Stake:
+        """One more investment, in the next block."""
+        stake = self.invest(gross)
+        self.world.chain.mine([stake.tx])
+        return stake
+
+
+@asynccontextmanager
+async def staged(explorers: int | Sequence[Flavour] = 1, coins: int = 30) -> AsyncIterator[Stage]:
+    """A project, founded and invested in once, before anybody follows it.
+
+    `coins`: enough for so many transactions less one.
+    """
+    async with World(explorers=explorers, relays=0) as world:
+        stage = Stage(world, Venture(), world.wallet("actors", coins=coins, value=1_000_000), [])
+        world.chain.mine([stage.venture.found(stage.wallet)])
+        stage.mine_investment()
+        yield stage

@@ -1,0 +1,263 @@
+"""A relay that misbehaves on request, as LocalRelay cannot. Its mode may change at any time."""
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from enum import StrEnum
+from typing import Final, cast
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from raised_simnet.actors.nostr_event import Event, compact, event_id, sign_event
+from raised_simnet.http.http_server import LoopThread
+
+Filter = Mapping[str, object]
+Send = Callable[[object], None]
+
+_AUTH_KIND: Final = 22242
+_STRANGER: Final = bytes(31) + b"\x07"
+_GARBAGE: Final = (
+    "not json",
+    "{}",
+    "[]",
+    "[1,2,3]",
+    '["EVENT"]',
+    '["EVENT","?",{"id":"00"}]',
+    '["EVENT","?",null]',
+    '["EOSE"]',
+    '["UNHEARD-OF","?"]',
+    '["OK",1,2,3]',
+    "\ud7ff" * 10,
+    "[" * 2000,
+)
+
+
+class Mode(StrEnum):
+    """How the relay behaves. All but SILENT, CLOSED and NOTICE also serve the real events."""
+
+    HONEST = "honest"
+    GARBAGE = "garbage"  # frames that are no messages, then the honest answer
+    FLOOD = "flood"  # `flood` valid events of a stranger first
+    SILENT = "silent"  # accepts, never answers
+    ENDLESS = "endless"  # serves, but the stored events never end
+    CUT = "cut"  # half of the events, then half a frame, then gone
+    SWAPPED = "swapped"  # each event, then its id with other content
+    SWAPPED_FIRST = "swapped_first"  # the other content first
+    BAD_SIGNATURES = "bad_signatures"
+    FORGED_IDS = "forged_ids"  # content altered and the id made to fit it
+    UNASKED = "unasked"  # every event it has, whatever was asked for
+    AUTH = "auth"  # nothing before NIP-42
+    CLOSED = "closed"  # refuses every subscription
+    NOTICE = "notice"  # refuses, and only a notice says so
+
+
+class HostileRelay:
+    """A WebSocket server with some events. `heard`: every message it got, oldest first."""
+
+    def __init__(self, events: Sequence[Event] = (), *, mode: Mode = Mode.HONEST) -> None:
+        self.events = list(events)
+        self.mode = mode
+        self.flood = 10_000
+        self.heard: list[list[object]] = []
+        self.connections = 0
+        self.url = ""
+        self._port = 0
+        self._thread = LoopThread("simnet hostile relay")
+        self._server: Server | None = None
+        self._flood: list[str] = []
+
+    def start(self) -> None:
+        """Listen on a free port."""
+        self._thread.start()
+        self._thread.call(self._listen())
+
+    def stop(self) -> None:
+        """End."""
+        self._thread.call(self._hang_up())
+        self._thread.stop()
+
+    def down(self) -> None:
+        """Refuse connections and drop those there are, until `up`."""
+        self._thread.call(self._hang_up())
+
+    def up(self) -> None:
+        """Listen again on the same port."""
+        self._thread.call(self._listen())
+
+    def tell(self, *message: object) -> None:
+        """Send a message to everybody who is connected."""
+        self._thread.call(self._tell(compact(message)))
+
+    async def _tell(self, text: str) -> None:
+        if self._server is not None:
+            for connection in list(self._server.connections):
+                await connection.send(text)
+
+    async def _listen(self) -> None:
+        self._server = await serve(self._converse, "127.0.0.1", self._port, max_size=None)
+        self._port = next(iter(self._server.sockets)).getsockname()[1]
+        self.url = f"ws://127.0.0.1:{self._port}"
+
+    async def _hang_up(self) -> None:
+        if self._server is not None:
+            for connection in self._server.connections:
+                connection.transport.abort()
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+
+    async def _converse(self, socket: ServerConnection) -> None:
+        self.connections += 1
+        session = _Session(self, socket)
+        with suppress(ConnectionClosed):
+            await session.greet()
+            async for text in socket:
+                message = cast("list[object]", json.loads(text))
+                self.heard.append(message)
+                await session.hear(message)
+
+    def flooding(self) -> list[str]:
+        """The stranger's events as JSON, made once."""
+        while len(self._flood) < self.flood:
+            number = len(self._flood)
+            event = sign_event(_STRANGER, kind=3030, content=f"{number}", created_at=number)
+            self._flood.append(compact(event))
+        return self._flood[: self.flood]
+
+
+class _Session:
+    def __init__(self, relay: HostileRelay, socket: ServerConnection) -> None:
+        self._relay = relay
+        self._socket = socket
+        self._challenge = secrets.token_hex(16)
+        self._known = False
+
+    async def greet(self) -> None:
+        if self._relay.mode is Mode.AUTH:
+            await self._say("AUTH", self._challenge)
+
+    async def hear(self, message: list[object]) -> None:
+        verb, *rest = message
+        if self._relay.mode is Mode.SILENT:
+            return
+        if verb == "AUTH":
+            await self._authenticate(cast("Event", rest[0]))
+        elif verb == "EVENT":
+            await self._take(cast("Event", rest[0]))
+        elif verb == "REQ":
+            await self._subscribe(str(rest[0]), cast("list[Filter]", rest[1:]))
+        elif verb != "CLOSE":
+            await self._say("NOTICE", f"unknown command {verb}")
+
+    async def _say(self, *message: object) -> None:
+        await self._socket.send(compact(message))
+
+    async def _answer(self, event: Event, reason: str, *, accepted: bool) -> None:
+        await self._say("OK", event["id"], accepted, reason)
+
+    async def _authenticate(self, event: Event) -> None:
+        self._known = (
+            event["kind"] == _AUTH_KIND and ["challenge", self._challenge] in event["tags"]
+        )
+        reason = "" if self._known else "invalid: another challenge"
+        await self._answer(event, reason, accepted=self._known)
+
+    async def _take(self, event: Event) -> None:
+        if self._relay.mode is Mode.AUTH and not self._known:
+            await self._answer(event, "auth-required: who are you?", accepted=False)
+            return
+        self._relay.events.append(event)
+        await self._answer(event, "", accepted=True)
+
+    async def _subscribe(self, name: str, filters: list[Filter]) -> None:
+        if await self._refuses(name):
+            return
+        await self._noise(name)
+        wanted = self._wanted(filters)
+        if self._relay.mode is Mode.CUT:
+            await self._cut(name, wanted)
+            return
+        for event in wanted:
+            for told in _told(self._relay.mode, event):
+                await self._say("EVENT", name, told)
+        if self._relay.mode is not Mode.ENDLESS:
+            await self._say("EOSE", name)
+
+    async def _noise(self, name: str) -> None:
+        match self._relay.mode:
+            case Mode.GARBAGE:
+                for frame in _GARBAGE:
+                    await self._socket.send(frame.replace("?", name))
+                await self._socket.send(b"\x00\xff\xfe")
+            case Mode.FLOOD:
+                for line in self._relay.flooding():
+                    await self._socket.send(f'["EVENT",{json.dumps(name)},{line}]')
+            case _:
+                pass
+
+    async def _refuses(self, name: str) -> bool:
+        match self._relay.mode:
+            case Mode.AUTH if not self._known:
+                await self._say("CLOSED", name, "auth-required: who are you?")
+            case Mode.CLOSED:
+                await self._say("CLOSED", name, "error: not for you")
+            case Mode.NOTICE:
+                await self._say("NOTICE", "too many subscriptions")
+            case _:
+                return False
+        return True
+
+    def _wanted(self, filters: list[Filter]) -> list[Event]:
+        newest_first = sorted(self._relay.events, key=lambda e: (-e["created_at"], e["id"]))
+        if self._relay.mode is Mode.UNASKED:
+            return newest_first
+        found: dict[str, Event] = {}
+        for conditions in filters:
+            matching = [event for event in newest_first if matches(conditions, event)]
+            limit = cast("int | None", conditions.get("limit"))
+            found.update((event["id"], event) for event in matching[:limit])
+        return list(found.values())
+
+    async def _cut(self, name: str, events: list[Event]) -> None:
+        half = len(events) // 2
+        for event in events[:half]:
+            await self._say("EVENT", name, event)
+        # A text frame that promises 4,096 bytes, and the first few of them.
+        self._socket.transport.write(b'\x81\x7e\x10\x00["EVENT",')
+        self._socket.transport.close()
+
+
+def _told(mode: Mode, event: Event) -> Iterator[Event]:
+    """What is sent in place of one event."""
+    swapped = Event(**{**event, "content": event["content"] + " "})
+    if mode is Mode.BAD_SIGNATURES:
+        last = "1" if event["sig"][-1] == "0" else "0"
+        yield Event(**{**event, "sig": event["sig"][:-1] + last})
+    elif mode is Mode.FORGED_IDS:
+        yield Event(**{**swapped, "id": event_id(swapped)})
+    elif mode is Mode.SWAPPED_FIRST:
+        yield from (swapped, event)
+    elif mode is Mode.SWAPPED:
+        yield from (event, swapped)
+    else:
+        yield event
+
+
+def matches(conditions: Filter, event: Event) -> bool:
+    """Whether an event fits one filter of a REQ. Source: NIP-01."""
+    fields = {"ids": event["id"], "authors": event["pubkey"], "kinds": event["kind"]}
+    for name, value in fields.items():
+        if value not in cast("list[object]", conditions.get(name, [value])):
+            return False
+    since = cast("int", conditions.get("since", event["created_at"]))
+    until = cast("int", conditions.get("until", event["created_at"]))
+    if not since <= event["created_at"] <= until:
+        return False
+    tags = {(tag[0], tag[1]) for tag in event["tags"] if len(tag) > 1}
+    return all(
+        any((name[1:], value) in tags for value in cast("list[str]", values))
+        for name, values in conditions.items()
+        if name.startswith("#")
+    )
