@@ -31,7 +31,7 @@ from raised.clock import now
 from raised.db.engine import open_reader, open_writer
 from raised.db.upgrade import upgrade
 from raised.domain.angor.network import network_named
-from raised.domain.observation import Grouped, Observation, SweepDone
+from raised.domain.observation import CampaignsConfigured, Observation, SweepDone
 from raised.record import Policy, record
 from raised.service.record_view import RecordView
 from raised_simnet.http.http_server import Request, Response, WebServer
@@ -196,7 +196,7 @@ async def keeping(settings: StoreSettings, folder: Path) -> AsyncIterator[Kept]:
     async def write() -> Never:
         await record(observations, writer, POLICY, committed)
 
-    await observations.put(Grouped(now(), (), {"shop": False}))
+    await observations.put(CampaignsConfigured(now(), (), {"shop": False}))
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(write()), tasks.create_task(stores.follow(observations))]
         yield Kept(stores, swept)

@@ -9,7 +9,7 @@ from tests.rig.store_observations import START, Shop, coin, invoice, payment, pa
 
 from raised.db import schema
 from raised.domain.campaign import Campaign, StoreRule
-from raised.domain.observation import Grouped
+from raised.domain.observation import CampaignsConfigured
 
 ICE = Campaign("sea-ice", "Sea ice film", rules=(StoreRule("shop", order_id_prefix="ICE-"),))
 
@@ -24,8 +24,8 @@ def shop() -> Shop:
     return Shop()
 
 
-def grouped(*campaigns: Campaign, at: int = START) -> Grouped:
-    return Grouped(at, campaigns, {"shop": True})
+def grouped(*campaigns: Campaign, at: int = START) -> CampaignsConfigured:
+    return CampaignsConfigured(at, campaigns, {"shop": True})
 
 
 async def hours(ledger: Ledger) -> dict[tuple[str, str], int]:
@@ -142,9 +142,9 @@ async def test_projects_and_their_changes_name_their_campaign(
 
 
 async def test_stores_that_send_events_are_remembered_from_when_on(ledger: Ledger) -> None:
-    await ledger.see(Grouped(START, (), {"shop": True, "stall": False}))
-    await ledger.see(Grouped(START + 9, (), {"shop": True, "stall": True}))
+    await ledger.see(CampaignsConfigured(START, (), {"shop": True, "stall": False}))
+    await ledger.see(CampaignsConfigured(START + 9, (), {"shop": True, "stall": True}))
     cursors = {one["name"]: one["value"] for one in await ledger.rows(schema.cursor)}
     assert cursors == {"shop": START, "stall": START + 9}
-    await ledger.see(Grouped(START + 20, (), {"stall": True}))
+    await ledger.see(CampaignsConfigured(START + 20, (), {"stall": True}))
     assert [one["name"] for one in await ledger.rows(schema.cursor)] == ["stall"]

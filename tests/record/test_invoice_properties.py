@@ -11,7 +11,7 @@ from tests.rig.store_observations import START, Shop, coin, invoice, payment, pa
 from raised.db import schema
 from raised.domain.btcpay.invoice import Invoice, Payment
 from raised.domain.campaign import Campaign, StoreRule
-from raised.domain.observation import Grouped, InvoicesGone, Observation
+from raised.domain.observation import CampaignsConfigured, InvoicesGone, Observation
 
 IDS = ("a", "b", "c", "d")
 CAMPAIGNS = (
@@ -53,7 +53,7 @@ class Chance:
     def step(self, shop: Shop) -> Observation:
         match self.random.randint(0, 9):
             case 0:
-                return Grouped(shop.now, self.random.choice(CAMPAIGNS), {"shop": True})
+                return CampaignsConfigured(shop.now, self.random.choice(CAMPAIGNS), {"shop": True})
             case 1:
                 return InvoicesGone(shop.label, shop.now, (self.random.choice(IDS),))
             case 2:

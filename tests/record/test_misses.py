@@ -12,7 +12,7 @@ from raised.db.engine import transact
 from raised.db.facts.retention import drop_old_deliveries
 from raised.db.items.invoice_items import delivery_items, store_items
 from raised.db.items.items import instant
-from raised.domain.observation import ClockTicked, Grouped, SourceHealth, SweepReached
+from raised.domain.observation import CampaignsConfigured, ClockTicked, SourceHealth, SweepReached
 from raised.service.record_view import RecordView
 
 
@@ -25,7 +25,7 @@ def ledger(regtest_ledger: Ledger) -> Any:
 async def shop(ledger: Ledger) -> Shop:
     """A store that has promised events and was swept once."""
     shop = Shop()
-    await ledger.see(Grouped(START - 5, (), {"shop": True}))
+    await ledger.see(CampaignsConfigured(START - 5, (), {"shop": True}))
     await ledger.see(SourceHealth("store", "shop", "ok", START))
     began_at = shop.now
     await ledger.see(shop.shows(invoice("old"), origin="full"), shop.swept("full", began_at))
@@ -125,17 +125,17 @@ async def test_what_a_delivery_rang_for_is_no_miss(ledger: Ledger, shop: Shop) -
 async def test_what_happened_before_events_were_promised_is_no_miss(
     ledger: Ledger, shop: Shop
 ) -> None:
-    await ledger.see(Grouped(shop.now, (), {"shop": False}))
+    await ledger.see(CampaignsConfigured(shop.now, (), {"shop": False}))
     await ledger.see(shop.shows(invoice("old", status="Expired"), origin="active"))
     assert await expected(ledger) == set()
-    await ledger.see(Grouped(shop.now + 5, (), {"shop": True}))
+    await ledger.see(CampaignsConfigured(shop.now + 5, (), {"shop": True}))
     shop.now += 10
     found = [invoice("old", payment(coin(1))), invoice("older", created_at=START)]
     await ledger.see(shop.shows(*found, origin="active"))
     assert await expected(ledger) == set()
     await ledger.see(shop.shows(invoice("older", status="Expired"), origin="active"))
     assert await expected(ledger) == {("older", "InvoiceExpired")}
-    await ledger.see(Grouped(shop.now, (), {}))
+    await ledger.see(CampaignsConfigured(shop.now, (), {}))
     assert await expected(ledger) == set()
 
 

@@ -1,7 +1,7 @@
 """Campaigns: projects and invoices that belong together, with combined totals by source."""
 
 from raised.db.items.items import percent_of
-from raised.db.queries.campaign_groups import Group, find_group, list_groups
+from raised.db.queries.campaign_groups import CampaignView, find_campaign, list_campaigns
 from raised.errors import NotInRecord
 from raised_api.http.parameters import CURSOR, LIMIT, read_cursor, write_cursor
 from raised_api.http.route import BASE, Asked, Route
@@ -14,8 +14,8 @@ _LIST = "campaigns"
 async def campaigns(asked: Asked) -> dict[str, object]:
     """A page of campaigns."""
     after = read_cursor(_LIST, asked.query["cursor"], str)
-    page = await list_groups(asked.conn, after, asked.query["limit"])
-    groups = [await find_group(asked.conn, name) for name in page.keys]
+    page = await list_campaigns(asked.conn, after, asked.query["limit"])
+    groups = [await find_campaign(asked.conn, name) for name in page.keys]
     return {
         "items": [await _item(asked, group) for group in groups if group is not None],
         "next_cursor": write_cursor(_LIST, page.next),
@@ -25,13 +25,13 @@ async def campaigns(asked: Asked) -> dict[str, object]:
 
 async def campaign(asked: Asked) -> dict[str, object]:
     """One campaign."""
-    group = await find_group(asked.conn, asked.path["slug"])
+    group = await find_campaign(asked.conn, asked.path["slug"])
     if group is None:
         raise NotInRecord("The record has no such campaign")
     return await _item(asked, group) | {"as_of": asked.ground()}
 
 
-async def _item(asked: Asked, group: Group) -> dict[str, object]:
+async def _item(asked: Asked, group: CampaignView) -> dict[str, object]:
     found = await read_totals(asked.conn, scope_of(group))
     raised_sats = found.totals["raised_sats"]
     return {

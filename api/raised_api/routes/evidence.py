@@ -3,21 +3,21 @@
 import asyncio
 from typing import Any
 
-from raised.db.queries.evidence import Grounds, read_grounds
-from raised.domain.audit.evidence import evidence
+from raised.db.queries.evidence import EvidenceFacts, read_evidence_facts
+from raised.domain.audit.evidence import build_evidence
 from raised_api.http.route import BASE, Asked, Route
 from raised_api.routes.projects import require_project
 
 
 async def project_evidence(asked: Asked) -> dict[str, object]:
     """The document that `raised verify` prints, too."""
-    grounds = await read_grounds(asked.conn, await require_project(asked))
+    grounds = await read_evidence_facts(asked.conn, await require_project(asked))
     # A large project takes seconds of curve arithmetic, and streams must not wait for it.
     return await asyncio.to_thread(_document, grounds)
 
 
-def _document(grounds: Grounds) -> dict[str, object]:
-    found = evidence(
+def _document(grounds: EvidenceFacts) -> dict[str, object]:
+    found = build_evidence(
         grounds.network,
         grounds.event,
         grounds.txs,

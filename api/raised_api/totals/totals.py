@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.queries import summary as record
-from raised.db.queries.campaign_groups import Group, find_group
+from raised.db.queries.campaign_groups import CampaignView, find_campaign
 from raised.db.queries.store_sums import INVOICE_STATUSES, StoreTotals, store_totals
 from raised.db.queries.sums import Scope
 from raised_api.http.parameters import Parameter, word
@@ -30,14 +30,14 @@ class Totals:
     btcpay: Mapping[str, object]
 
 
-def scope_of(group: Group | None, source: str | None = None) -> Scope:
+def scope_of(group: CampaignView | None, source: str | None = None) -> Scope:
     """The part of the ledger that is this group's; all of it without one."""
     if group is None:
         return Scope(source)
     return Scope(source, group.project_ids, group.slug if group.stores else None)
 
 
-async def asked_group(asked: Asked) -> Group | None:
+async def asked_group(asked: Asked) -> CampaignView | None:
     """The campaign that `?campaign=` names.
 
     Raises:
@@ -46,7 +46,7 @@ async def asked_group(asked: Asked) -> Group | None:
     name: str | None = asked.query["campaign"]
     if name is None:
         return None
-    group = await find_group(asked.conn, name)
+    group = await find_campaign(asked.conn, name)
     if group is None:
         raise bad_parameters([Fault("campaign", "there is none of that name")])
     return group

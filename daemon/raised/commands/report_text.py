@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from raised.domain.angor.investment_state import Standing
+from raised.domain.angor.investment_state import InvestmentState
 from raised.domain.audit.report import AuditReport
 
 
@@ -33,7 +33,7 @@ def described(report: AuditReport, problems: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _investment(standing: Standing) -> Iterable[str]:
+def _investment(standing: InvestmentState) -> Iterable[str]:
     flags = f" [{', '.join(standing.flags)}]" if standing.flags else ""
     yield f"invested  {standing.txid}: {standing.amount_sats:,} sats, {standing.status}{flags}"
     for one in standing.stages:

@@ -16,13 +16,13 @@ from raised.commands.report_text import described
 from raised.config.load import Config
 from raised.db.engine import open_reader, reading
 from raised.db.facts.projects import known_projects
-from raised.db.queries.evidence import Grounds, read_grounds
+from raised.db.queries.evidence import EvidenceFacts, read_evidence_facts
 from raised.db.upgrade import require_current
 from raised.domain.angor.founding import founding_of
-from raised.domain.angor.investment_state import HeldTx, Place, Tip
+from raised.domain.angor.investment_state import Place, StoredTx, Tip
 from raised.domain.angor.network import network_named
 from raised.domain.audit.case_file import audit_text
-from raised.domain.audit.evidence import Evidence, ProvenTx, evidence
+from raised.domain.audit.evidence import Evidence, ProvenTx, build_evidence
 from raised.domain.audit.report import EXIT_FOUND_SOMETHING, EXIT_HOLDS, as_json
 from raised.domain.event import Event
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
@@ -79,8 +79,8 @@ async def verify_project(config: Config, project_id: str, *, as_object: bool) ->
     return EXIT_FOUND_SOMETHING if problems else EXIT_HOLDS
 
 
-def _judged(grounds: Grounds) -> Evidence:
-    return evidence(
+def _judged(grounds: EvidenceFacts) -> Evidence:
+    return build_evidence(
         grounds.network,
         grounds.event,
         grounds.txs,
@@ -89,7 +89,7 @@ def _judged(grounds: Grounds) -> Evidence:
     )
 
 
-def _differences(shown: Evidence, kept: Grounds | None) -> list[str]:
+def _differences(shown: Evidence, kept: EvidenceFacts | None) -> list[str]:
     """Where the record says something else than the network does now."""
     if kept is None:
         return []
@@ -108,7 +108,7 @@ def _differences(shown: Evidence, kept: Grounds | None) -> list[str]:
     return differences
 
 
-async def _kept(config: Config, project_id: str) -> Grounds | None:
+async def _kept(config: Config, project_id: str) -> EvidenceFacts | None:
     """What the record holds; None without a record, or when it does not know the project."""
     try:
         engine = open_reader(config.environment.database_url)
@@ -119,12 +119,12 @@ async def _kept(config: Config, project_id: str) -> Grounds | None:
             await require_current(conn, config.network)
             if project_id not in await known_projects(conn, [project_id]):
                 return None
-            return await read_grounds(conn, project_id)
+            return await read_evidence_facts(conn, project_id)
     finally:
         await engine.dispose()
 
 
-async def _fetched(config: Config, project_id: str, kept: Grounds | None) -> Grounds:
+async def _fetched(config: Config, project_id: str, kept: EvidenceFacts | None) -> EvidenceFacts:
     network = network_named(config.network)
     history = await _history(config, project_id)
     txs = [_proven(ref, placed) for ref, placed in history.txs]
@@ -135,7 +135,7 @@ async def _fetched(config: Config, project_id: str, kept: Grounds | None) -> Gro
     ]
     event = await _event(config, named, kept)
     tip = Tip(history.tip.height, history.tip.hash, config.chain.confirmations)
-    return Grounds(network, project_id, event, tuple(txs), tip)
+    return EvidenceFacts(network, project_id, event, tuple(txs), tip)
 
 
 async def _history(config: Config, project_id: str) -> HistorySeen:
@@ -169,11 +169,11 @@ async def _read(explorer: Explorer, project_id: str, anchors: Anchors) -> Histor
 
 def _proven(ref: BlockRef, placed: PlacedTx) -> ProvenTx:
     place = Place(ref.height, ref.hash, placed.position, ref.time)
-    held = HeldTx(placed.tx, place, ref.time, gone=False)
+    held = StoredTx(placed.tx, place, ref.time, gone=False)
     return ProvenTx(held, ref.header, placed.siblings, raw_block=False)
 
 
-async def _event(config: Config, named: list[str], kept: Grounds | None) -> Event | None:
+async def _event(config: Config, named: list[str], kept: EvidenceFacts | None) -> Event | None:
     """The event the first founding transaction names: from the relays, else from the record."""
     if not named:
         return None if kept is None else kept.event

@@ -216,7 +216,7 @@ class DeliveriesDone:
 
 
 @dataclass(frozen=True, slots=True)
-class Grouped:
+class CampaignsConfigured:
     """What belongs together from now on: the past is regrouped, too.
 
     `stores`: the labels that are followed, each with whether events are expected of it.
@@ -277,7 +277,7 @@ Observation = (
     | SweepDone
     | RefundsSeen
     | DeliveriesDone
-    | Grouped
+    | CampaignsConfigured
     | SourceHealth
     | Progress
     | ClockTicked

@@ -9,13 +9,15 @@ from raised.db.facts.invoices import by_store
 from raised.domain.campaign import Campaign, Membership, membership
 from raised.domain.change import Change
 from raised.domain.ledger import Effect, InvoiceKey
-from raised.domain.observation import Grouped
-from raised.record.dirty import Touched
+from raised.domain.observation import CampaignsConfigured
+from raised.record.dirty import DirtySet
 
 _Move = tuple[Membership, Membership]
 
 
-async def apply_groups(conn: AsyncConnection, grouped: Grouped, touched: Touched) -> None:
+async def apply_campaigns(
+    conn: AsyncConnection, grouped: CampaignsConfigured, dirty: DirtySet
+) -> None:
     """Keep the campaigns and the stores' promises of events; regroup the past if it is another."""
     await _keep_stores(conn, grouped)
     wanted = tuple(sorted(grouped.campaigns, key=lambda one: one.slug))
@@ -31,7 +33,7 @@ async def apply_groups(conn: AsyncConnection, grouped: Grouped, touched: Touched
     await move_invoices(conn, moves)
     await campaigns.put_memberships(conn, {key: new for key, (_, new) in moves.items()})
     item = {"campaigns": [one.slug for one in wanted], "invoices": len(moves)}
-    touched.tell(Change("campaign.regrouped", "btcpay", ""), item)
+    dirty.tell(Change("campaign.regrouped", "btcpay", ""), item)
 
 
 def _plain(found: tuple[Campaign, ...]) -> list[tuple[object, ...]]:
@@ -40,7 +42,7 @@ def _plain(found: tuple[Campaign, ...]) -> list[tuple[object, ...]]:
     ]
 
 
-async def _keep_stores(conn: AsyncConnection, grouped: Grouped) -> None:
+async def _keep_stores(conn: AsyncConnection, grouped: CampaignsConfigured) -> None:
     """From when on events are expected of a store; one that expects them already stays as it is."""
     expecting = {label for label, expected in grouped.stores.items() if expected}
     known = await cursors.names_of(conn, cursors.STORE_EVENTS)

@@ -28,29 +28,29 @@ from raised.domain.observation import (
     RolledBack,
     TipSeen,
 )
-from raised.record.dirty import Policy, Touched
+from raised.record.dirty import DirtySet, Policy
 from raised.record.relay_facts import announce_named
 
 
 async def apply_block(
-    conn: AsyncConnection, seen: BlockSeen, policy: Policy, touched: Touched
+    conn: AsyncConnection, seen: BlockSeen, policy: Policy, dirty: DirtySet
 ) -> None:
     """Put a block on the record's chain, with its transactions."""
-    await _extend(conn, seen.block, policy, touched)
+    await _extend(conn, seen.block, policy, dirty)
     placed = [(seen.block, one) for one in seen.txs]
-    await _place(conn, placed, policy, touched, seen.at)
+    await _place(conn, placed, policy, dirty, seen.at)
 
 
-async def apply_tip(conn: AsyncConnection, seen: TipSeen, policy: Policy, touched: Touched) -> None:
+async def apply_tip(conn: AsyncConnection, seen: TipSeen, policy: Policy, dirty: DirtySet) -> None:
     """Let the record's chain end here; after a gap every history has to be read anew."""
     for block in (*seen.below, seen.block):
-        await _extend(conn, block, policy, touched)
+        await _extend(conn, block, policy, dirty)
     if seen.gap:
         await projects.forget_indexed(conn)
 
 
 async def apply_history(
-    conn: AsyncConnection, seen: HistorySeen, policy: Policy, touched: Touched
+    conn: AsyncConnection, seen: HistorySeen, policy: Policy, dirty: DirtySet
 ) -> None:
     """Keep everything confirmed that concerns a project.
 
@@ -67,93 +67,91 @@ async def apply_history(
     ]
     best = await blocks.best_block(conn)
     if best is None or best.height < seen.tip.height:
-        await _extend(conn, seen.tip, policy, touched)
-    await _hold(conn, [ref for ref, _ in placed], touched)
+        await _extend(conn, seen.tip, policy, dirty)
+    await _hold(conn, [ref for ref, _ in placed], dirty)
     await projects.add_projects(conn, [seen.project_id], seen.at)
-    touched.projects.add(seen.project_id)
-    await _place(conn, placed, policy, touched, seen.at)
+    dirty.projects.add(seen.project_id)
+    await _place(conn, placed, policy, dirty, seen.at)
     if all(held.get(ref.height, ref.hash) == ref.hash for ref, _ in seen.txs):
         await projects.put_indexed(conn, seen.project_id, seen.tip.height)
 
 
-async def apply_rollback(conn: AsyncConnection, seen: RolledBack, touched: Touched) -> None:
+async def apply_rollback(conn: AsyncConnection, seen: RolledBack, dirty: DirtySet) -> None:
     """Take back the blocks above the common ancestor."""
     held = await blocks.hashes_at(conn, [seen.to.height])
     keep = seen.to.height
     if held.get(keep, seen.to.hash) != seen.to.hash:
         keep -= 1  # the ancestor itself is another one than ours
-    await _roll_back(conn, keep, seen.to, touched)
-    await _hold(conn, [seen.to], touched)
+    await _roll_back(conn, keep, seen.to, dirty)
+    await _hold(conn, [seen.to], dirty)
 
 
-async def rewind_to(conn: AsyncConnection, height: int, touched: Touched) -> None:
+async def rewind_to(conn: AsyncConnection, height: int, dirty: DirtySet) -> None:
     """Take back every block above this height, however deep; they are read again."""
     left = await blocks.highest_up_to(conn, height)
     ancestor = left if left is not None else BlockRef(height, "", "", 0, b"")
-    await _roll_back(conn, height, ancestor, touched)
+    await _roll_back(conn, height, ancestor, dirty)
 
 
 async def apply_mempool(
-    conn: AsyncConnection, seen: MempoolSeen, policy: Policy, touched: Touched
+    conn: AsyncConnection, seen: MempoolSeen, policy: Policy, dirty: DirtySet
 ) -> None:
     """Keep unconfirmed transactions, and that others are nowhere any more."""
     found = await txs.within_bounds(conn, _parents_first(seen.txs))
-    touched.txids |= await txs.see_unconfirmed(conn, found, seen.at)
-    await _read(conn, found, policy, touched)
-    touched.txids |= await txs.lose_unconfirmed(conn, seen.gone, seen.at)
+    dirty.txids |= await txs.see_unconfirmed(conn, found, seen.at)
+    await _read(conn, found, policy, dirty)
+    dirty.txids |= await txs.lose_unconfirmed(conn, seen.gone, seen.at)
     await cursors.put_cursor(conn, "mempool", seen.explorer, seen.at, seen.whole_at)
 
 
-async def _extend(conn: AsyncConnection, block: BlockRef, policy: Policy, touched: Touched) -> None:
+async def _extend(conn: AsyncConnection, block: BlockRef, policy: Policy, dirty: DirtySet) -> None:
     """Make room for a block of the best chain, and hold it."""
     best = await blocks.best_block(conn)
     if best is not None:
         held = await blocks.hashes_at(conn, [block.height, block.height - 1])
         parent = BlockRef(block.height - 1, block.prev_hash, "", block.time, b"")
         if held.get(block.height - 1, block.prev_hash) != block.prev_hash:
-            await _roll_back(conn, block.height - 2, parent, touched)
+            await _roll_back(conn, block.height - 2, parent, dirty)
         elif held.get(block.height, block.hash) != block.hash:
-            await _roll_back(conn, block.height - 1, parent, touched)
-    await _hold(conn, [block], touched)
+            await _roll_back(conn, block.height - 1, parent, dirty)
+    await _hold(conn, [block], dirty)
     if best is None or block.height > best.height:
         start = 0 if best is None else best.height - policy.finality
         await blocks.prune_blocks(conn, start, block.height - policy.finality)
 
 
-async def _roll_back(
-    conn: AsyncConnection, keep: int, ancestor: BlockRef, touched: Touched
-) -> None:
+async def _roll_back(conn: AsyncConnection, keep: int, ancestor: BlockRef, dirty: DirtySet) -> None:
     best = await blocks.best_block(conn)
     if best is None or best.height <= keep:
         return
-    touched.txids |= await txs.unplace_above(conn, keep)
+    dirty.txids |= await txs.unplace_above(conn, keep)
     await blocks.drop_blocks_above(conn, keep)
     item = reorg_item((best.height, best.hash), (ancestor.height, ancestor.hash))
-    touched.tell(Change("reorg", "chain", best.hash, reference=best.hash), item)
+    dirty.tell(Change("reorg", "chain", best.hash, reference=best.hash), item)
 
 
-async def _hold(conn: AsyncConnection, refs: Sequence[BlockRef], touched: Touched) -> None:
+async def _hold(conn: AsyncConnection, refs: Sequence[BlockRef], dirty: DirtySet) -> None:
     learned = await blocks.add_blocks(conn, refs)
-    touched.txids |= await txs.txids_in(conn, learned)
+    dirty.txids |= await txs.txids_in(conn, learned)
 
 
 async def _place(
     conn: AsyncConnection,
     placed: Sequence[tuple[BlockRef, PlacedTx]],
     policy: Policy,
-    touched: Touched,
+    dirty: DirtySet,
     at: int,
 ) -> None:
-    touched.txids |= await txs.place_txs(conn, placed, at)
-    await _read(conn, [one.tx for _, one in placed], policy, touched)
+    dirty.txids |= await txs.place_txs(conn, placed, at)
+    await _read(conn, [one.tx for _, one in placed], policy, dirty)
 
 
 async def _read(
-    conn: AsyncConnection, found: Sequence[Tx], policy: Policy, touched: Touched
+    conn: AsyncConnection, found: Sequence[Tx], policy: Policy, dirty: DirtySet
 ) -> None:
     """Keep what transactions show by structure alone: whom they found and pay, what is to watch."""
     founded = [one for tx in found if (one := founding_of(tx, policy.network)) is not None]
-    await projects.add_projects(conn, [one.project_id for one in founded], touched.at)
+    await projects.add_projects(conn, [one.project_id for one in founded], dirty.at)
     await foundings.add_foundings(conn, founded)
     await _name_events(conn, founded, policy)
     paying = await _payments(conn, found)
@@ -165,7 +163,7 @@ async def _read(
         if one not in before.get(txid, ())
     ]
     await coins.add_payments(conn, new)
-    touched.txids |= {txid for txid, _ in new}
+    dirty.txids |= {txid for txid, _ in new}
     await _watch(conn, found, paying)
 
 

@@ -16,7 +16,7 @@ from raised.domain.angor.project_snapshot import profile_change
 from raised.domain.btcpay.invoice_snapshot import key_of, subject_of
 from raised.domain.change import Change, ChangeSource
 from raised.domain.ledger import Correction
-from raised.record.dirty import Touched
+from raised.record.dirty import DirtySet
 
 _MOVEMENT: Final = "movement"
 _Render = Callable[[AsyncConnection, Iterable[str]], Awaitable[dict[str, Item]]]
@@ -27,48 +27,48 @@ _SOURCES: Final[Mapping[ChangeSource, _Render]] = {
 }
 
 
-async def tell(
-    conn: AsyncConnection, touched: Touched, correction: Correction, tip: Tip | None
+async def append_changes(
+    conn: AsyncConnection, dirty: DirtySet, correction: Correction, tip: Tip | None
 ) -> None:
     """Add the movements of a correction, and the change rows of all that happened."""
-    _tell_rest(touched, tip)
+    _tell_rest(dirty, tip)
     booked = len(correction)
-    news = len(touched.news)
+    news = len(dirty.news)
     if not news + booked:
         return
     first_seq = await take_numbers(conn, "change", news + booked)
     # Told last but booked first: items of the news name the rows that count what they speak of.
     booking = []
     if booked:
-        booking = await _booked(conn, touched, correction, first_seq + news)
+        booking = await _booked(conn, dirty, correction, first_seq + news)
     rows = [
-        {"seq": first_seq + number, "at": touched.at, **row}
-        for number, row in enumerate(await _rendered(conn, touched.news))
+        {"seq": first_seq + number, "at": dirty.at, **row}
+        for number, row in enumerate(await _rendered(conn, dirty.news))
     ]
     await add_changes(conn, [*rows, *booking])
 
 
-def _tell_rest(touched: Touched, tip: Tip | None) -> None:
-    told = {change.subject for change, _ in touched.news if change.type.startswith("project.")}
-    for project_id in sorted(touched.shown_anew - told):
-        touched.tell(profile_change(project_id))
-    before = touched.tip_before
+def _tell_rest(dirty: DirtySet, tip: Tip | None) -> None:
+    told = {change.subject for change, _ in dirty.news if change.type.startswith("project.")}
+    for project_id in sorted(dirty.shown_anew - told):
+        dirty.tell(profile_change(project_id))
+    before = dirty.tip_before
     if tip is not None and (before is None or before.hash != tip.hash):
         item: Item = {"height": tip.height, "hash": tip.hash}
-        touched.tell(Change("tip", "chain", tip.hash, reference=tip.hash), item)
+        dirty.tell(Change("tip", "chain", tip.hash, reference=tip.hash), item)
 
 
 async def _booked(
-    conn: AsyncConnection, touched: Touched, correction: Correction, first_seq: int
+    conn: AsyncConnection, dirty: DirtySet, correction: Correction, first_seq: int
 ) -> list[dict[str, object]]:
     first_id = await take_numbers(conn, _MOVEMENT, len(correction))
-    ids = await book(conn, correction, first_id, first_seq, touched.at)
+    ids = await book(conn, correction, first_id, first_seq, dirty.at)
     found = await items.movement_items(conn, ids)
     return [
         {
             "seq": first_seq + number,
             "type": _MOVEMENT,
-            "at": touched.at,
+            "at": dirty.at,
             "source": found[one]["source"],
             "campaign": found[one]["campaign"],
             "project_id": found[one]["project_id"],

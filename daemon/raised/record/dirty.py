@@ -19,7 +19,7 @@ class Policy:
 
 
 @dataclass(slots=True)
-class Touched:
+class DirtySet:
     """Collects within one transaction. `news` are changes with their items, where already known."""
 
     at: int

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.facts import deliveries, projects, sources
 from raised.domain.change import Change, ChangeType
 from raised.domain.observation import ClockTicked, Progress, SourceHealth, State
-from raised.record.dirty import Touched
+from raised.record.dirty import DirtySet
 
 _CHANGES: Final[dict[State, ChangeType]] = {
     "ok": "source.restored",
@@ -16,12 +16,12 @@ _CHANGES: Final[dict[State, ChangeType]] = {
 }
 
 
-async def apply_health(conn: AsyncConnection, health: SourceHealth, touched: Touched) -> None:
+async def apply_health(conn: AsyncConnection, health: SourceHealth, dirty: DirtySet) -> None:
     """Keep how a source does. Only another state is news; a new source is expected to be well."""
     before = await sources.put_health(conn, health)
     if health.state != (before or "ok"):
         change = Change(_CHANGES[health.state], health.kind, health.name, reference=health.name)
-        touched.tell(change)
+        dirty.tell(change)
 
 
 async def apply_progress(conn: AsyncConnection, progress: Progress) -> None:

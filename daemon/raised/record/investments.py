@@ -8,15 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.facts import coins, foundings, investments, txs
 from raised.db.facts.investments import claiming_txids
 from raised.domain.angor.identifier import project_script
-from raised.domain.angor.investment_snapshot import InvestmentFace, face_of
+from raised.domain.angor.investment_snapshot import InvestmentSnapshot, investment_snapshot
 from raised.domain.angor.investment_state import (
-    Basis,
-    HeldTx,
+    InvestmentContext,
+    InvestmentState,
     Spender,
-    Standing,
+    StoredTx,
     Tip,
+    evaluate_investment,
     spender_of,
-    standing_of,
 )
 from raised.domain.angor.op_return import begins_with_key
 from raised.domain.bitcoin.tx import OutPoint, Txid
@@ -25,7 +25,7 @@ RECYCLED = "recycled"
 _HOPS = 3
 
 
-async def owners_of(conn: AsyncConnection, held: Mapping[Txid, HeldTx]) -> dict[Txid, str]:
+async def owners_of(conn: AsyncConnection, held: Mapping[Txid, StoredTx]) -> dict[Txid, str]:
     """The project that each of these transactions could be an investment of: the one that its first
     paying output pays. Founding transactions are none, nor is what names no key at all (a gift).
     """
@@ -38,24 +38,26 @@ async def owners_of(conn: AsyncConnection, held: Mapping[Txid, HeldTx]) -> dict[
     }
 
 
-def _names_key(held: HeldTx) -> bool:
+def _names_key(held: StoredTx) -> bool:
     return any(begins_with_key(script) for _, script in held.tx.outputs)
 
 
-def _first_paid(held: HeldTx, ids: Collection[str]) -> str:
+def _first_paid(held: StoredTx, ids: Collection[str]) -> str:
     by_script = {project_script(one): one for one in ids}
     return next(by_script[script] for _, script in held.tx.outputs if script in by_script)
 
 
 async def stand(
     conn: AsyncConnection,
-    held: Mapping[Txid, HeldTx],
-    bases: Mapping[Txid, Basis],
+    held: Mapping[Txid, StoredTx],
+    bases: Mapping[Txid, InvestmentContext],
     tip: Tip,
-) -> dict[Txid, Standing]:
+) -> dict[Txid, InvestmentState]:
     """How each of these transactions stands against its basis."""
     spenders = await _spenders(conn, bases)
-    return {txid: standing_of(basis, held[txid], spenders, tip) for txid, basis in bases.items()}
+    return {
+        txid: evaluate_investment(basis, held[txid], spenders, tip) for txid, basis in bases.items()
+    }
 
 
 async def _spenders(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[OutPoint, Spender]:
@@ -64,7 +66,7 @@ async def _spenders(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[OutPoi
     spending = {txid for inputs in first.values() for txid, _ in inputs}
     second = await txs.inputs_spending(conn, spending)
     inputs = first | second
-    held = await txs.held_txs(conn, {txid for found in inputs.values() for txid, _ in found})
+    held = await txs.stored_txs(conn, {txid for found in inputs.values() for txid, _ in found})
     chosen: dict[OutPoint, Spender] = {}
     for outpoint, found in inputs.items():
         one = spender_of(Spender(held[txid], vin) for txid, vin in found)
@@ -75,29 +77,33 @@ async def _spenders(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[OutPoi
 
 async def keep(
     conn: AsyncConnection,
-    standings: Mapping[Txid, Standing],
-    shown: Mapping[Txid, InvestmentFace],
-) -> tuple[dict[Txid, InvestmentFace], dict[Txid, InvestmentFace]]:
+    investment_states: Mapping[Txid, InvestmentState],
+    shown: Mapping[Txid, InvestmentSnapshot],
+) -> tuple[dict[Txid, InvestmentSnapshot], dict[Txid, InvestmentSnapshot]]:
     """Keep how investments stand; how all that this concerns were shown, and are shown now."""
-    plain = {txid: face_of(one) for txid, one in standings.items()}
-    await investments.put_investment_faces(
-        conn, [face for txid, face in plain.items() if face != shown.get(txid)], shown
+    plain = {txid: investment_snapshot(one) for txid, one in investment_states.items()}
+    await investments.put_investment_snapshots(
+        conn, [snapshot for txid, snapshot in plain.items() if snapshot != shown.get(txid)], shown
     )
     more = await _fed_by(conn, _claims(shown.values()) ^ _claims(plain.values()))
-    others = await investments.investment_faces(conn, more - plain.keys())
-    faces = await _with_recycled(conn, {**others, **plain})
+    others = await investments.investment_snapshots(conn, more - plain.keys())
+    snapshots = await _with_recycled(conn, {**others, **plain})
     before = {**others, **shown}
-    flagged = [face for txid, face in faces.items() if face != plain.get(txid, others.get(txid))]
-    await investments.put_investment_faces(conn, flagged, before)
-    return before, faces
+    flagged = [
+        snapshot
+        for txid, snapshot in snapshots.items()
+        if snapshot != plain.get(txid, others.get(txid))
+    ]
+    await investments.put_investment_snapshots(conn, flagged, before)
+    return before, snapshots
 
 
-def _claims(faces: Iterable[InvestmentFace]) -> set[tuple[Txid, str]]:
+def _claims(snapshots: Iterable[InvestmentSnapshot]) -> set[tuple[Txid, str]]:
     """The transactions that claim, with the projects they claim from."""
     return {
-        (stage.spent_txid, face.project_id)
-        for face in faces
-        for stage in face.stages
+        (stage.spent_txid, snapshot.project_id)
+        for snapshot in snapshots
+        for stage in snapshot.stages
         if stage.state == "claim" and stage.spent_txid is not None
     }
 
@@ -115,17 +121,19 @@ async def _fed_by(conn: AsyncConnection, claims: Iterable[tuple[Txid, str]]) -> 
 
 
 async def _with_recycled(
-    conn: AsyncConnection, faces: Mapping[Txid, InvestmentFace]
-) -> dict[Txid, InvestmentFace]:
-    ancestry = await _ancestry(conn, faces)
+    conn: AsyncConnection, snapshots: Mapping[Txid, InvestmentSnapshot]
+) -> dict[Txid, InvestmentSnapshot]:
+    ancestry = await _ancestry(conn, snapshots)
     claiming = await claiming_txids(conn, {one for found in ancestry.values() for one in found})
-    flagged: dict[Txid, InvestmentFace] = {}
-    for txid, face in faces.items():
-        recycled = any(face.project_id in claiming.get(one, ()) for one in ancestry.get(txid, ()))
-        flags = tuple(flag for flag in face.flags if flag != RECYCLED)
-        if recycled and face.stages:
+    flagged: dict[Txid, InvestmentSnapshot] = {}
+    for txid, snapshot in snapshots.items():
+        recycled = any(
+            snapshot.project_id in claiming.get(one, ()) for one in ancestry.get(txid, ())
+        )
+        flags = tuple(flag for flag in snapshot.flags if flag != RECYCLED)
+        if recycled and snapshot.stages:
             flags += (RECYCLED,)
-        flagged[txid] = replace(face, flags=flags)
+        flagged[txid] = replace(snapshot, flags=flags)
     return flagged
 
 

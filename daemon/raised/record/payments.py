@@ -6,22 +6,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts import claims, movements, payouts
 from raised.db.facts.invoices import campaigns_of
-from raised.domain.angor.investment_snapshot import InvestmentFace
+from raised.domain.angor.investment_snapshot import InvestmentSnapshot
 from raised.domain.bitcoin.tx import Txid
 from raised.domain.btcpay.coin_claims import judge, once_each, received
 from raised.domain.btcpay.invoice_snapshot import subject_of
 from raised.domain.change import Change
 from raised.domain.ledger import Correction, InvoiceKey, LedgerRow, correct, effects
-from raised.record.dirty import Touched
+from raised.record.dirty import DirtySet
 
 
-async def settle_money(conn: AsyncConnection, touched: Touched) -> Correction:
+async def recompute_payments(conn: AsyncConnection, dirty: DirtySet) -> Correction:
     """Bring what was paid and refunded in line with the facts; the rows that must be booked."""
     correction = Correction()
-    if touched.coins:
-        correction = await _settle_payments(conn, touched.coins)
-    if touched.payouts:
-        correction = correction.and_also(await _settle_refunds(conn, touched))
+    if dirty.coins:
+        correction = await _settle_payments(conn, dirty.coins)
+    if dirty.payouts:
+        correction = correction.and_also(await _settle_refunds(conn, dirty))
     if correction:
         rows = (*(one.row for one in correction.reversals), *correction.rows)
         owners = await campaigns_of(conn, {row.invoice for row in rows if row.invoice is not None})
@@ -31,22 +31,22 @@ async def settle_money(conn: AsyncConnection, touched: Touched) -> Correction:
 
 async def touch_coins(
     conn: AsyncConnection,
-    before: Mapping[Txid, InvestmentFace],
-    after: Mapping[Txid, InvestmentFace],
-    touched: Touched,
+    before: Mapping[Txid, InvestmentSnapshot],
+    after: Mapping[Txid, InvestmentSnapshot],
+    dirty: DirtySet,
 ) -> None:
     """The coins of investments that count otherwise now, where an invoice claims them, too."""
     coins: set[str] = set()
     for txid in before.keys() | after.keys():
         old, new = _coins(before.get(txid)), _coins(after.get(txid))
         coins |= {coin for coin in old.keys() | new.keys() if old.get(coin) != new.get(coin)}
-    touched.coins |= await claims.claimed_among(conn, coins)
+    dirty.coins |= await claims.claimed_among(conn, coins)
 
 
-def _coins(face: InvestmentFace | None) -> dict[str, str]:
-    if face is None:
+def _coins(snapshot: InvestmentSnapshot | None) -> dict[str, str]:
+    if snapshot is None:
         return {}
-    return {f"{face.txid}:{stage.vout}": face.status for stage in face.stages}
+    return {f"{snapshot.txid}:{stage.vout}": snapshot.status for stage in snapshot.stages}
 
 
 async def _settle_payments(conn: AsyncConnection, coins: Iterable[str]) -> Correction:
@@ -66,18 +66,18 @@ async def _settle_payments(conn: AsyncConnection, coins: Iterable[str]) -> Corre
     return correct(booked, due)
 
 
-async def _settle_refunds(conn: AsyncConnection, touched: Touched) -> Correction:
-    ids = sorted({payout_id for _, payout_id in touched.payouts})
+async def _settle_refunds(conn: AsyncConnection, dirty: DirtySet) -> Correction:
+    ids = sorted({payout_id for _, payout_id in dirty.payouts})
     booked = await movements.booked_refunds(conn, ids)
     due = once_each(await payouts.refunds_due(conn, ids), booked)
     correction = correct(booked, due)
     for row in correction.rows:
-        _tell_refund(row, touched)
+        _tell_refund(row, dirty)
     return correction
 
 
-def _tell_refund(row: LedgerRow, touched: Touched) -> None:
+def _tell_refund(row: LedgerRow, dirty: DirtySet) -> None:
     key: InvoiceKey | None = row.invoice
     assert key is not None, "a refund has an invoice"
     subject = subject_of(key)
-    touched.tell(Change("refund.completed", "btcpay", subject, reference=row.reference))
+    dirty.tell(Change("refund.completed", "btcpay", subject, reference=row.reference))

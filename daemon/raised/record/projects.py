@@ -7,24 +7,24 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts import coins, events, foundings, projects, txs
-from raised.domain.angor.investment_state import Basis, Tip
+from raised.domain.angor.investment_state import InvestmentContext, Tip
 from raised.domain.angor.project_snapshot import (
     Profile,
-    ProjectFace,
-    face_of_project,
+    ProjectSnapshot,
     parse_profile,
     project_changes,
+    project_snapshot,
 )
 from raised.domain.angor.project_state import (
     Candidate,
-    HeldFounding,
-    ProjectStanding,
+    ProjectState,
+    StoredFounding,
     choose,
     first_reproduced,
 )
 from raised.domain.angor.terms import Announcement, Terms
 from raised.domain.event import PROFILE, Event
-from raised.record.dirty import Policy, Touched
+from raised.record.dirty import DirtySet, Policy
 from raised.record.relay_facts import judgement
 
 _WITH_TERMS: Final = frozenset({"announced", "committed", "confirmed"})
@@ -38,44 +38,44 @@ class DecidedProject:
     new; `anew`: another founding transaction decides than the one that its rows stand on.
     """
 
-    basis: Basis
+    basis: InvestmentContext
     is_new: bool
     anew: bool
 
 
 async def decide_projects(
-    conn: AsyncConnection, ids: Iterable[str], policy: Policy, tip: Tip | None, touched: Touched
+    conn: AsyncConnection, ids: Iterable[str], policy: Policy, tip: Tip | None, dirty: DirtySet
 ) -> dict[str, DecidedProject]:
     """Decide these projects, and keep and tell what became different."""
-    shown = await projects.project_faces(conn, ids)
-    standings = await _standings(conn, shown, policy, tip)
-    terms = await _terms(conn, standings, policy)
-    profiles = await _profiles(conn, standings, terms)
-    faces = {
-        key: face_of_project(key, one, terms.get(key), profiles.get(key, Profile()))
-        for key, one in standings.items()
+    shown = await projects.project_snapshots(conn, ids)
+    investment_states = await _investment_states(conn, shown, policy, tip)
+    terms = await _terms(conn, investment_states, policy)
+    profiles = await _profiles(conn, investment_states, terms)
+    snapshots = {
+        key: project_snapshot(key, one, terms.get(key), profiles.get(key, Profile()))
+        for key, one in investment_states.items()
     }
-    different = [face for key, face in faces.items() if face != shown[key]]
-    await projects.put_project_faces(conn, different)
-    moved = [face for face in different if face.stages != shown[face.id].stages]
-    stale = [face.id for face in moved if shown[face.id].stages]
+    different = [snapshot for key, snapshot in snapshots.items() if snapshot != shown[key]]
+    await projects.put_project_snapshots(conn, different)
+    moved = [snapshot for snapshot in different if snapshot.stages != shown[snapshot.id].stages]
+    stale = [snapshot.id for snapshot in moved if shown[snapshot.id].stages]
     await projects.put_calendars(conn, moved, stale)
-    for face in different:
-        old = shown[face.id]
-        for change in project_changes(None if old.status == "hidden" else old, face):
-            touched.tell(change)
+    for snapshot in different:
+        old = shown[snapshot.id]
+        for change in project_changes(None if old.status == "hidden" else old, snapshot):
+            dirty.tell(change)
     return {
-        key: _decided(standings[key], shown[key], face, terms.get(key))
-        for key, face in faces.items()
+        key: _decided(investment_states[key], shown[key], snapshot, terms.get(key))
+        for key, snapshot in snapshots.items()
     }
 
 
 def _decided(
-    standing: ProjectStanding, old: ProjectFace, new: ProjectFace, terms: Terms | None
+    standing: ProjectState, old: ProjectSnapshot, new: ProjectSnapshot, terms: Terms | None
 ) -> DecidedProject:
     confirmed = standing.status == "confirmed"
     founding = standing.founding
-    basis = Basis(
+    basis = InvestmentContext(
         project_id=new.id,
         terms=terms if standing.status in _WITH_TERMS else None,
         counts=confirmed,
@@ -85,13 +85,13 @@ def _decided(
     return DecidedProject(basis, _ground(old) != _ground(new), anew)
 
 
-def _ground(face: ProjectFace) -> tuple[object, ...]:
-    return (face.status, face.event_id, face.founding_txid, face.founded_hash)
+def _ground(snapshot: ProjectSnapshot) -> tuple[object, ...]:
+    return (snapshot.status, snapshot.event_id, snapshot.founding_txid, snapshot.founded_hash)
 
 
-async def _standings(
-    conn: AsyncConnection, shown: Mapping[str, ProjectFace], policy: Policy, tip: Tip | None
-) -> dict[str, ProjectStanding]:
+async def _investment_states(
+    conn: AsyncConnection, shown: Mapping[str, ProjectSnapshot], policy: Policy, tip: Tip | None
+) -> dict[str, ProjectState]:
     founded = await foundings.foundings_of(conn, shown)
     named = [one.event_id for held in founded.values() for one in held if one.event_id is not None]
     found = await events.announcements_of(conn, shown, named)
@@ -100,7 +100,7 @@ async def _standings(
     for one in found:
         if one.project_id in by_project:
             by_project[one.project_id].append(one)
-    standings: dict[str, ProjectStanding] = {}
+    investment_states: dict[str, ProjectState] = {}
     for key in shown:
         held = founded.get(key, [])
         candidates = {one.event_id: one for one in by_project[key]}
@@ -108,14 +108,14 @@ async def _standings(
             if founding.event_id is not None and founding.event_id in by_event:
                 candidates[founding.event_id] = by_event[founding.event_id]
         reproducing = await _reproducing(conn, key, held, candidates.values(), policy)
-        standings[key] = choose(key, held, tuple(candidates.values()), tip, reproducing.get)
-    return standings
+        investment_states[key] = choose(key, held, tuple(candidates.values()), tip, reproducing.get)
+    return investment_states
 
 
 async def _reproducing(
     conn: AsyncConnection,
     project_id: str,
-    held: Sequence[HeldFounding],
+    held: Sequence[StoredFounding],
     candidates: Iterable[Candidate],
     policy: Policy,
 ) -> dict[str, tuple[int, int]]:
@@ -127,7 +127,7 @@ async def _reproducing(
     written = sorted((one for one in candidates if one.pubkey in keys), key=lambda one: one.order)
     if not written:
         return {}
-    paying = await txs.held_txs(conn, await coins.payments_to(conn, [project_id]))
+    paying = await txs.stored_txs(conn, await coins.payments_to(conn, [project_id]))
     possible = [one.event_id for one in written[:_MOST_READINGS]]
     found: dict[str, tuple[int, int]] = {}
     for key, event in (await events.events_by_id(conn, possible)).items():
@@ -144,9 +144,11 @@ def _terms_in(event: Event, policy: Policy) -> Terms | None:
 
 
 async def _terms(
-    conn: AsyncConnection, standings: Mapping[str, ProjectStanding], policy: Policy
+    conn: AsyncConnection, investment_states: Mapping[str, ProjectState], policy: Policy
 ) -> dict[str, Terms]:
-    chosen = {key: one.event.event_id for key, one in standings.items() if one.event is not None}
+    chosen = {
+        key: one.event.event_id for key, one in investment_states.items() if one.event is not None
+    }
     found = await events.events_by_id(conn, chosen.values())
     terms = {key: _terms_in(found[event_id], policy) for key, event_id in chosen.items()}
     # Terms of another project's event say nothing of this one.
@@ -154,10 +156,10 @@ async def _terms(
 
 
 async def _profiles(
-    conn: AsyncConnection, standings: Mapping[str, ProjectStanding], terms: Mapping[str, Terms]
+    conn: AsyncConnection, investment_states: Mapping[str, ProjectState], terms: Mapping[str, Terms]
 ) -> dict[str, Profile]:
     authors = {key: one.nostr_pubkey for key, one in terms.items()}
-    for key, standing in standings.items():
+    for key, standing in investment_states.items():
         founding = standing.founding
         if key not in authors and founding is not None and founding.nostr_pubkey is not None:
             authors[key] = founding.nostr_pubkey

@@ -15,7 +15,7 @@ from raised.domain.angor.terms import Announcement, RejectedEvent, check_announc
 from raised.domain.event import APP_DATA, DELETION, PROFILE, PROJECT, RELAY_LIST, Event
 from raised.domain.observation import BackfillDone, EventsSeen
 from raised.errors import InvalidInput
-from raised.record.dirty import Policy, Touched
+from raised.record.dirty import DirtySet, Policy
 
 FEATURED_LIST: Final = 10001
 DENY_LIST: Final = 30000
@@ -31,7 +31,7 @@ _TAG_SIZE: Final = 64
 
 
 async def apply_events(
-    conn: AsyncConnection, seen: EventsSeen, policy: Policy, touched: Touched
+    conn: AsyncConnection, seen: EventsSeen, policy: Policy, dirty: DirtySet
 ) -> None:
     """Keep the new events of a page, and who holds the known ones."""
     offered = {one.id: one for one in seen.events if _is_keepable(one, seen.at)}
@@ -41,11 +41,11 @@ async def apply_events(
     if seen.relay:  # events from a file are held by no relay
         held = [*offered, *(one for one in seen.held if one in known)]
         gained = await events.add_holders(conn, held, seen.relay, seen.at)
-        touched.shown_anew |= await events.projects_of_chosen(conn, gained)
+        dirty.shown_anew |= await events.projects_of_chosen(conn, gained)
     if new:
-        await _announce(conn, new, policy, touched)
-        await _withdraw(conn, [one for one in new if one.kind == DELETION], touched)
-        await _profile(conn, new, touched)
+        await _announce(conn, new, policy, dirty)
+        await _withdraw(conn, [one for one in new if one.kind == DELETION], dirty)
+        await _profile(conn, new, dirty)
 
 
 async def apply_backfill(conn: AsyncConnection, done: BackfillDone) -> None:
@@ -119,19 +119,19 @@ def _is_keepable(event: Event, now: int) -> bool:
 
 
 async def _announce(
-    conn: AsyncConnection, new: Sequence[Event], policy: Policy, touched: Touched
+    conn: AsyncConnection, new: Sequence[Event], policy: Policy, dirty: DirtySet
 ) -> None:
     naming = await foundings.projects_naming(conn, [one.id for one in new])
     candidates: list[Candidate] = []
     for one in new:
-        touched.projects |= naming.get(one.id, set())
+        dirty.projects |= naming.get(one.id, set())
         if one.id in naming or _may_announce(one):
             candidate = judged(one, policy.network)
             if one.id in naming or candidate.project_id is not None:
                 candidates.append(candidate)
     claimed = {one.project_id for one in candidates if one.project_id is not None}
-    await projects.add_projects(conn, claimed, touched.at)
-    touched.projects |= claimed
+    await projects.add_projects(conn, claimed, dirty.at)
+    dirty.projects |= claimed
     await events.add_announcements(conn, candidates)
 
 
@@ -143,7 +143,7 @@ def _may_announce(event: Event) -> bool:
     return event.kind == APP_DATA and (not d or d[0] == "AngorApp")
 
 
-async def _withdraw(conn: AsyncConnection, deletions: Sequence[Event], touched: Touched) -> None:
+async def _withdraw(conn: AsyncConnection, deletions: Sequence[Event], dirty: DirtySet) -> None:
     """Deletions count for what their author signed, whether it came already or comes later."""
     if not deletions:
         return
@@ -154,13 +154,13 @@ async def _withdraw(conn: AsyncConnection, deletions: Sequence[Event], touched: 
         targets += [(name, one.pubkey, one.created_at) for name in names]
     await events.add_deletions(conn, targets)
     ids = [target for target, _, _ in targets]
-    touched.projects |= await events.projects_announced_by(conn, ids)
+    dirty.projects |= await events.projects_announced_by(conn, ids)
     for pubkey in dict.fromkeys(one.pubkey for one in deletions):
         for kind in (PROFILE, APP_DATA):
-            await _choose_profiles(conn, pubkey, kind, touched)
+            await _choose_profiles(conn, pubkey, kind, dirty)
 
 
-async def _profile(conn: AsyncConnection, new: Sequence[Event], touched: Touched) -> None:
+async def _profile(conn: AsyncConnection, new: Sequence[Event], dirty: DirtySet) -> None:
     """Let the newest of an author, kind and d count, then the lowest id. Source: NIP-01."""
     telling = [(d, one) for one in new if (d := _d_of(one)) is not None]
     if not telling:
@@ -174,10 +174,10 @@ async def _profile(conn: AsyncConnection, new: Sequence[Event], touched: Touched
             best[key] = (d, one)
             standing[key] = (one.id, one.created_at)
     await events.put_profiles(conn, list(best.values()))
-    await _touch_authors(conn, {one.pubkey for _, one in best.values()}, touched)
+    await _touch_authors(conn, {one.pubkey for _, one in best.values()}, dirty)
 
 
-async def _choose_profiles(conn: AsyncConnection, pubkey: str, kind: int, touched: Touched) -> None:
+async def _choose_profiles(conn: AsyncConnection, pubkey: str, kind: int, dirty: DirtySet) -> None:
     """Choose anew among all events of an author, after a deletion."""
     found = await events.outlines_of(conn, pubkey, kind)
     telling = [(d, one) for one in found if (d := _d_of(one)) is not None]
@@ -188,7 +188,7 @@ async def _choose_profiles(conn: AsyncConnection, pubkey: str, kind: int, touche
     best = {d: one.id for d, one in alive}
     whole = await events.events_by_id(conn, best.values())
     await events.put_profiles(conn, [(d, whole[key]) for d, key in best.items()])
-    await _touch_authors(conn, {pubkey}, touched)
+    await _touch_authors(conn, {pubkey}, dirty)
 
 
 async def _undeleted(
@@ -227,7 +227,7 @@ def _is_name(text: str) -> bool:
     return "\0" not in text and len(text.encode()) <= _LONGEST_NAME
 
 
-async def _touch_authors(conn: AsyncConnection, pubkeys: set[str], touched: Touched) -> None:
+async def _touch_authors(conn: AsyncConnection, pubkeys: set[str], dirty: DirtySet) -> None:
     found = await projects.projects_with_key(conn, pubkeys)
-    touched.shown_anew |= found.keys()
-    touched.projects |= found.keys()
+    dirty.shown_anew |= found.keys()
+    dirty.projects |= found.keys()

@@ -6,22 +6,24 @@ from collections.abc import Collection, Iterable, Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts import investments, movements, projects
-from raised.domain.angor.investment_snapshot import InvestmentFace
+from raised.domain.angor.investment_snapshot import InvestmentSnapshot
 from raised.domain.angor.project_state import first_reaching, target_reached
 from raised.domain.ledger import MSATS, RETURNING, Effect
 
 Tallies = defaultdict[str, defaultdict[str, int]]  # by project, by column
 
 
-def count_faces(before: Iterable[InvestmentFace], after: Iterable[InvestmentFace]) -> Tallies:
+def count_investments(
+    before: Iterable[InvestmentSnapshot], after: Iterable[InvestmentSnapshot]
+) -> Tallies:
     """How the counts of projects move when these investments stand otherwise."""
     tallies: Tallies = defaultdict(lambda: defaultdict(int))
-    for sign, faces in ((-1, before), (1, after)):
-        for face in faces:
-            counts = tallies[face.project_id]
-            counts["investments"] += sign * face.is_confirmed
-            counts["rejected_investments"] += sign * (face.status == "rejected")
-            counts["unconfirmed_sats"] += sign * face.unconfirmed_sats
+    for sign, snapshots in ((-1, before), (1, after)):
+        for snapshot in snapshots:
+            counts = tallies[snapshot.project_id]
+            counts["investments"] += sign * snapshot.is_confirmed
+            counts["rejected_investments"] += sign * (snapshot.status == "rejected")
+            counts["unconfirmed_sats"] += sign * snapshot.unconfirmed_sats
     return tallies
 
 

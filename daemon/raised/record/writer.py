@@ -11,10 +11,10 @@ from raised.db.facts.blocks import tip_of
 from raised.domain.observation import (
     BackfillDone,
     BlockSeen,
+    CampaignsConfigured,
     ClockTicked,
     DeliveriesDone,
     EventsSeen,
-    Grouped,
     HistorySeen,
     InvoicesGone,
     InvoicesSeen,
@@ -36,14 +36,20 @@ from raised.record import (
     refund_facts,
     relay_facts,
 )
-from raised.record.dirty import Policy, Touched
-from raised.record.recompute import settle
+from raised.record.dirty import DirtySet, Policy
+from raised.record.recompute import recompute
 
 # More in one transaction would make the readers of the feed wait for the first of them.
 _MOST_AT_ONCE: Final = 32
 
 _OfStore = (
-    InvoicesSeen | InvoicesGone | SweepReached | SweepDone | RefundsSeen | DeliveriesDone | Grouped
+    InvoicesSeen
+    | InvoicesGone
+    | SweepReached
+    | SweepDone
+    | RefundsSeen
+    | DeliveriesDone
+    | CampaignsConfigured
 )
 
 
@@ -73,40 +79,40 @@ async def remember(
     conn: AsyncConnection, observations: Sequence[Observation], policy: Policy
 ) -> None:
     """Apply the facts of these observations, then decide anew all that they touch."""
-    touched = Touched(
+    dirty = DirtySet(
         at=max(one.at for one in observations),
         tip_before=await tip_of(conn, policy.confirmations),
     )
     for one in observations:
-        await _apply(conn, one, policy, touched)
-    await settle(conn, policy, touched)
+        await _apply(conn, one, policy, dirty)
+    await recompute(conn, policy, dirty)
 
 
 async def rewind(conn: AsyncConnection, height: int, at: int, policy: Policy) -> None:
     """Undo everything above this height, after a reorg deeper than finality; it is read again."""
-    touched = Touched(at=at, tip_before=await tip_of(conn, policy.confirmations))
-    await chain_facts.rewind_to(conn, height, touched)
-    await settle(conn, policy, touched)
+    dirty = DirtySet(at=at, tip_before=await tip_of(conn, policy.confirmations))
+    await chain_facts.rewind_to(conn, height, dirty)
+    await recompute(conn, policy, dirty)
 
 
 async def _apply(  # noqa: C901, PLR0912 - one arm for each observation there is
-    conn: AsyncConnection, observation: Observation, policy: Policy, touched: Touched
+    conn: AsyncConnection, observation: Observation, policy: Policy, dirty: DirtySet
 ) -> None:
     match observation:
         case EventsSeen():
-            await relay_facts.apply_events(conn, observation, policy, touched)
+            await relay_facts.apply_events(conn, observation, policy, dirty)
         case BackfillDone():
             await relay_facts.apply_backfill(conn, observation)
         case BlockSeen():
-            await chain_facts.apply_block(conn, observation, policy, touched)
+            await chain_facts.apply_block(conn, observation, policy, dirty)
         case RolledBack():
-            await chain_facts.apply_rollback(conn, observation, touched)
+            await chain_facts.apply_rollback(conn, observation, dirty)
         case HistorySeen():
-            await chain_facts.apply_history(conn, observation, policy, touched)
+            await chain_facts.apply_history(conn, observation, policy, dirty)
         case TipSeen():
-            await chain_facts.apply_tip(conn, observation, policy, touched)
+            await chain_facts.apply_tip(conn, observation, policy, dirty)
         case MempoolSeen():
-            await chain_facts.apply_mempool(conn, observation, policy, touched)
+            await chain_facts.apply_mempool(conn, observation, policy, dirty)
         case (
             InvoicesSeen()
             | InvoicesGone()
@@ -114,30 +120,30 @@ async def _apply(  # noqa: C901, PLR0912 - one arm for each observation there is
             | SweepDone()
             | RefundsSeen()
             | DeliveriesDone()
-            | Grouped()
+            | CampaignsConfigured()
         ):
-            await _apply_of_store(conn, observation, touched)
+            await _apply_of_store(conn, observation, dirty)
         case SourceHealth():
-            await health_facts.apply_health(conn, observation, touched)
+            await health_facts.apply_health(conn, observation, dirty)
         case Progress():
             await health_facts.apply_progress(conn, observation)
         case ClockTicked():
             await health_facts.apply_tick(conn, observation)
 
 
-async def _apply_of_store(conn: AsyncConnection, observation: _OfStore, touched: Touched) -> None:
+async def _apply_of_store(conn: AsyncConnection, observation: _OfStore, dirty: DirtySet) -> None:
     match observation:
         case InvoicesSeen():
-            await invoice_facts.apply_invoices(conn, observation, touched)
+            await invoice_facts.apply_invoices(conn, observation, dirty)
         case InvoicesGone():
-            await invoice_facts.apply_gone(conn, observation, touched)
+            await invoice_facts.apply_gone(conn, observation, dirty)
         case SweepReached():
             await invoice_facts.apply_reached(conn, observation)
         case SweepDone():
-            await invoice_facts.apply_sweep(conn, observation, touched)
+            await invoice_facts.apply_sweep(conn, observation, dirty)
         case RefundsSeen():
-            await refund_facts.apply_refunds(conn, observation, touched)
+            await refund_facts.apply_refunds(conn, observation, dirty)
         case DeliveriesDone():
-            await refund_facts.apply_deliveries(conn, observation, touched)
-        case Grouped():
-            await campaign_facts.apply_groups(conn, observation, touched)
+            await refund_facts.apply_deliveries(conn, observation, dirty)
+        case CampaignsConfigured():
+            await campaign_facts.apply_campaigns(conn, observation, dirty)

@@ -13,17 +13,17 @@ from raised.db.facts.sources import (
     put_settings,
     read_settings,
 )
-from raised.domain.observation import Grouped
+from raised.domain.observation import CampaignsConfigured
 from raised.service.source_settings import keyed_store
 
 
-def grouped(config: Config) -> Grouped:
+def campaigns_configured(config: Config) -> CampaignsConfigured:
     """What belongs together, for the record."""
     expected = {
         one.label: (one.label, WEBHOOK_SECRET) in config.environment.secret_files
         for one in config.stores
     }
-    return Grouped(now(), config.campaigns, expected)
+    return CampaignsConfigured(now(), config.campaigns, expected)
 
 
 async def tell_start(conn: AsyncConnection, config: Config) -> None:

@@ -24,7 +24,7 @@ from raised.nostr.source import Relays
 from raised.record import Policy, record, rewind
 from raised.service.jobs import schedule
 from raised.service.metrics import QUEUE_DEPTH, measure_commit, serve_metrics
-from raised.service.publish_config import grouped, tell_sources, tell_start
+from raised.service.publish_config import campaigns_configured, tell_sources, tell_start
 from raised.service.record_view import RecordView
 from raised.service.source_settings import (
     chain_settings,
@@ -88,7 +88,7 @@ async def keep_record(config: Config) -> int:
             await _tick(observations, opened.assure)
 
         async def reload(observations: asyncio.Queue[Observation]) -> Never:
-            await observations.put(grouped(config))
+            await observations.put(campaigns_configured(config))
             await _reload(config, relays, stores, opened.writer, observations)
 
         _log.info(
@@ -190,7 +190,7 @@ async def _reload(
         new = replace(new, network=config.network, chain=config.chain, proxy=config.proxy)
         relays.replace(relay_settings(new))
         await transact(writer, tell_sources, new)
-        await observations.put(grouped(new))
+        await observations.put(campaigns_configured(new))
         _log.info("reloaded", relays=len(new.relays), stores=len(new.stores))
 
 

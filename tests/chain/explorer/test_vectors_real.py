@@ -103,8 +103,8 @@ async def test_the_history_of_a_real_stage_is_its_investment_and_its_spend(meet:
             page = await one.history_page(script, None)
             assert [found.tx.txid for found in page] == txids
             for found in page:
-                touched = [output for output in (*found.tx.outputs, *found.spent) if output]
-                assert script in [output.script_pubkey for output in touched]
+                dirty = [output for output in (*found.tx.outputs, *found.spent) if output]
+                assert script in [output.script_pubkey for output in dirty]
 
 
 PROOFS: Final = cast(list[Json], read("merkle_proofs.json"))

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 
 from raised.domain.angor.identifier import project_script
-from raised.domain.angor.investment_snapshot import changes_between, face_of
+from raised.domain.angor.investment_snapshot import changes_between, investment_snapshot
 from raised.domain.angor.investment_state import (
-    Basis,
-    HeldTx,
+    InvestmentContext,
     Place,
     Spender,
+    StoredTx,
     Tip,
+    evaluate_investment,
     spender_of,
-    standing_of,
 )
 from raised.domain.bitcoin.script import OP_RETURN, push
 from raised.domain.bitcoin.tx import OutPoint, Tx, TxIn, TxOut
@@ -50,17 +50,17 @@ PLACE = Place(100, "hash", 1, 60_000)
 def test_without_terms_only_what_no_terms_could_heal_is_rejected(
     outputs: tuple[TxOut, ...], status: str, reason: str | None
 ) -> None:
-    basis = Basis(PROJECT, None, counts=False, founding=None)
-    held = HeldTx(tx(*outputs), PLACE, 5, gone=False)
-    standing = standing_of(basis, held, {}, TIP)
+    basis = InvestmentContext(PROJECT, None, counts=False, founding=None)
+    held = StoredTx(tx(*outputs), PLACE, 5, gone=False)
+    standing = evaluate_investment(basis, held, {}, TIP)
     assert (standing.status, standing.reason, standing.rows) == (status, reason, ())
-    gone = standing_of(basis, replace(held, place=None, gone=True), {}, TIP)
+    gone = evaluate_investment(basis, replace(held, place=None, gone=True), {}, TIP)
     assert (gone.status, gone.reason, gone.at) == ("dropped", None, 5)
 
 
 def test_of_several_spenders_the_mined_one_counts_then_the_newest_that_is_somewhere() -> None:
     mined, old, new, gone = (
-        Spender(HeldTx(tx(FEE, coin=place), None, 10 + place, gone=place == 3), 0)
+        Spender(StoredTx(tx(FEE, coin=place), None, 10 + place, gone=place == 3), 0)
         for place in range(4)
     )
     assert spender_of([old, new, gone]) == new
@@ -70,9 +70,9 @@ def test_of_several_spenders_the_mined_one_counts_then_the_newest_that_is_somewh
 
 
 def test_a_view_that_does_not_change_is_no_news() -> None:
-    basis = Basis(PROJECT, None, counts=False, founding=None)
-    held = HeldTx(tx(FEE, marked(KEY)), PLACE, 5, gone=False)
-    face = face_of(standing_of(basis, held, {}, TIP))
-    assert changes_between(face, face) == []
-    (change,) = changes_between(None, face)
+    basis = InvestmentContext(PROJECT, None, counts=False, founding=None)
+    held = StoredTx(tx(FEE, marked(KEY)), PLACE, 5, gone=False)
+    snapshot = investment_snapshot(evaluate_investment(basis, held, {}, TIP))
+    assert changes_between(snapshot, snapshot) == []
+    (change,) = changes_between(None, snapshot)
     assert (change.type, change.project_id) == ("investment.unverified", PROJECT)

@@ -8,7 +8,7 @@ from raised.domain.angor.investment_state import Place, Tip
 from raised.domain.angor.project_snapshot import Profile, parse_profile
 from raised.domain.angor.project_state import (
     Candidate,
-    HeldFounding,
+    StoredFounding,
     choose,
     first_reaching,
     target_reached,
@@ -35,14 +35,14 @@ def candidate(name: str, **more: object) -> Candidate:
 
 def founding(
     event_id: str | None, height: int | None, position: int = 0, *, gone: bool = False
-) -> HeldFounding:
+) -> StoredFounding:
     place = None if height is None else Place(height, "hash", position, height * 600)
     author = "author" if event_id is None else None
-    return HeldFounding(f"tx{height}.{position}", KEY, event_id, author, place, gone)
+    return StoredFounding(f"tx{height}.{position}", KEY, event_id, author, place, gone)
 
 
 def stands(
-    foundings: list[HeldFounding],
+    foundings: list[StoredFounding],
     candidates: list[Candidate],
     tip: Tip | None = TIP,
     reproducing: Mapping[str, tuple[int, int]] | None = None,
@@ -102,7 +102,7 @@ ALIEN = candidate("alien", project_id=OTHER)
     ],
 )
 def test_the_first_deep_founding_decides_then_the_first_event(
-    foundings: list[HeldFounding],
+    foundings: list[StoredFounding],
     candidates: list[Candidate],
     wanted: tuple[str, str | None, str | None],
 ) -> None:

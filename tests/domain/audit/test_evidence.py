@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.rig import vectors
 
-from raised.domain.angor.investment_state import HeldTx, Place
+from raised.domain.angor.investment_state import Place, StoredTx
 from raised.domain.angor.network import network_named
-from raised.domain.audit.evidence import Evidence, ProvenTx, evidence, proof_problem
+from raised.domain.audit.evidence import Evidence, ProvenTx, build_evidence, proof_problem
 from raised.domain.bitcoin.block import (
     Header,
     meets_target,
@@ -45,14 +45,14 @@ def proven(entry: dict[str, Any]) -> ProvenTx:
     """The transaction in a block of its own, behind others that do not matter."""
     tx = parse_tx(bytes.fromhex(entry["hex"]))
     if entry["height"] is None:
-        return ProvenTx(HeldTx(tx, None, entry["time"], gone=False), None, None, raw_block=False)
+        return ProvenTx(StoredTx(tx, None, entry["time"], gone=False), None, None, raw_block=False)
     position = entry["indexInBlock"]
     leaves = [bytes([number]) * 32 for number in range(position + 2)]
     leaves[position] = raw_from_hex(tx.txid)
     header = mined(hex_from_raw(merkle_root(leaves)), entry["time"])
     place = Place(entry["height"], header.hash, position, entry["time"])
     siblings = tuple(hex_from_raw(one) for one in merkle_branch(merkle_levels(leaves), position))
-    held = HeldTx(tx, place, entry["time"], gone=False)
+    held = StoredTx(tx, place, entry["time"], gone=False)
     return ProvenTx(held, header.serialize(), siblings, raw_block=position == 1)
 
 
@@ -63,7 +63,7 @@ def event_of(story: dict[str, Any]) -> Event:
 def evidence_of(name: str) -> Evidence:
     story = story_of(name)
     txs = [proven(entry) for entry in story["transactions"]]
-    return evidence(network_named("angornet"), event_of(story), txs)
+    return build_evidence(network_named("angornet"), event_of(story), txs)
 
 
 def document_of(name: str) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def test_a_released_penalty_names_its_release() -> None:
 
 def test_without_an_event_there_is_nothing_to_recompute() -> None:
     txs = [proven(entry) for entry in story_of("fund")["transactions"]]
-    found = evidence(network_named("angornet"), None, txs)
+    found = build_evidence(network_named("angornet"), None, txs)
     document: dict[str, Any] = found.document
     assert document["event"] is None
     assert all(one["stages"] == [] for one in document["investments"])
@@ -200,7 +200,7 @@ def test_a_missing_proof_fails_the_evidence_only_of_what_counts() -> None:
         number = next(i for i, one in enumerate(story["transactions"]) if one["label"] == label)
         changed = [*txs]
         changed[number] = replace(txs[number], header=None)
-        return evidence(network_named("angornet"), event_of(story), changed)
+        return build_evidence(network_named("angornet"), event_of(story), changed)
 
     assert without_proof("lookalike_random_taproot").exit_code == 0
     assert without_proof("founding_again").exit_code == 0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.rig import vectors
 
-from raised.domain.angor.investment_state import HeldTx, Place, Tip
+from raised.domain.angor.investment_state import Place, StoredTx, Tip
 from raised.domain.angor.network import network_named
 from raised.domain.audit.audit import audit
 from raised.domain.audit.case_file import audit_file
@@ -217,7 +217,7 @@ def test_rejected_transactions_name_their_reason() -> None:
 def test_only_what_is_deep_enough_counts() -> None:
     story = story_of("subscribe")
     case = [
-        HeldTx(
+        StoredTx(
             parse_tx(bytes.fromhex(one["hex"])),
             Place(one["height"], "00" * 32, one["indexInBlock"], one["time"]),
             one["time"],

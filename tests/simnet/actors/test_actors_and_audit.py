@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raised.domain.angor.identifier import project_script
-from raised.domain.angor.investment_state import HeldTx, Place, Tip
+from raised.domain.angor.investment_state import Place, StoredTx, Tip
 from raised.domain.angor.network import network_named
 from raised.domain.audit.audit import audit
 from raised.domain.audit.report import AuditReport
@@ -29,14 +29,14 @@ async def _nobody(event: SignedEvent, relays: tuple[int, ...] | None) -> None:
     """Nobody listens."""
 
 
-def _held(chain: RegtestChain) -> Iterator[HeldTx]:
+def _held(chain: RegtestChain) -> Iterator[StoredTx]:
     for block_hash in chain.best:
         stored = chain.archive.blocks[block_hash]
         for position, tx in enumerate(stored.txs[1:], start=1):
             place = Place(stored.height, stored.hash, position, stored.time)
-            yield HeldTx(tx, place, stored.time, gone=False)
+            yield StoredTx(tx, place, stored.time, gone=False)
     for tx in chain.mempool:
-        yield HeldTx(tx, None, chain.tip_time, gone=False)
+        yield StoredTx(tx, None, chain.tip_time, gone=False)
 
 
 async def _audited(seed: int, directory: Path) -> tuple[dict[str, Any], list[AuditReport], int]:
@@ -72,7 +72,7 @@ def _event(events: dict[str, Event], event_id: str | None) -> Event | None:
     return None if event_id is None else events[event_id]
 
 
-def _rejected(report: AuditReport, held: list[HeldTx]) -> int:
+def _rejected(report: AuditReport, held: list[StoredTx]) -> int:
     """Rejected transactions of the project's own history: the file holds everybody's."""
     assert report.project.id is not None
     script = project_script(report.project.id)

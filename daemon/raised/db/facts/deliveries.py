@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts.bulk import add, change_among, rows_among
 from raised.db.schema import delivery, expected_delivery, refresh, store
-from raised.domain.btcpay.invoice_snapshot import Told
+from raised.domain.btcpay.invoice_snapshot import PublishedState
 
 _SETTLED: Final = "InvoiceSettled"
 _PAYMENT_SETTLED: Final = "InvoicePaymentSettled"
@@ -66,7 +66,9 @@ async def put_results(conn: AsyncConnection, results: Mapping[int, str], at: int
         await change_among(conn, statement, delivery.c.id, sorted(keys))
 
 
-async def told_settled(conn: AsyncConnection, label: str, ids: Iterable[str]) -> dict[str, Told]:
+async def settled_by_delivery(
+    conn: AsyncConnection, label: str, ids: Iterable[str]
+) -> dict[str, PublishedState]:
     """When events told last that these invoices, or payments of them, are settled."""
     newest = (
         select(
@@ -78,7 +80,7 @@ async def told_settled(conn: AsyncConnection, label: str, ids: Iterable[str]) ->
         .where(delivery.c.store == label, delivery.c.type.in_((_SETTLED, _PAYMENT_SETTLED)))
         .group_by(delivery.c.invoice_id, delivery.c.type)
     )
-    found: defaultdict[str, Told] = defaultdict(Told)
+    found: defaultdict[str, PublishedState] = defaultdict(PublishedState)
     for row in await rows_among(conn, newest, delivery.c.invoice_id, ids):
         told = found[row.invoice_id]
         found[row.invoice_id] = (

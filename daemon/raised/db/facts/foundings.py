@@ -10,7 +10,7 @@ from raised.db.facts.bulk import add, rows_among
 from raised.db.schema import founding, tx
 from raised.domain.angor.founding import Founding
 from raised.domain.angor.investment_state import Place
-from raised.domain.angor.project_state import HeldFounding
+from raised.domain.angor.project_state import StoredFounding
 from raised.domain.bitcoin.tx import Txid
 
 
@@ -32,16 +32,16 @@ async def add_foundings(conn: AsyncConnection, foundings: Sequence[Founding]) ->
 
 async def foundings_of(
     conn: AsyncConnection, project_ids: Iterable[str]
-) -> dict[str, list[HeldFounding]]:
+) -> dict[str, list[StoredFounding]]:
     """The founding transactions of these projects, wherever they stand."""
     columns = (tx.c.height, tx.c.block_hash, tx.c.position, tx.c.at, tx.c.gone_at)
     statement = select(founding, *columns).join(tx, tx.c.txid == founding.c.txid)
-    found: defaultdict[str, list[HeldFounding]] = defaultdict(list)
+    found: defaultdict[str, list[StoredFounding]] = defaultdict(list)
     for row in await rows_among(conn, statement, founding.c.project_id, project_ids):
         place = None
         if row.height is not None:
             place = Place(row.height, row.block_hash, row.position, row.at)
-        held = HeldFounding(
+        held = StoredFounding(
             row.txid,
             row.founder_key,
             row.event_id,

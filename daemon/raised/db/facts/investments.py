@@ -10,53 +10,62 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts.bulk import add, change_among, put, rows_among
 from raised.db.schema import investment, penalty_output, stage_output
-from raised.domain.angor.investment_snapshot import InvestmentFace, PenaltyFace, StageFace
+from raised.domain.angor.investment_snapshot import (
+    InvestmentSnapshot,
+    PenaltySnapshot,
+    StageSnapshot,
+)
 from raised.domain.bitcoin.tx import Txid
 
 Party = tuple[str, str]  # project identifier, investor key
 
 
-async def investment_faces(
+async def investment_snapshots(
     conn: AsyncConnection, txids: Iterable[Txid]
-) -> dict[Txid, InvestmentFace]:
+) -> dict[Txid, InvestmentSnapshot]:
     """How these investments are shown."""
     wanted = list(dict.fromkeys(txids))
-    stages: defaultdict[Txid, list[StageFace]] = defaultdict(list)
+    stages: defaultdict[Txid, list[StageSnapshot]] = defaultdict(list)
     outputs = stage_output.c
     ordered = select(stage_output, outputs.index.label("place")).order_by(
         outputs.txid, outputs.vout
     )
     for row in await rows_among(conn, ordered, outputs.txid, wanted):
         stages[row.txid].append(_stage(row))
-    penalties: defaultdict[Txid, list[PenaltyFace]] = defaultdict(list)
+    penalties: defaultdict[Txid, list[PenaltySnapshot]] = defaultdict(list)
     sorted_penalties = select(penalty_output).order_by(penalty_output.c.txid, penalty_output.c.vout)
     for row in await rows_among(conn, sorted_penalties, penalty_output.c.investment_txid, wanted):
         penalties[row.investment_txid].append(_penalty(row))
     rows = await rows_among(conn, select(investment), investment.c.txid, wanted)
     return {
-        row.txid: _face(row, tuple(stages[row.txid]), tuple(penalties[row.txid])) for row in rows
+        row.txid: _snapshot(row, tuple(stages[row.txid]), tuple(penalties[row.txid]))
+        for row in rows
     }
 
 
-async def put_investment_faces(
-    conn: AsyncConnection, faces: Sequence[InvestmentFace], known: Mapping[Txid, InvestmentFace]
+async def put_investment_snapshots(
+    conn: AsyncConnection,
+    snapshots: Sequence[InvestmentSnapshot],
+    known: Mapping[Txid, InvestmentSnapshot],
 ) -> None:
     """Show these investments so; `known` says how they are shown until now."""
-    await put(conn, investment, [_columns(face) for face in faces])
-    stale = [face for face in faces if face.txid in known]
+    await put(conn, investment, [_columns(snapshot) for snapshot in snapshots])
+    stale = [snapshot for snapshot in snapshots if snapshot.txid in known]
     await _drop_stages(conn, [one for one in stale if _moved(known[one.txid], one)])
-    await put(conn, stage_output, [row for face in faces for row in _stage_rows(face)])
+    await put(conn, stage_output, [row for snapshot in snapshots for row in _stage_rows(snapshot)])
     lapsed = [one.txid for one in stale if known[one.txid].penalties != one.penalties]
     await change_among(conn, delete(penalty_output), penalty_output.c.investment_txid, lapsed)
-    await add(conn, penalty_output, [row for face in faces for row in _penalty_rows(face)])
+    await add(
+        conn, penalty_output, [row for snapshot in snapshots for row in _penalty_rows(snapshot)]
+    )
 
 
-def _moved(old: InvestmentFace, new: InvestmentFace) -> bool:
+def _moved(old: InvestmentSnapshot, new: InvestmentSnapshot) -> bool:
     return {one.vout for one in old.stages} != {one.vout for one in new.stages}
 
 
-async def _drop_stages(conn: AsyncConnection, faces: Iterable[InvestmentFace]) -> None:
-    txids = [face.txid for face in faces]
+async def _drop_stages(conn: AsyncConnection, snapshots: Iterable[InvestmentSnapshot]) -> None:
+    txids = [snapshot.txid for snapshot in snapshots]
     await change_among(conn, delete(stage_output), stage_output.c.txid, txids)
 
 
@@ -122,10 +131,10 @@ async def claiming_txids(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[T
     return found
 
 
-def _face(
-    row: Row[Any], stages: tuple[StageFace, ...], penalties: tuple[PenaltyFace, ...]
-) -> InvestmentFace:
-    return InvestmentFace(
+def _snapshot(
+    row: Row[Any], stages: tuple[StageSnapshot, ...], penalties: tuple[PenaltySnapshot, ...]
+) -> InvestmentSnapshot:
+    return InvestmentSnapshot(
         txid=row.txid,
         project_id=row.project_id,
         status=row.status,
@@ -143,8 +152,8 @@ def _face(
     )
 
 
-def _stage(row: Row[Any]) -> StageFace:
-    return StageFace(
+def _stage(row: Row[Any]) -> StageSnapshot:
+    return StageSnapshot(
         vout=row.vout,
         index=row.place,
         value_sats=row.value_sats,
@@ -158,8 +167,8 @@ def _stage(row: Row[Any]) -> StageFace:
     )
 
 
-def _penalty(row: Row[Any]) -> PenaltyFace:
-    return PenaltyFace(
+def _penalty(row: Row[Any]) -> PenaltySnapshot:
+    return PenaltySnapshot(
         txid=row.txid,
         vout=row.vout,
         stage_vout=row.stage_vout,
@@ -172,29 +181,29 @@ def _penalty(row: Row[Any]) -> PenaltyFace:
     )
 
 
-def _columns(face: InvestmentFace) -> dict[str, Any]:
+def _columns(snapshot: InvestmentSnapshot) -> dict[str, Any]:
     return {
-        "txid": face.txid,
-        "project_id": face.project_id,
-        "status": face.status,
-        "reason": face.reason,
-        "flags": json.dumps(face.flags),
-        "investor_key": face.investor_key,
-        "seeder": face.seeder,
-        "amount_sats": face.amount_sats,
-        "fee_sats": face.fee_sats,
-        "height": face.height,
-        "block_hash": face.block_hash,
-        "at": face.at,
+        "txid": snapshot.txid,
+        "project_id": snapshot.project_id,
+        "status": snapshot.status,
+        "reason": snapshot.reason,
+        "flags": json.dumps(snapshot.flags),
+        "investor_key": snapshot.investor_key,
+        "seeder": snapshot.seeder,
+        "amount_sats": snapshot.amount_sats,
+        "fee_sats": snapshot.fee_sats,
+        "height": snapshot.height,
+        "block_hash": snapshot.block_hash,
+        "at": snapshot.at,
     }
 
 
-def _stage_rows(face: InvestmentFace) -> list[dict[str, Any]]:
+def _stage_rows(snapshot: InvestmentSnapshot) -> list[dict[str, Any]]:
     return [
         {
-            "txid": face.txid,
+            "txid": snapshot.txid,
             "vout": one.vout,
-            "project_id": face.project_id,
+            "project_id": snapshot.project_id,
             "index": one.index,
             "value_sats": one.value_sats,
             "release_at": one.release_at,
@@ -205,17 +214,17 @@ def _stage_rows(face: InvestmentFace) -> list[dict[str, Any]]:
             "spent_height": one.spent_height,
             "spent_at": one.spent_at,
         }
-        for one in face.stages
+        for one in snapshot.stages
     ]
 
 
-def _penalty_rows(face: InvestmentFace) -> list[dict[str, Any]]:
+def _penalty_rows(snapshot: InvestmentSnapshot) -> list[dict[str, Any]]:
     return [
         {
             "txid": one.txid,
             "vout": one.vout,
-            "project_id": face.project_id,
-            "investment_txid": face.txid,
+            "project_id": snapshot.project_id,
+            "investment_txid": snapshot.txid,
             "stage_vout": one.stage_vout,
             "value_sats": one.value_sats,
             "state": one.state,
@@ -224,5 +233,5 @@ def _penalty_rows(face: InvestmentFace) -> list[dict[str, Any]]:
             "released_height": one.released_height,
             "released_at": one.released_at,
         }
-        for one in face.penalties
+        for one in snapshot.penalties
     ]

@@ -11,7 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.facts.bulk import add, change_among, put, rows_among
 from raised.db.schema import invoice, invoice_payment
 from raised.domain.btcpay.invoice import InvoiceStatus
-from raised.domain.btcpay.invoice_snapshot import Held, InvoiceFace, PaymentFace, PaymentKey
+from raised.domain.btcpay.invoice_snapshot import (
+    InvoiceSnapshot,
+    PaymentKey,
+    PaymentSnapshot,
+    StoredInvoice,
+)
 from raised.domain.campaign import Membership
 from raised.domain.ledger import InvoiceKey
 
@@ -40,10 +45,12 @@ async def rows_of_invoices(
     return rows
 
 
-async def held_invoices(conn: AsyncConnection, store: str, ids: Collection[str]) -> dict[str, Held]:
+async def stored_invoices(
+    conn: AsyncConnection, store: str, ids: Collection[str]
+) -> dict[str, StoredInvoice]:
     """Those of these invoices that are held, with their payments."""
     paid = invoice_payment.c
-    payments: defaultdict[str, dict[PaymentKey, PaymentFace]] = defaultdict(dict)
+    payments: defaultdict[str, dict[PaymentKey, PaymentSnapshot]] = defaultdict(dict)
     statement = select(invoice_payment).where(paid.store == store)
     for row in await rows_among(conn, statement, paid.invoice_id, ids):
         payments[row.invoice_id][row.method, row.id] = _payment(row)
@@ -51,34 +58,37 @@ async def held_invoices(conn: AsyncConnection, store: str, ids: Collection[str])
         conn, select(invoice).where(invoice.c.store == store), invoice.c.id, ids
     )
     return {
-        row.id: Held(_face(row), row.asked_at, row.seen_at, payments.get(row.id, {}))
+        row.id: StoredInvoice(_snapshot(row), row.asked_at, row.seen_at, payments.get(row.id, {}))
         for row in found
     }
 
 
 async def add_invoices(
-    conn: AsyncConnection, faces: Iterable[InvoiceFace], asked_at: int, at: int
+    conn: AsyncConnection, snapshots: Iterable[InvoiceSnapshot], asked_at: int, at: int
 ) -> None:
     """Hold invoices that are new; what they received is counted next."""
     rows = [
-        _columns(face)
+        _columns(snapshot)
         | {
-            "store": face.store,
-            "id": face.id,
+            "store": snapshot.store,
+            "id": snapshot.id,
             "asked_at": asked_at,
             "seen_at": at,
             "first_seen_at": at,
             "counted_msats": 0,
             "pending_msats": 0,
         }
-        for face in faces
+        for snapshot in snapshots
     ]
     await add(conn, invoice, rows)
 
 
-async def put_invoices(conn: AsyncConnection, faces: Iterable[InvoiceFace]) -> None:
+async def put_invoices(conn: AsyncConnection, snapshots: Iterable[InvoiceSnapshot]) -> None:
     """Show invoices that are held so from now on."""
-    rows = [_columns(face) | {"key_store": face.store, "key_id": face.id} for face in faces]
+    rows = [
+        _columns(snapshot) | {"key_store": snapshot.store, "key_id": snapshot.id}
+        for snapshot in snapshots
+    ]
     if not rows:
         return
     this = invoice.c
@@ -101,7 +111,7 @@ async def renew_invoices(
 
 
 async def put_payments(
-    conn: AsyncConnection, changed: Iterable[tuple[InvoiceKey, PaymentFace]], at: int
+    conn: AsyncConnection, changed: Iterable[tuple[InvoiceKey, PaymentSnapshot]], at: int
 ) -> None:
     """Keep payments as they are now; `first_seen_at` of those that are held stays."""
     rows = [
@@ -203,30 +213,30 @@ async def count_invoices(conn: AsyncConnection, store: str) -> int:
     return int(await conn.scalar(statement) or 0)
 
 
-def _columns(face: InvoiceFace) -> dict[str, Any]:
+def _columns(snapshot: InvoiceSnapshot) -> dict[str, Any]:
     return {
-        "status": face.status,
-        "additional_status": face.additional_status,
-        "type": face.type,
-        "currency": face.currency,
-        "amount": face.amount,
-        "paid_amount": face.paid_amount,
-        "created_at": face.created_at,
-        "expires_at": face.expires_at,
-        "monitored_until": face.monitored_until,
-        "settled_at": face.settled_at,
-        "settled_at_approximate": face.settled_at_approximate,
-        "archived": face.archived,
-        "missing_upstream": face.missing_upstream,
-        "metadata": json.dumps(dict(face.metadata), sort_keys=True),
-        "apps": json.dumps(sorted(face.apps)),
-        "campaign": face.belongs.campaign,
-        "ambiguous": face.belongs.ambiguous,
+        "status": snapshot.status,
+        "additional_status": snapshot.additional_status,
+        "type": snapshot.type,
+        "currency": snapshot.currency,
+        "amount": snapshot.amount,
+        "paid_amount": snapshot.paid_amount,
+        "created_at": snapshot.created_at,
+        "expires_at": snapshot.expires_at,
+        "monitored_until": snapshot.monitored_until,
+        "settled_at": snapshot.settled_at,
+        "settled_at_approximate": snapshot.settled_at_approximate,
+        "archived": snapshot.archived,
+        "missing_upstream": snapshot.missing_upstream,
+        "metadata": json.dumps(dict(snapshot.metadata), sort_keys=True),
+        "apps": json.dumps(sorted(snapshot.apps)),
+        "campaign": snapshot.belongs.campaign,
+        "ambiguous": snapshot.belongs.ambiguous,
     }
 
 
-def _face(row: Row[Any]) -> InvoiceFace:
-    return InvoiceFace(
+def _snapshot(row: Row[Any]) -> InvoiceSnapshot:
+    return InvoiceSnapshot(
         store=row.store,
         id=row.id,
         status=row.status,
@@ -248,8 +258,8 @@ def _face(row: Row[Any]) -> InvoiceFace:
     )
 
 
-def _payment(row: Row[Any]) -> PaymentFace:
-    return PaymentFace(
+def _payment(row: Row[Any]) -> PaymentSnapshot:
+    return PaymentSnapshot(
         method=row.method,
         currency=row.currency,
         id=row.id,

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts.bulk import add, change_among, rows_among
 from raised.db.schema import investment, project, stage, stage_output
-from raised.domain.angor.project_snapshot import ProjectFace
+from raised.domain.angor.project_snapshot import ProjectSnapshot
 from raised.domain.ledger import RowKind
 
 SUMS: Final[Mapping[RowKind, str]] = {
@@ -46,7 +46,9 @@ async def all_projects(conn: AsyncConnection) -> tuple[str, ...]:
     return tuple(await conn.scalars(select(project.c.id).order_by(project.c.id)))
 
 
-async def project_faces(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, ProjectFace]:
+async def project_snapshots(
+    conn: AsyncConnection, ids: Iterable[str]
+) -> dict[str, ProjectSnapshot]:
     """How these projects are shown."""
     wanted = list(dict.fromkeys(ids))
     calendar: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -54,28 +56,30 @@ async def project_faces(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, 
     for row in await rows_among(conn, ordered, stage.c.project_id, wanted):
         calendar[row.project_id].append((row.percent, row.release_at))
     rows = await rows_among(conn, select(project), project.c.id, wanted)
-    return {row.id: _face(row, tuple(calendar[row.id])) for row in rows}
+    return {row.id: _snapshot(row, tuple(calendar[row.id])) for row in rows}
 
 
-async def put_project_faces(conn: AsyncConnection, faces: Sequence[ProjectFace]) -> None:
+async def put_project_snapshots(
+    conn: AsyncConnection, snapshots: Sequence[ProjectSnapshot]
+) -> None:
     """Show these projects so; they are known."""
-    if not faces:
+    if not snapshots:
         return
-    rows = [{**_columns(face), "key": face.id} for face in faces]
+    rows = [{**_columns(snapshot), "key": snapshot.id} for snapshot in snapshots]
     named: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "key"}
     statement = update(project).where(project.c.id == bindparam("key")).values(named)
     await conn.execute(statement, rows)
 
 
 async def put_calendars(
-    conn: AsyncConnection, faces: Sequence[ProjectFace], stale: Iterable[str]
+    conn: AsyncConnection, snapshots: Sequence[ProjectSnapshot], stale: Iterable[str]
 ) -> None:
     """Keep the stages of these projects; `stale` are those of which other stages are kept."""
     await change_among(conn, delete(stage), stage.c.project_id, stale)
     rows = [
-        {"project_id": face.id, "index": index, "percent": percent, "release_at": release_at}
-        for face in faces
-        for index, (percent, release_at) in enumerate(face.stages)
+        {"project_id": snapshot.id, "index": index, "percent": percent, "release_at": release_at}
+        for snapshot in snapshots
+        for index, (percent, release_at) in enumerate(snapshot.stages)
     ]
     await add(conn, stage, rows)
 
@@ -201,8 +205,8 @@ async def advance_next_stages(
         await conn.execute(statement.where(project.c.id.in_(ids[start : start + 500])))
 
 
-def _face(row: Row[Any], stages: tuple[tuple[str, int], ...]) -> ProjectFace:
-    return ProjectFace(
+def _snapshot(row: Row[Any], stages: tuple[tuple[str, int], ...]) -> ProjectSnapshot:
+    return ProjectSnapshot(
         id=row.id,
         status=row.status,
         reason=row.reason,
@@ -230,28 +234,28 @@ def _face(row: Row[Any], stages: tuple[tuple[str, int], ...]) -> ProjectFace:
     )
 
 
-def _columns(face: ProjectFace) -> dict[str, Any]:
+def _columns(snapshot: ProjectSnapshot) -> dict[str, Any]:
     return {
-        "status": face.status,
-        "reason": face.reason,
-        "type": face.type,
-        "version": face.version,
-        "name": face.name,
-        "about": face.about,
-        "picture": face.picture,
-        "founder_key": face.founder_key,
-        "nostr_pubkey": face.nostr_pubkey,
-        "event_id": face.event_id,
-        "founding_txid": face.founding_txid,
-        "founded_height": face.founded_height,
-        "founded_hash": face.founded_hash,
-        "founded_at": face.founded_at,
-        "created_at": face.created_at,
-        "start_at": face.start_at,
-        "end_at": face.end_at,
-        "expiry_at": face.expiry_at,
-        "penalty_days": face.penalty_days,
-        "target_sats": face.target_sats,
-        "flags": json.dumps(face.flags),
-        "candidates": face.candidates,
+        "status": snapshot.status,
+        "reason": snapshot.reason,
+        "type": snapshot.type,
+        "version": snapshot.version,
+        "name": snapshot.name,
+        "about": snapshot.about,
+        "picture": snapshot.picture,
+        "founder_key": snapshot.founder_key,
+        "nostr_pubkey": snapshot.nostr_pubkey,
+        "event_id": snapshot.event_id,
+        "founding_txid": snapshot.founding_txid,
+        "founded_height": snapshot.founded_height,
+        "founded_hash": snapshot.founded_hash,
+        "founded_at": snapshot.founded_at,
+        "created_at": snapshot.created_at,
+        "start_at": snapshot.start_at,
+        "end_at": snapshot.end_at,
+        "expiry_at": snapshot.expiry_at,
+        "penalty_days": snapshot.penalty_days,
+        "target_sats": snapshot.target_sats,
+        "flags": json.dumps(snapshot.flags),
+        "candidates": snapshot.candidates,
     }

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts.bulk import add, change_among, put, rows_among
 from raised.db.schema import block, tx, tx_input
-from raised.domain.angor.investment_state import HeldTx, Place
+from raised.domain.angor.investment_state import Place, StoredTx
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid, parse_tx
 from raised.domain.observation import BlockRef, PlacedTx
 
@@ -127,7 +127,7 @@ async def txids_in(conn: AsyncConnection, hashes: Iterable[str]) -> set[Txid]:
     return found
 
 
-async def held_txs(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, HeldTx]:
+async def stored_txs(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, StoredTx]:
     """The transactions with these ids that we hold."""
     statement = select(tx, block.c.prior_median_time).select_from(
         tx.outerjoin(block, block.c.hash == tx.c.block_hash)
@@ -206,8 +206,8 @@ async def _add_inputs(conn: AsyncConnection, txs: Iterable[Tx]) -> None:
     await add(conn, tx_input, rows)
 
 
-def _held(row: Row[Any]) -> HeldTx:
-    return HeldTx(_parsed(row.raw), _place(row), row.first_seen_at, row.gone_at is not None)
+def _held(row: Row[Any]) -> StoredTx:
+    return StoredTx(_parsed(row.raw), _place(row), row.first_seen_at, row.gone_at is not None)
 
 
 def _place(row: Row[Any]) -> Place | None:

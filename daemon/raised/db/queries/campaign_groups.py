@@ -31,7 +31,7 @@ class _Settings(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class CampaignView:
     """A campaign. `stores`: labels of the stores whose invoices it may hold."""
 
     slug: str
@@ -46,19 +46,19 @@ EVERY_SHOWN: Final = select(project.c.id).where(
 )
 
 
-async def find_group(conn: AsyncConnection, slug: str) -> Group | None:
+async def find_campaign(conn: AsyncConnection, slug: str) -> CampaignView | None:
     """The group of this name; None when there is none."""
     configured = select(campaign).where(campaign.c.slug == slug)
     if (row := (await conn.execute(configured)).first()) is not None:
         return await _configured(conn, row)
     if slug in await _stores(conn):
-        return Group(slug, slug, None, (), (slug,))
+        return CampaignView(slug, slug, None, (), (slug,))
     alone = select(project).where(project.c.id == slug, project.c.id.in_(EVERY_SHOWN))
     row = (await conn.execute(alone)).first()
     return None if row is None else _of_project(row)
 
 
-async def list_groups(conn: AsyncConnection, after: Place | None, limit: int) -> Page[str]:
+async def list_campaigns(conn: AsyncConnection, after: Place | None, limit: int) -> Page[str]:
     """A page of groups' names: configured campaigns, then stores, then projects by themselves."""
     stores = [
         select(literal(_STORE).label("rank"), literal(label).label("slug"))
@@ -85,7 +85,7 @@ async def _stores(conn: AsyncConnection) -> tuple[str, ...]:
     return tuple(sorted({store.label for store in settings.stores} | set(held)))
 
 
-async def _configured(conn: AsyncConnection, row: Row[Any]) -> Group:
+async def _configured(conn: AsyncConnection, row: Row[Any]) -> CampaignView:
     members = select(campaign_project.c.project_id).where(campaign_project.c.slug == row.slug)
     ids = tuple(sorted(await conn.scalars(members)))
     rules = msgspec.json.decode(row.rules, type=tuple[_Rule, ...])
@@ -94,8 +94,10 @@ async def _configured(conn: AsyncConnection, row: Row[Any]) -> Group:
         own = select(func.sum(project.c.target_sats)).where(project.c.id.in_(ids))
         found = await conn.scalar(own)
         target = None if found is None else int(found)
-    return Group(row.slug, row.title, target, ids, tuple(sorted({rule.store for rule in rules})))
+    return CampaignView(
+        row.slug, row.title, target, ids, tuple(sorted({rule.store for rule in rules}))
+    )
 
 
-def _of_project(row: Row[Any]) -> Group:
-    return Group(row.id, row.name or row.id, row.target_sats, (row.id,), ())
+def _of_project(row: Row[Any]) -> CampaignView:
+    return CampaignView(row.id, row.name or row.id, row.target_sats, (row.id,), ())

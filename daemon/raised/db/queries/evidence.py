@@ -12,9 +12,9 @@ from raised.db.facts.blocks import tip_of
 from raised.db.facts.bulk import rows_among
 from raised.db.facts.coins import payments_to
 from raised.db.facts.events import events_by_id
-from raised.db.facts.txs import held_txs
+from raised.db.facts.txs import stored_txs
 from raised.db.schema import block, coin, daemon, founding, meta, project, tx, tx_input
-from raised.domain.angor.investment_state import HeldTx, Tip
+from raised.domain.angor.investment_state import StoredTx, Tip
 from raised.domain.angor.network import Network, network_named
 from raised.domain.audit.evidence import ProvenTx
 from raised.domain.bitcoin.tx import Txid
@@ -22,7 +22,7 @@ from raised.domain.event import Event
 
 
 @dataclass(frozen=True, slots=True)
-class Grounds:
+class EvidenceFacts:
     """All that `raised.domain.audit.evidence.evidence` asks for."""
 
     network: Network
@@ -36,13 +36,13 @@ class _Settings(msgspec.Struct):
     confirmations: int = 1
 
 
-async def read_grounds(conn: AsyncConnection, project_id: str) -> Grounds:
+async def read_evidence_facts(conn: AsyncConnection, project_id: str) -> EvidenceFacts:
     """What the record holds about a project that it knows."""
     network = await conn.scalar(select(meta.c.value).where(meta.c.key == "network"))
     assert isinstance(network, str), "a record is bound to its network when it is made"
     event_id = await conn.scalar(select(project.c.event_id).where(project.c.id == project_id))
     events = {} if event_id is None else await events_by_id(conn, [event_id])
-    return Grounds(
+    return EvidenceFacts(
         network=network_named(network),
         project_id=project_id,
         event=events.get(event_id or ""),
@@ -72,7 +72,7 @@ async def _concerned(conn: AsyncConnection, project_id: str) -> set[Txid]:
 
 
 async def _proven(conn: AsyncConnection, txids: Iterable[Txid]) -> tuple[ProvenTx, ...]:
-    held = await held_txs(conn, txids)
+    held = await stored_txs(conn, txids)
     columns = select(tx.c.txid, tx.c.siblings, tx.c.proven, block.c.header).select_from(
         tx.outerjoin(block, block.c.hash == tx.c.block_hash)
     )
@@ -80,7 +80,7 @@ async def _proven(conn: AsyncConnection, txids: Iterable[Txid]) -> tuple[ProvenT
     return tuple(_proof(held[row.txid], row) for row in rows)
 
 
-def _proof(held: HeldTx, row: Row[Any]) -> ProvenTx:
+def _proof(held: StoredTx, row: Row[Any]) -> ProvenTx:
     siblings = None
     if row.siblings is not None:
         siblings = msgspec.json.decode(row.siblings, type=tuple[str, ...])

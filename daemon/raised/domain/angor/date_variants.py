@@ -21,7 +21,7 @@ _MIDNIGHT_SINCE: Final = 1_772_409_600
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class DateVariant:
     """One reading of how the stages of an investment are laid out.
 
     `pattern` is None for type Invest. `by_id` is false where clients before 2026-03-02 took the
@@ -33,26 +33,26 @@ class Schedule:
     by_id: bool
 
 
-def schedules(terms: Terms, dynamic: DynamicInfo | None) -> tuple[Schedule, ...]:
+def date_variants(terms: Terms, dynamic: DynamicInfo | None) -> tuple[DateVariant, ...]:
     """The layouts an investment with this dynamic info may have, the likely one first.
 
     Empty when the info is absent, not expected, or names no pattern of the project.
     """
     if terms.type is ProjectType.INVEST:
-        return () if dynamic else (Schedule(len(terms.stages), None, by_id=True),)
+        return () if dynamic else (DateVariant(len(terms.stages), None, by_id=True),)
     if dynamic is None:
         return ()
     named = [one for one in terms.patterns if one.pattern_id == dynamic.pattern_id][:1]
     placed = [one for one in terms.patterns[dynamic.pattern_id :][:1] if one not in named]
     patterns = [(one, True) for one in named] + [(one, False) for one in placed]
     return tuple(
-        Schedule(dynamic.stage_count or pattern.stage_count, pattern, by_id)
+        DateVariant(dynamic.stage_count or pattern.stage_count, pattern, by_id)
         for pattern, by_id in patterns
     )
 
 
 def releases(
-    terms: Terms, dynamic: DynamicInfo | None, schedule: Schedule
+    terms: Terms, dynamic: DynamicInfo | None, schedule: DateVariant
 ) -> Iterator[tuple[int, ...]]:
     """The release dates of all stages, in every way that clients have computed them."""
     pattern = schedule.pattern
@@ -93,14 +93,14 @@ def expiries(terms: Terms, gross_sats: int) -> tuple[int, ...]:
     return tuple(date for date in known if 0 <= date <= MAX_LOCKTIME)
 
 
-def percents(terms: Terms, schedule: Schedule) -> tuple[Decimal, ...]:
+def percents(terms: Terms, schedule: DateVariant) -> tuple[Decimal, ...]:
     """The shares of the stages."""
     if schedule.pattern is None:
         return tuple(stage.percent for stage in terms.stages)
     return equal_percents(schedule.stage_count)
 
 
-def may_hide_time_of_day(dynamic: DynamicInfo | None, schedule: Schedule) -> bool:
+def may_hide_time_of_day(dynamic: DynamicInfo | None, schedule: DateVariant) -> bool:
     """Whether the dates may carry a time of day that the chain does not record.
 
     Stages counted in days from the start kept the second of investing until clients cut it off.

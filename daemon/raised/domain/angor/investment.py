@@ -12,12 +12,12 @@ from typing import Final
 
 from raised.domain.angor.amounts import AMOUNT_SPLIT, FEE_AMOUNT, amount_flags
 from raised.domain.angor.date_variants import (
-    Schedule,
+    DateVariant,
+    date_variants,
     expiries,
     may_hide_time_of_day,
     percents,
     releases,
-    schedules,
 )
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.op_return import InvestorMark, parse_investor_mark
@@ -92,7 +92,7 @@ class RejectedInvestment:
 class _Reading:
     """One combination of what the scripts may be made of."""
 
-    schedule: Schedule
+    schedule: DateVariant
     releases: tuple[int, ...]
     expiry_at: int
     trunk: Trunk
@@ -110,7 +110,7 @@ def recognise(terms: Terms, tx: Tx) -> Investment | RejectedInvestment:
         return RejectedInvestment(tx.txid, mark)
     if tx.outputs[0].script_pubkey != project_script(terms.project_id):
         return RejectedInvestment(tx.txid, Reason.WRONG_FEE_OUTPUT)
-    possible = [one for one in schedules(terms, mark.dynamic) if _has_stages(tx, one)]
+    possible = [one for one in date_variants(terms, mark.dynamic) if _has_stages(tx, one)]
     for reading in _readings(terms, tx, mark, possible):
         if _matches(terms, tx, reading):
             return _investment(terms, tx, mark, reading)
@@ -126,18 +126,18 @@ def _investor_mark(tx: Tx) -> InvestorMark | Reason:
         return Reason(error.args[0])
 
 
-def _stage_outputs(tx: Tx, layout: Schedule) -> tuple[TxOut, ...]:
+def _stage_outputs(tx: Tx, layout: DateVariant) -> tuple[TxOut, ...]:
     return tx.outputs[FIRST_STAGE_VOUT : FIRST_STAGE_VOUT + max(layout.stage_count, 0)]
 
 
-def _has_stages(tx: Tx, layout: Schedule) -> bool:
+def _has_stages(tx: Tx, layout: DateVariant) -> bool:
     stages = _stage_outputs(tx, layout)
     full = 0 < len(stages) == layout.stage_count
     return full and all(is_p2tr(output.script_pubkey) for output in stages)
 
 
 def _readings(
-    terms: Terms, tx: Tx, mark: InvestorMark, layouts: list[Schedule]
+    terms: Terms, tx: Tx, mark: InvestorMark, layouts: list[DateVariant]
 ) -> Iterator[_Reading]:
     for layout in layouts:
         gross = tx.outputs[0].value + sum(one.value for one in _stage_outputs(tx, layout))
@@ -199,8 +199,8 @@ def _investment(terms: Terms, tx: Tx, mark: InvestorMark, reading: _Reading) -> 
     )
 
 
-def _mismatch(terms: Terms, tx: Tx, mark: InvestorMark, possible: list[Schedule]) -> Reason:
-    if not any(layout.by_id for layout in schedules(terms, mark.dynamic)):
+def _mismatch(terms: Terms, tx: Tx, mark: InvestorMark, possible: list[DateVariant]) -> Reason:
+    if not any(layout.by_id for layout in date_variants(terms, mark.dynamic)):
         return Reason.BAD_DYNAMIC_INFO
     if not possible:
         return Reason.MISSING_STAGE
@@ -213,7 +213,7 @@ def _mismatch(terms: Terms, tx: Tx, mark: InvestorMark, possible: list[Schedule]
     return Reason.NOT_STAGE_SCRIPTS
 
 
-def _flags(terms: Terms, tx: Tx, layout: Schedule) -> tuple[str, ...]:
+def _flags(terms: Terms, tx: Tx, layout: DateVariant) -> tuple[str, ...]:
     values = [output.value for output in _stage_outputs(tx, layout)]
     odd = amount_flags(tx.outputs[0].value, values, percents(terms, layout))
     return (*odd, BELOW_DUST) if min(values) < DUST_SATS else odd

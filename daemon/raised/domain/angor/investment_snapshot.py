@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from raised.domain.angor.investment_state import LOCKED, PenaltyStanding, StageStanding, Standing
+from raised.domain.angor.investment_state import LOCKED, InvestmentState, PenaltyOutput, StageState
 from raised.domain.change import Change, ChangeType
 
 
 @dataclass(frozen=True, slots=True)
-class StageFace:
+class StageSnapshot:
     """A stage output as it is shown."""
 
     vout: int
@@ -24,7 +24,7 @@ class StageFace:
 
 
 @dataclass(frozen=True, slots=True)
-class PenaltyFace:
+class PenaltySnapshot:
     """A penalty output as it is shown."""
 
     txid: str
@@ -39,7 +39,7 @@ class PenaltyFace:
 
 
 @dataclass(frozen=True, slots=True)
-class InvestmentFace:
+class InvestmentSnapshot:
     """An investment as it is shown, in any status."""
 
     txid: str
@@ -54,8 +54,8 @@ class InvestmentFace:
     height: int | None
     block_hash: str | None
     at: int
-    stages: tuple[StageFace, ...]
-    penalties: tuple[PenaltyFace, ...]
+    stages: tuple[StageSnapshot, ...]
+    penalties: tuple[PenaltySnapshot, ...]
 
     @property
     def is_confirmed(self) -> bool:
@@ -68,10 +68,10 @@ class InvestmentFace:
         return self.amount_sats if self.status == "unconfirmed" else 0
 
 
-def face_of(standing: Standing) -> InvestmentFace:
+def investment_snapshot(standing: InvestmentState) -> InvestmentSnapshot:
     """The view of an investment that stands so."""
     place = standing.place
-    return InvestmentFace(
+    return InvestmentSnapshot(
         txid=standing.txid,
         project_id=standing.project_id,
         status=standing.status,
@@ -84,23 +84,23 @@ def face_of(standing: Standing) -> InvestmentFace:
         height=None if place is None else place.height,
         block_hash=None if place is None else place.block_hash,
         at=standing.at,
-        stages=tuple(_stage_face(one) for one in standing.stages),
+        stages=tuple(_stage_snapshot(one) for one in standing.stages),
         penalties=tuple(
             sorted(
                 (
-                    _penalty_face(one.stage.vout, one.penalty)
+                    _penalty_snapshot(one.stage.vout, one.penalty)
                     for one in standing.stages
                     if one.penalty is not None
                 ),
-                key=lambda face: (face.txid, face.vout),
+                key=lambda snapshot: (snapshot.txid, snapshot.vout),
             )
         ),
     )
 
 
-def _stage_face(one: StageStanding) -> StageFace:
+def _stage_snapshot(one: StageState) -> StageSnapshot:
     spent = one.spent
-    return StageFace(
+    return StageSnapshot(
         vout=one.stage.vout,
         index=one.stage.index,
         value_sats=one.stage.value_sats,
@@ -114,9 +114,9 @@ def _stage_face(one: StageStanding) -> StageFace:
     )
 
 
-def _penalty_face(stage_vout: int, one: PenaltyStanding) -> PenaltyFace:
+def _penalty_snapshot(stage_vout: int, one: PenaltyOutput) -> PenaltySnapshot:
     released = one.released
-    return PenaltyFace(
+    return PenaltySnapshot(
         txid=one.outpoint.txid,
         vout=one.outpoint.vout,
         stage_vout=stage_vout,
@@ -150,7 +150,7 @@ _STATUS_CHANGES: dict[str, ChangeType] = {
 }
 
 
-def changes_between(old: InvestmentFace | None, new: InvestmentFace) -> list[Change]:
+def changes_between(old: InvestmentSnapshot | None, new: InvestmentSnapshot) -> list[Change]:
     """What happened. Whatever differs makes at least one change, for readers wait for those."""
     if old == new:
         return []
@@ -160,18 +160,24 @@ def changes_between(old: InvestmentFace | None, new: InvestmentFace) -> list[Cha
     return changes
 
 
-def _own(face: InvestmentFace) -> tuple[object, ...]:
-    return (face.status, face.reason, face.flags, face.amount_sats, face.block_hash)
+def _own(snapshot: InvestmentSnapshot) -> tuple[object, ...]:
+    return (
+        snapshot.status,
+        snapshot.reason,
+        snapshot.flags,
+        snapshot.amount_sats,
+        snapshot.block_hash,
+    )
 
 
-def _stage_changes(old: InvestmentFace | None, new: InvestmentFace) -> Iterator[Change]:
+def _stage_changes(old: InvestmentSnapshot | None, new: InvestmentSnapshot) -> Iterator[Change]:
     known = {} if old is None else {one.vout: one for one in old.stages}
     for one in new.stages:
         if one != known.get(one.vout) and one.state != LOCKED:
             yield _change(_STAGE_CHANGES[one.state], new, f"{new.txid}:{one.vout}")
 
 
-def _penalty_changes(old: InvestmentFace | None, new: InvestmentFace) -> Iterator[Change]:
+def _penalty_changes(old: InvestmentSnapshot | None, new: InvestmentSnapshot) -> Iterator[Change]:
     known = {} if old is None else {(one.txid, one.vout): one for one in old.penalties}
     for one in new.penalties:
         before = known.get((one.txid, one.vout))
@@ -179,5 +185,5 @@ def _penalty_changes(old: InvestmentFace | None, new: InvestmentFace) -> Iterato
             yield _change(_PENALTY_CHANGES[one.state], new, f"{one.txid}:{one.vout}")
 
 
-def _change(kind: ChangeType, face: InvestmentFace, reference: str) -> Change:
-    return Change(kind, "angor", face.txid, face.project_id, reference)
+def _change(kind: ChangeType, snapshot: InvestmentSnapshot, reference: str) -> Change:
+    return Change(kind, "angor", snapshot.txid, snapshot.project_id, reference)

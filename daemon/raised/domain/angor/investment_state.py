@@ -52,7 +52,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldTx:
+class StoredTx:
     """A transaction that we hold. `gone`: it was unconfirmed and is nowhere any more."""
 
     tx: Tx
@@ -62,7 +62,7 @@ class HeldTx:
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
+class InvestmentContext:
     """What an investment is measured against.
 
     `terms` is None while nobody knows the project's event, or it is bad; `counts` while its
@@ -79,7 +79,7 @@ class Basis:
 class Spender:
     """The input that spends an outpoint."""
 
-    held: HeldTx
+    held: StoredTx
     vin: int
 
 
@@ -94,7 +94,7 @@ class SpentBy:
 
 
 @dataclass(frozen=True, slots=True)
-class PenaltyStanding:
+class PenaltyOutput:
     """A penalty output: `value_sats` is that of the stage output that went in."""
 
     outpoint: OutPoint
@@ -105,17 +105,17 @@ class PenaltyStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class StageStanding:
+class StageState:
     """A stage output and what became of it; `state` is `locked` or the kind of its spend."""
 
     stage: StageOutput
     state: str
     spent: SpentBy | None
-    penalty: PenaltyStanding | None
+    penalty: PenaltyOutput | None
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class InvestmentState:
     """All the record says about one investment, and the rows that must stand in the ledger."""
 
     txid: Txid
@@ -129,7 +129,7 @@ class Standing:
     fee_sats: int
     place: Place | None
     at: int
-    stages: tuple[StageStanding, ...] = ()
+    stages: tuple[StageState, ...] = ()
     rows: tuple[LedgerRow, ...] = field(default=())
 
 
@@ -144,9 +144,9 @@ def spender_of(spenders: Iterable[Spender]) -> Spender | None:
     return max(live, key=lambda one: (one.held.first_seen_at, one.held.tx.txid), default=None)
 
 
-def standing_of(
-    basis: Basis, held: HeldTx, spenders: Mapping[OutPoint, Spender], tip: Tip
-) -> Standing:
+def evaluate_investment(
+    basis: InvestmentContext, held: StoredTx, spenders: Mapping[OutPoint, Spender], tip: Tip
+) -> InvestmentState:
     """How the transaction stands. `spenders` hold who spends its stage and penalty outputs."""
     if basis.terms is None:
         return _unverified(basis, held)
@@ -156,7 +156,7 @@ def standing_of(
     return _recognised(basis, found, held, spenders, tip)
 
 
-def _unverified(basis: Basis, held: HeldTx) -> Standing:
+def _unverified(basis: InvestmentContext, held: StoredTx) -> InvestmentState:
     """Without terms only what no terms could heal is rejected."""
     outputs = held.tx.outputs
     if len(outputs) < 2 or outputs[1].script_pubkey[:1] != bytes([OP_RETURN]):
@@ -171,15 +171,15 @@ def _unverified(basis: Basis, held: HeldTx) -> Standing:
 
 
 def _other(
-    basis: Basis,
-    held: HeldTx,
+    basis: InvestmentContext,
+    held: StoredTx,
     status: InvestmentStatus,
     reason: str | None,
     investor_key: bytes | None = None,
-) -> Standing:
+) -> InvestmentState:
     if held.place is None and held.gone:
         status, reason = "dropped", None
-    return Standing(
+    return InvestmentState(
         txid=held.tx.txid,
         project_id=basis.project_id,
         status=status,
@@ -194,26 +194,26 @@ def _other(
     )
 
 
-def _fee(basis: Basis, tx: Tx) -> int:
+def _fee(basis: InvestmentContext, tx: Tx) -> int:
     script = project_script(basis.project_id)
     return sum(output.value for output in tx.outputs[:1] if output.script_pubkey == script)
 
 
-def _at(held: HeldTx) -> int:
+def _at(held: StoredTx) -> int:
     return held.first_seen_at if held.place is None else held.place.at
 
 
 def _recognised(
-    basis: Basis,
+    basis: InvestmentContext,
     found: Investment,
-    held: HeldTx,
+    held: StoredTx,
     spenders: Mapping[OutPoint, Spender],
     tip: Tip,
-) -> Standing:
+) -> InvestmentState:
     stages = tuple(_stage(found, stage, spenders, tip) for stage in found.stages)
     status = _status(basis, held, tip)
     rows = _rows(basis, found, held, stages, spenders, tip) if status == "confirmed" else ()
-    return Standing(
+    return InvestmentState(
         txid=found.txid,
         project_id=basis.project_id,
         status=status,
@@ -230,13 +230,13 @@ def _recognised(
     )
 
 
-def _status(basis: Basis, held: HeldTx, tip: Tip) -> InvestmentStatus:
+def _status(basis: InvestmentContext, held: StoredTx, tip: Tip) -> InvestmentStatus:
     if held.place is None and held.gone:
         return "dropped"
     return "confirmed" if basis.counts and tip.is_deep(held.place) else "unconfirmed"
 
 
-def _circumstances(basis: Basis, place: Place | None) -> tuple[str, ...]:
+def _circumstances(basis: InvestmentContext, place: Place | None) -> tuple[str, ...]:
     """The flags that follow from when it was mined."""
     if place is None or basis.terms is None:
         return ()
@@ -254,19 +254,19 @@ def _in_window(terms: Terms, at: int) -> bool:
 
 def _stage(
     found: Investment, stage: StageOutput, spenders: Mapping[OutPoint, Spender], tip: Tip
-) -> StageStanding:
+) -> StageState:
     spender = spenders.get(OutPoint(found.txid, stage.vout))
     if spender is None:
-        return StageStanding(stage, LOCKED, None, None)
+        return StageState(stage, LOCKED, None, None)
     try:
         spend = classify(found, stage, spender.held.tx, spender.vin)
     except InvalidInput:  # a witness that was made up: no block holds it
-        return StageStanding(stage, LOCKED, None, None)
+        return StageState(stage, LOCKED, None, None)
     penalty = None
     if spend.kind is SpendKind.RECOVERY and spend.penalty_vout is not None:
         outpoint = OutPoint(spender.held.tx.txid, spend.penalty_vout)
         penalty = _penalty(found, stage, outpoint, spenders, (spender.held.place, tip))
-    return StageStanding(stage, spend.kind.value, _spent_by(spender), penalty)
+    return StageState(stage, spend.kind.value, _spent_by(spender), penalty)
 
 
 def _penalty(
@@ -275,7 +275,7 @@ def _penalty(
     outpoint: OutPoint,
     spenders: Mapping[OutPoint, Spender],
     recovered: tuple[Place | None, Tip],
-) -> PenaltyStanding:
+) -> PenaltyOutput:
     place, tip = recovered
     release = spenders.get(outpoint)
     matures = _matures_at(found, place)
@@ -285,7 +285,7 @@ def _penalty(
     elif matures is not None and tip.median_time is not None and tip.median_time >= matures:
         state = "penalty_matured"
     released = None if release is None else _spent_by(release)
-    return PenaltyStanding(outpoint, stage.value_sats, state, matures, released)
+    return PenaltyOutput(outpoint, stage.value_sats, state, matures, released)
 
 
 def _matures_at(found: Investment, recovered: Place | None) -> int | None:
@@ -308,17 +308,17 @@ def _spent_by(spender: Spender) -> SpentBy:
 
 
 def _rows(
-    basis: Basis,
+    basis: InvestmentContext,
     found: Investment,
-    held: HeldTx,
-    stages: tuple[StageStanding, ...],
+    held: StoredTx,
+    stages: tuple[StageState, ...],
     spenders: Mapping[OutPoint, Spender],
     tip: Tip,
 ) -> tuple[LedgerRow, ...]:
     party = found.investor_key.hex()
     rows: list[LedgerRow] = []
 
-    def book(kind: AngorKind, value_sats: int, outpoint: OutPoint, cause: HeldTx) -> None:
+    def book(kind: AngorKind, value_sats: int, outpoint: OutPoint, cause: StoredTx) -> None:
         place = cause.place
         if place is None or not tip.is_deep(place):
             return

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Final, cast
 
-from raised.domain.angor.project_state import CONFLICT, ProjectStanding
+from raised.domain.angor.project_state import CONFLICT, ProjectState
 from raised.domain.angor.terms import Terms
 from raised.domain.change import Change, ChangeType
 
@@ -26,7 +26,7 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectFace:
+class ProjectSnapshot:
     """A project as it is shown, but for sums. `stages`: (percent, release_at) of type Invest."""
 
     id: str
@@ -81,15 +81,15 @@ def _text(value: object, length: int) -> str | None:
     return clean[:length] or None
 
 
-def face_of_project(
-    project_id: str, standing: ProjectStanding, terms: Terms | None, profile: Profile
-) -> ProjectFace:
+def project_snapshot(
+    project_id: str, standing: ProjectState, terms: Terms | None, profile: Profile
+) -> ProjectSnapshot:
     """The view of a project that stands so; `terms` are those of the chosen event, if any."""
     founding, event = standing.founding, standing.event
     place = None if founding is None else founding.place
     founder = None if founding is None else founding.founder_key
     author = None if founding is None else founding.nostr_pubkey
-    return ProjectFace(
+    return ProjectSnapshot(
         id=project_id,
         status=standing.status,
         reason=standing.reason,
@@ -117,7 +117,7 @@ def face_of_project(
     )
 
 
-def _named_event(standing: ProjectStanding) -> str | None:
+def _named_event(standing: ProjectState) -> str | None:
     if standing.event is not None:
         return standing.event.event_id
     return None if standing.founding is None else standing.founding.event_id
@@ -146,7 +146,7 @@ _STATUS_CHANGES: dict[str, ChangeType] = {
 }
 
 
-def project_changes(old: ProjectFace | None, new: ProjectFace) -> list[Change]:
+def project_changes(old: ProjectSnapshot | None, new: ProjectSnapshot) -> list[Change]:
     """What happened. Whatever differs makes at least one change, for readers wait for those."""
     if old == new or new.status not in _STATUS_CHANGES:
         return []
@@ -160,12 +160,18 @@ def project_changes(old: ProjectFace | None, new: ProjectFace) -> list[Change]:
     return changes or [_change(_STATUS_CHANGES[new.status], new)]
 
 
-def _outline(face: ProjectFace) -> tuple[object, ...]:
-    return (face.status, face.reason, face.event_id, face.founding_txid, face.founded_hash)
+def _outline(snapshot: ProjectSnapshot) -> tuple[object, ...]:
+    return (
+        snapshot.status,
+        snapshot.reason,
+        snapshot.event_id,
+        snapshot.founding_txid,
+        snapshot.founded_hash,
+    )
 
 
-def _profile(face: ProjectFace) -> tuple[object, ...]:
-    return (face.name, face.about, face.picture)
+def _profile(snapshot: ProjectSnapshot) -> tuple[object, ...]:
+    return (snapshot.name, snapshot.about, snapshot.picture)
 
 
 def profile_change(project_id: str) -> Change:
@@ -173,5 +179,5 @@ def profile_change(project_id: str) -> Change:
     return Change("project.profile", "angor", project_id, project_id, project_id)
 
 
-def _change(kind: ChangeType, face: ProjectFace) -> Change:
-    return Change(kind, "angor", face.id, face.id, face.id)
+def _change(kind: ChangeType, snapshot: ProjectSnapshot) -> Change:
+    return Change(kind, "angor", snapshot.id, snapshot.id, snapshot.id)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from raised.domain.angor.investment import Investment, recognise
-from raised.domain.angor.investment_state import HeldTx, Place, Tip
+from raised.domain.angor.investment_state import Place, StoredTx, Tip
 from raised.domain.angor.terms import Terms
 from raised.domain.bitcoin.tx import Txid
 
@@ -44,7 +44,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldFounding:
+class StoredFounding:
     """A transaction that passes the founding test: it names an event, or (legacy) a nostr key."""
 
     txid: Txid
@@ -68,13 +68,13 @@ class HeldFounding:
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectStanding:
+class ProjectState:
     """Status and choice. `event`: the one whose terms hold: committed, else first announced."""
 
     status: ProjectStatus
     reason: str | None
     event: Candidate | None
-    founding: HeldFounding | None
+    founding: StoredFounding | None
     flags: tuple[str, ...]
     candidates: int
 
@@ -83,7 +83,7 @@ class ProjectStanding:
 Reproduces = Callable[[str], tuple[int, int] | None]
 
 
-def first_reproduced(terms: Terms, held: Iterable[HeldTx]) -> tuple[int, int] | None:
+def first_reproduced(terms: Terms, held: Iterable[StoredTx]) -> tuple[int, int] | None:
     """Where, as (height, position), the first investment under these terms stands, if any."""
     placed = [(one.place.height, one.place.position, one.tx) for one in held if one.place]
     for height, position, tx in sorted(placed, key=lambda one: one[:2]):
@@ -94,11 +94,11 @@ def first_reproduced(terms: Terms, held: Iterable[HeldTx]) -> tuple[int, int] | 
 
 def choose(
     project_id: str,
-    foundings: Sequence[HeldFounding],
+    foundings: Sequence[StoredFounding],
     candidates: Sequence[Candidate],
     tip: Tip | None,
     reproduces: Reproduces,
-) -> ProjectStanding:
+) -> ProjectState:
     """How the project stands.
 
     `candidates`: the events that announce this identifier, and those that its foundings name.
@@ -112,15 +112,15 @@ def choose(
     deep = [one for one in ordered if tip is not None and tip.is_deep(one.place)]
     if deep:
         status, reason, event = _decided(project_id, deep[0], candidates, reproduces)
-        return ProjectStanding(status, reason, event, deep[0], _flags(deep), len(good))
+        return ProjectState(status, reason, event, deep[0], _flags(deep), len(good))
     by_id = {one.event_id: one for one in candidates}
     for founding in ordered:
         named = by_id.get(founding.event_id or "")
         if named is not None and _misfit(project_id, founding, named) is None:
-            return ProjectStanding("committed", None, named, founding, (), len(good))
+            return ProjectState("committed", None, named, founding, (), len(good))
     claiming = [one for one in candidates if one.project_id == project_id]
     status, reason, event = _announced(good, claiming)
-    return ProjectStanding(status, reason, event, None, (), len(good))
+    return ProjectState(status, reason, event, None, (), len(good))
 
 
 _Choice = tuple[ProjectStatus, str | None, Candidate | None]
@@ -128,7 +128,7 @@ _Choice = tuple[ProjectStatus, str | None, Candidate | None]
 
 def _decided(
     project_id: str,
-    founding: HeldFounding,
+    founding: StoredFounding,
     candidates: Sequence[Candidate],
     reproduces: Reproduces,
 ) -> _Choice:
@@ -146,7 +146,7 @@ def _decided(
 
 def _decided_by_coins(
     project_id: str,
-    founding: HeldFounding,
+    founding: StoredFounding,
     candidates: Sequence[Candidate],
     reproduces: Reproduces,
 ) -> _Choice:
@@ -172,7 +172,7 @@ def _decided_by_coins(
     return ("rejected", "withdrawn", possible[0]) if possible else ("event_missing", None, None)
 
 
-def _misfit(project_id: str, founding: HeldFounding, named: Candidate) -> str | None:
+def _misfit(project_id: str, founding: StoredFounding, named: Candidate) -> str | None:
     """Why an event is not what this founding transaction commits to; None when it is."""
     if named.reason is not None:
         return named.reason
@@ -195,7 +195,7 @@ def _announced(good: Sequence[Candidate], claiming: Sequence[Candidate]) -> _Cho
     return ("hidden", None, None)
 
 
-def _flags(deep: Sequence[HeldFounding]) -> tuple[str, ...]:
+def _flags(deep: Sequence[StoredFounding]) -> tuple[str, ...]:
     flags: list[str] = []
     if any(one.names != deep[0].names for one in deep[1:]):
         flags.append(CONFLICT)

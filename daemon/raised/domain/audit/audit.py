@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 
 from raised.domain.angor.founding import Founding, founding_of
 from raised.domain.angor.investment_state import (
-    Basis,
-    HeldTx,
+    InvestmentContext,
+    InvestmentState,
     Spender,
-    Standing,
+    StoredTx,
     Tip,
+    evaluate_investment,
     spender_of,
-    standing_of,
 )
 from raised.domain.angor.network import Network
 from raised.domain.angor.project_state import (
     Candidate,
-    HeldFounding,
-    ProjectStanding,
+    ProjectState,
+    StoredFounding,
     choose,
     first_reproduced,
 )
@@ -31,7 +31,7 @@ from raised.domain.angor.spend_proof import disproved
 from raised.domain.angor.terms import RejectedEvent, Terms, check_announcement, parse_terms
 from raised.domain.audit.report import AuditReport, FoundingReport, ProjectReport, totals_of
 from raised.domain.audit.roles import candidates_of, reported
-from raised.domain.audit.tx_set import Case, case_of, penalty_coins, stage_coins
+from raised.domain.audit.tx_set import TxSet, penalty_coins, stage_coins, tx_set_of
 from raised.domain.bitcoin.tx import OutPoint, Txid
 from raised.domain.event import Event, is_authentic
 
@@ -42,7 +42,7 @@ _Input = tuple[Txid, int]
 def audit(
     network: Network,
     event: Event | None,
-    txs: Iterable[HeldTx],
+    txs: Iterable[StoredTx],
     *,
     tip: Tip | None = None,
     project_id: str | None = None,
@@ -52,7 +52,7 @@ def audit(
     Without `tip` it is the highest block of a transaction, and every block counts as deep enough.
     Without `project_id` it is that of the event, else that of the first founding transaction.
     """
-    case = case_of(txs, tip)
+    case = tx_set_of(txs, tip)
     claim = _claim(event, network)
     foundings = {
         held.tx.txid: found
@@ -65,11 +65,11 @@ def audit(
     chosen = _chosen(project, ours)
     basis = _basis(project_id, project, claim)
     plain = [held for held in case.txs if held.tx.txid not in ours]
-    standings, wrong = _standings(basis, plain, case)
-    standings = _with_recycled(standings, case)
-    coins = (*stage_coins(standings), *penalty_coins(standings))
+    investment_states, wrong = _investment_states(basis, plain, case)
+    investment_states = _with_recycled(investment_states, case)
+    coins = (*stage_coins(investment_states), *penalty_coins(investment_states))
     forged = frozenset(txid for txid, _ in wrong)
-    investments = tuple(one for one in standings if one.status != "rejected")
+    investments = tuple(one for one in investment_states if one.status != "rejected")
     return AuditReport(
         ProjectReport(project_id, project.status, project.reason, project.flags),
         FoundingReport(
@@ -77,7 +77,7 @@ def audit(
             None if chosen is None else case.height(chosen.txid),
             tuple(candidates_of(project_id, ours, chosen, case)),
         ),
-        tuple(reported(standings, ours, chosen, case, forged)),
+        tuple(reported(investment_states, ours, chosen, case, forged)),
         investments,
         totals_of(investments, case.tip),
         (*_problems(project, investments, wrong), *_double_spends(coins, case)),
@@ -124,8 +124,8 @@ def _project(
     project_id: str | None,
     ours: Mapping[Txid, Founding],
     claim: _Claim | None,
-    case: Case,
-) -> ProjectStanding:
+    case: TxSet,
+) -> ProjectState:
     def reproduces(_event_id: str) -> tuple[int, int] | None:
         assert claim is not None, "only the event is asked about"
         assert claim.terms is not None, "only a good one is"
@@ -133,18 +133,18 @@ def _project(
 
     held = [_held_founding(one, case.by_id[one.txid]) for one in ours.values()]
     candidates = () if claim is None else (claim.candidate,)
-    standing = choose(project_id or "", held, candidates, case.tip, reproduces)
-    if standing.status not in ("event_missing", "hidden"):
-        return standing
+    state = choose(project_id or "", held, candidates, case.tip, reproduces)
+    if state.status not in ("event_missing", "hidden"):
+        return state
     if claim is None:
-        return replace(standing, status="event_missing")
+        return replace(state, status="event_missing")
     # The event that was to be audited is not the one that is missing.
     reason = claim.candidate.reason or "other_event_committed"
-    return replace(standing, status="rejected", reason=reason)
+    return replace(state, status="rejected", reason=reason)
 
 
-def _held_founding(founding: Founding, held: HeldTx) -> HeldFounding:
-    return HeldFounding(
+def _held_founding(founding: Founding, held: StoredTx) -> StoredFounding:
+    return StoredFounding(
         founding.txid,
         founding.founder_key.hex(),
         founding.event_id,
@@ -154,17 +154,19 @@ def _held_founding(founding: Founding, held: HeldTx) -> HeldFounding:
     )
 
 
-def _chosen(project: ProjectStanding, ours: Mapping[Txid, Founding]) -> Founding | None:
+def _chosen(project: ProjectState, ours: Mapping[Txid, Founding]) -> Founding | None:
     """The founding transaction that decides, else the one that would if it were confirmed."""
     if project.founding is not None:
         return ours[project.founding.txid]
     return next(iter(ours.values()), None)
 
 
-def _basis(project_id: str | None, project: ProjectStanding, claim: _Claim | None) -> Basis | None:
+def _basis(
+    project_id: str | None, project: ProjectState, claim: _Claim | None
+) -> InvestmentContext | None:
     if project_id is None:
         return None
-    return Basis(
+    return InvestmentContext(
         project_id,
         claim.terms if claim is not None and project.status in _JUDGED else None,
         counts=project.status == "confirmed",
@@ -172,9 +174,9 @@ def _basis(project_id: str | None, project: ProjectStanding, claim: _Claim | Non
     )
 
 
-def _standings(
-    basis: Basis | None, txs: Sequence[HeldTx], case: Case
-) -> tuple[list[Standing], frozenset[_Input]]:
+def _investment_states(
+    basis: InvestmentContext | None, txs: Sequence[StoredTx], case: TxSet
+) -> tuple[list[InvestmentState], frozenset[_Input]]:
     """How every transaction stands, and the inputs whose witness is shown to be wrong.
 
     Whatever a wrong witness seems to say does not count: what it spends stays locked.
@@ -182,28 +184,28 @@ def _standings(
     if basis is None:
         return [], frozenset()
     spenders = _spenders(case)
-    standings = [standing_of(basis, held, spenders, case.tip) for held in txs]
-    wrong = frozenset(_wrong_inputs(standings, spenders, case))
+    investment_states = [evaluate_investment(basis, held, spenders, case.tip) for held in txs]
+    wrong = frozenset(_wrong_inputs(investment_states, spenders, case))
     if wrong:
         good = {
             outpoint: one
             for outpoint, one in spenders.items()
             if (one.held.tx.txid, one.vin) not in wrong
         }
-        standings = [standing_of(basis, held, good, case.tip) for held in txs]
-    return standings, wrong
+        investment_states = [evaluate_investment(basis, held, good, case.tip) for held in txs]
+    return investment_states, wrong
 
 
-def _spenders(case: Case) -> dict[OutPoint, Spender]:
+def _spenders(case: TxSet) -> dict[OutPoint, Spender]:
     chosen = {outpoint: spender_of(spenders) for outpoint, spenders in case.spenders.items()}
     return {outpoint: one for outpoint, one in chosen.items() if one is not None}
 
 
 def _wrong_inputs(
-    standings: Sequence[Standing], spenders: Mapping[OutPoint, Spender], case: Case
+    investment_states: Sequence[InvestmentState], spenders: Mapping[OutPoint, Spender], case: TxSet
 ) -> Iterable[_Input]:
     vins: dict[Txid, set[int]] = {}
-    for outpoint in (*stage_coins(standings), *penalty_coins(standings)):
+    for outpoint in (*stage_coins(investment_states), *penalty_coins(investment_states)):
         spender = spenders.get(outpoint)
         if spender is not None:
             vins.setdefault(spender.held.tx.txid, set()).add(spender.vin)
@@ -213,25 +215,27 @@ def _wrong_inputs(
             yield (txid, vin)
 
 
-def _with_recycled(standings: Sequence[Standing], case: Case) -> list[Standing]:
+def _with_recycled(
+    investment_states: Sequence[InvestmentState], case: TxSet
+) -> list[InvestmentState]:
     claims = {
         stage.spent.txid
-        for one in standings
+        for one in investment_states
         for stage in one.stages
         if stage.spent is not None and stage.state == SpendKind.CLAIM
     }
 
-    def flagged(one: Standing) -> Standing:
+    def flagged(one: InvestmentState) -> InvestmentState:
         tx = case.by_id[one.txid].tx
         if not one.stages or not is_recycled(tx, case.tx, claims.__contains__):
             return one
         return replace(one, flags=(*one.flags, "recycled"))
 
-    return [flagged(one) for one in standings]
+    return [flagged(one) for one in investment_states]
 
 
 def _problems(
-    project: ProjectStanding, investments: Sequence[Standing], wrong: frozenset[_Input]
+    project: ProjectState, investments: Sequence[InvestmentState], wrong: frozenset[_Input]
 ) -> Iterable[str]:
     """What makes an audit fail. What strangers can make at will is never a problem."""
     if project.status != "confirmed":
@@ -246,7 +250,7 @@ def _problems(
         yield f"the witness of input {vin} of {txid} proves nothing"
 
 
-def _double_spends(coins: Iterable[OutPoint], case: Case) -> Iterable[str]:
+def _double_spends(coins: Iterable[OutPoint], case: TxSet) -> Iterable[str]:
     """Two blocks of one chain cannot spend the same coin: one of the two is made up."""
     for outpoint in coins:
         placed = [one for one in case.spenders.get(outpoint, ()) if one.held.place is not None]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from raised.domain.angor.investment_state import HeldTx, Place
+from raised.domain.angor.investment_state import Place, StoredTx
 from raised.domain.angor.network import network_beginning
 from raised.domain.angor.release_dates import MAX_TIME
 from raised.domain.audit.audit import audit
@@ -57,22 +57,22 @@ def _event(value: object) -> Event | None:
         raise InvalidInput(f"projectEvent: {error}") from error
 
 
-def _held(entry: JsonObject, number: int) -> HeldTx:
+def _held(entry: JsonObject, number: int) -> StoredTx:
     try:
         return _held_tx(entry)
     except InvalidInput as error:
         raise InvalidInput(f"transactions[{number}]: {error}") from error
 
 
-def _held_tx(entry: JsonObject) -> HeldTx:
+def _held_tx(entry: JsonObject) -> StoredTx:
     tx = _tx(entry.text("hex"))
     height = entry.optional_integer("height", 0, _MAX_HEIGHT)
     if height is None:
-        return HeldTx(tx, None, entry.optional_integer("time", 0, MAX_TIME) or 0, gone=False)
+        return StoredTx(tx, None, entry.optional_integer("time", 0, MAX_TIME) or 0, gone=False)
     at = entry.integer("time", 0, MAX_TIME)
     # A document does not say which block it is, only where.
     place = Place(height, "", entry.integer("indexInBlock", 0, _MAX_HEIGHT), at)
-    return HeldTx(tx, place, at, gone=False)
+    return StoredTx(tx, place, at, gone=False)
 
 
 def _tx(text: str) -> Tx:
@@ -81,7 +81,7 @@ def _tx(text: str) -> Tx:
     return parse_tx(bytes.fromhex(text))
 
 
-def _refuse_repeats(txs: Sequence[HeldTx]) -> None:
+def _refuse_repeats(txs: Sequence[StoredTx]) -> None:
     seen: set[Txid] = set()
     for held in txs:
         if held.tx.txid in seen:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from raised.domain.angor.investment_state import HeldTx, SpentBy, StageStanding, Standing, Tip
+from raised.domain.angor.investment_state import InvestmentState, SpentBy, StageState, StoredTx, Tip
 from raised.domain.angor.network import Network
 from raised.domain.angor.stage_output import stage_tree
 from raised.domain.audit.audit import audit
@@ -34,7 +34,7 @@ class ProvenTx:
     from a whole block that was checked: only that covers the witness, so only then wtxid is shown.
     """
 
-    held: HeldTx
+    held: StoredTx
     header: bytes | None
     siblings: tuple[str, ...] | None
     raw_block: bool
@@ -54,7 +54,7 @@ class Evidence:
         return 2 if self.problems else 0
 
 
-def evidence(
+def build_evidence(
     network: Network,
     event: Event | None,
     txs: Iterable[ProvenTx],
@@ -135,25 +135,26 @@ def _transaction(proven: ProvenTx) -> _Json:
 def _investments(report: AuditReport, proven: Mapping[Txid, ProvenTx]) -> list[_Json]:
     shown = cast("list[_Json]", as_json(report)["investments"])
     return [
-        {**plain, **_investment(standing, cast("list[_Json]", plain["stages"]), proven)}
-        for plain, standing in zip(shown, report.investments, strict=True)
+        {**plain, **_investment(state, cast("list[_Json]", plain["stages"]), proven)}
+        for plain, state in zip(shown, report.investments, strict=True)
     ]
 
 
-def _investment(standing: Standing, shown: list[_Json], proven: Mapping[Txid, ProvenTx]) -> _Json:
+def _investment(
+    state: InvestmentState, shown: list[_Json], proven: Mapping[Txid, ProvenTx]
+) -> _Json:
     # The seeder leaves, which may be thousands, are the same in all stages of an investment.
-    first = next(iter(standing.stages), None)
+    first = next(iter(state.stages), None)
     seeders = () if first is None else first.stage.leaves.seeders
     return {
         "seeder_leaves": [script.hex() for script in seeders],
         "stages": [
-            {**plain, **_stage(one, proven)}
-            for plain, one in zip(shown, standing.stages, strict=True)
+            {**plain, **_stage(one, proven)} for plain, one in zip(shown, state.stages, strict=True)
         ],
     }
 
 
-def _stage(one: StageStanding, proven: Mapping[Txid, ProvenTx]) -> _Json:
+def _stage(one: StageState, proven: Mapping[Txid, ProvenTx]) -> _Json:
     stage = one.stage
     root = stage_tree(stage.leaves).root
     return {
@@ -171,7 +172,7 @@ def _stage(one: StageStanding, proven: Mapping[Txid, ProvenTx]) -> _Json:
     }
 
 
-def _spend(one: StageStanding, spent: SpentBy, proven: Mapping[Txid, ProvenTx]) -> _Json:
+def _spend(one: StageState, spent: SpentBy, proven: Mapping[Txid, ProvenTx]) -> _Json:
     tx: Tx = proven[spent.txid].held.tx
     witness = tx.inputs[spent.vin].witness
     leaf = revealed_leaf(witness, program_of(one.stage.script_pubkey))

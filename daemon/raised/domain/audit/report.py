@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from raised.domain.angor.founding import Founding
-from raised.domain.angor.investment_state import SpentBy, StageStanding, Standing, Tip
+from raised.domain.angor.investment_state import InvestmentState, SpentBy, StageState, Tip
 from raised.domain.angor.spend import SpendKind
 from raised.domain.bitcoin.tx import Txid
 
@@ -89,7 +89,7 @@ class AuditReport:
     project: ProjectReport
     founding: FoundingReport
     transactions: tuple[ReportedTx, ...]
-    investments: tuple[Standing, ...]
+    investments: tuple[InvestmentState, ...]
     totals: Totals
     problems: tuple[str, ...]
 
@@ -104,9 +104,9 @@ class AuditReport:
         return EXIT_HOLDS if self.holds else EXIT_FOUND_SOMETHING
 
 
-def totals_of(standings: Sequence[Standing], tip: Tip) -> Totals:
+def totals_of(investment_states: Sequence[InvestmentState], tip: Tip) -> Totals:
     """The sums of these investments, as the ledger would hold them: only what is deep enough."""
-    counted = [one for one in standings if one.status == "confirmed"]
+    counted = [one for one in investment_states if one.status == "confirmed"]
     stages = [stage for one in counted for stage in one.stages]
     gone = [one for one in stages if _is_deep(one.spent, tip)]
     spent = {kind: _sum([one for one in gone if one.state == kind]) for kind in SpendKind}
@@ -126,11 +126,13 @@ def totals_of(standings: Sequence[Standing], tip: Tip) -> Totals:
         locked_sats=raised - sum(spent.values()),
         in_penalty_sats=spent[SpendKind.RECOVERY] - released,
         penalty_released_sats=released,
-        unconfirmed_sats=sum(one.amount_sats for one in standings if one.status == "unconfirmed"),
+        unconfirmed_sats=sum(
+            one.amount_sats for one in investment_states if one.status == "unconfirmed"
+        ),
     )
 
 
-def _sum(stages: Sequence[StageStanding]) -> int:
+def _sum(stages: Sequence[StageState]) -> int:
     return sum(one.stage.value_sats for one in stages)
 
 
@@ -169,21 +171,21 @@ def _founding(founding: FoundingReport) -> dict[str, object]:
     }
 
 
-def _investment(standing: Standing) -> dict[str, object]:
+def _investment(state: InvestmentState) -> dict[str, object]:
     return {
-        "txid": standing.txid,
-        "status": standing.status,
-        "flags": list(standing.flags),
-        "investor_key": standing.investor_key,
-        "seeder": standing.seeder,
-        "amount_sats": standing.amount_sats,
-        "fee_sats": standing.fee_sats,
-        "height": None if standing.place is None else standing.place.height,
-        "stages": [_stage(one) for one in standing.stages],
+        "txid": state.txid,
+        "status": state.status,
+        "flags": list(state.flags),
+        "investor_key": state.investor_key,
+        "seeder": state.seeder,
+        "amount_sats": state.amount_sats,
+        "fee_sats": state.fee_sats,
+        "height": None if state.place is None else state.place.height,
+        "stages": [_stage(one) for one in state.stages],
     }
 
 
-def _stage(one: StageStanding) -> dict[str, object]:
+def _stage(one: StageState) -> dict[str, object]:
     return {
         "index": one.stage.index,
         "vout": one.stage.vout,

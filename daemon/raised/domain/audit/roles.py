@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from raised.domain.angor.founding import Founding, founding_mark
 from raised.domain.angor.identifier import project_script
-from raised.domain.angor.investment_state import HeldTx, Standing
+from raised.domain.angor.investment_state import InvestmentState, StoredTx
 from raised.domain.angor.op_return import FoundingMark, begins_with_key
 from raised.domain.audit.report import FoundingCandidate, ReportedTx, Role
-from raised.domain.audit.tx_set import Case, penalty_coins, stage_coins
+from raised.domain.audit.tx_set import TxSet, penalty_coins, stage_coins
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 
 
@@ -15,7 +15,7 @@ def candidates_of(
     project_id: str | None,
     ours: Mapping[Txid, Founding],
     chosen: Founding | None,
-    case: Case,
+    case: TxSet,
 ) -> Iterable[FoundingCandidate]:
     """What pays the project and is laid out like a founding transaction."""
     for held in case.txs:
@@ -34,20 +34,20 @@ def _looks_like_founding(tx: Tx, project_id: str) -> bool:
     return tx.outputs[0].script_pubkey == project_script(project_id)
 
 
-def _later(held: HeldTx) -> str:
+def _later(held: StoredTx) -> str:
     return "unconfirmed" if held.place is None else "not_first"
 
 
 def reported(
-    standings: Sequence[Standing],
+    investment_states: Sequence[InvestmentState],
     ours: Mapping[Txid, Founding],
     chosen: Founding | None,
-    case: Case,
+    case: TxSet,
     forged: frozenset[Txid],
 ) -> Iterable[ReportedTx]:
     """The role of each; `forged`: a witness of theirs is shown to be wrong."""
-    by_id = {one.txid: one for one in standings}
-    locked, in_penalty = set(stage_coins(standings)), set(penalty_coins(standings))
+    by_id = {one.txid: one for one in investment_states}
+    locked, in_penalty = set(stage_coins(investment_states)), set(penalty_coins(investment_states))
     for held in case.txs:
         txid = held.tx.txid
         if txid in ours:
@@ -60,9 +60,9 @@ def reported(
 
 
 def _role(
-    tx: Tx, standing: Standing | None, locked: set[OutPoint], in_penalty: set[OutPoint]
+    tx: Tx, state: InvestmentState | None, locked: set[OutPoint], in_penalty: set[OutPoint]
 ) -> Role:
-    if standing is not None and standing.status != "rejected":
+    if state is not None and state.status != "rejected":
         return "investment"
     spent = {txin.outpoint for txin in tx.inputs}
     if spent & locked:
@@ -74,9 +74,9 @@ def _role(
     return "unrelated"
 
 
-def _reason(role: Role, standing: Standing | None, forged: frozenset[Txid]) -> str | None:
-    if standing is None:
+def _reason(role: Role, state: InvestmentState | None, forged: frozenset[Txid]) -> str | None:
+    if state is None:
         return None
-    if role in ("spend", "penalty_release") and standing.txid in forged:
+    if role in ("spend", "penalty_release") and state.txid in forged:
         return "wrong_witness"
-    return standing.reason if role == "rejected" else None
+    return state.reason if role == "rejected" else None

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from raised.domain.angor.investment_state import HeldTx, Spender, Standing, Tip
+from raised.domain.angor.investment_state import InvestmentState, Spender, StoredTx, Tip
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid, TxOut
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class TxSet:
     """The transactions in the order of the chain, those without a block last, and its tip."""
 
-    txs: tuple[HeldTx, ...]
-    by_id: Mapping[Txid, HeldTx]
+    txs: tuple[StoredTx, ...]
+    by_id: Mapping[Txid, StoredTx]
     tip: Tip
 
     @cached_property
@@ -43,31 +43,31 @@ class Case:
         return tx.outputs[outpoint.vout]
 
 
-def case_of(txs: Iterable[HeldTx], tip: Tip | None) -> Case:
+def tx_set_of(txs: Iterable[StoredTx], tip: Tip | None) -> TxSet:
     """The case that these transactions make; without `tip` it ends with the highest of them."""
     ordered = tuple(sorted(txs, key=_order))
     heights = [held.place.height for held in ordered if held.place is not None]
     highest = Tip(max(heights, default=0), "", confirmations=1)
-    return Case(ordered, {held.tx.txid: held for held in ordered}, tip or highest)
+    return TxSet(ordered, {held.tx.txid: held for held in ordered}, tip or highest)
 
 
-def _order(held: HeldTx) -> tuple[bool, int, int, str]:
+def _order(held: StoredTx) -> tuple[bool, int, int, str]:
     place = held.place
     if place is None:
         return (True, 0, 0, held.tx.txid)
     return (False, place.height, place.position, held.tx.txid)
 
 
-def stage_coins(standings: Iterable[Standing]) -> Iterable[OutPoint]:
+def stage_coins(investment_states: Iterable[InvestmentState]) -> Iterable[OutPoint]:
     """The stage outputs of these investments."""
-    for one in standings:
+    for one in investment_states:
         for stage in one.stages:
             yield OutPoint(one.txid, stage.stage.vout)
 
 
-def penalty_coins(standings: Iterable[Standing]) -> Iterable[OutPoint]:
+def penalty_coins(investment_states: Iterable[InvestmentState]) -> Iterable[OutPoint]:
     """The penalty outputs that they went into."""
-    for one in standings:
+    for one in investment_states:
         for stage in one.stages:
             if stage.penalty is not None:
                 yield stage.penalty.outpoint

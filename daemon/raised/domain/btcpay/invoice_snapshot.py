@@ -41,7 +41,7 @@ _STATUS_EVENTS: Final[Mapping[InvoiceStatus, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class InvoiceFace:
+class InvoiceSnapshot:
     """An invoice as it is kept.
 
     `settled_at` is the time of the event that told it, else, `settled_at_approximate`, that of the
@@ -79,7 +79,7 @@ class InvoiceFace:
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentFace:
+class PaymentSnapshot:
     """A payment as it is kept. `settled_at`: told by an event, else our clock when we saw it so."""
 
     method: str
@@ -99,7 +99,7 @@ class PaymentFace:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PublishedState:
     """When the newest event told that an invoice, or a payment of it, is settled.
 
     `invoice_told_at`: when by our clock the last event about the invoice came.
@@ -111,15 +111,15 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredInvoice:
     """What is kept of one invoice before an answer is applied. `asked_at` is that of the answer
     that it stands on, `seen_at` when the server showed it last.
     """
 
-    face: InvoiceFace
+    snapshot: InvoiceSnapshot
     asked_at: int
     seen_at: int
-    payments: Mapping[PaymentKey, PaymentFace]
+    payments: Mapping[PaymentKey, PaymentSnapshot]
 
 
 def subject_of(key: InvoiceKey) -> str:
@@ -134,12 +134,16 @@ def key_of(subject: str) -> InvoiceKey:
     return store, invoice_id
 
 
-def invoice_face(
-    seen: Invoice, store: str, apps: frozenset[str], belongs: Membership, old: InvoiceFace | None
-) -> InvoiceFace:
+def invoice_snapshot(
+    seen: Invoice,
+    store: str,
+    apps: frozenset[str],
+    belongs: Membership,
+    old: InvoiceSnapshot | None,
+) -> InvoiceSnapshot:
     """The invoice as an answer shows it; when it settled is another matter."""
     settled = seen.status == "Settled" and old is not None
-    return InvoiceFace(
+    return InvoiceSnapshot(
         store=store,
         id=seen.id,
         status=seen.status,
@@ -162,38 +166,38 @@ def invoice_face(
 
 
 def with_settled_at(
-    face: InvoiceFace, told: Told, at: int, open_at: int | None = None
-) -> InvoiceFace:
+    snapshot: InvoiceSnapshot, told: PublishedState, at: int, open_at: int | None = None
+) -> InvoiceSnapshot:
     """The invoice with the best that is known of when it settled; `at` is our clock.
 
     `open_at`: when the server showed it last as not settled. What was marked by hand may settle
     twice, and an event of the first time says nothing of the second.
     """
-    known = face.settled_at is not None
-    if face.status != "Settled" or (known and not face.settled_at_approximate):
-        return face
-    if _is_of_this_time(face, told, open_at):
-        return replace(face, settled_at=told.invoice_settled_at, settled_at_approximate=False)
+    known = snapshot.settled_at is not None
+    if snapshot.status != "Settled" or (known and not snapshot.settled_at_approximate):
+        return snapshot
+    if _is_of_this_time(snapshot, told, open_at):
+        return replace(snapshot, settled_at=told.invoice_settled_at, settled_at_approximate=False)
     if not known:
-        return replace(face, settled_at=at, settled_at_approximate=True)
-    return face
+        return replace(snapshot, settled_at=at, settled_at_approximate=True)
+    return snapshot
 
 
-def _is_of_this_time(face: InvoiceFace, told: Told, open_at: int | None) -> bool:
+def _is_of_this_time(snapshot: InvoiceSnapshot, told: PublishedState, open_at: int | None) -> bool:
     if told.invoice_settled_at is None or told.invoice_told_at is None:
         return False
-    if face.settled_at is not None:  # a pull was first
-        return told.invoice_told_at >= face.settled_at - SLACK_SECONDS
+    if snapshot.settled_at is not None:  # a pull was first
+        return told.invoice_told_at >= snapshot.settled_at - SLACK_SECONDS
     return open_at is None or told.invoice_settled_at >= open_at - SLACK_SECONDS
 
 
-def payment_faces(
-    seen: Invoice, old: Mapping[PaymentKey, PaymentFace], told: Told, at: int
-) -> dict[PaymentKey, PaymentFace]:
+def payment_snapshots(
+    seen: Invoice, old: Mapping[PaymentKey, PaymentSnapshot], told: PublishedState, at: int
+) -> dict[PaymentKey, PaymentSnapshot]:
     """The payments of an invoice after an answer, which tells of all that count or of none."""
     if seen.payments is None:
         return dict(old)
-    found = {(one.method, one.id): _payment_face(one, old, told, at) for one in seen.payments}
+    found = {(one.method, one.id): _payment_snapshot(one, old, told, at) for one in seen.payments}
     if seen.unread_payments:  # one of them may be the one that is not there
         return {**old, **found}
     gone = {
@@ -204,9 +208,9 @@ def payment_faces(
     return found | gone
 
 
-def _payment_face(
-    seen: Payment, old: Mapping[PaymentKey, PaymentFace], told: Told, at: int
-) -> PaymentFace:
+def _payment_snapshot(
+    seen: Payment, old: Mapping[PaymentKey, PaymentSnapshot], told: PublishedState, at: int
+) -> PaymentSnapshot:
     before = old.get((seen.method, seen.id))
     settled_at = None
     if seen.status == "Settled":
@@ -214,7 +218,7 @@ def _payment_face(
         settled_at = before.settled_at if before is not None else None
         if settled_at is None:
             settled_at = at if event_at is None or event_at < seen.received_at else event_at
-    return PaymentFace(
+    return PaymentSnapshot(
         method=seen.method,
         currency=seen.currency,
         id=seen.id,
@@ -228,10 +232,10 @@ def _payment_face(
 
 
 def invoice_changes(
-    old: InvoiceFace | None,
-    new: InvoiceFace,
-    before: Mapping[PaymentKey, PaymentFace],
-    after: Mapping[PaymentKey, PaymentFace],
+    old: InvoiceSnapshot | None,
+    new: InvoiceSnapshot,
+    before: Mapping[PaymentKey, PaymentSnapshot],
+    after: Mapping[PaymentKey, PaymentSnapshot],
 ) -> Iterator[Change]:
     """What happened: the invoice has another status, or shows anything else anew that no change of
     a payment tells; then its payments.
@@ -245,15 +249,15 @@ def invoice_changes(
         yield Change(_PAYMENT_TOLD[one.status], "btcpay", new.subject, reference=one.id)
 
 
-def _is_news(before: PaymentFace | None, after: PaymentFace) -> bool:
+def _is_news(before: PaymentSnapshot | None, after: PaymentSnapshot) -> bool:
     return after.status in _PAYMENT_TOLD and (before is None or before.status != after.status)
 
 
 def events_due(
-    old: InvoiceFace | None,
-    new: InvoiceFace,
-    before: Mapping[PaymentKey, PaymentFace],
-    after: Mapping[PaymentKey, PaymentFace],
+    old: InvoiceSnapshot | None,
+    new: InvoiceSnapshot,
+    before: Mapping[PaymentKey, PaymentSnapshot],
+    after: Mapping[PaymentKey, PaymentSnapshot],
 ) -> set[str]:
     """The types of the events that should have told what is new. Source: btcpay.md 8 and 12.5."""
     due: set[str] = set()
@@ -270,6 +274,6 @@ def events_due(
     return due
 
 
-def coins_of(payments: Iterable[PaymentFace]) -> set[str]:
+def coins_of(payments: Iterable[PaymentSnapshot]) -> set[str]:
     """The references of those that are money in bitcoin."""
     return {one.id for one in payments if one.value_msats is not None}
