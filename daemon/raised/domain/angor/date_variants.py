@@ -42,8 +42,10 @@ def date_variants(terms: Terms, dynamic: DynamicInfo | None) -> tuple[DateVarian
         return () if dynamic else (DateVariant(len(terms.stages), None, by_id=True),)
     if dynamic is None:
         return ()
-    named = [one for one in terms.patterns if one.pattern_id == dynamic.pattern_id][:1]
-    placed = [one for one in terms.patterns[dynamic.pattern_id :][:1] if one not in named]
+    named = [pattern for pattern in terms.patterns if pattern.pattern_id == dynamic.pattern_id][:1]
+    placed = [
+        pattern for pattern in terms.patterns[dynamic.pattern_id :][:1] if pattern not in named
+    ]
     patterns = [(one, True) for one in named] + [(one, False) for one in placed]
     return tuple(
         DateVariant(dynamic.stage_count or pattern.stage_count, pattern, by_id)

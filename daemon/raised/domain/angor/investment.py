@@ -110,7 +110,11 @@ def recognise(terms: Terms, tx: Tx) -> Investment | RejectedInvestment:
         return RejectedInvestment(tx.txid, mark)
     if tx.outputs[0].script_pubkey != project_script(terms.project_id):
         return RejectedInvestment(tx.txid, Reason.WRONG_FEE_OUTPUT)
-    possible = [one for one in date_variants(terms, mark.dynamic) if _has_stages(tx, one)]
+    possible = [
+        date_variant
+        for date_variant in date_variants(terms, mark.dynamic)
+        if _has_stages(tx, date_variant)
+    ]
     for reading in _readings(terms, tx, mark, possible):
         if _matches(terms, tx, reading):
             return _investment(terms, tx, mark, reading)
@@ -140,7 +144,9 @@ def _readings(
     terms: Terms, tx: Tx, mark: InvestorMark, layouts: list[DateVariant]
 ) -> Iterator[_Reading]:
     for layout in layouts:
-        gross = tx.outputs[0].value + sum(one.value for one in _stage_outputs(tx, layout))
+        gross = tx.outputs[0].value + sum(
+            stage_output.value for stage_output in _stage_outputs(tx, layout)
+        )
         dates = tuple(dict.fromkeys(releases(terms, mark.dynamic, layout)))
         for expiry_at in expiries(terms, gross):
             for shared in _trunks(terms, mark, expiry_at):

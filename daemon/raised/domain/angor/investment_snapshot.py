@@ -84,13 +84,13 @@ def investment_snapshot(standing: InvestmentState) -> InvestmentSnapshot:
         height=None if place is None else place.height,
         block_hash=None if place is None else place.block_hash,
         at=standing.at,
-        stages=tuple(_stage_snapshot(one) for one in standing.stages),
+        stages=tuple(_stage_snapshot(stage) for stage in standing.stages),
         penalties=tuple(
             sorted(
                 (
-                    _penalty_snapshot(one.stage.vout, one.penalty)
-                    for one in standing.stages
-                    if one.penalty is not None
+                    _penalty_snapshot(stage.stage.vout, stage.penalty)
+                    for stage in standing.stages
+                    if stage.penalty is not None
                 ),
                 key=lambda snapshot: (snapshot.txid, snapshot.vout),
             )
@@ -98,15 +98,15 @@ def investment_snapshot(standing: InvestmentState) -> InvestmentSnapshot:
     )
 
 
-def _stage_snapshot(one: StageState) -> StageSnapshot:
-    spent = one.spent
+def _stage_snapshot(stage_state: StageState) -> StageSnapshot:
+    spent = stage_state.spent
     return StageSnapshot(
-        vout=one.stage.vout,
-        index=one.stage.index,
-        value_sats=one.stage.value_sats,
-        release_at=one.stage.release_at,
-        expiry_at=one.stage.expiry_at,
-        state=one.state,
+        vout=stage_state.stage.vout,
+        index=stage_state.stage.index,
+        value_sats=stage_state.stage.value_sats,
+        release_at=stage_state.stage.release_at,
+        expiry_at=stage_state.stage.expiry_at,
+        state=stage_state.state,
         spent_txid=None if spent is None else spent.txid,
         spent_vin=None if spent is None else spent.vin,
         spent_height=None if spent is None else spent.height,
@@ -114,15 +114,15 @@ def _stage_snapshot(one: StageState) -> StageSnapshot:
     )
 
 
-def _penalty_snapshot(stage_vout: int, one: PenaltyOutput) -> PenaltySnapshot:
-    released = one.released
+def _penalty_snapshot(stage_vout: int, penalty_output: PenaltyOutput) -> PenaltySnapshot:
+    released = penalty_output.released
     return PenaltySnapshot(
-        txid=one.outpoint.txid,
-        vout=one.outpoint.vout,
+        txid=penalty_output.outpoint.txid,
+        vout=penalty_output.outpoint.vout,
         stage_vout=stage_vout,
-        value_sats=one.value_sats,
-        state=one.state,
-        matures_at=one.matures_at,
+        value_sats=penalty_output.value_sats,
+        state=penalty_output.state,
+        matures_at=penalty_output.matures_at,
         released_txid=None if released is None else released.txid,
         released_height=None if released is None else released.height,
         released_at=None if released is None else released.at,
@@ -171,18 +171,20 @@ def _own(snapshot: InvestmentSnapshot) -> tuple[object, ...]:
 
 
 def _stage_changes(old: InvestmentSnapshot | None, new: InvestmentSnapshot) -> Iterator[Change]:
-    known = {} if old is None else {one.vout: one for one in old.stages}
-    for one in new.stages:
-        if one != known.get(one.vout) and one.state != LOCKED:
-            yield _change(_STAGE_CHANGES[one.state], new, f"{new.txid}:{one.vout}")
+    known = {} if old is None else {stage.vout: stage for stage in old.stages}
+    for stage in new.stages:
+        if stage != known.get(stage.vout) and stage.state != LOCKED:
+            yield _change(_STAGE_CHANGES[stage.state], new, f"{new.txid}:{stage.vout}")
 
 
 def _penalty_changes(old: InvestmentSnapshot | None, new: InvestmentSnapshot) -> Iterator[Change]:
-    known = {} if old is None else {(one.txid, one.vout): one for one in old.penalties}
-    for one in new.penalties:
-        before = known.get((one.txid, one.vout))
-        if one != before and one.state in _PENALTY_CHANGES:
-            yield _change(_PENALTY_CHANGES[one.state], new, f"{one.txid}:{one.vout}")
+    known = (
+        {} if old is None else {(penalty.txid, penalty.vout): penalty for penalty in old.penalties}
+    )
+    for penalty in new.penalties:
+        before = known.get((penalty.txid, penalty.vout))
+        if penalty != before and penalty.state in _PENALTY_CHANGES:
+            yield _change(_PENALTY_CHANGES[penalty.state], new, f"{penalty.txid}:{penalty.vout}")
 
 
 def _change(kind: ChangeType, snapshot: InvestmentSnapshot, reference: str) -> Change:

@@ -137,7 +137,9 @@ def spender_of(spenders: Iterable[Spender]) -> Spender | None:
     """The one that counts among those that spend an outpoint: the one on the best chain, else the
     newest that is still somewhere.
     """
-    live = [one for one in spenders if not one.held.gone or one.held.place is not None]
+    live = [
+        spender for spender in spenders if not spender.held.gone or spender.held.place is not None
+    ]
     placed = [one for one in live if one.held.place is not None]
     if placed:
         return placed[0]
@@ -338,16 +340,16 @@ def _rows(
             )
         )
 
-    for one in stages:
-        book("investment", one.stage.value_sats, OutPoint(found.txid, one.stage.vout), held)
-    for one in stages:
-        outpoint = OutPoint(found.txid, one.stage.vout)
-        if one.spent is not None:
-            book(_kind(one.state), one.stage.value_sats, outpoint, spenders[outpoint].held)
-    for one in stages:
-        if one.penalty is not None and one.penalty.released is not None:
-            penalty = one.penalty.outpoint
-            book("penalty_release", one.stage.value_sats, penalty, spenders[penalty].held)
+    for stage in stages:
+        book("investment", stage.stage.value_sats, OutPoint(found.txid, stage.stage.vout), held)
+    for stage in stages:
+        outpoint = OutPoint(found.txid, stage.stage.vout)
+        if stage.spent is not None:
+            book(_kind(stage.state), stage.stage.value_sats, outpoint, spenders[outpoint].held)
+    for stage in stages:
+        if stage.penalty is not None and stage.penalty.released is not None:
+            penalty = stage.penalty.outpoint
+            book("penalty_release", stage.stage.value_sats, penalty, spenders[penalty].held)
     return tuple(sorted(rows, key=lambda row: (row.height, row.position)))
 
 

@@ -104,21 +104,25 @@ def choose(
     `candidates`: the events that announce this identifier, and those that its foundings name.
     """
     good = sorted(
-        (one for one in candidates if one.reason is None and one.project_id == project_id),
-        key=lambda one: one.order,
+        (
+            candidate
+            for candidate in candidates
+            if candidate.reason is None and candidate.project_id == project_id
+        ),
+        key=lambda candidate: candidate.order,
     )
-    live = [one for one in foundings if one.place is not None or not one.gone]
+    live = [founding for founding in foundings if founding.place is not None or not founding.gone]
     ordered = sorted(live, key=lambda one: one.order)
     deep = [one for one in ordered if tip is not None and tip.is_deep(one.place)]
     if deep:
         status, reason, event = _decided(project_id, deep[0], candidates, reproduces)
         return ProjectState(status, reason, event, deep[0], _flags(deep), len(good))
-    by_id = {one.event_id: one for one in candidates}
+    by_id = {candidate.event_id: candidate for candidate in candidates}
     for founding in ordered:
         named = by_id.get(founding.event_id or "")
         if named is not None and _misfit(project_id, founding, named) is None:
             return ProjectState("committed", None, named, founding, (), len(good))
-    claiming = [one for one in candidates if one.project_id == project_id]
+    claiming = [candidate for candidate in candidates if candidate.project_id == project_id]
     status, reason, event = _announced(good, claiming)
     return ProjectState(status, reason, event, None, (), len(good))
 
@@ -135,7 +139,9 @@ def _decided(
     """What the first founding transaction makes of it; its event alone counts, for good or bad."""
     if founding.event_id is None:
         return _decided_by_coins(project_id, founding, candidates, reproduces)
-    named = next((one for one in candidates if one.event_id == founding.event_id), None)
+    named = next(
+        (candidate for candidate in candidates if candidate.event_id == founding.event_id), None
+    )
     if named is None:
         return ("event_missing", None, None)
     misfit = _misfit(project_id, founding, named)
@@ -157,11 +163,12 @@ def _decided_by_coins(
     """
     possible = sorted(
         (
-            one
-            for one in candidates
-            if one.pubkey == founding.nostr_pubkey and _misfit(project_id, founding, one) is None
+            candidate
+            for candidate in candidates
+            if candidate.pubkey == founding.nostr_pubkey
+            and _misfit(project_id, founding, candidate) is None
         ),
-        key=lambda one: one.order,
+        key=lambda candidate: candidate.order,
     )
     proven = [(at, one) for one in possible if (at := reproduces(one.event_id)) is not None]
     if proven:

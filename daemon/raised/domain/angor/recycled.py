@@ -22,5 +22,5 @@ def is_recycled(
         if any(map(is_claim, parents)):
             return True
         seen |= parents
-        generation = [one for one in map(held, parents) if one is not None]
+        generation = [parent for parent in map(held, parents) if parent is not None]
     return False

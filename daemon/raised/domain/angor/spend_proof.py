@@ -39,7 +39,7 @@ def disproved(
     leave the other inputs out can be checked; the rest gets the benefit of the doubt.
     """
     outputs = [output(txin.outpoint) for txin in tx.inputs]
-    spending = Spending(tx, tuple(one or _UNSEEN for one in outputs))
+    spending = Spending(tx, tuple(output or _UNSEEN for output in outputs))
     complete = None not in outputs
     return tuple(vin for vin in vins if _is_wrong(spending, vin, complete=complete))
 

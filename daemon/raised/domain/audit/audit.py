@@ -69,7 +69,11 @@ def audit(
     investment_states = _with_recycled(investment_states, case)
     coins = (*stage_coins(investment_states), *penalty_coins(investment_states))
     forged = frozenset(txid for txid, _ in wrong)
-    investments = tuple(one for one in investment_states if one.status != "rejected")
+    investments = tuple(
+        investment_state
+        for investment_state in investment_states
+        if investment_state.status != "rejected"
+    )
     return AuditReport(
         ProjectReport(project_id, project.status, project.reason, project.flags),
         FoundingReport(
@@ -116,7 +120,7 @@ def _meant(claim: _Claim | None, foundings: Mapping[Txid, Founding]) -> str | No
     if claim is not None and claim.terms is not None:
         return claim.terms.project_id
     event_id = None if claim is None else claim.candidate.event_id
-    naming = [one for one in foundings.values() if one.event_id == event_id]
+    naming = [founding for founding in foundings.values() if founding.event_id == event_id]
     return next((one.project_id for one in (*naming, *foundings.values())), None)
 
 
@@ -131,7 +135,7 @@ def _project(
         assert claim.terms is not None, "only a good one is"
         return first_reproduced(claim.terms, case.txs)
 
-    held = [_held_founding(one, case.by_id[one.txid]) for one in ours.values()]
+    held = [_held_founding(our, case.by_id[our.txid]) for our in ours.values()]
     candidates = () if claim is None else (claim.candidate,)
     state = choose(project_id or "", held, candidates, case.tip, reproduces)
     if state.status not in ("event_missing", "hidden"):
@@ -220,18 +224,18 @@ def _with_recycled(
 ) -> list[InvestmentState]:
     claims = {
         stage.spent.txid
-        for one in investment_states
-        for stage in one.stages
+        for investment_state in investment_states
+        for stage in investment_state.stages
         if stage.spent is not None and stage.state == SpendKind.CLAIM
     }
 
-    def flagged(one: InvestmentState) -> InvestmentState:
-        tx = case.by_id[one.txid].tx
-        if not one.stages or not is_recycled(tx, case.tx, claims.__contains__):
-            return one
-        return replace(one, flags=(*one.flags, "recycled"))
+    def flagged(investment_state: InvestmentState) -> InvestmentState:
+        tx = case.by_id[investment_state.txid].tx
+        if not investment_state.stages or not is_recycled(tx, case.tx, claims.__contains__):
+            return investment_state
+        return replace(investment_state, flags=(*investment_state.flags, "recycled"))
 
-    return [flagged(one) for one in investment_states]
+    return [flagged(investment_state) for investment_state in investment_states]
 
 
 def _problems(
@@ -242,10 +246,10 @@ def _problems(
         because = "" if project.reason is None else f" ({project.reason})"
         unfounded = ": no transaction founds it" if project.founding is None else ""
         yield f"the project is {project.status}{because}, not confirmed{unfounded}"
-    for one in investments:
-        for stage in one.stages:
+    for investment in investments:
+        for stage in investment.stages:
             if stage.state == SpendKind.UNKNOWN:
-                yield f"stage output {one.txid}:{stage.stage.vout} was spent by its key path"
+                yield f"stage output {investment.txid}:{stage.stage.vout} was spent by its key path"
     for txid, vin in sorted(wrong):
         yield f"the witness of input {vin} of {txid} proves nothing"
 

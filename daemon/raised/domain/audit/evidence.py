@@ -63,7 +63,7 @@ def build_evidence(
     project_id: str | None = None,
 ) -> Evidence:
     """Audit the project and show why. `tip` and `project_id` as in `audit`."""
-    proven = {one.held.tx.txid: one for one in txs}
+    proven = {tx.held.tx.txid: tx for tx in txs}
     held = [one.held for one in proven.values()]
     report = audit(network, event, held, tip=tip, project_id=project_id)
     problems = (*report.problems, *_proof_problems(report, proven))
@@ -74,12 +74,12 @@ def build_evidence(
         "event": None if event is None else json.loads(event_json(event)),
         "transactions": [
             {
-                "txid": one.txid,
-                "role": one.role,
-                "reason": one.reason,
-                **_transaction(proven[one.txid]),
+                "txid": transaction.txid,
+                "role": transaction.role,
+                "reason": transaction.reason,
+                **_transaction(proven[transaction.txid]),
             }
-            for one in report.transactions
+            for transaction in report.transactions
         ],
         "investments": _investments(report, proven),
         "holds": not problems,
@@ -113,10 +113,14 @@ def _mismatch(header: Header, root: str, block_hash: str) -> str | None:
 
 def _proof_problems(report: AuditReport, proven: Mapping[Txid, ProvenTx]) -> Iterable[str]:
     """Of the transactions that count: anybody can make the others."""
-    for one in report.transactions:
-        problem = proof_problem(proven[one.txid]) if one.role in _ROLES_WITH_PROOF else None
+    for transaction in report.transactions:
+        problem = (
+            proof_problem(proven[transaction.txid])
+            if transaction.role in _ROLES_WITH_PROOF
+            else None
+        )
         if problem is not None:
-            yield f"{one.txid}: {problem}"
+            yield f"{transaction.txid}: {problem}"
 
 
 def _transaction(proven: ProvenTx) -> _Json:
@@ -154,8 +158,8 @@ def _investment(
     }
 
 
-def _stage(one: StageState, proven: Mapping[Txid, ProvenTx]) -> _Json:
-    stage = one.stage
+def _stage(stage_state: StageState, proven: Mapping[Txid, ProvenTx]) -> _Json:
+    stage = stage_state.stage
     root = stage_tree(stage.leaves).root
     return {
         "expiry_at": stage.expiry_at,
@@ -168,20 +172,22 @@ def _stage(one: StageState, proven: Mapping[Txid, ProvenTx]) -> _Json:
         "merkle_root": root.hex(),
         "output_key": output_key(stage.internal_key, root)[0].hex(),
         "script_pubkey": stage.script_pubkey.hex(),
-        "spend": None if one.spent is None else _spend(one, one.spent, proven),
+        "spend": None
+        if stage_state.spent is None
+        else _spend(stage_state, stage_state.spent, proven),
     }
 
 
-def _spend(one: StageState, spent: SpentBy, proven: Mapping[Txid, ProvenTx]) -> _Json:
+def _spend(stage_state: StageState, spent: SpentBy, proven: Mapping[Txid, ProvenTx]) -> _Json:
     tx: Tx = proven[spent.txid].held.tx
     witness = tx.inputs[spent.vin].witness
-    leaf = revealed_leaf(witness, program_of(one.stage.script_pubkey))
-    released = None if one.penalty is None else one.penalty.released
+    leaf = revealed_leaf(witness, program_of(stage_state.stage.script_pubkey))
+    released = None if stage_state.penalty is None else stage_state.penalty.released
     return {
         "txid": spent.txid,
         "vin": spent.vin,
         "leaf": None if leaf is None else leaf.script.hex(),
         "control_block": None if leaf is None else leaf.control_block.hex(),
-        "penalty": None if one.penalty is None else str(one.penalty.outpoint),
+        "penalty": None if stage_state.penalty is None else str(stage_state.penalty.outpoint),
         "penalty_released_txid": None if released is None else released.txid,
     }

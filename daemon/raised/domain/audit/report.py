@@ -106,9 +106,13 @@ class AuditReport:
 
 def totals_of(investment_states: Sequence[InvestmentState], tip: Tip) -> Totals:
     """The sums of these investments, as the ledger would hold them: only what is deep enough."""
-    counted = [one for one in investment_states if one.status == "confirmed"]
+    counted = [
+        investment_state
+        for investment_state in investment_states
+        if investment_state.status == "confirmed"
+    ]
     stages = [stage for one in counted for stage in one.stages]
-    gone = [one for one in stages if _is_deep(one.spent, tip)]
+    gone = [stage for stage in stages if _is_deep(stage.spent, tip)]
     spent = {kind: _sum([one for one in gone if one.state == kind]) for kind in SpendKind}
     released = _sum([one for one in gone if one.penalty and _is_deep(one.penalty.released, tip)])
     raised = _sum(stages)
@@ -127,13 +131,15 @@ def totals_of(investment_states: Sequence[InvestmentState], tip: Tip) -> Totals:
         in_penalty_sats=spent[SpendKind.RECOVERY] - released,
         penalty_released_sats=released,
         unconfirmed_sats=sum(
-            one.amount_sats for one in investment_states if one.status == "unconfirmed"
+            investment_state.amount_sats
+            for investment_state in investment_states
+            if investment_state.status == "unconfirmed"
         ),
     )
 
 
 def _sum(stages: Sequence[StageState]) -> int:
-    return sum(one.stage.value_sats for one in stages)
+    return sum(stage.stage.value_sats for stage in stages)
 
 
 def _is_deep(spent: SpentBy | None, tip: Tip) -> bool:
@@ -152,10 +158,10 @@ def as_json(report: AuditReport) -> dict[str, object]:
         },
         "founding": _founding(report.founding),
         "transactions": [
-            {"txid": one.txid, "role": one.role, "reason": one.reason}
-            for one in report.transactions
+            {"txid": transaction.txid, "role": transaction.role, "reason": transaction.reason}
+            for transaction in report.transactions
         ],
-        "investments": [_investment(one) for one in report.investments],
+        "investments": [_investment(investment) for investment in report.investments],
         "totals": {name: getattr(report.totals, name) for name in Totals.__slots__},
     }
 
@@ -165,8 +171,8 @@ def _founding(founding: FoundingReport) -> dict[str, object]:
         "txid": None if founding.chosen is None else founding.chosen.txid,
         "height": founding.height,
         "candidates": [
-            {"txid": one.txid, "accepted": one.accepted, "reason": one.reason}
-            for one in founding.candidates
+            {"txid": candidate.txid, "accepted": candidate.accepted, "reason": candidate.reason}
+            for candidate in founding.candidates
         ],
     }
 
@@ -181,17 +187,17 @@ def _investment(state: InvestmentState) -> dict[str, object]:
         "amount_sats": state.amount_sats,
         "fee_sats": state.fee_sats,
         "height": None if state.place is None else state.place.height,
-        "stages": [_stage(one) for one in state.stages],
+        "stages": [_stage(stage) for stage in state.stages],
     }
 
 
-def _stage(one: StageState) -> dict[str, object]:
+def _stage(stage_state: StageState) -> dict[str, object]:
     return {
-        "index": one.stage.index,
-        "vout": one.stage.vout,
-        "value_sats": one.stage.value_sats,
-        "release_at": one.stage.release_at,
-        "state": one.state,
-        "spent_txid": None if one.spent is None else one.spent.txid,
-        "spent_height": None if one.spent is None else one.spent.height,
+        "index": stage_state.stage.index,
+        "vout": stage_state.stage.vout,
+        "value_sats": stage_state.stage.value_sats,
+        "release_at": stage_state.stage.release_at,
+        "state": stage_state.state,
+        "spent_txid": None if stage_state.spent is None else stage_state.spent.txid,
+        "spent_height": None if stage_state.spent is None else stage_state.spent.height,
     }

@@ -46,7 +46,7 @@ def reported(
     forged: frozenset[Txid],
 ) -> Iterable[ReportedTx]:
     """The role of each; `forged`: a witness of theirs is shown to be wrong."""
-    by_id = {one.txid: one for one in investment_states}
+    by_id = {investment_state.txid: investment_state for investment_state in investment_states}
     locked, in_penalty = set(stage_coins(investment_states)), set(penalty_coins(investment_states))
     for held in case.txs:
         txid = held.tx.txid

@@ -60,14 +60,14 @@ def _order(held: StoredTx) -> tuple[bool, int, int, str]:
 
 def stage_coins(investment_states: Iterable[InvestmentState]) -> Iterable[OutPoint]:
     """The stage outputs of these investments."""
-    for one in investment_states:
-        for stage in one.stages:
-            yield OutPoint(one.txid, stage.stage.vout)
+    for investment_state in investment_states:
+        for stage in investment_state.stages:
+            yield OutPoint(investment_state.txid, stage.stage.vout)
 
 
 def penalty_coins(investment_states: Iterable[InvestmentState]) -> Iterable[OutPoint]:
     """The penalty outputs that they went into."""
-    for one in investment_states:
-        for stage in one.stages:
+    for investment_state in investment_states:
+        for stage in investment_state.stages:
             if stage.penalty is not None:
                 yield stage.penalty.outpoint
