@@ -120,7 +120,7 @@ class World:
     def secrets(self, folder: Path) -> dict[str, str]:
         """Write the shops' secrets into files there; the variables that name them."""
         found = (shop.secrets(folder).items() for shop in self.shops.values())
-        return {name: value for one in found for name, value in one}
+        return {name: value for match in found for name, value in match}
 
     def settings(self) -> str:
         """A `relays.toml` that follows this world."""

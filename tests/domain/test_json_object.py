@@ -54,7 +54,7 @@ def test_null_is_the_same_as_absent() -> None:
 
 def test_objects_within_are_asked_the_same_way() -> None:
     fields = as_object({"list": [{"a": 1}], "one": {"a": 2}}, "it")
-    assert [one.integer("a", 0, 9) for one in fields.objects("list", 1)] == [1]
+    assert [object_.integer("a", 0, 9) for object_ in fields.objects("list", 1)] == [1]
     inner = fields.inner("one")
     assert inner is not None
     assert inner.integer("a", 0, 9) == 2

@@ -39,8 +39,8 @@ def play(history: list[set[LedgerRow]]) -> tuple[list[BookedRow], list[tuple[str
     written: list[tuple[str, int]] = []
     for due in history:
         correction = correct(active, due)
-        undone = {one.id for one in correction.reversals}
-        active = [one for one in active if one.id not in undone]
+        undone = {reversal.id for reversal in correction.reversals}
+        active = [row for row in active if row.id not in undone]
         for reversal in correction.reversals:
             written.append(("reversal", reversal.id))
         for new in correction.rows:
@@ -53,7 +53,7 @@ def play(history: list[set[LedgerRow]]) -> tuple[list[BookedRow], list[tuple[str
 def test_what_is_active_is_what_was_due_last(history: list[set[LedgerRow]]) -> None:
     active, _ = play(history)
     wanted = history[-1] if history else set()
-    assert {one.row.key for one in active} == {one.key for one in wanted}
+    assert {row.row.key for row in active} == {row.key for row in wanted}
 
 
 @given(st.sets(rows, max_size=8), st.sets(rows, max_size=8))
@@ -62,9 +62,9 @@ def test_a_correction_undoes_the_latest_first_and_books_the_earliest_first(
 ) -> None:
     booked = [BookedRow(place, one) for place, one in enumerate(correct([], before).rows, 1)]
     correction = correct(booked, after)
-    ids = [one.id for one in correction.reversals]
+    ids = [reversal.id for reversal in correction.reversals]
     assert ids == sorted(ids, reverse=True)
-    places = [(one.height or 0, one.position) for one in correction.rows]
+    places = [(row.height or 0, row.position) for row in correction.rows]
     assert places == sorted(places)
 
 
@@ -81,10 +81,10 @@ def test_a_project_that_begins_anew_is_booked_again_though_nothing_differs(
 ) -> None:
     booked = [BookedRow(place, one) for place, one in enumerate(due, 1)]
     correction = correct(booked, due, frozenset("p"))
-    mine = {one.key for one in due if one.project_id == "p"}
-    assert {one.row.key for one in correction.reversals} == mine
-    assert {one.key for one in correction.rows} == mine
-    assert sum(one.amount_msats for one in effects(correction)) == 0
+    mine = {row.key for row in due if row.project_id == "p"}
+    assert {reversal.row.key for reversal in correction.reversals} == mine
+    assert {row.key for row in correction.rows} == mine
+    assert sum(effect.amount_msats for effect in effects(correction)) == 0
 
 
 def paid(at: int, store: str, invoice: str) -> LedgerRow:
@@ -110,7 +110,7 @@ def test_two_corrections_at_once_reverse_everything_before_they_book_anything() 
     angor = Correction((BookedRow(1, row(1, 0, "investment")),), (row(2, 0, "investment"),))
     btcpay = Correction((BookedRow(2, paid(1, "a", "x")),), (paid(1, "b", "x"),))
     both = angor.and_also(btcpay)
-    assert [one.id for one in both.reversals] == [2, 1]
+    assert [reversal.id for reversal in both.reversals] == [2, 1]
     assert both.rows == (*angor.rows, *btcpay.rows)
     assert (len(both), bool(both), bool(Correction())) == (4, True, False)
 
@@ -119,9 +119,9 @@ def test_the_sums_of_a_payment_are_those_of_its_invoices_campaign() -> None:
     payment = paid(1, "a", "x")
     correction = Correction((BookedRow(1, payment),), (payment, row(1, 0, "investment", "p")))
     found = effects(correction, {("a", "x"): "sea-ice"})
-    assert [(one.owner, one.amount_msats) for one in found] == [
+    assert [(match.owner, match.amount_msats) for match in found] == [
         ("sea-ice", -21),
         ("sea-ice", 21),
         ("p", 1000),
     ]
-    assert [one.row.source for one in found] == ["btcpay", "btcpay", "angor"]
+    assert [match.row.source for match in found] == ["btcpay", "btcpay", "angor"]

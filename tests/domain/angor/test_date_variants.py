@@ -26,7 +26,7 @@ EXPIRY = 1_799_107_200
 
 
 def terms_of(name: str) -> Terms:
-    info = next(one["projectInfo"] for one in PROJECTS if one["name"] == name)
+    info = next(project["projectInfo"] for project in PROJECTS if project["name"] == name)
     return parse_terms(json.dumps(info), 1_767_600_000)
 
 
@@ -34,7 +34,7 @@ INVEST, FUND, SUBSCRIBE = map(terms_of, ("invest_basic", "fund_threshold", "subs
 
 
 def patterns_of(found: tuple[DateVariant, ...]) -> list[tuple[int, bool]]:
-    return [(one.pattern.pattern_id, one.by_id) for one in found if one.pattern is not None]
+    return [(match.pattern.pattern_id, match.by_id) for match in found if match.pattern is not None]
 
 
 def dynamic(pattern_id: int, *, stage_count: int = 0, start_at: int = MIDNIGHT) -> DynamicInfo:
@@ -57,8 +57,10 @@ def test_a_pattern_is_named_by_its_id_and_was_named_by_its_place() -> None:
 
 
 def test_a_stage_count_in_the_transaction_overrides_the_pattern() -> None:
-    assert [one.stage_count for one in date_variants(FUND, dynamic(7))] == [6]
-    assert [one.stage_count for one in date_variants(FUND, dynamic(7, stage_count=4))] == [4]
+    assert [date_variant.stage_count for date_variant in date_variants(FUND, dynamic(7))] == [6]
+    assert [
+        date_variant.stage_count for date_variant in date_variants(FUND, dynamic(7, stage_count=4))
+    ] == [4]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ DAY = 86_400
 
 
 def terms_of(name: str, **changes: object) -> Terms:
-    content = next(one["event"]["content"] for one in EVENTS if one["name"] == name)
+    content = next(event["event"]["content"] for event in EVENTS if event["name"] == name)
     return parse_terms(json.dumps({**json.loads(content), **changes}), NOW)
 
 
@@ -149,8 +149,8 @@ def test_the_parity_of_the_investor_key_leaves_the_stages_as_they_are() -> None:
     terms = terms_of("invest_basic")
     tx = invest(terms, calendar(terms), expiry(terms))
     other = invest(terms, calendar(terms), expiry(terms), key=flipped(INVESTOR))
-    assert [one.script_pubkey for one in tx.outputs[2:]] == [
-        one.script_pubkey for one in other.outputs[2:]
+    assert [output.script_pubkey for output in tx.outputs[2:]] == [
+        output.script_pubkey for output in other.outputs[2:]
     ]
     assert recognised(terms, tx).investor_key == INVESTOR
     assert recognised(terms, other).investor_key == flipped(INVESTOR)
@@ -223,7 +223,7 @@ def test_on_the_payout_day_itself_old_clients_began_a_month_later() -> None:
     terms = terms_of("fund_no_threshold", dynamicStagePatterns=[pattern()])
     for releases in ((FIRST, SECOND), (SECOND, THIRD)):
         tx = invest(terms, releases, expiry(terms), info=dyn(0, 0))
-        assert tuple(one.release_at for one in recognised(terms, tx).stages) == releases
+        assert tuple(stage.release_at for stage in recognised(terms, tx).stages) == releases
 
 
 def test_a_pattern_may_be_named_by_its_place_in_the_list() -> None:

@@ -34,8 +34,8 @@ def stage_spends() -> Iterator[tuple[Spending, int]]:
             if entry["expected"]["type"] in ("spend", "penalty_release"):
                 tx = parse_tx(bytes.fromhex(entry["hex"]))
                 spent = tuple(
-                    TxOut(one["value"], bytes.fromhex(one["scriptPubKey"]))
-                    for one in entry["prevouts"]
+                    TxOut(prevout["value"], bytes.fromhex(prevout["scriptPubKey"]))
+                    for prevout in entry["prevouts"]
                 )
                 for vin, word in enumerate(entry["expected"]["inputs"]):
                     if word != "other":

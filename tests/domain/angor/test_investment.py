@@ -46,7 +46,7 @@ def terms_of(story: dict[str, Any]) -> Terms:
 
 
 def project_named(name: str) -> dict[str, Any]:
-    project: dict[str, Any] = next(one for one in STAGES["projects"] if one["name"] == name)
+    project: dict[str, Any] = next(stage for stage in STAGES["projects"] if stage["name"] == name)
     return project
 
 
@@ -59,14 +59,20 @@ def tx_with(outputs: list[TxOut]) -> Tx:
 
 
 def outputs_of(vector: dict[str, Any]) -> list[TxOut]:
-    return [TxOut(one["value"], bytes.fromhex(one["scriptPubKey"])) for one in vector["outputs"]]
+    return [
+        TxOut(output["value"], bytes.fromhex(output["scriptPubKey"]))
+        for output in vector["outputs"]
+    ]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_investment_of_a_scenario_is_recognised(name: str) -> None:
     story = story_of(name)
     terms = terms_of(story)
-    txs = {one["txid"]: parse_tx(bytes.fromhex(one["hex"])) for one in story["transactions"]}
+    txs = {
+        transaction["txid"]: parse_tx(bytes.fromhex(transaction["hex"]))
+        for transaction in story["transactions"]
+    }
     for expected in story["expected"]["investments"]:
         found = recognise(terms, txs[expected["txid"]])
         assert isinstance(found, Investment), expected["label"]
@@ -107,7 +113,7 @@ def test_everything_else_in_a_scenario_is_rejected_with_its_reason(name: str) ->
         assert found == RejectedInvestment(entry["txid"], Reason(reason)), entry["label"]
 
 
-@pytest.mark.parametrize("project", STAGES["projects"], ids=lambda one: one["name"])
+@pytest.mark.parametrize("project", STAGES["projects"], ids=lambda vector: vector["name"])
 def test_every_investment_of_every_project_is_recognised(project: dict[str, Any]) -> None:
     terms = terms_from(project["projectInfo"])
     for vector in project["investments"]:
@@ -159,7 +165,8 @@ def test_the_fixed_transactions_of_the_reference_are_investments() -> None:
             basic.seeders,
             threshold=golden["seeders"]["threshold"],
             secret_hashes=tuple(
-                bytes.fromhex(one)[::-1] for one in golden["seeders"]["secretHashes"]
+                bytes.fromhex(secret_block_hash)[::-1]
+                for secret_block_hash in golden["seeders"]["secretHashes"]
             ),
         ),
     )
@@ -280,7 +287,9 @@ def test_a_project_without_stages_has_no_investments() -> None:
 def test_apps_that_drop_the_seeders_of_a_project_are_followed() -> None:
     """The desktop and mobile apps build no seeder leaves even where the project has seeders."""
     listed = project_named("invest_seeders")["projectInfo"]["projectSeeders"]
-    hashes = tuple(bytes.fromhex(one)[::-1] for one in listed["secretHashes"])
+    hashes = tuple(
+        bytes.fromhex(secret_block_hash)[::-1] for secret_block_hash in listed["secretHashes"]
+    )
     seeders = replace(BASIC_TERMS.seeders, threshold=2, secret_hashes=hashes)
     found = recognise(replace(BASIC_TERMS, seeders=seeders), tx_with(BASIC_OUTPUTS))
     assert isinstance(found, Investment)
@@ -299,12 +308,12 @@ FUND_TERMS = terms_from(FUND["projectInfo"])
 
 
 def test_hostile_stage_counts_cost_little() -> None:
-    patterns = tuple(replace(one, stage_count=2**31 - 1) for one in FUND_TERMS.patterns)
+    patterns = tuple(replace(pattern, stage_count=2**31 - 1) for pattern in FUND_TERMS.patterns)
     terms = replace(FUND_TERMS, patterns=patterns)
     outputs = outputs_of(FUND["investments"][0])
     assert reason_of(terms, outputs) == "missing_stage"
     for count in (0, -1):
-        none = tuple(replace(one, stage_count=count) for one in FUND_TERMS.patterns)
+        none = tuple(replace(pattern, stage_count=count) for pattern in FUND_TERMS.patterns)
         assert reason_of(replace(FUND_TERMS, patterns=none), outputs) in (
             "missing_stage",
             "bad_dynamic_info",
@@ -354,7 +363,7 @@ def test_an_unknown_second_of_the_day_is_said_to_be_unverifiable() -> None:
 
 
 def test_a_calendar_that_no_client_knows_has_no_investments() -> None:
-    patterns = tuple(replace(one, frequency=None) for one in FUND_TERMS.patterns)
+    patterns = tuple(replace(pattern, frequency=None) for pattern in FUND_TERMS.patterns)
     terms = replace(FUND_TERMS, patterns=patterns)
     assert reason_of(terms, fund_investment(1)) == "not_stage_scripts"
 

@@ -14,7 +14,7 @@ FRESH = "bb" * 32
 
 
 def recycled(tx: Tx, *held: Tx) -> bool:
-    known = {one.txid: one for one in held}
+    known = {tx.txid: tx for tx in held}
     return is_recycled(tx, known.get, {CLAIM}.__contains__)
 
 

@@ -48,12 +48,15 @@ def story_of(name: str) -> dict[str, Any]:
 def coins_of(story: dict[str, Any]) -> Coins:
     event = story["projectEvent"]
     terms = parse_terms(event["content"], event["created_at"])
-    found = [recognise(terms, parse_tx(bytes.fromhex(one["hex"]))) for one in story["transactions"]]
+    found = [
+        recognise(terms, parse_tx(bytes.fromhex(transaction["hex"])))
+        for transaction in story["transactions"]
+    ]
     return {
-        OutPoint(one.txid, stage.vout): (one, stage)
-        for one in found
-        if isinstance(one, Investment)
-        for stage in one.stages
+        OutPoint(match.txid, stage.vout): (match, stage)
+        for match in found
+        if isinstance(match, Investment)
+        for stage in match.stages
     }
 
 
@@ -75,12 +78,17 @@ def test_every_input_of_a_scenario_is_named(name: str) -> None:
 def test_every_stage_of_a_scenario_ends_as_expected(name: str) -> None:
     story = story_of(name)
     coins = coins_of(story)
-    txs = {one["txid"]: parse_tx(bytes.fromhex(one["hex"])) for one in story["transactions"]}
+    txs = {
+        transaction["txid"]: parse_tx(bytes.fromhex(transaction["hex"]))
+        for transaction in story["transactions"]
+    }
     for expected in story["expected"]["investments"]:
         for stage in expected["stages"]:
             if stage.get("spent") is None:
                 spent = OutPoint(expected["txid"], stage["vout"])
-                assert not any(one.outpoint == spent for tx in txs.values() for one in tx.inputs)
+                assert not any(
+                    input_.outpoint == spent for tx in txs.values() for input_ in tx.inputs
+                )
                 continue
             tx, vin = txs[stage["spent"]["txid"]], stage["spent"]["vin"]
             coin = coins[OutPoint(expected["txid"], stage["vout"])]
@@ -94,7 +102,8 @@ def test_signatures_of_named_spends_hold_and_forged_leaves_do_not(name: str) -> 
     for entry in story["transactions"]:
         tx = parse_tx(bytes.fromhex(entry["hex"]))
         spent = [
-            TxOut(one["value"], bytes.fromhex(one["scriptPubKey"])) for one in entry["prevouts"]
+            TxOut(prevout["value"], bytes.fromhex(prevout["scriptPubKey"]))
+            for prevout in entry["prevouts"]
         ]
         for vin, txin in enumerate(tx.inputs):
             if txin.outpoint not in coins:
@@ -104,7 +113,7 @@ def test_signatures_of_named_spends_hold_and_forged_leaves_do_not(name: str) -> 
             shown = classify(investment, stage, tx, vin)
             assert shown.script == txin.witness[-2]
             assert shown.control_block == txin.witness[-1]
-            others = [one for one in stage.leaves.in_order() if one != shown.script]
+            others = [leaf for leaf in stage.leaves.in_order() if leaf != shown.script]
             for other in others:
                 forged = (*txin.witness[:-2], other, txin.witness[-1])
                 with pytest.raises(InvalidInput):
@@ -124,19 +133,19 @@ def real_coins() -> Coins:
     founder = bytes.fromhex(known["founderLeafKey"])
     recovery = bytes.fromhex(known["founderRecoveryLeafKey"])
     coins: Coins = {}
-    for one in project["stageOutputs"]:
-        key = bytes.fromhex(one["investorKey"])
+    for stage_output in project["stageOutputs"]:
+        key = bytes.fromhex(stage_output["investorKey"])
         investor = leaf_key(key)
-        release_at = known["stageDates"][one["stageIndex"]]
+        release_at = known["stageDates"][stage_output["stageIndex"]]
         leaves = Leaves(
             founder_leaf(founder, release_at),
             recover_leaf(recovery, investor, None),
             end_leaf(investor, known["expiryDate"]),
         )
         stage = StageOutput(
-            one["stageIndex"],
-            one["vout"],
-            one["value"],
+            stage_output["stageIndex"],
+            stage_output["vout"],
+            stage_output["value"],
             release_at,
             known["expiryDate"],
             stage_script(leaves),
@@ -144,7 +153,7 @@ def real_coins() -> Coins:
             UNSPENDABLE_KEY,
         )
         investment = Investment(
-            one["investmentTxid"],
+            stage_output["investmentTxid"],
             project["angorId"],
             key,
             None,
@@ -153,7 +162,7 @@ def real_coins() -> Coins:
             (),
             known["penaltyDays"],
         )
-        coins[OutPoint(one["investmentTxid"], one["vout"])] = (investment, stage)
+        coins[OutPoint(stage_output["investmentTxid"], stage_output["vout"])] = (investment, stage)
     return coins
 
 
@@ -162,7 +171,9 @@ def test_the_real_project_is_named_exactly() -> None:
     seen: list[dict[str, Any]] = []
     for entry in REAL["angornet"]["transactions"]:
         tx = parse_tx(bytes.fromhex(entry["hex"]))
-        for txout, coin in ((tx.outputs[one.vout], one) for one in coins if one.txid == tx.txid):
+        for txout, coin in (
+            (tx.outputs[coin.vout], coin) for coin in coins if coin.txid == tx.txid
+        ):
             assert txout.script_pubkey == coins[coin][1].script_pubkey
             assert txout.value == coins[coin][1].value_sats
         for vin, txin in enumerate(tx.inputs):
@@ -209,21 +220,24 @@ def test_the_explorer_shows_the_same_spends() -> None:
         shown = json.loads(path.read_text())
         inputs = tuple(
             TxIn(
-                OutPoint(one["txid"], one["vout"]),
+                OutPoint(tx_input["txid"], tx_input["vout"]),
                 b"",
-                one["sequence"],
-                tuple(bytes.fromhex(item) for item in one["witness"]),
+                tx_input["sequence"],
+                tuple(bytes.fromhex(item) for item in tx_input["witness"]),
             )
-            for one in shown["vin"]
+            for tx_input in shown["vin"]
         )
-        outputs = (TxOut(one["value"], bytes.fromhex(one["scriptpubkey"])) for one in shown["vout"])
+        outputs = (
+            TxOut(output["value"], bytes.fromhex(output["scriptpubkey"]))
+            for output in shown["vout"]
+        )
         tx = Tx(shown["version"], inputs, tuple(outputs), shown["locktime"])
         spends = [
             classify(*coins[txin.outpoint], tx, vin)
             for vin, txin in enumerate(inputs)
             if txin.outpoint in coins
         ]
-        kinds.append([one.kind.value for one in spends])
+        kinds.append([spend.kind.value for spend in spends])
     assert kinds == [["claim"], ["recovery", "recovery"]]
 
 

@@ -23,8 +23,10 @@ def story_of(name: str) -> list[dict[str, Any]]:
 
 def coins_of(entry: dict[str, Any]) -> dict[OutPoint, TxOut]:
     return {
-        OutPoint(one["txid"], one["vout"]): TxOut(one["value"], bytes.fromhex(one["scriptPubKey"]))
-        for one in entry["prevouts"]
+        OutPoint(prevout["txid"], prevout["vout"]): TxOut(
+            prevout["value"], bytes.fromhex(prevout["scriptPubKey"])
+        )
+        for prevout in entry["prevouts"]
     }
 
 

@@ -50,7 +50,9 @@ def leaves_of(project: dict[str, Any], investment: dict[str, Any], release_at: i
     seeders: tuple[bytes, ...] | None = ()
     if secret_hash is None:
         listed = info["projectSeeders"]
-        hashes = [bytes.fromhex(one)[::-1] for one in listed["secretHashes"]]
+        hashes = [
+            bytes.fromhex(secret_block_hash)[::-1] for secret_block_hash in listed["secretHashes"]
+        ]
         seeders = seeder_leaves(investor, hashes, listed["threshold"])
     assert seeders is not None
     return Leaves(
@@ -80,10 +82,10 @@ def test_a_stage_is_rebuilt_byte_for_byte(
     assert leaves.founder.hex() == expected["founder"]
     assert leaves.recover.hex() == expected["recover"]
     assert leaves.end.hex() == expected["endOfProject"]
-    assert [one.hex() for one in leaves.seeders] == expected["seeders"]
+    assert [seeder.hex() for seeder in leaves.seeders] == expected["seeders"]
     hashes = stage["leafHashes"]
     in_order = [hashes["founder"], hashes["recover"], hashes["endOfProject"], *hashes["seeders"]]
-    assert [leaf_hash(one).hex() for one in leaves.in_order()] == in_order
+    assert [leaf_hash(leaf).hex() for leaf in leaves.in_order()] == in_order
     tree = stage_tree(leaves)
     assert tree.root.hex() == stage["merkleRoot"]
     assert tagged("TapTweak", UNSPENDABLE_KEY + tree.root).hex() == stage["tapTweak"]
@@ -120,11 +122,13 @@ def test_the_outputs_of_an_investment_are_rebuilt(project: dict[str, Any]) -> No
         releases = [stage["releaseDate"] for stage in investment["stages"]]
         first = leaves_of(project, investment, releases[0])
         shared = trunk(first.recover, first.end, first.seeders)
-        rebuilt = [shared.output_key(founder, one, UNSPENDABLE_KEY).hex() for one in releases]
+        rebuilt = [
+            shared.output_key(founder, release, UNSPENDABLE_KEY).hex() for release in releases
+        ]
         on_chain = [output["scriptPubKey"][4:] for output in investment["outputs"][2:]]
         assert rebuilt == on_chain
-        every = [shared.leaves(founder, one) for one in releases]
-        assert every == [leaves_of(project, investment, one) for one in releases]
+        every = [shared.leaves(founder, release) for release in releases]
+        assert every == [leaves_of(project, investment, release) for release in releases]
 
 
 def test_the_dormant_internal_key_gives_the_other_outputs() -> None:
@@ -147,7 +151,7 @@ def test_leaf_keys_belong_to_the_tweaked_secrets() -> None:
         assert pubkey_from_secret(tweaked)[1:].hex() == project["founderLeafKey"]
 
 
-@pytest.mark.parametrize("stage", REAL["stageOutputs"], ids=lambda one: str(one["vout"]))
+@pytest.mark.parametrize("stage", REAL["stageOutputs"], ids=lambda vector: str(vector["vout"]))
 def test_a_real_output_is_rebuilt_from_its_leaf_keys(stage: dict[str, Any]) -> None:
     """The founder's keys were never published: only what the spends revealed is known."""
     known = REAL["knownParameters"]
@@ -162,7 +166,7 @@ def test_a_real_output_is_rebuilt_from_its_leaf_keys(stage: dict[str, Any]) -> N
     assert leaves.founder.hex() == stage["founderLeaf"]
     assert leaves.recover.hex() == stage["recoverLeaf"]
     assert leaves.end.hex() == stage["endLeaf"]
-    assert [leaf_hash(one).hex() for one in leaves.in_order()] == stage["leafHashes"]
+    assert [leaf_hash(leaf).hex() for leaf in leaves.in_order()] == stage["leafHashes"]
     assert stage_tree(leaves).root.hex() == stage["merkleRoot"]
     assert stage_script(leaves).hex() == stage["scriptPubKey"]
 
@@ -186,7 +190,7 @@ def test_the_reference_recovery_test_is_rebuilt() -> None:
 
 
 @pytest.mark.parametrize(
-    "fixed", GOLDEN["founderSpendFixedData"]["transactions"], ids=lambda one: one["txid"][:8]
+    "fixed", GOLDEN["founderSpendFixedData"]["transactions"], ids=lambda vector: vector["txid"][:8]
 )
 def test_the_reference_fixed_transactions_are_rebuilt(fixed: dict[str, Any]) -> None:
     """Two of them have three seeder leaves of one weight, which pins the order of ties."""
@@ -195,7 +199,10 @@ def test_the_reference_fixed_transactions_are_rebuilt(fixed: dict[str, Any]) -> 
     recovery = leaf_key(bytes.fromhex(golden["founderRecoveryKey"]))
     investor = leaf_key(bytes.fromhex(fixed["investorKey"]))
     secret_hash = fixed["opReturnSecretHashBytes"]
-    hashes = [bytes.fromhex(one)[::-1] for one in golden["seeders"]["secretHashes"]]
+    hashes = [
+        bytes.fromhex(secret_block_hash)[::-1]
+        for secret_block_hash in golden["seeders"]["secretHashes"]
+    ]
     seeders = seeder_leaves(investor, hashes, golden["seeders"]["threshold"])
     assert seeders is not None
     for stage in fixed["stages"]:
@@ -205,7 +212,7 @@ def test_the_reference_fixed_transactions_are_rebuilt(fixed: dict[str, Any]) -> 
             end_leaf(investor, golden["expiryDate"]),
             () if fixed["isSeeder"] else seeders,
         )
-        assert [one.hex() for one in leaves.in_order()] == stage["leaves"]
+        assert [leaf.hex() for leaf in leaves.in_order()] == stage["leaves"]
         tree = stage_tree(leaves)
         depths = [len(tree.path(at)) for at in range(len(leaves.in_order()))]
         assert depths == stage["leafDepths"]
@@ -216,7 +223,7 @@ def test_the_reference_fixed_transactions_are_rebuilt(fixed: dict[str, Any]) -> 
 
 
 def test_seeder_leaves_need_a_threshold_within_the_list() -> None:
-    hashes = [bytes([one]) * 32 for one in range(4)]
+    hashes = [bytes([index]) * 32 for index in range(4)]
     for threshold in (-1, 0, 5):
         assert seeder_leaves(bytes(32), hashes, threshold) == ()
     assert seeder_leaves(bytes(32), [], 1) == ()

@@ -44,7 +44,7 @@ JSON = st.recursive(
 
 def event_named(name: str) -> Event:
     groups = (*EVENTS["projectEvents"], *EVENTS["invalid"])
-    return event_from_json(next(one["event"] for one in groups if one["name"] == name))
+    return event_from_json(next(group["event"] for group in groups if group["name"] == name))
 
 
 def terms_with(base: dict[str, Any] = PLAIN, **changes: object) -> Terms:

@@ -29,7 +29,9 @@ def story_of(name: str) -> Story:
 
 
 def entry_of(story: Story, label: str) -> Story:
-    entry: Story = next(one for one in story["transactions"] if one["label"] == label)
+    entry: Story = next(
+        transaction for transaction in story["transactions"] if transaction["label"] == label
+    )
     return entry
 
 
@@ -38,7 +40,9 @@ def txid_of(story: Story, label: str) -> str:
 
 
 def without(story: Story, *labels: str) -> None:
-    story["transactions"] = [one for one in story["transactions"] if one["label"] not in labels]
+    story["transactions"] = [
+        transaction for transaction in story["transactions"] if transaction["label"] not in labels
+    ]
 
 
 def edit(entry: Story, change: Callable[[Tx], Tx]) -> None:
@@ -51,12 +55,16 @@ def audited(story: Story) -> dict[str, Any]:
 
 
 def standing(report: dict[str, Any], txid: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(one for one in report["investments"] if one["txid"] == txid)
+    found: dict[str, Any] = next(
+        investment for investment in report["investments"] if investment["txid"] == txid
+    )
     return found
 
 
 def role(report: dict[str, Any], txid: str) -> tuple[str, str | None]:
-    found = next(one for one in report["transactions"] if one["txid"] == txid)
+    found = next(
+        transaction for transaction in report["transactions"] if transaction["txid"] == txid
+    )
     return found["role"], found["reason"]
 
 
@@ -99,7 +107,7 @@ def test_without_its_event_a_project_is_missing_it_and_nothing_is_counted() -> N
     assert report.project.status == "event_missing"
     assert report.project.id == story["projectInfo"]["projectIdentifier"]
     assert report.exit_code == 2
-    assert {one.status for one in report.investments} == {"unverified"}
+    assert {investment.status for investment in report.investments} == {"unverified"}
     assert report.totals.raised_sats == report.totals.unconfirmed_sats == 0
     assert role(shown, txid_of(story, "invest_A")) == ("investment", None)
     assert role(shown, txid_of(story, "donation")) == ("unrelated", None)
@@ -148,7 +156,7 @@ def test_an_event_that_was_not_committed_is_rejected_for_that() -> None:
 def test_a_bad_event_is_rejected_for_what_is_bad(name: str, reason: str) -> None:
     events = json.loads((VECTORS / "events.json").read_text())["invalid"]
     story = story_of("invest")
-    story["projectEvent"] = next(one["event"] for one in events if one["name"] == name)
+    story["projectEvent"] = next(event["event"] for event in events if event["name"] == name)
     report = audit_file(story)
     assert (report.project.status, report.project.reason) == ("rejected", reason)
     assert report.exit_code == 2
@@ -170,7 +178,9 @@ def test_without_a_founding_transaction_it_is_only_announced() -> None:
     assert report.project.status == "announced"
     assert report.exit_code == 2
     assert report.totals.investments == 0
-    assert report.totals.unconfirmed_sats == sum(one.amount_sats for one in report.investments)
+    assert report.totals.unconfirmed_sats == sum(
+        investment.amount_sats for investment in report.investments
+    )
 
 
 def test_an_unconfirmed_founding_commits_but_does_not_confirm() -> None:
@@ -390,7 +400,7 @@ def test_transactions_of_nobody_are_listed_without_a_judgement() -> None:
     without(story, "founding")
     report = audit_file(story)
     assert report.project.id is None
-    assert {one.role for one in report.transactions} == {"rejected", "unrelated"}
+    assert {transaction.role for transaction in report.transactions} == {"rejected", "unrelated"}
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
@@ -427,11 +437,11 @@ def test_a_flipped_byte_never_makes_money(name: str, data: st.DataObject) -> Non
     except InvalidInput:
         return
     assert_adds_up(as_totals(report))
-    values = {one["value"] for inv in story["expected"]["investments"] for one in inv["stages"]}
+    values = {stage["value"] for inv in story["expected"]["investments"] for stage in inv["stages"]}
     odd = [
-        one
+        stage
         for inv in report.investments
-        for one in inv.stages
-        if one.stage.value_sats not in values
+        for stage in inv.stages
+        if stage.stage.value_sats not in values
     ]
     assert report.totals.raised_sats <= raised or odd

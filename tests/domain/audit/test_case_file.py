@@ -55,8 +55,8 @@ def test_only_the_needed_keys_are_read(name: str) -> None:
         "network": story["network"].upper(),
         "projectEvent": story["projectEvent"],
         "transactions": [
-            {key: one[key] for key in ("hex", "height", "time", "indexInBlock")}
-            for one in story["transactions"]
+            {key: transaction[key] for key in ("hex", "height", "time", "indexInBlock")}
+            for transaction in story["transactions"]
         ],
     }
     assert audited(bare) == audited(story)

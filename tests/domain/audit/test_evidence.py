@@ -51,7 +51,9 @@ def proven(entry: dict[str, Any]) -> ProvenTx:
     leaves[position] = raw_from_hex(tx.txid)
     header = mined(hex_from_raw(merkle_root(leaves)), entry["time"])
     place = Place(entry["height"], header.hash, position, entry["time"])
-    siblings = tuple(hex_from_raw(one) for one in merkle_branch(merkle_levels(leaves), position))
+    siblings = tuple(
+        hex_from_raw(sibling) for sibling in merkle_branch(merkle_levels(leaves), position)
+    )
     held = StoredTx(tx, place, entry["time"], gone=False)
     return ProvenTx(held, header.serialize(), siblings, raw_block=position == 1)
 
@@ -85,21 +87,25 @@ def test_the_document_is_json_and_holds(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_placed_transaction_leads_to_its_header(name: str) -> None:
-    for one in document_of(name)["transactions"]:
-        tx = parse_tx(bytes.fromhex(one["hex"]))
-        assert tx.txid == one["txid"]
-        if one["height"] is None:
-            assert (one["header"], one["merkle"], one["wtxid"]) == (None, None, None)
+    for transaction in document_of(name)["transactions"]:
+        tx = parse_tx(bytes.fromhex(transaction["hex"]))
+        assert tx.txid == transaction["txid"]
+        if transaction["height"] is None:
+            assert (transaction["header"], transaction["merkle"], transaction["wtxid"]) == (
+                None,
+                None,
+                None,
+            )
             continue
-        node, position = raw_from_hex(one["txid"]), one["position"]
-        for sibling in one["merkle"]:
+        node, position = raw_from_hex(transaction["txid"]), transaction["position"]
+        for sibling in transaction["merkle"]:
             pair = (raw_from_hex(sibling), node) if position & 1 else (node, raw_from_hex(sibling))
             node = double(b"".join(pair))
             position >>= 1
-        header = bytes.fromhex(one["header"])
+        header = bytes.fromhex(transaction["header"])
         assert header[36:68] == node
-        assert hex_from_raw(double(header)) == one["block_hash"]
-        assert one["wtxid"] == (tx.wtxid if one["position"] == 1 else None)
+        assert hex_from_raw(double(header)) == transaction["block_hash"]
+        assert transaction["wtxid"] == (tx.wtxid if transaction["position"] == 1 else None)
 
 
 def double(data: bytes) -> bytes:
@@ -109,7 +115,7 @@ def double(data: bytes) -> bytes:
 @pytest.mark.parametrize("name", NAMES)
 def test_leaves_root_and_key_of_every_stage_end_in_the_script_on_the_chain(name: str) -> None:
     document = document_of(name)
-    hexes = {one["txid"]: one["hex"] for one in document["transactions"]}
+    hexes = {transaction["txid"]: transaction["hex"] for transaction in document["transactions"]}
     for investment in document["investments"]:
         outputs = parse_tx(bytes.fromhex(hexes[investment["txid"]])).outputs
         for stage in investment["stages"]:
@@ -150,7 +156,9 @@ def test_a_released_penalty_names_its_release() -> None:
         if stage["spend"] is not None
     }
     release = next(
-        one["txid"] for one in document["transactions"] if one["role"] == "penalty_release"
+        transaction["txid"]
+        for transaction in document["transactions"]
+        if transaction["role"] == "penalty_release"
     )
     assert released == {None, release}
 
@@ -160,7 +168,7 @@ def test_without_an_event_there_is_nothing_to_recompute() -> None:
     found = build_evidence(network_named("angornet"), None, txs)
     document: dict[str, Any] = found.document
     assert document["event"] is None
-    assert all(one["stages"] == [] for one in document["investments"])
+    assert all(investment["stages"] == [] for investment in document["investments"])
     assert found.exit_code == 2
 
 

@@ -32,7 +32,9 @@ def story_of(name: str) -> Story:
 
 
 def entry_of(story: Story, label: str) -> Story:
-    entry: Story = next(one for one in story["transactions"] if one["label"] == label)
+    entry: Story = next(
+        transaction for transaction in story["transactions"] if transaction["label"] == label
+    )
     return entry
 
 
@@ -41,7 +43,9 @@ def txid_of(story: Story, label: str) -> str:
 
 
 def without(story: Story, *labels: str) -> None:
-    story["transactions"] = [one for one in story["transactions"] if one["label"] not in labels]
+    story["transactions"] = [
+        transaction for transaction in story["transactions"] if transaction["label"] not in labels
+    ]
 
 
 def audited(story: Story) -> dict[str, Any]:
@@ -50,12 +54,16 @@ def audited(story: Story) -> dict[str, Any]:
 
 
 def standing(report: dict[str, Any], txid: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(one for one in report["investments"] if one["txid"] == txid)
+    found: dict[str, Any] = next(
+        investment for investment in report["investments"] if investment["txid"] == txid
+    )
     return found
 
 
 def role(report: dict[str, Any], txid: str) -> tuple[str, str | None]:
-    found = next(one for one in report["transactions"] if one["txid"] == txid)
+    found = next(
+        transaction for transaction in report["transactions"] if transaction["txid"] == txid
+    )
     return found["role"], found["reason"]
 
 
@@ -92,25 +100,28 @@ def test_the_founding_transaction_of_a_scenario_is_found_among_its_candidates(na
     assert report["founding"]["txid"] == expected["txid"]
     assert report["founding"]["height"] == entry_of(story, expected["label"])["height"]
     assert [
-        {"txid": one["txid"], "accepted": one["accepted"]}
-        for one in report["founding"]["candidates"]
+        {"txid": candidate["txid"], "accepted": candidate["accepted"]}
+        for candidate in report["founding"]["candidates"]
     ] == [
-        {"txid": txid_of(story, one["label"]), "accepted": one["accepted"]}
-        for one in expected["candidates"]
+        {"txid": txid_of(story, candidate["label"]), "accepted": candidate["accepted"]}
+        for candidate in expected["candidates"]
     ]
-    for one in report["founding"]["candidates"]:
-        assert (one["reason"] is None) is one["accepted"]
+    for candidate in report["founding"]["candidates"]:
+        assert (candidate["reason"] is None) is candidate["accepted"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_transaction_of_a_scenario_has_its_role(name: str) -> None:
     story = story_of(name)
     report = audited(story)
-    assert {one["txid"]: one["role"] for one in report["transactions"]} == {
-        one["txid"]: one["expected"]["type"] for one in story["transactions"]
+    assert {transaction["txid"]: transaction["role"] for transaction in report["transactions"]} == {
+        transaction["txid"]: transaction["expected"]["type"]
+        for transaction in story["transactions"]
     }
-    for one in report["transactions"]:
-        assert (one["reason"] is None) is (one["role"] not in ("rejected", "founding_duplicate"))
+    for transaction in report["transactions"]:
+        assert (transaction["reason"] is None) is (
+            transaction["role"] not in ("rejected", "founding_duplicate")
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -163,7 +174,9 @@ def test_the_totals_of_a_scenario_come_out_to_the_sat(name: str) -> None:
         assert totals[ours] == expected[theirs]
     assert totals["unknown_sats"] == 0
     assert totals["unconfirmed_sats"] == sum(
-        one["inStages"] for one in story["expected"]["investments"] if not one["confirmed"]
+        investment["inStages"]
+        for investment in story["expected"]["investments"]
+        if not investment["confirmed"]
     )
 
 
@@ -218,12 +231,14 @@ def test_only_what_is_deep_enough_counts() -> None:
     story = story_of("subscribe")
     case = [
         StoredTx(
-            parse_tx(bytes.fromhex(one["hex"])),
-            Place(one["height"], "00" * 32, one["indexInBlock"], one["time"]),
-            one["time"],
+            parse_tx(bytes.fromhex(transaction["hex"])),
+            Place(
+                transaction["height"], "00" * 32, transaction["indexInBlock"], transaction["time"]
+            ),
+            transaction["time"],
             gone=False,
         )
-        for one in story["transactions"]
+        for transaction in story["transactions"]
     ]
     event = event_from_json(story["projectEvent"])
     for height, claimed, returned in ((801_014, 990_000, 0), (801_015, 990_000, 1_980_000)):
@@ -250,7 +265,7 @@ KINDS = {
 def ledger_of(report: AuditReport) -> dict[str, int]:
     """The totals that the rows of the ledger add up to, and the others as they are."""
     sums = dict.fromkeys(KINDS.values(), 0)
-    for row in (row for one in report.investments for row in one.rows):
+    for row in (row for investment in report.investments for row in investment.rows):
         sums[KINDS[row.kind]] += row.amount_msats // 1_000
     return {**as_totals(report), **sums}
 

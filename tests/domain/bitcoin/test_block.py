@@ -84,7 +84,7 @@ def test_a_real_merkle_proof_folds_to_the_root_of_its_header(row: dict[str, Any]
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40), st.data())
 def test_every_branch_leads_to_the_root(leaves: list[bytes], data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(leaves) - 1))
-    siblings = [hex_from_raw(one) for one in merkle_branch(merkle_levels(leaves), position)]
+    siblings = [hex_from_raw(sibling) for sibling in merkle_branch(merkle_levels(leaves), position)]
     folded = fold_merkle_proof(hex_from_raw(leaves[position]), siblings, position)
     assert folded == hex_from_raw(merkle_root(leaves))
 

@@ -143,8 +143,10 @@ def stories() -> list[Any]:
     entries: list[Any] = []
     for name in ("invest", "seeders", "fund", "subscribe"):
         story = json.loads((ANGOR / f"scenario_{name}.json").read_text())
-        wanted = [one for one in story["transactions"] if len(one["prevouts"]) > 1]
-        entries.extend(pytest.param(one, id=f"{name}-{one['label']}") for one in wanted)
+        wanted = [
+            transaction for transaction in story["transactions"] if len(transaction["prevouts"]) > 1
+        ]
+        entries.extend(pytest.param(row, id=f"{name}-{row['label']}") for row in wanted)
     return entries
 
 
@@ -153,7 +155,7 @@ def test_taproot_signature_messages_agree(entry: dict[str, Any]) -> None:
     raw = bytes.fromhex(entry["hex"])
     # libwally answers for taproot outputs only: every input spends one here.
     scripts = [p2tr(bytes([at]) * 32) for at, _ in enumerate(entry["prevouts"])]
-    amounts = [one["value"] for one in entry["prevouts"]]
+    amounts = [prevout["value"] for prevout in entry["prevouts"]]
     spending = Spending(parse_tx(raw), tuple(map(TxOut, amounts, scripts)))
     theirs = wallycore.tx_from_bytes(raw, wallycore.WALLY_TX_FLAG_USE_WITNESS)
     wrapped = wallycore.map_init(len(scripts), None)
@@ -174,7 +176,10 @@ def test_taproot_signature_messages_agree(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("entry", stories())
 def test_version_0_signature_messages_agree(entry: dict[str, Any]) -> None:
     raw = bytes.fromhex(entry["hex"])
-    spent = [TxOut(one["value"], bytes.fromhex(one["scriptPubKey"])) for one in entry["prevouts"]]
+    spent = [
+        TxOut(prevout["value"], bytes.fromhex(prevout["scriptPubKey"]))
+        for prevout in entry["prevouts"]
+    ]
     spending = Spending(parse_tx(raw), tuple(spent))
     theirs = wallycore.tx_from_bytes(raw, wallycore.WALLY_TX_FLAG_USE_WITNESS)
     for vin, hash_type in product(range(len(spent)), (1, 2, 3, 0x81, 0x82, 0x83)):

@@ -24,7 +24,7 @@ LATE = 1_767_600_000
 
 def block_with_witnesses() -> Block:
     blocks = (parse_block(bytes.fromhex(one["raw"])) for one in CHAIN if one.get("raw"))
-    return next(one for one in blocks if any(tx.has_witness for tx in one.txs[1:]))
+    return next(block for block in blocks if any(tx.has_witness for tx in block.txs[1:]))
 
 
 def without_witness(tx: Tx) -> Tx:
@@ -74,7 +74,7 @@ HOSTILE_NUMBERS = (
 )
 
 
-@pytest.mark.parametrize("number", HOSTILE_NUMBERS, ids=lambda one: one[:24])
+@pytest.mark.parametrize("number", HOSTILE_NUMBERS, ids=lambda vector: vector[:24])
 @pytest.mark.parametrize("field", ["targetAmount", "amountToRelease", "startDate", "expiryDate"])
 def test_a_number_of_any_exponent_is_read_or_refused(number: str, field: str) -> None:
     fields: dict[str, Any] = json.loads(PLAIN)
@@ -102,7 +102,7 @@ def test_a_target_that_is_no_amount_is_no_target(target: str, created_at: int) -
 @pytest.mark.parametrize(
     "text",
     ["[" * 200_000, '{"a":' * 200_000, "{", "", "\ufeff{}", '{"a":1}x', "null", "[]", '"', "{]"],
-    ids=lambda one: one[:8],
+    ids=lambda vector: vector[:8],
 )
 def test_what_is_no_object_is_refused_however_deep(text: str) -> None:
     with pytest.raises(InvalidInput):

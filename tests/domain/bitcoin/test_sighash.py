@@ -34,7 +34,8 @@ EXPLORER = ("founder_claim_scriptpath", "investor_recovery_scriptpath")
 
 def prevouts_of(entry: dict[str, Any]) -> tuple[TxOut, ...]:
     return tuple(
-        TxOut(one["value"], bytes.fromhex(one["scriptPubKey"])) for one in entry["prevouts"]
+        TxOut(prevout["value"], bytes.fromhex(prevout["scriptPubKey"]))
+        for prevout in entry["prevouts"]
     )
 
 
@@ -44,20 +45,22 @@ def from_explorer(name: str) -> Spending:
     shown: dict[str, Any] = json.loads(path.read_text())
     inputs = tuple(
         TxIn(
-            OutPoint(one["txid"], one["vout"]),
-            bytes.fromhex(one["scriptsig"]),
-            one["sequence"],
-            tuple(bytes.fromhex(item) for item in one["witness"]),
+            OutPoint(tx_input["txid"], tx_input["vout"]),
+            bytes.fromhex(tx_input["scriptsig"]),
+            tx_input["sequence"],
+            tuple(bytes.fromhex(item) for item in tx_input["witness"]),
         )
-        for one in shown["vin"]
+        for tx_input in shown["vin"]
     )
     outputs = tuple(
-        TxOut(one["value"], bytes.fromhex(one["scriptpubkey"])) for one in shown["vout"]
+        TxOut(output["value"], bytes.fromhex(output["scriptpubkey"])) for output in shown["vout"]
     )
     tx = Tx(shown["version"], inputs, outputs, shown["locktime"])
     assert tx.txid == shown["txid"]
-    prevouts = (one["prevout"] for one in shown["vin"])
-    spent = (TxOut(one["value"], bytes.fromhex(one["scriptpubkey"])) for one in prevouts)
+    prevouts = (tx_input["prevout"] for tx_input in shown["vin"])
+    spent = (
+        TxOut(prevout["value"], bytes.fromhex(prevout["scriptpubkey"])) for prevout in prevouts
+    )
     return Spending(tx, tuple(spent))
 
 
@@ -91,7 +94,10 @@ def with_witness(spending: Spending, vin: int, witness: tuple[bytes, ...]) -> Sp
 
 def test_the_vectors_hold_every_kind_of_spend() -> None:
     assert len(script_spends()) == 49
-    sizes = {len(one.values[0].tx.inputs[one.values[1]].witness) for one in script_spends()}
+    sizes = {
+        len(script_spend.values[0].tx.inputs[script_spend.values[1]].witness)
+        for script_spend in script_spends()
+    }
     assert sizes == {2, 3, 4, 5}
 
 

@@ -28,7 +28,7 @@ KEY = bytes.fromhex("9f9aa7a903393a2d6aa6aa744355a25175b7ce04fcd081f04d10802bc90
 
 
 def labels_of(seeders: int) -> list[str]:
-    return ["F", "R", "E", *(f"S{one}" for one in range(seeders))]
+    return ["F", "R", "E", *(f"S{index}" for index in range(seeders))]
 
 
 def weights_of(seeders: int) -> list[int]:
@@ -57,7 +57,9 @@ def test_every_leaf_lies_as_deep_as_in_the_reference(vector: dict[str, Any]) -> 
     assert all(climb(one, tree.path(at)) == tree.root for at, one in enumerate(hashes))
 
 
-@pytest.mark.parametrize("vector", HUFFMAN["fifoIsWrong"], ids=lambda one: str(one["seeders"]))
+@pytest.mark.parametrize(
+    "vector", HUFFMAN["fifoIsWrong"], ids=lambda vector: str(vector["seeders"])
+)
 def test_a_first_in_first_out_queue_would_give_other_trees(vector: dict[str, Any]) -> None:
     names = labels_of(vector["seeders"])
     for one, other in huffman(weights_of(vector["seeders"])):

@@ -46,7 +46,7 @@ def date_variants(terms: Terms, dynamic: DynamicInfo | None) -> tuple[DateVarian
     placed = [
         pattern for pattern in terms.patterns[dynamic.pattern_id :][:1] if pattern not in named
     ]
-    patterns = [(one, True) for one in named] + [(one, False) for one in placed]
+    patterns = [(pattern, True) for pattern in named] + [(pattern, False) for pattern in placed]
     return tuple(
         DateVariant(dynamic.stage_count or pattern.stage_count, pattern, by_id)
         for pattern, by_id in patterns

@@ -213,8 +213,8 @@ def _mismatch(terms: Terms, tx: Tx, mark: InvestorMark, possible: list[DateVaria
     if any(output.script_pubkey == _BURNED for output in _stage_outputs(tx, possible[0])):
         return Reason.BURNED_OUTPUTS
     # With the right amounts it may be honest or a look-alike: nothing on the chain tells.
-    hidden = [one for one in possible if may_hide_time_of_day(mark.dynamic, one)]
-    if any(not {AMOUNT_SPLIT, FEE_AMOUNT} & set(_flags(terms, tx, one)) for one in hidden):
+    hidden = [variant for variant in possible if may_hide_time_of_day(mark.dynamic, variant)]
+    if any(not {AMOUNT_SPLIT, FEE_AMOUNT} & set(_flags(terms, tx, variant)) for variant in hidden):
         return Reason.LEGACY_UNVERIFIABLE
     return Reason.NOT_STAGE_SCRIPTS
 

@@ -140,10 +140,12 @@ def spender_of(spenders: Iterable[Spender]) -> Spender | None:
     live = [
         spender for spender in spenders if not spender.held.gone or spender.held.place is not None
     ]
-    placed = [one for one in live if one.held.place is not None]
+    placed = [spender for spender in live if spender.held.place is not None]
     if placed:
         return placed[0]
-    return max(live, key=lambda one: (one.held.first_seen_at, one.held.tx.txid), default=None)
+    return max(
+        live, key=lambda spender: (spender.held.first_seen_at, spender.held.tx.txid), default=None
+    )
 
 
 def evaluate_investment(

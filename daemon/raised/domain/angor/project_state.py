@@ -85,8 +85,8 @@ Reproduces = Callable[[str], tuple[int, int] | None]
 
 def first_reproduced(terms: Terms, held: Iterable[StoredTx]) -> tuple[int, int] | None:
     """Where, as (height, position), the first investment under these terms stands, if any."""
-    placed = [(one.place.height, one.place.position, one.tx) for one in held if one.place]
-    for height, position, tx in sorted(placed, key=lambda one: one[:2]):
+    placed = [(tx.place.height, tx.place.position, tx.tx) for tx in held if tx.place]
+    for height, position, tx in sorted(placed, key=lambda row: row[:2]):
         if isinstance(recognise(terms, tx), Investment):
             return (height, position)
     return None
@@ -112,8 +112,8 @@ def choose(
         key=lambda candidate: candidate.order,
     )
     live = [founding for founding in foundings if founding.place is not None or not founding.gone]
-    ordered = sorted(live, key=lambda one: one.order)
-    deep = [one for one in ordered if tip is not None and tip.is_deep(one.place)]
+    ordered = sorted(live, key=lambda founding: founding.order)
+    deep = [founding for founding in ordered if tip is not None and tip.is_deep(founding.place)]
     if deep:
         status, reason, event = _decided(project_id, deep[0], candidates, reproduces)
         return ProjectState(status, reason, event, deep[0], _flags(deep), len(good))
@@ -170,10 +170,12 @@ def _decided_by_coins(
         ),
         key=lambda candidate: candidate.order,
     )
-    proven = [(at, one) for one in possible if (at := reproduces(one.event_id)) is not None]
+    proven = [
+        (at, variant) for variant in possible if (at := reproduces(variant.event_id)) is not None
+    ]
     if proven:
         return ("confirmed", None, min(proven, key=lambda found: (found[0], found[1].order))[1])
-    standing = [one for one in possible if not one.withdrawn]
+    standing = [variant for variant in possible if not variant.withdrawn]
     if standing:
         return ("announced", None, standing[0])
     return ("rejected", "withdrawn", possible[0]) if possible else ("event_missing", None, None)
@@ -191,20 +193,20 @@ def _misfit(project_id: str, founding: StoredFounding, named: Candidate) -> str 
 
 
 def _announced(good: Sequence[Candidate], claiming: Sequence[Candidate]) -> _Choice:
-    standing = [one for one in good if not one.withdrawn]
+    standing = [candidate for candidate in good if not candidate.withdrawn]
     if standing:
         return ("announced", None, standing[0])
     if good:
         return ("rejected", "withdrawn", good[0])
     if claiming:
-        first = min(claiming, key=lambda one: one.order)
+        first = min(claiming, key=lambda candidate: candidate.order)
         return ("rejected", first.reason, first)
     return ("hidden", None, None)
 
 
 def _flags(deep: Sequence[StoredFounding]) -> tuple[str, ...]:
     flags: list[str] = []
-    if any(one.names != deep[0].names for one in deep[1:]):
+    if any(later.names != deep[0].names for later in deep[1:]):
         flags.append(CONFLICT)
     if deep[0].event_id is None:
         flags.append(LEGACY_FOUNDING)

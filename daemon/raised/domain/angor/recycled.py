@@ -18,7 +18,7 @@ def is_recycled(
     seen: set[Txid] = set()
     generation = [tx]
     for _ in range(MAX_HOPS):
-        parents = {txin.outpoint.txid for one in generation for txin in one.inputs} - seen
+        parents = {txin.outpoint.txid for tx in generation for txin in tx.inputs} - seen
         if any(map(is_claim, parents)):
             return True
         seen |= parents

@@ -147,7 +147,7 @@ def stage_merges(seeders: int) -> Merges:
 
 def stage_tree(leaves: Leaves) -> Tree:
     """The tree of a stage; its leaves are numbered as `Leaves.in_order`."""
-    return grow([leaf_hash(one) for one in leaves.in_order()], stage_merges(len(leaves.seeders)))
+    return grow([leaf_hash(leaf) for leaf in leaves.in_order()], stage_merges(len(leaves.seeders)))
 
 
 def stage_script(leaves: Leaves, internal_key: bytes = UNSPENDABLE_KEY) -> bytes:

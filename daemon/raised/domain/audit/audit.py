@@ -60,7 +60,9 @@ def audit(
         if (found := founding_of(held.tx, network)) is not None
     }
     project_id = project_id or _meant(claim, foundings)
-    ours = {txid: one for txid, one in foundings.items() if one.project_id == project_id}
+    ours = {
+        txid: founding for txid, founding in foundings.items() if founding.project_id == project_id
+    }
     project = _project(project_id, ours, claim, case)
     chosen = _chosen(project, ours)
     basis = _basis(project_id, project, claim)
@@ -121,7 +123,7 @@ def _meant(claim: _Claim | None, foundings: Mapping[Txid, Founding]) -> str | No
         return claim.terms.project_id
     event_id = None if claim is None else claim.candidate.event_id
     naming = [founding for founding in foundings.values() if founding.event_id == event_id]
-    return next((one.project_id for one in (*naming, *foundings.values())), None)
+    return next((founding.project_id for founding in (*naming, *foundings.values())), None)
 
 
 def _project(
@@ -192,9 +194,9 @@ def _investment_states(
     wrong = frozenset(_wrong_inputs(investment_states, spenders, case))
     if wrong:
         good = {
-            outpoint: one
-            for outpoint, one in spenders.items()
-            if (one.held.tx.txid, one.vin) not in wrong
+            outpoint: spender
+            for outpoint, spender in spenders.items()
+            if (spender.held.tx.txid, spender.vin) not in wrong
         }
         investment_states = [evaluate_investment(basis, held, good, case.tip) for held in txs]
     return investment_states, wrong
@@ -202,7 +204,7 @@ def _investment_states(
 
 def _spenders(case: TxSet) -> dict[OutPoint, Spender]:
     chosen = {outpoint: spender_of(spenders) for outpoint, spenders in case.spenders.items()}
-    return {outpoint: one for outpoint, one in chosen.items() if one is not None}
+    return {outpoint: spender for outpoint, spender in chosen.items() if spender is not None}
 
 
 def _wrong_inputs(
@@ -257,6 +259,8 @@ def _problems(
 def _double_spends(coins: Iterable[OutPoint], case: TxSet) -> Iterable[str]:
     """Two blocks of one chain cannot spend the same coin: one of the two is made up."""
     for outpoint in coins:
-        placed = [one for one in case.spenders.get(outpoint, ()) if one.held.place is not None]
+        placed = [
+            spender for spender in case.spenders.get(outpoint, ()) if spender.held.place is not None
+        ]
         if len(placed) > 1:
             yield f"{outpoint} is spent by {len(placed)} confirmed transactions"

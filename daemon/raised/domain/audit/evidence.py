@@ -64,7 +64,7 @@ def build_evidence(
 ) -> Evidence:
     """Audit the project and show why. `tip` and `project_id` as in `audit`."""
     proven = {tx.held.tx.txid: tx for tx in txs}
-    held = [one.held for one in proven.values()]
+    held = [proven_tx.held for proven_tx in proven.values()]
     report = audit(network, event, held, tip=tip, project_id=project_id)
     problems = (*report.problems, *_proof_problems(report, proven))
     document = {
@@ -153,7 +153,8 @@ def _investment(
     return {
         "seeder_leaves": [script.hex() for script in seeders],
         "stages": [
-            {**plain, **_stage(one, proven)} for plain, one in zip(shown, state.stages, strict=True)
+            {**plain, **_stage(stage, proven)}
+            for plain, stage in zip(shown, state.stages, strict=True)
         ],
     }
 

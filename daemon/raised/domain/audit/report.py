@@ -111,16 +111,18 @@ def totals_of(investment_states: Sequence[InvestmentState], tip: Tip) -> Totals:
         for investment_state in investment_states
         if investment_state.status == "confirmed"
     ]
-    stages = [stage for one in counted for stage in one.stages]
+    stages = [stage for row in counted for stage in row.stages]
     gone = [stage for stage in stages if _is_deep(stage.spent, tip)]
-    spent = {kind: _sum([one for one in gone if one.state == kind]) for kind in SpendKind}
-    released = _sum([one for one in gone if one.penalty and _is_deep(one.penalty.released, tip)])
+    spent = {kind: _sum([stage for stage in gone if stage.state == kind]) for kind in SpendKind}
+    released = _sum(
+        [stage for stage in gone if stage.penalty and _is_deep(stage.penalty.released, tip)]
+    )
     raised = _sum(stages)
     return Totals(
         investments=len(counted),
-        investors=len({one.investor_key for one in counted}),
+        investors=len({row.investor_key for row in counted}),
         raised_sats=raised,
-        fees_sats=sum(one.fee_sats for one in counted),
+        fees_sats=sum(row.fee_sats for row in counted),
         claimed_sats=spent[SpendKind.CLAIM],
         recovery_sats=spent[SpendKind.RECOVERY],
         unfunded_release_sats=spent[SpendKind.UNFUNDED_RELEASE],

@@ -29,9 +29,9 @@ def leaf_hash(script: bytes, version: int = LEAF_VERSION) -> bytes:
     return tagged("TapLeaf", bytes([version]) + varbytes(script))
 
 
-def branch(one: bytes, other: bytes) -> bytes:
+def branch(left: bytes, right: bytes) -> bytes:
     """The hash over two nodes, whatever their order."""
-    return tagged("TapBranch", one + other if one < other else other + one)
+    return tagged("TapBranch", left + right if left < right else right + left)
 
 
 def climb(node: bytes, path: Sequence[bytes]) -> bytes:
@@ -67,9 +67,9 @@ class Tree:
         siblings: list[bytes] = []
         leaves = len(self.nodes) - len(self.merges)
         at = leaf
-        for number, (one, other) in enumerate(self.merges, start=leaves):
-            if at in (one, other):
-                siblings.append(self.nodes[other if at == one else one])
+        for number, (left, right) in enumerate(self.merges, start=leaves):
+            if at in (left, right):
+                siblings.append(self.nodes[right if at == left else left])
                 at = number
         return tuple(siblings)
 
@@ -77,8 +77,8 @@ class Tree:
 def grow(leaf_hashes: Sequence[bytes], merges: Merges) -> Tree:
     """The tree that these merges make of these leaves."""
     nodes = list(leaf_hashes)
-    for one, other in merges:
-        nodes.append(branch(nodes[one], nodes[other]))
+    for left, right in merges:
+        nodes.append(branch(nodes[left], nodes[right]))
     return Tree(tuple(nodes), merges)
 
 
@@ -93,9 +93,9 @@ def huffman(weights: Sequence[int]) -> Merges:
         _enqueue(heap, (weight, number))
     merges: list[tuple[int, int]] = []
     while len(heap) > 1:
-        one, other = _dequeue(heap), _dequeue(heap)
-        _enqueue(heap, (one[0] + other[0], len(weights) + len(merges)))
-        merges.append((one[1], other[1]))
+        left, right = _dequeue(heap), _dequeue(heap)
+        _enqueue(heap, (left[0] + right[0], len(weights) + len(merges)))
+        merges.append((left[1], right[1]))
     return tuple(merges)
 
 
@@ -118,7 +118,7 @@ def _dequeue(heap: list[Node]) -> Node:
     at, size = 0, len(heap)
     while (first := _HEAP_ARITY * at + 1) < size:
         # min() keeps the first of equal children, as the queue does.
-        child = min(range(first, min(first + _HEAP_ARITY, size)), key=lambda one: heap[one][0])
+        child = min(range(first, min(first + _HEAP_ARITY, size)), key=lambda index: heap[index][0])
         if last[0] <= heap[child][0]:
             break
         heap[at] = heap[child]
