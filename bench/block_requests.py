@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Collection
 from tests.rig.single_project import Venture
 
 from raised.chain.ports import WatchedCoin
-from raised.chain.settings import ChainSettings, ExplorerSettings, Pace
+from raised.chain.settings import ChainSettings, ExplorerSettings, RateLimit
 from raised.chain.source import Explorers
 from raised.domain.angor.network import network_named
 from raised.domain.observation import BlockSeen, Observation, TipSeen
@@ -20,7 +20,7 @@ from raised_simnet.world import World
 
 SIZES = ((1, 2), (10, 2), (10, 10))  # projects, and investments in each
 ALLOWED = 4
-UNHURRIED = Pace(per_second=1e6, burst=1_000_000)
+UNHURRIED = RateLimit(per_second=1e6, burst=1_000_000)
 TIP = "blocks/tip/hash"
 
 
@@ -80,7 +80,7 @@ async def measure(projects: int, investments: int) -> None:
         wallet = world.wallet("actors", coins=projects * (investments + 1), value=1_000_000)
         world.chain.mine([venture.found(wallet) for venture in ventures])
         settings = ChainSettings(
-            (ExplorerSettings(world.explorer.url, pace=UNHURRIED),),
+            (ExplorerSettings(world.explorer.url, rate_limit=UNHURRIED),),
             poll_seconds=0.1,
             mempool_seconds=1e6,
         )

@@ -21,7 +21,7 @@ from raised.chain.ancestry.linker import Anchors
 from raised.chain.fork import end_of_chain
 from raised.chain.history import read_history
 from raised.chain.pool import Panel
-from raised.chain.settings import ExplorerSettings, Pace
+from raised.chain.settings import ExplorerSettings, RateLimit
 from raised.domain.angor.network import network_named
 from raised.domain.observation import HistorySeen
 from raised_simnet.world import World
@@ -30,7 +30,7 @@ INVESTMENTS = 30
 STAGES = (3, 6)
 SPENDS = (0, 10)
 OLD_BLOCKS = 400
-UNHURRIED = Pace(per_second=1e6, burst=1_000_000)
+UNHURRIED = RateLimit(per_second=1e6, burst=1_000_000)
 
 
 @asynccontextmanager
@@ -52,7 +52,9 @@ async def invested(stages: int, spends: int) -> AsyncIterator[tuple[World, Ventu
 async def read(world: World, venture: Venture) -> HistorySeen:
     """The history, from a world whose explorers have counted nothing else."""
     network = network_named("regtest")
-    panel = Panel([ExplorerSettings(one.url, pace=UNHURRIED) for one in world.explorers], network)
+    panel = Panel(
+        [ExplorerSettings(one.url, rate_limit=UNHURRIED) for one in world.explorers], network
+    )
     try:
         await panel.look()
         explorer = panel.hosts[0].explorer

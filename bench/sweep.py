@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Never
 
 from raised.btcpay.client.greenfield import Greenfield
-from raised.btcpay.client.http import Pace
+from raised.btcpay.client.http import RetryPolicy
 from raised.btcpay.paginator import Walk
 from raised.btcpay.settings import StoreSettings
 from raised.btcpay.source import Stores
@@ -42,7 +42,7 @@ OPEN = 40
 STORE = "EqevX4KsotQEFnRhVshPqdP5mtzjXiiV4fEFogKmuEbB"
 POLICY = Policy(network_named("regtest"), confirmations=1, finality=100)
 NO_PAUSES = Pauses(page=0, rest=0)
-NO_PACE = Pace(page_seconds=0)
+NO_PACE = RetryPolicy(page_seconds=0)
 SPACING = 20  # seconds between two invoices
 
 
@@ -184,7 +184,7 @@ async def keeping(settings: StoreSettings, folder: Path) -> AsyncIterator[Kept]:
     writer = open_writer(url)
     await upgrade(writer, "regtest")
     reader = open_reader(url)
-    stores = Stores([settings], RecordView(reader, 100), pace=NO_PACE, pauses=NO_PAUSES)
+    stores = Stores([settings], RecordView(reader, 100), retry_policy=NO_PACE, pauses=NO_PAUSES)
     observations: asyncio.Queue[Observation] = asyncio.Queue(256)
     swept = asyncio.Event()
 
@@ -218,7 +218,7 @@ async def full(settings: StoreSettings) -> float:
 
 async def walk(settings: StoreSettings, make: Callable[[Greenfield], Walk]) -> float:
     """Seconds to read the same pages and drop them."""
-    server = Greenfield(settings, pace=NO_PACE)
+    server = Greenfield(settings, retry_policy=NO_PACE)
     began = time.perf_counter()
     steps = make(server)
     while not steps.ended:

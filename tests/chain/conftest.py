@@ -12,11 +12,13 @@ import pytest
 from tests.rig import vectors
 
 from raised.chain.explorer.esplora import Esplora
-from raised.chain.explorer.http import Wire
-from raised.chain.settings import ExplorerSettings, Pace
+from raised.chain.explorer.http import ExplorerHttp
+from raised.chain.settings import ExplorerSettings, RateLimit
 
 REGTEST: Final = vectors.CHAIN / "regtest"
-HURRY: Final = Pace(per_second=1e6, burst=1000, attempts=3, base_seconds=0.001, cap_seconds=0.002)
+HURRY: Final = RateLimit(
+    per_second=1e6, burst=1000, attempts=3, base_seconds=0.001, cap_seconds=0.002
+)
 # What a server answers for any script that was never used; the probe asks for the other.
 UNUSED: Final = "/address/bcrt1q924sac60pdyr3fgtd8pckz7pj8z0qtu828tyep"
 NOBODY: Final = "/address/bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202"
@@ -40,13 +42,15 @@ class Teller:
         return httpx.Response(status, content=body)
 
     @asynccontextmanager
-    async def wire(self) -> AsyncIterator[Wire]:
+    async def http(self) -> AsyncIterator[ExplorerHttp]:
         """A connection to it."""
-        wire = Wire(ExplorerSettings(self.url, pace=HURRY), httpx.MockTransport(self.answer))
+        http = ExplorerHttp(
+            ExplorerSettings(self.url, rate_limit=HURRY), httpx.MockTransport(self.answer)
+        )
         try:
-            yield wire
+            yield http
         finally:
-            await wire.close()
+            await http.close()
 
 
 @pytest.fixture(name="teller")
@@ -60,8 +64,8 @@ def meet() -> Callable[..., AbstractAsyncContextManager[Esplora]]:
 
     @asynccontextmanager
     async def met(routes: Mapping[str, tuple[int, Any]], hrp: str = "bc") -> AsyncIterator[Esplora]:
-        async with Teller(routes).wire() as wire:
-            yield Esplora(wire, hrp)
+        async with Teller(routes).http() as http:
+            yield Esplora(http, hrp)
 
     return met
 
@@ -114,11 +118,13 @@ class Recorded:
     @asynccontextmanager
     async def meet(self) -> AsyncIterator[Esplora]:
         """The adapter before it."""
-        wire = Wire(ExplorerSettings(self.url, pace=HURRY), httpx.MockTransport(self.answer))
+        http = ExplorerHttp(
+            ExplorerSettings(self.url, rate_limit=HURRY), httpx.MockTransport(self.answer)
+        )
         try:
-            yield Esplora(wire, "bcrt")
+            yield Esplora(http, "bcrt")
         finally:
-            await wire.close()
+            await http.close()
 
     def blocks_said(self) -> Mapping[str, Any]:
         """Every block object it can show, by hash."""

@@ -65,8 +65,10 @@ async def test_one_that_stalls_over_a_block_is_asked_after_the_others(writer: As
     async with staged(explorers=2) as stage:
         first, second = stage.world.explorers
         settings = hurried(stage.world)
-        pace = replace(HURRY, base_seconds=60)
-        slow = (replace(one, connect_seconds=0.2, pace=pace) for one in settings.explorers)
+        slow_down = replace(HURRY, base_seconds=60)
+        slow = (
+            replace(one, connect_seconds=0.2, rate_limit=slow_down) for one in settings.explorers
+        )
         settings = replace(settings, explorers=tuple(slow))
         async with following(settings, writer, stage.venture) as follower:
             await follower.caught_up(stage.world)

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.rig.followed_chain import Follower, Shown, Stage, following, hurried, staged
 from tests.rig.intercepting_transport import Between
 
-from raised.chain.settings import ChainSettings, Pace
+from raised.chain.settings import ChainSettings, RateLimit
 
 # Whoever was set apart for a lie, even once, would be silent for longer than the test waits.
-UNFORGIVING: Final = Pace(per_second=1e6, burst=1_000_000, base_seconds=60, cap_seconds=600)
+UNFORGIVING: Final = RateLimit(per_second=1e6, burst=1_000_000, base_seconds=60, cap_seconds=600)
 OF_A_RACE: Final = {"moved", "absent", "withheld", "unsure", "behind"}
 CYCLES: Final = 3
 
@@ -26,7 +26,7 @@ def unforgiving(stage: Stage) -> ChainSettings:
     settings = hurried(stage.world)
     return replace(
         settings,
-        explorers=tuple(replace(one, pace=UNFORGIVING) for one in settings.explorers),
+        explorers=tuple(replace(one, rate_limit=UNFORGIVING) for one in settings.explorers),
         poll_seconds=0.005,
         health_seconds=0.01,
         mempool_seconds=1e-6,

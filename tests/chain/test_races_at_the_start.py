@@ -41,7 +41,7 @@ async def looking(
     settings = hurried(stage.world)
     settings = replace(
         settings,
-        explorers=tuple(replace(one, pace=UNFORGIVING) for one in settings.explorers),
+        explorers=tuple(replace(one, rate_limit=UNFORGIVING) for one in settings.explorers),
         poll_seconds=0.005,
         health_seconds=0.01,
         mempool_seconds=1e-6,

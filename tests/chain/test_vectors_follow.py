@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.rig.memory_chain_record import Notebook
 
-from raised.chain.settings import ChainSettings, ExplorerSettings, Pace
+from raised.chain.settings import ChainSettings, ExplorerSettings, RateLimit
 from raised.chain.source import Explorers
 from raised.domain.angor.network import network_named
 from raised.domain.bitcoin.tx import OutPoint
@@ -19,7 +19,7 @@ from raised.domain.observation import (
     RolledBack,
 )
 
-HURRY: Final = Pace(per_second=1e6, burst=1000, base_seconds=0.001, cap_seconds=0.002)
+HURRY: Final = RateLimit(per_second=1e6, burst=1000, base_seconds=0.001, cap_seconds=0.002)
 CLAIM: Final = "founder_claim_inv0_inv1_stage0"
 END: Final = "end_of_project_inv0_stage0 (conflicts with the claim)"
 
@@ -39,7 +39,7 @@ def follow(notebook: Notebook) -> Follow:
     @asynccontextmanager
     async def following(**explorers: Any) -> AsyncIterator[None]:
         settings = ChainSettings(
-            tuple(ExplorerSettings(f"http://{name}/api", pace=HURRY) for name in explorers),
+            tuple(ExplorerSettings(f"http://{name}/api", rate_limit=HURRY) for name in explorers),
             poll_seconds=0.01,
             mempool_seconds=0.01,
             health_seconds=0.01,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from tests.rig import vectors
 
 from raised.btcpay.client.greenfield import Greenfield
-from raised.btcpay.client.http import Pace
+from raised.btcpay.client.http import RetryPolicy
 from raised.btcpay.settings import StoreSettings
 from raised_simnet.http.http_server import Request, Response, WebServer
 
@@ -16,7 +16,7 @@ VECTORS: Final = vectors.BTCPAY
 STORE: Final = "EqevX4KsotQEFnRhVshPqdP5mtzjXiiV4fEFogKmuEbB"
 KEY: Final = "5ec4e7" * 6 + "beef"
 KEPT: Final = frozenset({"orderId", "campaign"})
-HURRY: Final = Pace(
+HURRY: Final = RetryPolicy(
     base_seconds=0.001,
     connect_seconds=2.0,
     read_seconds=2.0,
@@ -82,8 +82,10 @@ class Teller:
             "kept_metadata": KEPT,
         }
         gate = changes.pop("gate", None)
-        pace = changes.pop("pace", HURRY)
-        greenfield = Greenfield(StoreSettings(**{**told, **changes}), gate=gate, pace=pace)
+        retry_policy = changes.pop("retry_policy", HURRY)
+        greenfield = Greenfield(
+            StoreSettings(**{**told, **changes}), gate=gate, retry_policy=retry_policy
+        )
         self._stores.append(greenfield)
         return greenfield
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.rig.single_project import Stake, Venture
 
-from raised.chain.settings import ChainSettings, ExplorerSettings, Pace
+from raised.chain.settings import ChainSettings, ExplorerSettings, RateLimit
 from raised.chain.source import Explorers
 from raised.db import schema
 from raised.db.audit.check import differences
@@ -40,7 +40,7 @@ Kind = TypeVar("Kind", bound=Observation)
 
 DEADLINE_SECONDS = 15
 NETWORK = network_named("regtest")
-HURRY = Pace(
+HURRY = RateLimit(
     per_second=1e6,
     burst=1_000_000,
     base_seconds=0.005,
@@ -53,7 +53,7 @@ HURRY = Pace(
 def hurried(world: World) -> ChainSettings:
     """All explorers of a world, asked as often as need be; the mempool once."""
     return ChainSettings(
-        tuple(ExplorerSettings(one.url, pace=HURRY) for one in world.explorers),
+        tuple(ExplorerSettings(one.url, rate_limit=HURRY) for one in world.explorers),
         poll_seconds=0.02,
         patience_seconds=0.5,
         mempool_seconds=1e6,

@@ -187,7 +187,7 @@ class Shop:
     async def follow(self) -> AsyncIterator[Stores]:
         """Follow until the end of the block, then cancel: as at a stop or a kill."""
         stores = Stores(
-            [self.settings()], self.ledger, clock=self.clock, pace=HURRY, pauses=self.pauses
+            [self.settings()], self.ledger, clock=self.clock, retry_policy=HURRY, pauses=self.pauses
         )
         outbox: asyncio.Queue[Observation] = asyncio.Queue(16)
         async with asyncio.TaskGroup() as tasks:

@@ -20,7 +20,7 @@ def short_sighted(stage: Stage, *, patient: bool = True) -> ChainSettings:
     """
     settings = replace(hurried(stage.world), finality=15)
     slow = replace(HURRY, per_second=1.0 if patient else 0.001)
-    explorers = tuple(replace(one, pace=slow) for one in settings.explorers)
+    explorers = tuple(replace(one, rate_limit=slow) for one in settings.explorers)
     return replace(settings, explorers=explorers)
 
 

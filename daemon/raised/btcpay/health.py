@@ -12,7 +12,7 @@ import structlog
 
 from raised.domain.observation import Fact, SourceHealth, State
 from raised.errors import SourceError, Unavailable
-from raised.net.http_client import Standing
+from raised.net.http_client import HostStats
 
 # What no second try will change: somebody must act, so we come again in minutes only.
 LOCKED_OUT: Final = frozenset(
@@ -33,25 +33,25 @@ class _Trouble:
 class StoreHealth:
     """Counters and standing troubles of one store since the process started.
 
-    `open`: the key is accepted and may list invoices. While it is not set nobody asks.
-    `news`: something is to be reported.
+    `key_accepted`: the key is accepted and may list invoices. While it is not set nobody asks.
+    `changed`: something is to be reported.
     """
 
     def __init__(
         self,
         label: str,
-        standing: Callable[[], Standing],
+        stats: Callable[[], HostStats],
         clock: Callable[[], int],
         *,
         expects_events: bool,
     ) -> None:
         self.label = label
-        self.open = asyncio.Event()
-        self.news = asyncio.Event()
+        self.key_accepted = asyncio.Event()
+        self.changed = asyncio.Event()
         self.version: str | None = None
         self.webhook: str | None = "configured" if expects_events else None
         self.refunds_visible: bool | None = None
-        self._standing = standing
+        self._stats = stats
         self._clock = clock
         self._unreadable: dict[str, int] = {}
         self._failing: dict[str, SourceError] = {}
@@ -62,26 +62,26 @@ class StoreHealth:
         self._last_pull_at: int | None = None
         self._shown: SourceHealth | None = None
 
-    def failed(self, error: SourceError, doing: str) -> None:
+    def request_failed(self, error: SourceError, doing: str) -> None:
         """A request that everything rests on made trouble, while we were `doing` something."""
         if error.code in LOCKED_OUT:
-            self.open.clear()
+            self.key_accepted.clear()
         before = self._failing.get(doing)
         self._failing[doing] = error
         if before is not None and before.code != error.code:
             self._settle(before)
-        self.trouble(error.code, error.detail, "down" if _is_down(error) else "degraded")
+        self.begin_problem(error.code, error.detail, "down" if _is_down(error) else "degraded")
 
-    def worked(self, doing: str) -> None:
+    def request_succeeded(self, doing: str) -> None:
         """What we were `doing` was answered: then the server is there and the key is good."""
         self._last_success_at = self._last_pull_at = self._clock()
         self._recover(doing)
 
-    def accepted(self) -> None:
+    def accept_key(self) -> None:
         """The key may list invoices: from now on the store is asked."""
         self._last_success_at = self._clock()
         self._recover("check")
-        self.open.set()
+        self.key_accepted.set()
 
     def _recover(self, doing: str) -> None:
         for one, error in list(self._failing.items()):
@@ -91,46 +91,46 @@ class StoreHealth:
 
     def _settle(self, error: SourceError) -> None:
         if all(one.code != error.code for one in self._failing.values()):
-            self.over(error.code)
+            self.end_problem(error.code)
 
-    def trouble(self, code: str, detail: str, state: State = "degraded") -> None:
+    def begin_problem(self, code: str, detail: str, state: State = "degraded") -> None:
         """Something stands in the way until it is `over`."""
         if code not in self._troubles:
             _log.warning("store in trouble", store=self.label, code=code, detail=detail)
         self._troubles.pop(code, None)  # the latest one is shown
         self._troubles[code] = _Trouble(state, detail)
         self._last = (code, detail)
-        self.news.set()
+        self.changed.set()
 
-    def over(self, code: str) -> None:
+    def end_problem(self, code: str) -> None:
         """This trouble has ended, if there was one."""
         if self._troubles.pop(code, None) is not None:
             _log.info("store recovered", store=self.label, code=code)
-            self.news.set()
+            self.changed.set()
 
-    def judge(self, code: str, trouble: str | None) -> None:
+    def set_problem(self, code: str, trouble: str | None) -> None:
         """What a look has found: a trouble in words, or none."""
         if trouble is None:
-            self.over(code)
+            self.end_problem(code)
         else:
-            self.trouble(code, trouble)
+            self.begin_problem(code, trouble)
 
-    def warn(self, code: str, detail: str | None) -> None:
+    def set_warning(self, code: str, detail: str | None) -> None:
         """Say something the operator should know, which makes no figure worse."""
         if detail is None:
             self._warnings.pop(code, None)
         elif self._warnings.get(code) != detail:
             self._warnings[code] = detail
             _log.warning("store", store=self.label, code=code, detail=detail)
-        self.news.set()
+        self.changed.set()
 
-    def unreadable(self, doing: str, invoices: int) -> None:
+    def set_unreadable(self, doing: str, invoices: int) -> None:
         """So many invoices could not be read, wholly or in part, while we were `doing` this."""
         self._unreadable[doing] = invoices
         most = max(self._unreadable.values())  # it is the same ones that each of us meets
-        self.judge("bad_rows", f"{most} {_BAD_ROWS}" if most else None)
+        self.set_problem("bad_rows", f"{most} {_BAD_ROWS}" if most else None)
 
-    def due(self, *, moved: bool) -> SourceHealth | None:
+    def due_report(self, *, moved: bool) -> SourceHealth | None:
         """What is to be reported: a change of condition at once; figures only if `moved`."""
         if self._last_success_at is None and not self._troubles:
             return None  # unknown before the first answer
@@ -151,8 +151,8 @@ class StoreHealth:
             at=self._clock(),
             last_success_at=self._last_success_at,
             last_error=self._last_error(),
-            latency_ms=self._standing().latency_ms,
-            errors=dict(self._standing().errors),
+            latency_ms=self._stats().latency_ms,
+            errors=dict(self._stats().errors),
             facts=self._facts(),
         )
 

@@ -17,7 +17,7 @@ from raised.btcpay.refunds import Refunds
 from raised.btcpay.timing import Pauses
 from raised.domain.observation import DeliveriesDone
 from raised.errors import SourceError, Unavailable
-from raised.net.backoff import Patience, growing
+from raised.net.backoff import Backoff, backoff_seconds
 
 APPLIED: Final = "applied"
 GONE: Final = "gone"
@@ -50,7 +50,7 @@ class Doorbell:
         self._telling = telling
         self._refunds = refunds
         self._pauses = pauses
-        self._patience = Patience(pauses.first, pauses.most)
+        self._backoff = Backoff(pauses.first, pauses.most)
         self._rings: dict[str | None, _Ring] = {}
         self._told: set[int] = set()  # deliveries that are done, once the record has heard of it
         self._news = asyncio.Event()
@@ -113,11 +113,11 @@ class Doorbell:
         """The ring that is due for longest and that nobody answers; waits for one."""
         time = asyncio.get_running_loop().time
         while True:
-            await self._follower.health.open.wait()
+            await self._follower.health.key_accepted.wait()
             self._bell.clear()
             free = [one for one in self._rings.items() if not one[1].busy]
             first = min(free, key=lambda one: one[1].due_at, default=None)
-            due_at = None if first is None else max(first[1].due_at, self._patience.due_at)
+            due_at = None if first is None else max(first[1].due_at, self._backoff.due_at)
             if first is not None and due_at is not None and due_at <= time():
                 return first
             with contextlib.suppress(TimeoutError):
@@ -132,8 +132,8 @@ class Doorbell:
         except SourceError as error:
             self._failed(ring, error)
             return
-        self._patience.rest()
-        self._follower.health.worked("fetch")
+        self._backoff.on_success()
+        self._follower.health.request_succeeded("fetch")
         await self._done(dict.fromkeys(waiting, result), _refunds_of(waiting.values()))
         for one in waiting:
             del ring.waiting[one]
@@ -162,20 +162,22 @@ class Doorbell:
         """Keep the ring. A server that is away is waited for; a bad answer delays its invoice."""
         health = self._follower.health
         if isinstance(error, Unavailable):
-            self._patience.failed(error.retry_after or 0)
-            health.failed(error, "fetch")
+            self._backoff.on_failure(error.retry_after or 0)
+            health.request_failed(error, "fetch")
         elif error.code in LOCKED_OUT:
-            health.failed(error, "fetch")
+            health.request_failed(error, "fetch")
         else:
             time = asyncio.get_running_loop().time()
-            ring.due_at = time + growing(self._pauses.first, self._pauses.most, ring.failures)
+            ring.due_at = time + backoff_seconds(
+                self._pauses.first, self._pauses.most, ring.failures
+            )
             ring.failures += 1
             self._count_unreadable()
         self._bell.set()
 
     def _count_unreadable(self) -> None:
         unread = sum(ring.failures > 0 for ring in self._rings.values())
-        self._follower.health.unreadable("delivery", unread)
+        self._follower.health.set_unreadable("delivery", unread)
 
     async def _done(self, results: Mapping[int, str], refunds: Mapping[str, str]) -> None:
         if not results:

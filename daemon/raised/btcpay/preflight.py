@@ -25,12 +25,14 @@ async def check_store(follower: Follower, store_id: str, *, expects_events: bool
     await server.is_synchronized()  # needs no key: tells a wrong address from a wrong key
     info = await server.server()
     await server.invoices(InvoicePage(take=1))
-    health.accepted()
+    health.accept_key()
     health.version = info.version
-    health.judge("not_synchronized", None if info.synchronized else _NOT_SYNCHRONIZED)
-    health.warn("old_version", _OLD_VERSION.format(info.version) if is_old(info.version) else None)
+    health.set_problem("not_synchronized", None if info.synchronized else _NOT_SYNCHRONIZED)
+    health.set_warning(
+        "old_version", _OLD_VERSION.format(info.version) if is_old(info.version) else None
+    )
     skew = server.skew_seconds or 0
-    health.warn("clock_skew", _SKEW.format(abs(skew)) if abs(skew) > _SKEW_SECONDS else None)
+    health.set_warning("clock_skew", _SKEW.format(abs(skew)) if abs(skew) > _SKEW_SECONDS else None)
     if expects_events:
         await _look_at_webhook(follower, store_id)
 
@@ -48,10 +50,10 @@ async def _look_at_webhook(follower: Follower, store_id: str) -> None:
             return
         found = await look_at_webhook(follower.server, follower.label, follower.clock())
     except SourceError as error:
-        health.judge("webhook", f"its webhook could not be looked at: it {error.detail}")
+        health.set_problem("webhook", f"its webhook could not be looked at: it {error.detail}")
         return
     health.webhook = found.state
-    health.judge("webhook", found.trouble)
+    health.set_problem("webhook", found.trouble)
 
 
 def allows(permissions: AbstractSet[str], policy: str, store_id: str) -> bool:

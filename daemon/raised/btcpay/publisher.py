@@ -119,10 +119,10 @@ class Telling:
         try:
             apps = await self._apps.apps_of(invoices)
         except SourceError as error:
-            health.trouble(
+            health.begin_problem(
                 "crowdfund",
                 f"invoices of crowdfund apps cannot be told from others: {error.detail}",
             )
             return {}
-        health.over("crowdfund")
+        health.end_problem("crowdfund")
         return apps

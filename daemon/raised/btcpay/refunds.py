@@ -31,11 +31,11 @@ class Refunds:
                 if error.code == "unauthenticated":
                     raise
                 me.health.refunds_visible = False
-                me.health.trouble(
+                me.health.begin_problem(
                     _UNSEEN, f"refunds are not seen and not taken off: {error.detail}"
                 )
                 return False
             await me.outbox.put(RefundsSeen(me.label, me.clock(), pull_payments, payouts))
         me.health.refunds_visible = True
-        me.health.over(_UNSEEN)
+        me.health.end_problem(_UNSEEN)
         return True

@@ -14,7 +14,7 @@ from raised.btcpay.sweeps import Sweeps
 from raised.btcpay.timing import Pauses
 from raised.domain.observation import Sweep
 from raised.errors import SourceError, Unavailable
-from raised.net.backoff import Patience
+from raised.net.backoff import Backoff
 
 _DAY: Final = 86_400
 # What was made lately comes first: it leaves less for the others to ask one by one.
@@ -27,7 +27,7 @@ class Rota:
     def __init__(self, follower: Follower, sweeps: Sweeps, pauses: Pauses) -> None:
         self._follower = follower
         self._sweeps = sweeps
-        self._patience = Patience(pauses.first, pauses.most)
+        self._backoff = Backoff(pauses.first, pauses.most)
         self._asked: dict[Sweep, asyncio.Event] = {}  # set when it has ended, in whatever way
         self._bell = asyncio.Event()
         self._ended = False
@@ -43,13 +43,17 @@ class Rota:
         Does not wait while the store cannot be asked, nor for more than one month of a large one.
         """
         asked = self.want(kind)
-        if self._follower.health.open.is_set() and self._patience.is_due() and not self._ended:
+        if (
+            self._follower.health.key_accepted.is_set()
+            and self._backoff.is_due()
+            and not self._ended
+        ):
             await asked.wait()
 
     async def follow(self) -> Never:
         """Sweep when asked, for ever. Cancelled, a full sweep goes on at the next start."""
         try:
-            await self._follower.health.open.wait()
+            await self._follower.health.key_accepted.wait()
             await self._begin()
             while True:
                 await self._make(await self._next())
@@ -75,7 +79,7 @@ class Rota:
         """The sweep that is due; waits for one."""
         time = asyncio.get_running_loop().time
         while True:
-            await self._follower.health.open.wait()
+            await self._follower.health.key_accepted.wait()
             self._bell.clear()
             due = {kind: self._due_at(kind) for kind in _ORDER if kind in self._asked}
             for kind, due_at in due.items():
@@ -87,7 +91,7 @@ class Rota:
 
     def _due_at(self, kind: Sweep) -> float:
         rested_at = self._sweeps.rests_until if kind == "full" else float("-inf")
-        return max(self._patience.due_at, rested_at)
+        return max(self._backoff.due_at, rested_at)
 
     async def _make(self, kind: Sweep) -> None:
         # What is asked for while a short sweep is made is another one; a full one takes it along.
@@ -102,8 +106,8 @@ class Rota:
         except asyncio.CancelledError:
             asked.set()
             raise
-        self._patience.rest()
-        self._follower.health.worked("sweep")
+        self._backoff.on_success()
+        self._follower.health.request_succeeded("sweep")
         if left == "nothing":
             asked.set()
             if kind == "full":
@@ -114,10 +118,10 @@ class Rota:
             self._asked[kind] = asyncio.Event()
 
     def _failed(self, error: SourceError) -> None:
-        self._follower.health.failed(error, "sweep")
+        self._follower.health.request_failed(error, "sweep")
         if error.code not in LOCKED_OUT:
             retry_after = error.retry_after if isinstance(error, Unavailable) else None
-            self._patience.failed(retry_after or 0)
+            self._backoff.on_failure(retry_after or 0)
         self._let_go()
 
     def _let_go(self) -> None:

@@ -8,7 +8,7 @@ from typing import Never
 import httpx
 
 from raised.btcpay.client.greenfield import Greenfield
-from raised.btcpay.client.http import IN_FLIGHT, Pace
+from raised.btcpay.client.http import IN_FLIGHT, RetryPolicy
 from raised.btcpay.ports import StoreRecord
 from raised.btcpay.settings import StoreSettings
 from raised.btcpay.store import Store
@@ -31,13 +31,13 @@ class Stores:
         *,
         clock: Callable[[], int] = now,
         transport: httpx.AsyncBaseTransport | None = None,
-        pace: Pace | None = None,
+        retry_policy: RetryPolicy | None = None,
         pauses: Pauses | None = None,
     ) -> None:
         self._record = record
         self._clock = clock
         self._transport = transport
-        self._pace = pace
+        self._retry_policy = retry_policy
         self._pauses = pauses or Pauses()
         self._gates: dict[str, asyncio.Semaphore] = {}
         self._servers: dict[StoreSettings, Greenfield] = {}
@@ -89,7 +89,9 @@ class Stores:
     def _server(self, settings: StoreSettings) -> Greenfield:
         """A client; stores of one server ask it in turns."""
         gate = self._gates.setdefault(settings.url, asyncio.Semaphore(IN_FLIGHT))
-        return Greenfield(settings, transport=self._transport, gate=gate, pace=self._pace)
+        return Greenfield(
+            settings, transport=self._transport, gate=gate, retry_policy=self._retry_policy
+        )
 
     async def _adjust(self, tasks: asyncio.TaskGroup, outbox: asyncio.Queue[Observation]) -> None:
         """Start what is wanted and not followed, end what is followed and not wanted."""

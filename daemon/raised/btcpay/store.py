@@ -19,7 +19,7 @@ from raised.btcpay.sweeps import Sweeps
 from raised.btcpay.timing import Pauses
 from raised.domain.observation import Observation, Sweep
 from raised.errors import SourceError
-from raised.net.backoff import Patience
+from raised.net.backoff import Backoff
 
 _NOW: Final[tuple[Sweep, ...]] = ("recent", "active", "late", "full")
 
@@ -39,7 +39,7 @@ class Store:
     ) -> None:
         label = settings.label
         health = StoreHealth(
-            label, lambda: server.standing, clock, expects_events=settings.expects_events
+            label, lambda: server.stats, clock, expects_events=settings.expects_events
         )
         self._settings = settings
         self._pauses = pauses
@@ -85,7 +85,7 @@ class Store:
 
     async def _look(self) -> Never:
         """See now and then whether the server does what it should, and we may ask it."""
-        patience = Patience(self._pauses.first, self._pauses.most)
+        backoff = Backoff(self._pauses.first, self._pauses.most)
         time = asyncio.get_running_loop().time
         while True:
             self._asked.clear()
@@ -94,12 +94,12 @@ class Store:
                 await check_store(
                     self._me, self._settings.store_id, expects_events=self._settings.expects_events
                 )
-                patience.rest()
+                backoff.on_success()
             except SourceError as error:
-                self._me.health.failed(error, "check")
-                patience.failed()
+                self._me.health.request_failed(error, "check")
+                backoff.on_failure()
                 locked_out = error.code in LOCKED_OUT
-                wait = self._pauses.locked_out if locked_out else patience.due_at - time()
+                wait = self._pauses.locked_out if locked_out else backoff.due_at - time()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._asked.wait()
@@ -109,11 +109,11 @@ class Store:
         health = self._me.health
         moved = False
         while True:
-            observed = health.due(moved=moved)
+            observed = health.due_report(moved=moved)
             if observed is not None:
                 await self._me.outbox.put(observed)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pauses.health):
-                    await health.news.wait()
-            moved = not health.news.is_set()
-            health.news.clear()
+                    await health.changed.wait()
+            moved = not health.changed.is_set()
+            health.changed.clear()

@@ -62,7 +62,7 @@ class Sweeps:
                 await self._recent()
             case "late":
                 await self._late()
-        self._follower.health.unreadable(kind, self._unread)
+        self._follower.health.set_unreadable(kind, self._unread)
         return "nothing"
 
     async def _active(self) -> None:
@@ -162,7 +162,7 @@ class Sweeps:
         self.covered_until = max(full.began_at, self.covered_until or 0)
         since = full.began_at if full.unread else 0
         await me.outbox.put(SweepDone(me.label, me.clock(), "full", full.began_at, since))
-        me.health.unreadable("full", full.unread)
+        me.health.set_unreadable("full", full.unread)
         await self._tell_progress(full)
         _log.info("all invoices read", store=me.label, invoices=full.done)
 

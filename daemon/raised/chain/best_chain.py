@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from raised.chain.explorer.api import Explorer
-from raised.chain.explorer.peer import Host
+from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.fork import Branch, end_of_chain, find_branch, with_past
 from raised.chain.header_chain import MEDIAN_SPAN, HeaderChain
 from raised.chain.pool import Panel
@@ -73,7 +73,7 @@ class Blocks:
         assert self.chain is not None, "asked only after a tip was seen"
         return self.chain.ref(self.chain.height)
 
-    async def advance(self, host: Host, outbox: asyncio.Queue[Observation]) -> bool:
+    async def advance(self, host: ExplorerPeer, outbox: asyncio.Queue[Observation]) -> bool:
         """Report what the host's chain has beyond ours. Raises SourceError.
 
         False when it has another tip that is not believed, so that another host shall be asked.
@@ -96,12 +96,12 @@ class Blocks:
             await self._skip(explorer, branch, outbox)
         return True
 
-    async def _branch(self, host: Host, explorer: Explorer, chain: HeaderChain) -> Branch:
+    async def _branch(self, host: ExplorerPeer, explorer: Explorer, chain: HeaderChain) -> Branch:
         most = self._settings.catch_up_blocks if self._reads_blocks(host) else 1
         branch = await find_branch(explorer, chain, most, self._network)
         if branch is None:
             raise self._too_deep(explorer)
-        host.show(branch.tip_hash)
+        host.set_tip(branch.tip_hash)
         return branch
 
     def _too_deep(self, explorer: Explorer) -> Exception:
@@ -116,17 +116,17 @@ class Blocks:
             "if that is right, undo them with `raised db rewind --to HEIGHT`"
         )
 
-    def _reads_blocks(self, host: Host) -> bool:
-        return host.raw_blocks and self._settings.verify in (None, _READ_BLOCKS)
+    def _reads_blocks(self, host: ExplorerPeer) -> bool:
+        return host.has_raw_blocks and self._settings.verify in (None, _READ_BLOCKS)
 
-    async def _is_agreed(self, host: Host, height: int, tip_hash: str | None) -> bool:
+    async def _is_agreed(self, host: ExplorerPeer, height: int, tip_hash: str | None) -> bool:
         """Whether as many explorers as asked for have this tip, of those that can have it."""
         if self._settings.agreement < 2 or len(self._panel.hosts) < 2 or tip_hash is None:
             return True
         agree, able = await self._panel.agreeing(height, tip_hash, host)
         return agree >= min(self._settings.agreement, able)
 
-    def _is_preferred(self, host: Host, branch: Branch) -> bool:
+    def _is_preferred(self, host: ExplorerPeer, branch: Branch) -> bool:
         """Whether a branch is followed: at once when its work and blocks show it is the best one.
 
         Else when it lasts: a tip goes back for a while when an explorer reorganises (chain-api.md
@@ -142,10 +142,12 @@ class Blocks:
         if lasts and not self._is_held(branch.fork):
             self._unsure_since.clear()
             return True
-        host.fall_behind("unsure", "shows another chain than ours and nothing that speaks for it")
+        host.set_chain_problem(
+            "unsure", "shows another chain than ours and nothing that speaks for it"
+        )
         return False
 
-    def _is_sure(self, host: Host, branch: Branch) -> bool:
+    def _is_sure(self, host: ExplorerPeer, branch: Branch) -> bool:
         assert self.chain is not None, "checked by the caller"
         extends = branch.fork == self.chain.height
         heavier = branch.work > self.chain.work_above(branch.fork)
@@ -173,7 +175,7 @@ class Blocks:
         self._panel.forget_stances()
 
     async def _begin(
-        self, host: Host, explorer: Explorer, outbox: asyncio.Queue[Observation]
+        self, host: ExplorerPeer, explorer: Explorer, outbox: asyncio.Queue[Observation]
     ) -> bool:
         """Follow the chain that the host shows, unless too few others show it.
 
@@ -193,7 +195,7 @@ class Blocks:
         self._begun_at = time if self._begun_at is None else self._begun_at
         if self._settings.agreement < 2 or time - self._begun_at > _FIRST_SECONDS:
             return False
-        return any(one.looking for one in self._panel.hosts)
+        return any(one.polling for one in self._panel.hosts)
 
     async def _skip(
         self, explorer: Explorer, branch: Branch, outbox: asyncio.Queue[Observation]
@@ -236,7 +238,11 @@ class Blocks:
         self.gaps += gap
 
     async def _read(
-        self, host: Host, fork: int, headers: Sequence[Header], outbox: asyncio.Queue[Observation]
+        self,
+        host: ExplorerPeer,
+        fork: int,
+        headers: Sequence[Header],
+        outbox: asyncio.Queue[Observation],
     ) -> None:
         """Follow blocks above the fork, each read and checked before it is told.
 
@@ -275,7 +281,7 @@ class Blocks:
             header = parse_header(seen.block.header)
             self.chain = self.chain.grown(header, self._keep)
 
-    async def _block(self, host: Host, chain: HeaderChain) -> BlockSeen:
+    async def _block(self, host: ExplorerPeer, chain: HeaderChain) -> BlockSeen:
         """The block at the tip of this chain, read and checked."""
         explorer = host.explorer
         assert explorer is not None, "only hosts that were met are ranked"
@@ -283,7 +289,7 @@ class Blocks:
         txs = await self._scan(explorer, raw, chain.tip.hash)
         return BlockSeen(chain.ref(chain.height), txs, explorer.name, now())
 
-    async def _raw_block(self, host: Host, explorer: Explorer, header: Header) -> bytes:
+    async def _raw_block(self, host: ExplorerPeer, explorer: Explorer, header: Header) -> bytes:
         raw = await _raw(explorer, header.hash)
         if raw is not None:
             return raw
@@ -291,7 +297,7 @@ class Blocks:
             raise Unavailable(explorer.name, "moved to another chain while we read", "moved")
         if await _raw(explorer, header.prev_hash) is not None:
             raise Unavailable(explorer.name, "does not give a block that it shows", "withheld")
-        host.lacks_blocks()
+        host.mark_no_raw_blocks()
         raise Unavailable(explorer.name, "has no raw blocks", "no_raw_blocks")
 
     async def _scan(self, explorer: Explorer, raw: bytes, block_hash: str) -> tuple[PlacedTx, ...]:

@@ -8,8 +8,8 @@ from typing import Final
 import httpx
 
 from raised.chain.ancestry.disputes import Disputes
-from raised.chain.explorer.http import Wire
-from raised.chain.explorer.peer import Host
+from raised.chain.explorer.http import ExplorerHttp
+from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.header_chain import HeaderChain
 from raised.chain.settings import ExplorerSettings
 from raised.domain.angor.network import Network
@@ -30,20 +30,22 @@ class Panel:
         network: Network,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.hosts = tuple(Host(Wire(settings, transport), network) for settings in explorers)
+        self.hosts = tuple(
+            ExplorerPeer(ExplorerHttp(settings, transport), network) for settings in explorers
+        )
         self._late: set[str] = set()
         self.disputes = Disputes()
 
     async def close(self) -> None:
         """Close all connections."""
         for host in self.hosts:
-            await host.wire.close()
+            await host.http.close()
 
     async def look(self, sample: bytes | None = None) -> None:
         """See every host's tip, all at once, and wait for all of them."""
         async with asyncio.TaskGroup() as looks:
             for host in self.hosts:
-                looks.create_task(host.look(sample), name=f"look at {host.name}")
+                looks.create_task(host.poll_tip(sample), name=f"look at {host.name}")
 
     async def glance(self, looks: asyncio.TaskGroup) -> None:
         """See the tip of every host that may be asked, and do not wait for one that stalls.
@@ -52,7 +54,7 @@ class Panel:
         available until it does; what it shows then counts at the next glance.
         """
         begun = {
-            looks.create_task(host.look(), name=f"look at {host.name}")
+            looks.create_task(host.poll_tip(), name=f"look at {host.name}")
             for host in self.hosts
             if host.available and host.name not in self._late
         }
@@ -62,9 +64,9 @@ class Panel:
             answered = any(task.result() for task in done)
         if begun:
             await asyncio.wait(begun, timeout=_GRACE_SECONDS)
-        self._late = {host.name for host in self.hosts if host.looking}
+        self._late = {host.name for host in self.hosts if host.polling}
 
-    def ranked(self, chain: HeaderChain | None) -> list[Host]:
+    def ranked(self, chain: HeaderChain | None) -> list[ExplorerPeer]:
         """The hosts that can be asked, best first: by tip, raw blocks, latency, then as configured.
 
         Those on another chain than ours come last, however new their tips are; before them those
@@ -81,17 +83,20 @@ class Panel:
                 if len(self.hosts) > 1 and _is_to_compare(host):
                     compared.create_task(_compare(host, chain))
 
-    def silent(self, asked: Host) -> Host | None:
+    def silent(self, asked: ExplorerPeer) -> ExplorerPeer | None:
         """Who keeps the turn of a host waiting: itself, when another can be asked, or a witness."""
         others = [host for host in self.hosts if host is not asked]
         able = any(one.available and one.tip_hash and not one.stalled for one in others)
-        silent = (host for host in self.hosts if host.wire.late and not host.looking)
+        silent = (host for host in self.hosts if host.http.is_late and not host.polling)
         return next((host for host in silent if able or host is not asked), None)
 
-    def others_with_blocks(self, asked: Host) -> bool:
+    def others_with_blocks(self, asked: ExplorerPeer) -> bool:
         """Whether another host than this one can be asked for raw blocks, and is not behind."""
         return any(
-            host.raw_blocks and host.available and not host.stalled and host.stance is not False
+            host.has_raw_blocks
+            and host.available
+            and not host.stalled
+            and host.on_our_chain is not False
             for host in self.hosts
             if host is not asked
         )
@@ -99,9 +104,9 @@ class Panel:
     def forget_stances(self) -> None:
         """Our chain is another one now: who shows it must be found out again."""
         for host in self.hosts:
-            host.stance = None
+            host.on_our_chain = None
 
-    async def agreeing(self, height: int, block_hash: str, asked: Host) -> tuple[int, int]:
+    async def agreeing(self, height: int, block_hash: str, asked: ExplorerPeer) -> tuple[int, int]:
         """How many hosts have this block at this height, and how many could have it.
 
         A host far behind can say nothing about a new block, so it does not count.
@@ -124,73 +129,76 @@ class Panel:
         """One report for each host."""
         return [self._health(host, verify) for host in self.hosts]
 
-    def _health(self, host: Host, verify: str) -> SourceHealth:
+    def _health(self, host: ExplorerPeer, verify: str) -> SourceHealth:
         health = host.health(verify, self._opponents(host))
         doubtful = health.state == "ok" and self.disputes.doubtful(host.name)
         return replace(health, state="degraded") if doubtful else health
 
-    def _opponents(self, host: Host) -> tuple[str, ...]:
+    def _opponents(self, host: ExplorerPeer) -> tuple[str, ...]:
         disputed = self.disputes.of(host.name)
         return tuple(
             other.name
             for other in self.hosts
             if other.name in disputed
-            or (None not in (host.stance, other.stance) and other.stance is not host.stance)
+            or (
+                None not in (host.on_our_chain, other.on_our_chain)
+                and other.on_our_chain is not host.on_our_chain
+            )
         )
 
 
-def place_host(host: Host, chain: HeaderChain) -> None:
+def place_host(host: ExplorerPeer, chain: HeaderChain) -> None:
     """Set the height of a host's tip, and whether it lags, where our own chain tells."""
     height = chain.height_of(host.tip_hash) if host.tip_hash else None
     if height is not None:
-        host.stance = True
+        host.on_our_chain = True
         _place(host, height, chain)
 
 
-def _place(host: Host, height: int, chain: HeaderChain) -> None:
+def _place(host: ExplorerPeer, height: int, chain: HeaderChain) -> None:
     host.tip_height = height
     if height < chain.height - _LAG_BLOCKS:
-        host.fall_behind("behind", "is behind: newer blocks of our chain are missing")
+        host.set_chain_problem("behind", "is behind: newer blocks of our chain are missing")
     else:
-        host.keep_up()
+        host.clear_chain_problem()
 
 
-def _rank(host: Host, chain: HeaderChain | None) -> tuple[bool, bool, int, bool, int]:
+def _rank(host: ExplorerPeer, chain: HeaderChain | None) -> tuple[bool, bool, int, bool, int]:
     known = chain.height_of(host.tip_hash) if chain and host.tip_hash else None
     behind = 0 if chain is None or known is None else 1 + chain.height - known
-    latency = (host.wire.standing.latency_ms or 0) // _LATENCY_STEP_MS
-    return host.stance is False, host.stalled, behind, not host.raw_blocks, latency
+    latency = (host.http.stats.latency_ms or 0) // _LATENCY_STEP_MS
+    return host.on_our_chain is False, host.stalled, behind, not host.has_raw_blocks, latency
 
 
-async def _word(host: Host, height: int) -> str | None:
+async def _word(host: ExplorerPeer, height: int) -> str | None:
     """The block a host has at this height, empty for none; None when it cannot say."""
     assert host.explorer is not None, "checked by the caller"
     try:
         return await host.explorer.block_hash(height) or ""
     except SourceError as error:
-        await host.judge(error)
+        await host.on_error(error)
         return None
 
 
-def _is_to_compare(host: Host) -> bool:
-    unknown = host.stance is None and host.tip_hash is not None
+def _is_to_compare(host: ExplorerPeer) -> bool:
+    unknown = host.on_our_chain is None and host.tip_hash is not None
     return unknown and host.available and not host.stalled
 
 
-async def _compare(host: Host, chain: HeaderChain) -> None:
+async def _compare(host: ExplorerPeer, chain: HeaderChain) -> None:
     try:
         await _take_stance(host, chain)
     except SourceError as error:
-        await host.judge(error)
+        await host.on_error(error)
 
 
-async def _take_stance(host: Host, chain: HeaderChain) -> None:
+async def _take_stance(host: ExplorerPeer, chain: HeaderChain) -> None:
     assert host.explorer is not None, "a host with a tip was met"
     ours = await host.explorer.block_hash(chain.height)
     if ours is not None:
-        host.stance = ours == chain.tip.hash
+        host.on_our_chain = ours == chain.tip.hash
         return
     height, header = (await host.explorer.headers())[0]
     held = chain.at(height)
-    host.stance = None if held is None else held.hash == header.hash
+    host.on_our_chain = None if held is None else held.hash == header.hash
     _place(host, height, chain)

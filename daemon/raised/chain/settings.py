@@ -11,7 +11,7 @@ _PATIENCE_SECONDS: Final = {"main": 600.0, "regtest": 15.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RateLimit:
     """How fast one host may be asked, and how trouble slows us down.
 
     After a refused connection or a 5xx the host rests `base_seconds`, doubling to `cap_seconds`,
@@ -29,12 +29,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class ExplorerSettings:
-    """One explorer. `flavour` is only a hint; `pace` None: by what kind of host it is."""
+    """One explorer. `flavour` is only a hint; `rate_limit` None: by what kind of host it is."""
 
     url: str
     flavour: Flavour | None = None
     proxy: str | None = None
-    pace: Pace | None = None
+    rate_limit: RateLimit | None = None
     connect_seconds: float = 5.0
     read_seconds: float = 15.0
     block_seconds: float = 60.0

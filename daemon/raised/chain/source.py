@@ -12,7 +12,7 @@ import httpx
 from raised.chain.ancestry.linker import ALONE, LINKING, Anchors
 from raised.chain.best_chain import Blocks
 from raised.chain.explorer.api import Explorer
-from raised.chain.explorer.peer import Host
+from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.history import read_history
 from raised.chain.mempool import Mempool
 from raised.chain.pool import Panel
@@ -107,7 +107,7 @@ class Explorers:
             self._watched.add_coin(coin.outpoint, coin.kind)
         await self._blocks.load(self._record)
 
-    async def _watch(self, turn: asyncio.Task[bool], host: Host) -> bool:
+    async def _watch(self, turn: asyncio.Task[bool], host: ExplorerPeer) -> bool:
         """The result of a turn; False when it is ended because somebody does not answer.
 
         The last one that can be asked has all its time.
@@ -119,11 +119,11 @@ class Explorers:
                 # What a turn observed and what it remembers of that change in one step.
                 turn.cancel()
                 await asyncio.wait({turn})
-                silent.give_up()
+                silent.mark_unresponsive()
                 return False
         return turn.result()
 
-    async def _turn(self, host: Host, outbox: asyncio.Queue[Observation]) -> bool:
+    async def _turn(self, host: ExplorerPeer, outbox: asyncio.Queue[Observation]) -> bool:
         """All that this host can tell now; False when another one shall be asked.
 
         Either it failed, or its chain is not the one we follow.
@@ -137,12 +137,14 @@ class Explorers:
                 if trouble is not None:
                     raise trouble
         except SourceError as error:
-            await host.judge(error)
+            await host.on_error(error)
             return False
-        host.believe()
+        host.reset()
         return followed
 
-    async def _index(self, host: Host, outbox: asyncio.Queue[Observation]) -> SourceError | None:
+    async def _index(
+        self, host: ExplorerPeer, outbox: asyncio.Queue[Observation]
+    ) -> SourceError | None:
         """Read histories that were never read, for a while, or until one makes trouble.
 
         That one comes last from then on: anybody can make a history that no explorer likes, and
@@ -214,12 +216,14 @@ class Explorers:
         await outbox.put(Progress(_INDEX, self._index_total - left, self._index_total, now()))
         self._indexed = left == 0
 
-    async def _look_at_mempool(self, host: Host, outbox: asyncio.Queue[Observation]) -> None:
+    async def _look_at_mempool(
+        self, host: ExplorerPeer, outbox: asyncio.Queue[Observation]
+    ) -> None:
         assert host.explorer is not None, "only hosts that were met are ranked"
         time = asyncio.get_running_loop().time()
         if time - self._mempool_at < self._settings.mempool(self._network):
             return
-        spare = host.wire.budget.spare() - _VIEW_REQUESTS
+        spare = host.http.bucket.available() - _VIEW_REQUESTS
         if spare < 0:
             return  # blocks come first
         self._mempool_at = time

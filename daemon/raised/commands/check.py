@@ -81,7 +81,7 @@ async def _check_explorers(config: Config) -> list[Finding]:
                 words=(
                     f"{host.explorer.flavour}, tip {host.tip_hash}"
                     if host.explorer and host.tip_hash
-                    else _trouble(host.wire.standing.last_error)
+                    else _trouble(host.http.stats.last_error)
                 ),
             )
             for host in panel.hosts

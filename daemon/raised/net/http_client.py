@@ -13,7 +13,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(slots=True)
-class Standing:
+class HostStats:
     """How a host did lately, for its health."""
 
     last_success_at: int | None = None
@@ -21,16 +21,16 @@ class Standing:
     latency_ms: int | None = None
     errors: dict[str, int] = field(default_factory=dict[str, int])
 
-    def went_well(self) -> None:
+    def record_success(self) -> None:
         """Remember that it answered now."""
         self.last_success_at = now()
 
-    def went_wrong(self, code: str, sentence: str, times: int = 1) -> None:
+    def record_error(self, code: str, sentence: str, times: int = 1) -> None:
         """Count an error and remember it as the last one."""
         self.errors[code] = self.errors.get(code, 0) + times
         self.last_error = (code, sentence)
 
-    def took(self, seconds: float) -> None:
+    def record_latency(self, seconds: float) -> None:
         """Take the time of an answer into the running mean."""
         took_ms = int(seconds * 1000)
         before = self.latency_ms

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from raised import clock
 from raised.domain.observation import BackfillDone, Progress
 from raised.errors import Refused, Unavailable
-from raised.net.backoff import Patience
+from raised.net.backoff import Backoff
 from raised.nostr.backfill import read_lane
 from raised.nostr.connection import Line
 from raised.nostr.filters import Filter, key_lanes, public_lanes
@@ -46,14 +46,14 @@ class Reading:
         self._keep_live = keep_live
         self._caught_up = False
         pace = standing.way.pace
-        self._patience = Patience(pace.resubscribe, pace.resubscribe_max)
+        self._backoff = Backoff(pace.resubscribe, pace.resubscribe_max)
 
     async def keep(self) -> bool:
         """Have all that the relay holds on its way into the record. True when a read-back ended.
 
         Raises Unavailable when the line is lost.
         """
-        if not self._patience.is_due():
+        if not self._backoff.is_due():
             return False
         plan = await self._plan()
         if not plan.lanes:
@@ -70,8 +70,8 @@ class Reading:
         if complete:
             await self._complete(plan)
         else:
-            self._of.health.trouble("incomplete")
-            self._patience.failed()
+            self._of.health.begin_problem("incomplete")
+            self._backoff.on_failure()
         return complete
 
     async def _plan(self) -> _Plan:
@@ -120,14 +120,14 @@ class Reading:
         of = self._of
         await of.intake.drain_pages()  # the cursor must not overtake what it stands for
         of.read.update(plan.keys)
-        self._patience.rest(0)
+        self._backoff.on_success(0)
         if not plan.moves_cursor:
             return
         self._caught_up = True
         of.full = of.full and not plan.full
         full_at = plan.began_at if plan.full else of.cursor.full_at if of.cursor else None
         of.cursor = RelayCursor(plan.began_at, full_at)
-        of.health.completed(plan.began_at)
+        of.health.on_backfill_complete(plan.began_at)
         await of.outbox.put(BackfillDone(of.name, clock.now(), plan.began_at, plan.full))
 
     async def _first_ends(self, plan: _Plan) -> None:

@@ -215,7 +215,7 @@ class Line:
             prefix = question.ended.result()
             if prefix is None:
                 latency = (question.first_at or began) - began
-                self._health.answered(clock.now(), int(latency * 1000))
+                self._health.on_answer(clock.now(), int(latency * 1000))
                 return
         elif question.wants_auth:
             prefix, self._health.auth = "auth-required", "refused"
@@ -262,7 +262,7 @@ class Line:
             elif not self._is_for_a_page(subscription_id, event):
                 await self._put(event)
         except msgspec.DecodeError:
-            self._health.note_error("unusable", clock.now())
+            self._health.record_error("unusable", clock.now())
         finally:
             self._receiving -= 1
 
@@ -295,7 +295,7 @@ class Line:
             and not self._arrived
             and now - self._received_at >= self._way.pace.settle
         ):
-            self._health.note_unusable(self._account.settle(received), clock.now())
+            self._health.record_unusable(self._account.settle(received), clock.now())
 
     async def _hear(self, notifications: sdk.ClientNotificationStream) -> None:
         while (notification := await notifications.next()) is not None:
@@ -311,7 +311,7 @@ class Line:
             case sdk.RelayMessageEnum.CLOSED(subscription_id=name, message=reason):
                 self._end(name, _prefix(reason))
             case sdk.RelayMessageEnum.NOTICE():
-                self._health.note_error("notice", clock.now())
+                self._health.record_error("notice", clock.now())
             case sdk.RelayMessageEnum.AUTH():
                 self._health.auth = self._health.auth or "offered"
             case _:

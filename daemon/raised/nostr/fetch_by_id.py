@@ -6,7 +6,7 @@ And the other way round: a relay that may be written to is given the project eve
 from raised import clock
 from raised.domain.observation import EventsSeen
 from raised.errors import Refused
-from raised.net.backoff import Patience
+from raised.net.backoff import Backoff
 from raised.nostr.connection import Line
 from raised.nostr.filters import IDS_PER_REQ, Filter
 from raised.nostr.relay_state import Standing
@@ -23,12 +23,12 @@ class Asking:
         self._asked: tuple[str, ...] = ()
         self._not_taken: set[str] = set()
         pace = standing.way.pace
-        self._patience = Patience(pace.resubscribe, pace.resubscribe_max)
+        self._backoff = Backoff(pace.resubscribe, pace.resubscribe_max)
 
     async def keep(self, *, now: bool) -> None:
         """Ask and write when it is due, or `now`. Raises Unavailable when the line is lost."""
         missing = self._of.interest.missing
-        if not now and not self._patience.is_due() and set(missing) <= set(self._asked):
+        if not now and not self._backoff.is_due() and set(missing) <= set(self._asked):
             return
         self._asked = missing
         try:
@@ -37,7 +37,7 @@ class Asking:
             self._of.refused(closed.code)
         if self._of.way.settings.write and self._of.health.complete:
             await self._write()
-        self._patience.rest(self._of.way.pace.ids)
+        self._backoff.on_success(self._of.way.pace.ids)
 
     async def _ask(self, missing: tuple[str, ...]) -> None:
         for start in range(0, len(missing), IDS_PER_REQ):
@@ -53,7 +53,7 @@ class Asking:
                 await self._line.write(event)
             except Refused:
                 self._not_taken.add(event.id)
-                self._of.health.note_error("not_written", clock.now())
+                self._of.health.record_error("not_written", clock.now())
             else:
                 seen = EventsSeen(self._of.name, clock.now(), held=(event.id,))
                 await self._of.outbox.put(seen)

@@ -43,7 +43,7 @@ class _Shown:
 class RelayHealth:
     """Counters and standing troubles of one relay since the process started."""
 
-    def __init__(self, url: str, grudge_seconds: int) -> None:
+    def __init__(self, url: str, cooldown_seconds: int) -> None:
         self.url = url
         self.errors: Counter[str] = Counter()
         self.events: Counter[int] = Counter()
@@ -54,7 +54,7 @@ class RelayHealth:
         self.cursor_at: int | None = None
         self.complete = False
         self.auth: str | None = None
-        self._grudge_seconds = grudge_seconds
+        self._cooldown_seconds = cooldown_seconds
         self._connected: bool | None = None  # unknown before the first attempt
         self._troubles: dict[str, int | None] = {}  # code → until when, None: until it is over
         self._last_code: str | None = None
@@ -62,27 +62,27 @@ class RelayHealth:
         self._shown_at = 0
         self._moved = False
 
-    def connected(self) -> None:
+    def on_connected(self) -> None:
         """There is a connection."""
         self._connected = True
         self._moved = True
 
-    def disconnected(self, code: str) -> None:
+    def on_disconnected(self, code: str) -> None:
         """There is none, and why."""
         self._connected = False
         self._last_code = code
         self.errors[code] += 1
-        self.over("closed", "auth_wanted", "auth_refused", "silent")
+        self.end_problem("closed", "auth_wanted", "auth_refused", "silent")
         self._moved = True
 
-    def completed(self, began_at: int) -> None:
+    def on_backfill_complete(self, began_at: int) -> None:
         """A back-fill that began then has come to its end."""
         self.complete = True
         self.cursor_at = began_at
-        self.over("incomplete")
+        self.end_problem("incomplete")
         self._moved = True
 
-    def trouble(self, code: str) -> None:
+    def begin_problem(self, code: str) -> None:
         """Something stands in the way until it is `over`."""
         if code not in self._troubles:
             self.errors[code] += 1
@@ -90,45 +90,45 @@ class RelayHealth:
         self._last_code = code
         self._moved = True
 
-    def over(self, *codes: str) -> None:
+    def end_problem(self, *codes: str) -> None:
         """These troubles have ended."""
         for code in codes:
             self._troubles.pop(code, None)
 
-    def note_error(self, code: str, now: int, count: int = 1) -> None:
+    def record_error(self, code: str, now: int, count: int = 1) -> None:
         """Count something wrong. Bad data marks the relay for a while."""
         self.errors[code] += count
         self._moved = True
         if code in _BAD_DATA:
-            self._troubles[code] = now + self._grudge_seconds
+            self._troubles[code] = now + self._cooldown_seconds
             self._last_code = code
 
-    def note_unusable(self, size: int, now: int) -> None:
+    def record_unusable(self, size: int, now: int) -> None:
         """Count bytes that were no message for us: garbage, or what failed the library's check."""
         if size:
-            self.note_error("unusable", now)
+            self.record_error("unusable", now)
             self.errors["unusable_bytes"] += size
 
-    def note_events(self, now: int, kinds: Iterable[int], *, forged: int) -> None:
+    def record_events(self, now: int, kinds: Iterable[int], *, forged: int) -> None:
         """Count events that passed our check, repeats included, and those that did not."""
         self.events.update(kinds)
         self.last_event_at = now
         self._moved = True
         if forged:
             self.forged += forged
-            self.note_error("forged", now, forged)
+            self.record_error("forged", now, forged)
 
-    def answered(self, now: int, latency_ms: int | None = None) -> None:
+    def on_answer(self, now: int, latency_ms: int | None = None) -> None:
         """The relay answered a question of ours to the end."""
         self.last_success_at = now
-        self.over("silent")
+        self.end_problem("silent")
         self._moved = True
         if latency_ms is not None:
             self.latency_ms = latency_ms
 
-    def due(self, now: int, every_seconds: float) -> SourceHealth | None:
+    def due_report(self, now: int, every_seconds: float) -> SourceHealth | None:
         """What is to be reported now: a change of condition at once, moved counters at times."""
-        self._forgive(now)
+        self._expire(now)
         if self._connected is None:
             return None
         shown = _Shown(self._state(), self._last_error(), self.complete, self.auth)
@@ -137,11 +137,11 @@ class RelayHealth:
         self._shown, self._shown_at, self._moved = shown, now, False
         return self._report(shown, now)
 
-    def _forgive(self, now: int) -> None:
+    def _expire(self, now: int) -> None:
         over = [
             code for code, until in self._troubles.items() if until is not None and until <= now
         ]
-        self.over(*over)
+        self.end_problem(*over)
 
     def _state(self) -> State:
         if not self._connected:

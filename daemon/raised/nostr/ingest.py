@@ -149,7 +149,7 @@ class Intake:
             return
         known = await self._known({event.id for event in events})
         sifted = await asyncio.to_thread(sift, events, known)
-        self._health.note_events(now, sifted.kinds, forged=sifted.forged)
+        self._health.record_events(now, sifted.kinds, forged=sifted.forged)
         if not sifted.genuine and not sifted.held:
             return
         genuine = tuple(envelope(e) if e.kind == MESSAGE else e for e in sifted.genuine)
@@ -163,7 +163,7 @@ class Intake:
             self._minute, self._in_minute = minute, 0
         before, self._in_minute = self._in_minute, self._in_minute + count
         if before < FLOOD <= self._in_minute:
-            self._health.note_error("flood", clock.now())
+            self._health.record_error("flood", clock.now())
 
     async def _known(self, ids: set[str]) -> set[str]:
         recent = {id_ for id_ in ids if id_ in self._recent}
@@ -173,7 +173,7 @@ class Intake:
     def _is_for_us(self, event: Event, now: int) -> bool:
         if event.created_at > now + TOLERATED_SECONDS:
             # Before it can win over a genuine replaceable; it comes again when it is due.
-            self._health.note_error("from_the_future", now)
+            self._health.record_error("from_the_future", now)
             return False
         return event.id in self.asked or is_wanted(event)
 

@@ -10,7 +10,7 @@ from typing import Final, Never
 from raised import clock
 from raised.domain.observation import Observation
 from raised.errors import Unavailable
-from raised.net.backoff import growing
+from raised.net.backoff import backoff_seconds
 from raised.nostr.connection import Line
 from raised.nostr.health import RelayHealth
 from raised.nostr.ingest import Intake, Recent
@@ -63,18 +63,18 @@ class Relay:
             try:
                 await self._connection(tasks)
             except Unavailable as lost:
-                self._health.disconnected(lost.code)
+                self._health.on_disconnected(lost.code)
                 failures = max(failures, CUT_OFF_FAILURES if lost.code == "cut_off" else 0)
             if asyncio.get_running_loop().time() - began > pace.retry_max:
                 failures = 0
-            await asyncio.sleep(growing(pace.retry, pace.retry_max, failures))
+            await asyncio.sleep(backoff_seconds(pace.retry, pace.retry_max, failures))
             failures += 1
 
     async def _connection(self, tasks: asyncio.TaskGroup) -> Never:
         line = Line(self._way, self._health, self._intake.put, self._standing.news)
         try:
             await line.connect(tasks)
-            self._health.connected()
+            self._health.on_connected()
             await attend(line, self._standing)
         finally:
             await line.close()
@@ -84,6 +84,6 @@ class Relay:
 
     async def _report(self) -> Never:
         while True:
-            if report := self._health.due(clock.now(), self._way.pace.report):
+            if report := self._health.due_report(clock.now(), self._way.pace.report):
                 await self._outbox.put(report)
             await asyncio.sleep(self._way.pace.poll)

@@ -48,4 +48,4 @@ class Standing:
         code = "closed"
         if prefix == "auth-required":
             code = "auth_wanted" if self.way.settings.auth_key_file is None else "auth_refused"
-        self.health.trouble(code)
+        self.health.begin_problem(code)

@@ -10,7 +10,7 @@ from typing import Final
 from raised import clock
 from raised.domain.event import Event
 from raised.errors import Refused, Unavailable
-from raised.net.backoff import growing
+from raised.net.backoff import backoff_seconds
 from raised.nostr.backfill import CAPPED, PAGE
 from raised.nostr.connection import Line
 from raised.nostr.filters import Filter
@@ -61,7 +61,7 @@ class RelayShelf:
         try:
             page = await self._pager.page(asked)
         except Unavailable as trouble:
-            health.note_error(trouble.code, clock.now())
+            health.record_error(trouble.code, clock.now())
             page = NOTHING
         if not page.whole:  # perhaps this relay gives one connection only
             self._pager = None
@@ -76,12 +76,12 @@ class RelayShelf:
             except Refused as closed:
                 if closed.code != "rate-limited" or attempt == ATTEMPTS - 1:
                     raise
-            await asyncio.sleep(growing(pace.resubscribe, pace.resubscribe_max, attempt))
+            await asyncio.sleep(backoff_seconds(pace.resubscribe, pace.resubscribe_max, attempt))
         raise AssertionError("the last attempt returns or raises")
 
     def _measured(self, events: Sequence[Event]) -> Sequence[Event]:
         if len(events) >= FLOOD:
-            self._of.health.note_error("flood", clock.now())
+            self._of.health.record_error("flood", clock.now())
         return events
 
     async def unseen(self, asked: Filter, held: Sequence[Event]) -> Sequence[str] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from raised.errors import Refused, Unavailable
-from raised.net.backoff import Patience
+from raised.net.backoff import Backoff
 from raised.nostr.connection import Line
 from raised.nostr.filters import Filter, live_requests
 from raised.nostr.relay_state import Interest, Standing
@@ -23,14 +23,14 @@ class _Subscription:
     """What is asked for now, under which name, and when to try again if it does not stand."""
 
     filters: tuple[Filter, ...]
-    patience: Patience
+    backoff: Backoff
     name: str | None = None  # of the subscription that stands, perhaps with older filters
     is_new: bool = True
     missed: bool = False  # something, perhaps: for a while it did not stand as it should
 
     def failed(self) -> None:
         self.missed = True
-        self.patience.failed()
+        self.backoff.on_failure()
 
 
 class Live:
@@ -53,7 +53,7 @@ class Live:
         while self._line.closed:
             self._closed(*self._line.closed.popitem())
         for subscription in self._subscriptions:
-            if subscription.is_new and subscription.patience.is_due():
+            if subscription.is_new and subscription.backoff.is_due():
                 await self._hear(subscription)
 
     async def _plan(self) -> None:
@@ -71,8 +71,8 @@ class Live:
             subscription.is_new = True
         pace = self._of.way.pace
         for filters in wanted[len(self._subscriptions) :]:
-            patience = Patience(pace.resubscribe, pace.resubscribe_max)
-            self._subscriptions.append(_Subscription(filters, patience))
+            backoff = Backoff(pace.resubscribe, pace.resubscribe_max)
+            self._subscriptions.append(_Subscription(filters, backoff))
 
     async def _hear(self, subscription: _Subscription) -> None:
         """Subscribe; the old subscription ends after that, so that nothing falls between."""
@@ -88,7 +88,7 @@ class Live:
         except Unavailable as silent:
             if silent.code != "silent" or not self._answered:
                 raise
-            self._of.health.trouble("silent")
+            self._of.health.begin_problem("silent")
             subscription.failed()
             await self._end(name)
             return
@@ -98,7 +98,7 @@ class Live:
         self._of.gap |= subscription.missed
         subscription.missed = False
         if not any(each.is_new for each in self._subscriptions):
-            self._of.health.over("closed", "auth_wanted", "auth_refused", "silent")
+            self._of.health.end_problem("closed", "auth_wanted", "auth_refused", "silent")
 
     async def _end(self, name: str | None) -> None:
         if name is not None:

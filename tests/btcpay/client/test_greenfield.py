@@ -55,9 +55,9 @@ async def test_small_answers_are_read(teller: Teller) -> None:
     assert await store.store_terms() == StoreTerms(9, 8)
     assert await store.rates(["USD", "XXX"]) == {"USD": "64392.23", "XXX": None}
     assert teller.requests[-1].query == {"currencyPair": ["BTC_USD", "BTC_XXX"]}
-    assert store.standing.errors == {}
-    assert store.standing.last_success_at is not None
-    assert store.standing.latency_ms is not None
+    assert store.stats.errors == {}
+    assert store.stats.last_success_at is not None
+    assert store.stats.latency_ms is not None
 
 
 async def test_the_terms_of_a_store_that_the_key_may_not_see_are_unknown(teller: Teller) -> None:
@@ -166,8 +166,8 @@ async def test_bad_rows_are_counted_and_the_others_kept(teller: Teller) -> None:
     assert answer.bad == {"bad_invoice": 2, "bad_payment": 1}
     assert (answer.raw_count, answer.oldest_at) == (4, 1)
     assert answer.invoices[0].unread_payments == 1
-    assert store.standing.errors == {"bad_invoice": 2, "bad_payment": 1}
-    assert store.standing.last_error is not None
+    assert store.stats.errors == {"bad_invoice": 2, "bad_payment": 1}
+    assert store.stats.last_error is not None
 
 
 async def test_a_row_shown_twice_is_told_once(teller: Teller) -> None:
@@ -183,7 +183,7 @@ async def test_a_list_that_is_none_is_a_bad_answer(teller: Teller) -> None:
     with pytest.raises(BadData) as caught:
         await store.invoices(InvoicePage())
     assert caught.value.code == "bad_answer"
-    assert store.standing.errors == {"bad_answer": 1}
+    assert store.stats.errors == {"bad_answer": 1}
 
 
 async def test_one_invoice_comes_with_its_payments(teller: Teller) -> None:
@@ -305,7 +305,7 @@ async def test_a_search_without_end_is_given_up() -> None:
     answer = httpx.Response(200, json=[{}] * 100)
     settings = StoreSettings("shop", "http://pay.test", STORE, KEY)
     transport = httpx.MockTransport(lambda _request: answer)
-    store = Greenfield(settings, transport=transport, pace=HURRY)
+    store = Greenfield(settings, transport=transport, retry_policy=HURRY)
     with pytest.raises(BadData):
         await store.app_invoice_ids("app")
     await store.close()
@@ -322,7 +322,7 @@ async def test_refunds_are_read_whole(teller: Teller) -> None:
         {"includeArchived": ["true"]},
         {"includeCancelled": ["true"]},
     ]
-    assert store.standing.errors == {"bad_row": 1}
+    assert store.stats.errors == {"bad_row": 1}
 
 
 async def test_a_webhook_is_listed_created_and_made_ours(teller: Teller) -> None:

@@ -16,7 +16,7 @@ from tests.rig.canned_greenfield import KEPT, KEY, STORE, vector
 from raised.btcpay.client import server_json
 from raised.btcpay.client.crowdfund_json import id_if_of_app
 from raised.btcpay.client.greenfield import Greenfield
-from raised.btcpay.client.http import Pace
+from raised.btcpay.client.http import RetryPolicy
 from raised.btcpay.client.http_status import Reply, value_of
 from raised.btcpay.client.invoice_query import InvoicePage
 from raised.btcpay.client.invoices_json import invoice_from, payments_from
@@ -226,7 +226,7 @@ async def test_no_call_breaks_on_an_answer_meant_for_another(body: bytes) -> Non
         return httpx.Response(200, content=body, headers={"Content-Type": "application/json"})
 
     settings = StoreSettings("shop", "http://pay.test", STORE, KEY)
-    hurry = Pace(attempts=1, page_seconds=0.0)
-    greenfield = Greenfield(settings, transport=httpx.MockTransport(answer), pace=hurry)
+    hurry = RetryPolicy(attempts=1, page_seconds=0.0)
+    greenfield = Greenfield(settings, transport=httpx.MockTransport(answer), retry_policy=hurry)
     await _ask_everything(greenfield)
     await greenfield.close()

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.rig.canned_greenfield import HURRY, KEY, STORE, Teller, shown, vector
 
 from raised.btcpay.client.greenfield import Greenfield
-from raised.btcpay.client.http import SMALL, Pace
+from raised.btcpay.client.http import SMALL, RetryPolicy
 from raised.btcpay.client.invoice_query import InvoicePage
 from raised.btcpay.settings import StoreSettings
 from raised.clock import now
@@ -54,10 +54,12 @@ async def listening(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncItera
 
 
 @asynccontextmanager
-async def before(url: str, pace: Pace = ONCE, **changes: object) -> AsyncIterator[Greenfield]:
+async def before(
+    url: str, retry_policy: RetryPolicy = ONCE, **changes: object
+) -> AsyncIterator[Greenfield]:
     """A store at this address."""
     settings = replace(StoreSettings("shop", url, STORE, KEY), **changes)  # type: ignore[arg-type]
-    store = Greenfield(settings, pace=pace)
+    store = Greenfield(settings, retry_policy=retry_policy)
     try:
         yield store
     finally:
@@ -75,8 +77,8 @@ async def test_a_busy_server_is_asked_again(teller: Teller) -> None:
     store = teller.store()
     assert await store.is_synchronized()
     assert len(teller.requests) == 4
-    assert store.standing.errors == {"busy": 3}
-    assert store.standing.last_success_at is not None
+    assert store.stats.errors == {"busy": 3}
+    assert store.stats.last_success_at is not None
 
 
 async def test_a_server_that_stays_busy_is_given_up_after_five_tries(teller: Teller) -> None:
@@ -123,12 +125,14 @@ async def test_a_server_that_wants_more_time_is_left_alone_by_everybody(teller: 
     assert again.code == "resting"
     assert 590 < (again.retry_after or 0) <= 600
     assert len(teller.requests) == 1
-    assert store.standing.errors == {"busy": 1}
+    assert store.stats.errors == {"busy": 1}
 
 
 async def test_a_rest_ends(teller: Teller) -> None:
     teller.tell("health", Response(503, headers={"Retry-After": "9"}), HEALTH)
-    store = teller.store(pace=replace(HURRY, longest_wait_seconds=1, longest_rest_seconds=0.02))
+    store = teller.store(
+        retry_policy=replace(HURRY, longest_wait_seconds=1, longest_rest_seconds=0.02)
+    )
     await failing(store)
     await asyncio.sleep(0.03)
     assert await store.is_synchronized()
@@ -202,11 +206,11 @@ async def test_an_answer_that_is_cut_short_is_asked_for_again(teller: Teller) ->
     teller.tell("/invoices", replace(whole, cut_at=3_000), whole)
     store = teller.store()
     assert (await store.invoices(InvoicePage())).raw_count == 4
-    assert store.standing.errors == {"unreachable": 1}
+    assert store.stats.errors == {"unreachable": 1}
 
 
 async def test_a_server_that_is_not_there_cannot_be_reached(teller: Teller) -> None:
-    store = teller.store(pace=ONCE)
+    store = teller.store(retry_policy=ONCE)
     teller.refuse()
     assert (await failing(store)).code == "unreachable"
 
@@ -227,7 +231,9 @@ async def test_a_server_that_does_not_answer_in_time_is_given_up(teller: Teller)
         return HEALTH
 
     teller.tell("health", sleepy)
-    assert (await failing(teller.store(pace=replace(ONCE, read_seconds=0.05)))).code == "timeout"
+    assert (
+        await failing(teller.store(retry_policy=replace(ONCE, read_seconds=0.05)))
+    ).code == "timeout"
 
 
 async def test_an_answer_that_trickles_is_given_up() -> None:
@@ -287,7 +293,7 @@ async def test_the_key_is_in_no_log_no_error_and_no_representation(
     teller.tell("api-keys/current", shown({"apiKey": KEY, "permissions": 5}))
     store = teller.store()
     await store.is_synchronized()
-    shown_texts = [repr(store), str(store.standing), repr(store.__dict__)]
+    shown_texts = [repr(store), str(store.stats), repr(store.__dict__)]
     for ask in (store.server, store.permissions):
         with pytest.raises(SourceError) as caught:
             await ask()
@@ -345,9 +351,9 @@ async def test_a_certificate_is_checked_against_the_authority_that_is_named(tmp_
         url = f"https://127.0.0.1:{port}"
         async with before(url, ca_file=trusted) as store:
             assert await store.is_synchronized()
-        async with before(url, Pace(attempts=5)) as store:
+        async with before(url, RetryPolicy(attempts=5)) as store:
             error = await failing(store)
-            assert store.standing.errors == {"certificate": 1}
+            assert store.stats.errors == {"certificate": 1}
         assert error.code == "certificate"
         assert "ca_file" in error.detail
         async with before(url.replace("127.0.0.1", "localhost"), ca_file=trusted) as store:

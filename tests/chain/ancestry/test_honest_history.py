@@ -129,7 +129,7 @@ async def test_headers_are_left_alone_once_another_explorer_can_be_asked() -> No
             second.up()
             async with asyncio.timeout(DEADLINE_SECONDS):
                 while panel.hosts[1].explorer is None:
-                    await panel.hosts[1].look()
+                    await panel.hosts[1].poll_tip()
             first.forget()
             assert await anchors.link(explorer)
             history = await read_history(explorer, stage.venture.project_id, 0, anchors)

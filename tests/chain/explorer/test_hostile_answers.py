@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from raised.chain.explorer.http import Wire
+from raised.chain.explorer.http import ExplorerHttp
 from raised.chain.explorer.json_types import MempoolObject, decode
-from raised.chain.settings import ExplorerSettings, Pace
+from raised.chain.settings import ExplorerSettings, RateLimit
 from raised.errors import BadData, Unavailable
 
 
@@ -13,12 +13,12 @@ from raised.errors import BadData, Unavailable
 async def test_a_strange_retry_after_is_no_number(value: str) -> None:
     headers = {b"Retry-After": value.encode("latin-1")}
     transport = httpx.MockTransport(lambda _: httpx.Response(429, headers=headers))
-    wire = Wire(ExplorerSettings("http://explorer.test", pace=Pace()), transport)
+    http = ExplorerHttp(ExplorerSettings("http://explorer.test", rate_limit=RateLimit()), transport)
     with pytest.raises(Unavailable) as caught:
-        await wire.get("/blocks/tip/hash")
+        await http.get("/blocks/tip/hash")
     assert caught.value.code == "rate_limited"
     assert caught.value.retry_after is None
-    await wire.close()
+    await http.close()
 
 
 def test_json_without_a_bottom_is_a_lie() -> None:

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from raised.chain.explorer.rate_limit import Budget, pace_for
-from raised.chain.settings import Pace
+from raised.chain.explorer.rate_limit import TokenBucket, rate_limit_for
+from raised.chain.settings import RateLimit
 from raised.errors import Unavailable
 
-PACE = Pace(
+PACE = RateLimit(
     per_second=2, burst=4, base_seconds=1, cap_seconds=8, rest_seconds=60, longest_rest_seconds=240
 )
 
@@ -25,26 +25,26 @@ class Clock:
 
 async def test_a_burst_is_free_and_then_time_makes_tokens() -> None:
     clock = Clock()
-    budget = Budget("host", PACE, clock)
-    assert budget.spare() == 4
+    bucket = TokenBucket("host", PACE, clock)
+    assert bucket.available() == 4
     for left in (3, 2, 1, 0):
-        await budget.spend()
-        assert budget.spare() == left
+        await bucket.acquire()
+        assert bucket.available() == left
     clock.now += 0.4
-    assert budget.spare() == 0
+    assert bucket.available() == 0
     clock.now += 0.6
-    assert budget.spare() == 2
+    assert bucket.available() == 2
     clock.now += 1e6
-    assert budget.spare() == 4
-    assert budget.requests_today == 4
+    assert bucket.available() == 4
+    assert bucket.requests_today == 4
 
 
 async def test_whoever_finds_the_bucket_empty_waits_for_a_token() -> None:
-    budget = Budget("host", Pace(per_second=50, burst=1))
+    bucket = TokenBucket("host", RateLimit(per_second=50, burst=1))
     time = asyncio.get_running_loop().time
     begun = time()
     for _ in range(4):
-        await budget.spend()
+        await bucket.acquire()
     assert time() - begun >= 3 / 50 * 0.99
 
 
@@ -53,16 +53,16 @@ async def test_after_failures_it_rests_longer_each_time_up_to_a_cap(
     failures: int, longest: float
 ) -> None:
     clock = Clock()
-    budget = Budget("host", PACE, clock)
+    bucket = TokenBucket("host", PACE, clock)
     for _ in range(failures):
         clock.now += 1e4
-        budget.failed()
-    assert longest / 10 <= budget.rest_seconds <= longest
-    assert budget.spare() == 0
+        bucket.on_failure()
+    assert longest / 10 <= bucket.rest_seconds <= longest
+    assert bucket.available() == 0
     with pytest.raises(Unavailable, match="resting"):
-        await budget.spend()
-    clock.now += budget.rest_seconds
-    await budget.spend()
+        await bucket.acquire()
+    clock.now += bucket.rest_seconds
+    await bucket.acquire()
 
 
 @pytest.mark.parametrize(
@@ -71,21 +71,21 @@ async def test_after_failures_it_rests_longer_each_time_up_to_a_cap(
 async def test_after_too_many_requests_it_rests_as_asked_within_bounds(
     times: int, asked_for: int | None, rest: float
 ) -> None:
-    budget = Budget("host", PACE, Clock())
+    bucket = TokenBucket("host", PACE, Clock())
     for _ in range(times):
-        budget.limited(asked_for)
-    assert budget.rest_seconds == rest
+        bucket.on_rate_limited(asked_for)
+    assert bucket.rest_seconds == rest
 
 
 async def test_an_answer_ends_all_rests() -> None:
     clock = Clock()
-    budget = Budget("host", PACE, clock)
-    budget.failed()
-    budget.limited(None)
-    budget.worked()
-    assert budget.rest_seconds == 0
-    budget.failed()
-    assert budget.rest_seconds <= 1, "and the next trouble is a first one"
+    bucket = TokenBucket("host", PACE, clock)
+    bucket.on_failure()
+    bucket.on_rate_limited(None)
+    bucket.on_success()
+    assert bucket.rest_seconds == 0
+    bucket.on_failure()
+    assert bucket.rest_seconds <= 1, "and the next trouble is a first one"
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ async def test_an_answer_ends_all_rests() -> None:
     ],
 )
 def test_the_pace_is_by_whose_machine_it_is(url: str, per_second: float) -> None:
-    assert pace_for(url).per_second == per_second
+    assert rate_limit_for(url).per_second == per_second

@@ -75,16 +75,16 @@ def test_an_error_means_what_its_server_meant(sample: Json) -> None:
 async def test_an_error_is_asked_again_only_where_that_helps(teller: Any, sample: Json) -> None:
     error, requests = OUTCOMES[sample["treat_as"]]
     asked = teller({"/x": (sample["status"], sample["body"])})
-    async with asked.wire() as wire:
+    async with asked.http() as http:
         if error is None:
-            assert await wire.get("/x") is None
+            assert await http.get("/x") is None
         else:
             with pytest.raises(error) as caught:
-                await wire.get("/x")
+                await http.get("/x")
             assert caught.value.code == sample["treat_as"]  # type: ignore[attr-defined]
         assert len(asked.paths) == requests
         rests = sample["treat_as"] in ("rate_limited", "retry")
-        assert (wire.budget.rest_seconds > 0) == rests
+        assert (http.bucket.rest_seconds > 0) == rests
 
 
 @pytest.mark.parametrize("status", [200, 203])
@@ -170,7 +170,7 @@ async def test_a_backend_on_an_electrum_server_is_refused(teller: Any) -> None:
     asked = teller(
         {"/block-height/0": (200, network.genesis), f"/address/{somebody}": (200, stats)}
     )
-    async with asked.wire() as wire:
+    async with asked.http() as http:
         with pytest.raises(Refused) as caught:
-            await probe(wire, network)
+            await probe(http, network)
     assert caught.value.code == "flavour"

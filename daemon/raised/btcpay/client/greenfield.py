@@ -13,7 +13,14 @@ import structlog
 
 from raised.btcpay.client import server_json
 from raised.btcpay.client.crowdfund_json import id_if_of_app, search_term
-from raised.btcpay.client.http import IN_FLIGHT, SMALL, WHOLE_LIST, Pace, Query, Wire
+from raised.btcpay.client.http import (
+    IN_FLIGHT,
+    SMALL,
+    WHOLE_LIST,
+    GreenfieldHttp,
+    Query,
+    RetryPolicy,
+)
 from raised.btcpay.client.http_status import Forbidden, Gone, bad_answer
 from raised.btcpay.client.invoice_query import InvoiceAnswer, InvoicePage
 from raised.btcpay.client.invoices_json import invoice_from, payments_from
@@ -25,7 +32,7 @@ from raised.clock import now
 from raised.domain.btcpay.invoice import Invoice, Payment, Payout, PullPayment
 from raised.domain.json_object import JsonObject, as_object
 from raised.errors import BadData, InvalidInput, SourceError
-from raised.net.http_client import Standing
+from raised.net.http_client import HostStats
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -43,7 +50,7 @@ class Greenfield:
     """One store. `gate` bounds what all stores of one server ask at once; give them the same.
 
     Every call raises Unavailable, Refused (Forbidden, Gone and NoRoute are some) or BadData; what
-    went wrong is counted in `standing`.
+    went wrong is counted in `stats`.
     """
 
     def __init__(
@@ -52,10 +59,12 @@ class Greenfield:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         gate: asyncio.Semaphore | None = None,
-        pace: Pace | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         self._settings = settings
-        self._wire = Wire(settings, transport=transport, gate=gate, pace=pace)
+        self._http = GreenfieldHttp(
+            settings, transport=transport, gate=gate, retry_policy=retry_policy
+        )
         self._told_of_early = False
         self._store = f"stores/{quote(settings.store_id, safe='')}"
 
@@ -65,18 +74,18 @@ class Greenfield:
         return self._settings.label
 
     @property
-    def standing(self) -> Standing:
+    def stats(self) -> HostStats:
         """How the server did lately."""
-        return self._wire.standing
+        return self._http.stats
 
     @property
     def skew_seconds(self) -> int | None:
         """How far the server's clock is ahead of ours; None where it does not tell the time."""
-        return self._wire.skew_seconds
+        return self._http.skew_seconds
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._wire.close()
+        await self._http.close()
 
     async def is_synchronized(self) -> bool:
         """Whether the server's node has all blocks. Source: GET /health."""
@@ -108,7 +117,7 @@ class Greenfield:
         read = self._read(listed, self._invoice)
         if read.unread:
             sentence = "sent an invoice that cannot be read"
-            self.standing.went_wrong(BAD_INVOICE, sentence, read.unread)
+            self.stats.record_error(BAD_INVOICE, sentence, read.unread)
         rows = await self._filled(_each_once(read.rows))
         bad = {BAD_INVOICE: read.unread, BAD_PAYMENT: sum(row.unread_payments > 0 for row in rows)}
         return InvoiceAnswer(
@@ -149,7 +158,7 @@ class Greenfield:
             raise Gone(self.name)
         path = f"{self._store}/invoices/{invoice_id}/payment-methods"
         query = (("onlyAccountedPayments", str(accounted_only).lower()),)
-        return self._taken(await self._wire.get(path, query), payments_from)
+        return self._taken(await self._http.get(path, query), payments_from)
 
     async def app_invoice_ids(
         self, app_id: str, *, start: int | None = None, end: int | None = None
@@ -167,7 +176,7 @@ class Greenfield:
             if len(listed) < page.take:
                 return frozenset(found)
             page = page.after(_oldest(listed))
-            await asyncio.sleep(self._wire.pace.page_seconds)
+            await asyncio.sleep(self._http.retry_policy.page_seconds)
         raise self._bad()
 
     async def pull_payments(self) -> tuple[PullPayment, ...]:
@@ -186,7 +195,7 @@ class Greenfield:
         Source: GET /stores/:id/rates.
         """
         query = tuple(("currencyPair", f"BTC_{currency}") for currency in currencies)
-        value = await self._wire.get(f"{self._store}/rates", query, SMALL)
+        value = await self._http.get(f"{self._store}/rates", query, SMALL)
         return self._taken(value, partial(server_json.rates_from, currencies))
 
     async def webhooks(self) -> tuple[Webhook, ...]:
@@ -199,7 +208,7 @@ class Greenfield:
         Source: POST /stores/:id/webhooks.
         """
         body = server_json.webhook_body(url, events, secret)
-        value = await self._wire.send("POST", f"{self._store}/webhooks", body)
+        value = await self._http.send("POST", f"{self._store}/webhooks", body)
         return self._taken(value, _object_by(server_json.webhook_from))
 
     async def replace_webhook(
@@ -211,7 +220,7 @@ class Greenfield:
         """
         body = server_json.webhook_body(url, events, secret)
         path = f"{self._store}/webhooks/{quote(webhook_id, safe='')}"
-        value = await self._wire.send("PUT", path, body)
+        value = await self._http.send("PUT", path, body)
         return self._taken(value, _object_by(server_json.webhook_from))
 
     async def deliveries(self, webhook_id: str, count: int) -> tuple[SentDelivery, ...]:
@@ -223,7 +232,7 @@ class Greenfield:
         return await self._rows(path, server_json.delivery_from, (("count", str(count)),))
 
     async def _list(self, page: InvoicePage, more: Query = ()) -> list[object]:
-        value = await self._wire.get(f"{self._store}/invoices", (*page.query, *more))
+        value = await self._http.get(f"{self._store}/invoices", (*page.query, *more))
         if not isinstance(value, list):
             raise self._bad()
         return cast("list[object]", value)
@@ -231,15 +240,15 @@ class Greenfield:
     async def _object(
         self, path: str, read: Callable[[JsonObject], T], query: Query = (), limit: int = SMALL
     ) -> T:
-        return self._taken(await self._wire.get(path, query, limit), _object_by(read))
+        return self._taken(await self._http.get(path, query, limit), _object_by(read))
 
     async def _rows(
         self, path: str, read: Callable[[JsonObject], T], query: Query = (), limit: int = WHOLE_LIST
     ) -> tuple[T, ...]:
-        rows = self._read(await self._wire.get(path, query, limit), read)
+        rows = self._read(await self._http.get(path, query, limit), read)
         if rows.unread:
             sentence = "sent an entry of a list that cannot be read"
-            self.standing.went_wrong(BAD_ROW, sentence, rows.unread)
+            self.stats.record_error(BAD_ROW, sentence, rows.unread)
         return rows.rows
 
     def _read(self, value: object, read: Callable[[JsonObject], T]) -> Rows[T]:
@@ -254,7 +263,7 @@ class Greenfield:
 
     def _bad(self) -> BadData:
         error = bad_answer(self.name)
-        self.standing.went_wrong(error.code, error.detail)
+        self.stats.record_error(error.code, error.detail)
         return error
 
     def _invoice(self, row: JsonObject) -> Invoice:
@@ -296,7 +305,7 @@ class Greenfield:
         """Count payments that could not be read; say once when the server's clock is not UTC."""
         for row in rows:
             if row.unread_payments:
-                self.standing.went_wrong(BAD_PAYMENT, "sent a payment that cannot be read")
+                self.stats.record_error(BAD_PAYMENT, "sent a payment that cannot be read")
             if not self._told_of_early and _is_paid_too_early(row):
                 self._told_of_early = True
                 _log.warning(

@@ -20,7 +20,7 @@ from raised.btcpay.client.http_status import Reply, value_of
 from raised.btcpay.settings import StoreSettings
 from raised.clock import now
 from raised.errors import BadData, ConfigError, SourceError, Unavailable
-from raised.net.http_client import Standing, bounded_body, jittered, retry_after
+from raised.net.http_client import HostStats, bounded_body, jittered, retry_after
 
 Query = Sequence[tuple[str, str]]
 
@@ -35,7 +35,7 @@ _KEY: Final = re.compile(r"[!-~]{1,500}")
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RetryPolicy:
     """How long we wait for an answer, and how trouble slows us down (btcpay.md 9.5).
 
     A server that wants to be left alone for more than `longest_wait_seconds` is, by everybody.
@@ -51,7 +51,7 @@ class Pace:
     page_seconds: float = 1.0
 
 
-class Wire:
+class GreenfieldHttp:
     """The way to one store's server. `gate` bounds what all stores of a server ask at once."""
 
     def __init__(
@@ -60,11 +60,11 @@ class Wire:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         gate: asyncio.Semaphore | None = None,
-        pace: Pace | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         self.name = settings.label
-        self.pace = pace or Pace()
-        self.standing = Standing()
+        self.retry_policy = retry_policy or RetryPolicy()
+        self.stats = HostStats()
         self.skew_seconds: int | None = None
         self._base = _base(settings)
         self._gate = gate or asyncio.Semaphore(IN_FLIGHT)
@@ -76,8 +76,8 @@ class Wire:
             proxy=None if transport else settings.proxy,
             verify=_trust(settings),
             timeout=httpx.Timeout(
-                self.pace.read_seconds * self._slower,
-                connect=self.pace.connect_seconds * self._slower,
+                self.retry_policy.read_seconds * self._slower,
+                connect=self.retry_policy.connect_seconds * self._slower,
             ),
             limits=httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT),
             # A session is nothing to us, and could grow without end.
@@ -101,9 +101,13 @@ class Wire:
             try:
                 return await self._ask(self._request("GET", path, query), limit)
             except Unavailable as error:
-                if tries >= self.pace.attempts or self._rest_seconds() or error.code == UNTRUSTED:
+                if (
+                    tries >= self.retry_policy.attempts
+                    or self._rest_seconds()
+                    or error.code == UNTRUSTED
+                ):
                     raise
-                wait = jittered(self.pace.base_seconds * 2.0 ** (tries - 1))
+                wait = jittered(self.retry_policy.base_seconds * 2.0 ** (tries - 1))
                 await asyncio.sleep(max(wait, float(error.retry_after or 0)))
 
     async def send(self, method: str, path: str, content: Mapping[str, object]) -> object:
@@ -129,14 +133,14 @@ class Wire:
         except SourceError as error:
             self._went_wrong(error)
             raise
-        self.standing.went_well()
+        self.stats.record_success()
         return value
 
     def _went_wrong(self, error: SourceError) -> None:
-        self.standing.went_wrong(error.code, error.detail)
+        self.stats.record_error(error.code, error.detail)
         wanted = error.retry_after if isinstance(error, Unavailable) else None
-        if wanted is not None and wanted > self.pace.longest_wait_seconds:
-            rest = min(float(wanted), self.pace.longest_rest_seconds)
+        if wanted is not None and wanted > self.retry_policy.longest_wait_seconds:
+            rest = min(float(wanted), self.retry_policy.longest_rest_seconds)
             self._resting_until = asyncio.get_running_loop().time() + rest
 
     def _rest_seconds(self) -> float:
@@ -146,13 +150,13 @@ class Wire:
         async with self._gate:
             started = asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout(self.pace.whole_seconds * self._slower):
+                async with asyncio.timeout(self.retry_policy.whole_seconds * self._slower):
                     reply = await self._exchange(request, limit)
             except (TimeoutError, httpx.TimeoutException) as error:
                 raise Unavailable(self.name, "gave no answer in time", "timeout") from error
             except httpx.HTTPError as error:
                 raise self._unreachable(error) from error
-            self.standing.took(asyncio.get_running_loop().time() - started)
+            self.stats.record_latency(asyncio.get_running_loop().time() - started)
             return reply
 
     async def _exchange(self, request: httpx.Request, limit: int) -> Reply:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from raised.chain.ancestry.disputes import Disputes, unfaithful
 from raised.chain.ancestry.header_links import FOREIGN
 from raised.chain.explorer.api import Explorer
-from raised.chain.explorer.peer import Host
+from raised.chain.explorer.peer import ExplorerPeer
 from raised.errors import BadData, SourceError
 
 Above = Callable[[int], tuple[int, str]]
@@ -27,7 +27,7 @@ class Heard:
 class Witnesses:
     """Everybody but the one that is read from. `above`: a block of our chain above a height."""
 
-    def __init__(self, hosts: Sequence[Host], disputes: Disputes, above: Above) -> None:
+    def __init__(self, hosts: Sequence[ExplorerPeer], disputes: Disputes, above: Above) -> None:
         self._hosts = hosts
         self._disputes = disputes
         self._above = above
@@ -41,14 +41,14 @@ class Witnesses:
         self._tried.clear()
         self._denials.clear()
 
-    def beside(self, explorer: Explorer) -> list[Host]:
+    def beside(self, explorer: Explorer) -> list[ExplorerPeer]:
         """Who can be asked about it now."""
         others = (host for host in self._hosts if host.name != explorer.name)
         return [host for host in others if host.available and host.explorer is not None]
 
     def seconds(self, explorer: Explorer, blocks: int) -> float | None:
         """How long it takes to ask everybody for so many; None when there is nobody."""
-        paces = [host.wire.pace.per_second for host in self.beside(explorer)]
+        paces = [host.http.rate_limit.per_second for host in self.beside(explorer)]
         return blocks / min(paces) if paces else None
 
     def unasked(self, explorer: Explorer, heights: Iterable[int]) -> set[int]:
@@ -63,7 +63,7 @@ class Witnesses:
             try:
                 await self._word(host, height)
             except SourceError as error:
-                await host.judge(error)
+                await host.on_error(error)
 
     async def hear(self, explorer: Explorer, blocks: Mapping[int, str]) -> Heard:
         """What all others say of blocks by height.
@@ -77,7 +77,9 @@ class Witnesses:
         denied = {at for _, at, block_hash in self._denials if blocks.get(at) == block_hash}
         return Heard(frozenset(agreed), frozenset(denied))
 
-    async def _hear(self, explorer: Explorer, host: Host, blocks: Mapping[int, str]) -> set[int]:
+    async def _hear(
+        self, explorer: Explorer, host: ExplorerPeer, blocks: Mapping[int, str]
+    ) -> set[int]:
         """The heights at which a host names the same block."""
         agreed: set[int] = set()
         try:
@@ -93,13 +95,13 @@ class Witnesses:
         except SourceError as error:
             if error.source != host.name:
                 raise
-            await host.judge(error)
+            await host.on_error(error)
             if isinstance(error, BadData):
                 self._denials = {one for one in self._denials if one[0] != host.name}
                 return set()
         return agreed
 
-    async def _word(self, host: Host, height: int) -> str | None:
+    async def _word(self, host: ExplorerPeer, height: int) -> str | None:
         held = self._words[host.name].get(height)
         if held is None:
             assert host.explorer is not None, "only those that were met are asked"
@@ -108,7 +110,9 @@ class Witnesses:
                 self._words[host.name][height] = held
         return held
 
-    async def _agrees(self, explorer: Explorer, host: Host, height: int, block_hash: str) -> bool:
+    async def _agrees(
+        self, explorer: Explorer, host: ExplorerPeer, height: int, block_hash: str
+    ) -> bool:
         """Whether a host that denied a block names it when asked again, or who is right is settled.
 
         False when it does not show our chain. Raises BadData of the one that contradicts itself.
@@ -120,7 +124,9 @@ class Witnesses:
         self._denials.discard(denial)
         return agrees
 
-    async def _settle(self, explorer: Explorer, host: Host, height: int, block_hash: str) -> bool:
+    async def _settle(
+        self, explorer: Explorer, host: ExplorerPeer, height: int, block_hash: str
+    ) -> bool:
         assert host.explorer is not None, "only those that were met are asked"
         above = self._above(height)
         if await host.explorer.block_hash(above[0]) != above[1]:

@@ -18,10 +18,10 @@ from raised.chain.ancestry.cross_check import Witnesses
 from raised.chain.ancestry.disputes import Disputes
 from raised.chain.ancestry.header_links import FOREIGN, Strands
 from raised.chain.explorer.api import Explorer
-from raised.chain.explorer.peer import Host
+from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.explorer.probe import limit_of, pin_of
 from raised.chain.header_chain import HeaderChain
-from raised.chain.settings import Pace
+from raised.chain.settings import RateLimit
 from raised.domain.bitcoin.block import Header, meets_target, target
 from raised.domain.observation import BlockRef
 from raised.errors import BadData, Unavailable
@@ -66,13 +66,13 @@ class Anchors:
 
     def __init__(
         self,
-        hosts: Sequence[Host],
+        hosts: Sequence[ExplorerPeer],
         network: str,
         disputes: Disputes,
         recorded: Recorded = nothing_recorded,
         patience: Patience = Patience(),
     ) -> None:
-        self._paces = {host.name: host.wire.pace for host in hosts}
+        self._paces = {host.name: host.http.rate_limit for host in hosts}
         self._limit = limit_of(network)
         self._recorded = recorded
         self._patience = patience
@@ -217,5 +217,5 @@ class Anchors:
             self._questions[explorer.name] = unasked
             raise Unavailable(explorer.name, "has yet to be confirmed about old blocks", LINKING)
 
-    def _pace(self, explorer: Explorer) -> Pace:
-        return self._paces.get(explorer.name, Pace())
+    def _pace(self, explorer: Explorer) -> RateLimit:
+        return self._paces.get(explorer.name, RateLimit())

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from raised.chain.explorer.api import Counts, Proof, SeenTx, Spender
-from raised.chain.explorer.http import PAGE, RAW_BLOCK, SMALL, Wire
+from raised.chain.explorer.http import PAGE, RAW_BLOCK, SMALL, ExplorerHttp
 from raised.chain.explorer.json_types import (
     AddressObject,
     BlockObject,
@@ -36,8 +36,8 @@ _MEMPOOL_IDS: Final = 8 * 1024 * 1024
 class Esplora:
     """One explorer of this flavour. `hrp` is the network's address prefix."""
 
-    def __init__(self, wire: Wire, hrp: str, flavour: str = "esplora") -> None:
-        self._wire = wire
+    def __init__(self, http: ExplorerHttp, hrp: str, flavour: str = "esplora") -> None:
+        self._http = http
         self._hrp = hrp
         self._flavour = flavour
         self._proof_route: ProofRoute = "merkleblock"
@@ -45,7 +45,7 @@ class Esplora:
     @property
     def name(self) -> str:
         """Its address, as configured."""
-        return self._wire.name
+        return self._http.name
 
     @property
     def flavour(self) -> str:
@@ -70,12 +70,12 @@ class Esplora:
 
     async def block_hash(self, height: int) -> str | None:
         """The hash at a height. Source: GET /block-height/:height."""
-        body = await self._wire.get(f"/block-height/{height}", SMALL)
+        body = await self._http.get(f"/block-height/{height}", SMALL)
         return None if body is None else self._hash(body)
 
     async def raw_block(self, block_hash: str) -> bytes | None:
         """The bytes of a block. Source: GET /block/:hash/raw."""
-        return await self._wire.get(f"/block/{block_hash}/raw", RAW_BLOCK)
+        return await self._http.get(f"/block/{block_hash}/raw", RAW_BLOCK)
 
     async def history_page(self, script: bytes, after: Txid | None) -> tuple[SeenTx, ...]:
         """25 confirmed transactions of a script. Source: GET /address/:address/txs/chain[/:txid].
@@ -96,7 +96,7 @@ class Esplora:
 
     async def tx(self, txid: Txid) -> SeenTx | None:
         """One transaction, rebuilt from its JSON for the spent outputs. Source: GET /tx/:txid."""
-        body = await self._wire.get(f"/tx/{txid}")
+        body = await self._http.get(f"/tx/{txid}")
         if body is None:
             return None
         seen = self._seen(decode(self.name, body, Transaction))
@@ -106,7 +106,7 @@ class Esplora:
 
     async def spenders(self, txid: Txid) -> tuple[Spender | None, ...] | None:
         """Who spends each output. Source: GET /tx/:txid/outspends."""
-        body = await self._wire.get(f"/tx/{txid}/outspends")
+        body = await self._http.get(f"/tx/{txid}/outspends")
         if body is None:
             return None
         return tuple(map(spender_of, decode(self.name, body, tuple[Outspend, ...])))
@@ -136,7 +136,7 @@ class Esplora:
         return decode(self.name, body, tuple[Hash, ...])
 
     async def _merkleblock(self, txid: Txid) -> Proof | None:
-        body = await self._wire.get(f"/tx/{txid}/merkleblock-proof", SMALL)
+        body = await self._http.get(f"/tx/{txid}/merkleblock-proof", SMALL)
         if body is None:
             return None
         try:
@@ -145,8 +145,8 @@ class Esplora:
             raise BadData(self.name, "sent a proof that does not hold", "wrong_proof") from error
 
     async def _merkle(self, txid: Txid, block_hash: str) -> Proof | None:
-        body = await self._wire.get(f"/tx/{txid}/merkle-proof", SMALL)
-        raw_header = await self._wire.get(f"/block/{block_hash}/header", SMALL)
+        body = await self._http.get(f"/tx/{txid}/merkle-proof", SMALL)
+        raw_header = await self._http.get(f"/block/{block_hash}/header", SMALL)
         if body is None or raw_header is None:
             return None
         branch = decode(self.name, body, MerkleProof)
@@ -173,7 +173,7 @@ class Esplora:
         return seen_tx(self.name, shape)
 
     async def _must(self, path: str, limit: int = PAGE) -> bytes:
-        body = await self._wire.get(path, limit)
+        body = await self._http.get(path, limit)
         if body is None:
             raise Unavailable(self.name, "has nothing where something must be", "absent")
         return body

@@ -10,10 +10,10 @@ import httpx
 
 from raised import __version__
 from raised.chain.explorer.http_status import Meaning, error_for, meaning
-from raised.chain.explorer.rate_limit import Budget, pace_for
+from raised.chain.explorer.rate_limit import TokenBucket, rate_limit_for
 from raised.chain.settings import ExplorerSettings
 from raised.errors import BadData, SourceError, Unavailable
-from raised.net.http_client import Standing, bounded_body, jittered, retry_after
+from raised.net.http_client import HostStats, bounded_body, jittered, retry_after
 
 SMALL: Final = 64 * 1024
 PAGE: Final = 16 * 1024 * 1024
@@ -38,7 +38,7 @@ class _Reply:
     powered_by: str
 
 
-class Wire:
+class ExplorerHttp:
     """One host. `base` is the path before the Esplora routes, found by the probe."""
 
     def __init__(
@@ -46,9 +46,9 @@ class Wire:
     ) -> None:
         self.name = settings.url
         self.base = settings.url.rstrip("/")
-        self.pace = settings.pace or pace_for(settings.url)
-        self.budget = Budget(self.name, self.pace)
-        self.standing = Standing()
+        self.rate_limit = settings.rate_limit or rate_limit_for(settings.url)
+        self.bucket = TokenBucket(self.name, self.rate_limit)
+        self.stats = HostStats()
         self.powered_by = ""
         self._settings = settings
         self._asking_since: float | None = None
@@ -66,7 +66,7 @@ class Wire:
         )
 
     @property
-    def late(self) -> bool:
+    def is_late(self) -> bool:
         """Whether an answer is owed for longer than a connection may take."""
         since = self._asking_since
         longest = self._settings.connect_seconds * self._slower
@@ -91,15 +91,15 @@ class Wire:
                     return self._answered(reply, what)
                 raise error_for(what, self.name, _route(path), reply.retry_after)
             except SourceError as error:
-                self.standing.went_wrong(error.code, error.detail)
+                self.stats.record_error(error.code, error.detail)
                 if error.code == "retry_then_not_found" and tries > 1:
-                    self.budget.worked()
+                    self.bucket.on_success()
                     return None
                 await self._after(error, tries)
 
     def _answered(self, reply: _Reply, what: Meaning) -> bytes | None:
-        self.budget.worked()
-        self.standing.went_well()
+        self.bucket.on_success()
+        self.stats.record_success()
         self.powered_by = reply.powered_by
         return reply.body if what == "ok" else None
 
@@ -108,17 +108,17 @@ class Wire:
         if not isinstance(error, Unavailable) or error.code == "resting":
             raise error
         if error.code == "rate_limited":
-            self.budget.limited(error.retry_after)
+            self.bucket.on_rate_limited(error.retry_after)
             raise error
         if error.code == "restart_paging":
             raise error
-        if tries >= self.pace.attempts:
-            self.budget.failed()
+        if tries >= self.rate_limit.attempts:
+            self.bucket.on_failure()
             raise error
-        await asyncio.sleep(jittered(self.pace.base_seconds * 2.0 ** (tries - 1)))
+        await asyncio.sleep(jittered(self.rate_limit.base_seconds * 2.0 ** (tries - 1)))
 
     async def _ask(self, path: str, limit: int) -> _Reply:
-        await self.budget.spend()
+        await self.bucket.acquire()
         read = self._settings.block_seconds if limit == RAW_BLOCK else self._settings.read_seconds
         self._asking_since = started = asyncio.get_running_loop().time()
         try:
@@ -130,7 +130,7 @@ class Wire:
             raise Unavailable(self.name, "cannot be reached", "unreachable") from error
         finally:
             self._asking_since = None
-        self.standing.took(asyncio.get_running_loop().time() - started)
+        self.stats.record_latency(asyncio.get_running_loop().time() - started)
         return reply
 
     async def _exchange(self, path: str, limit: int) -> _Reply:

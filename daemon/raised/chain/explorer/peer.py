@@ -4,7 +4,7 @@ import asyncio
 from typing import Final, get_args
 
 from raised.chain.explorer.api import Explorer
-from raised.chain.explorer.http import Wire
+from raised.chain.explorer.http import ExplorerHttp
 from raised.chain.explorer.http_status import Meaning
 from raised.chain.explorer.probe import probe
 from raised.clock import now
@@ -27,34 +27,34 @@ _LATE: Final = ("timeout", "keeps us waiting")
 _CHANCES: Final = 3  # in a row, before one of these, or a chain that moves, counts against it
 
 
-class Host:
+class ExplorerPeer:
     """An explorer, met or not yet.
 
-    `stance`: whether it shows the chain that we follow. `looking`: whether it was asked for its tip
-    and has not answered yet.
+    `on_our_chain`: whether it shows the chain that we follow. `polling`: whether it was asked for
+    its tip and has not answered yet.
     """
 
-    def __init__(self, wire: Wire, network: Network) -> None:
-        self.wire = wire
-        self.name = wire.name
+    def __init__(self, http: ExplorerHttp, network: Network) -> None:
+        self.http = http
+        self.name = http.name
         self.explorer: Explorer | None = None
         self.tip_hash: str | None = None
         self.tip_height: int | None = None
-        self.stance: bool | None = None
+        self.on_our_chain: bool | None = None
         self._network = network
         self._apart_until = self._grudge_until = self._unsteady_until = -1e9
         self._no_blocks_until = self._stalled_until = -1e9
         self._lies = self._moves = self._stalls = 0
         self._behind: tuple[str, str] | None = None
-        self.looking = False
+        self.polling = False
         self._answers = False
         self._refused = False
 
     @property
     def available(self) -> bool:
         """Whether it may be asked now: neither resting, nor set apart, nor late with its tip."""
-        rested = self.wire.budget.rest_seconds == 0 and _time() >= self._apart_until
-        return rested and not self.looking
+        rested = self.http.bucket.rest_seconds == 0 and _time() >= self._apart_until
+        return rested and not self.polling
 
     @property
     def stalled(self) -> bool:
@@ -62,47 +62,47 @@ class Host:
         return _time() < self._stalled_until
 
     @property
-    def raw_blocks(self) -> bool:
+    def has_raw_blocks(self) -> bool:
         """Whether it is worth asking for raw blocks."""
         return _time() >= self._no_blocks_until
 
-    async def look(self, sample: bytes | None = None) -> bool:
+    async def poll_tip(self, sample: bytes | None = None) -> bool:
         """Meet it if need be, and see its tip: whether it showed one. Trouble is kept."""
         if not self.available:
             return False
-        self.looking = True
+        self.polling = True
         try:
             if self.explorer is None:
-                self.explorer = await _meet(self.wire, self._network, sample)
+                self.explorer = await _meet(self.http, self._network, sample)
                 self._refused = False
             tip_hash = await self.explorer.tip_hash()
         except SourceError as error:
-            self.blame(error)
+            self.record_error(error)
             return False
         finally:
-            self.looking = False
+            self.polling = False
         self._answers = True
-        self.show(tip_hash)
+        self.set_tip(tip_hash)
         return True
 
-    def show(self, tip_hash: str) -> None:
+    def set_tip(self, tip_hash: str) -> None:
         """This is its tip now."""
         if tip_hash != self.tip_hash:
-            self.tip_hash, self.tip_height, self.stance = tip_hash, None, None
+            self.tip_hash, self.tip_height, self.on_our_chain = tip_hash, None, None
 
-    def give_up(self) -> None:
+    def mark_unresponsive(self) -> None:
         """It kept us waiting: it is left alone, and then comes after the others."""
-        self.wire.standing.went_wrong(*_LATE)
+        self.http.stats.record_error(*_LATE)
         self._apart(self._stalls)
         self._stall()
         self._answers, self.tip_hash = False, None
 
     def _stall(self) -> None:
-        pause = self.wire.pace.base_seconds * _STALLED_FACTOR * 2.0 ** min(self._stalls, 32)
+        pause = self.http.rate_limit.base_seconds * _STALLED_FACTOR * 2.0 ** min(self._stalls, 32)
         self._stalls += 1
         self._stalled_until = _time() + min(_LONGEST_STALLED_SECONDS, pause)
 
-    async def judge(self, error: SourceError) -> None:
+    async def on_error(self, error: SourceError) -> None:
         """Blame it, but not for what a race looks like: a chain that changes while we read it.
 
         Whoever reads twice from a chain that moves between sees two things that do not agree.
@@ -113,7 +113,7 @@ class Host:
             chance = error.code in _TWO_MINDS and self._moves < _CHANCES
             if chance or await self._has_moved():
                 error = Unavailable(self.name, "changed its chain while we read it", "moved")
-        self.blame(error)
+        self.record_error(error)
 
     async def _has_moved(self) -> bool:
         if self.explorer is None or self.tip_hash is None:
@@ -123,12 +123,12 @@ class Host:
         except SourceError:
             return False
 
-    def blame(self, error: SourceError) -> None:
+    def record_error(self, error: SourceError) -> None:
         """Take note of trouble: lies set it apart, the wire's are the wire's, moving is none."""
         self.tip_hash = None
         self._answers = error.code not in _SILENT
         if isinstance(error, BadData) or error.code not in _OF_THE_WIRE:
-            self.wire.standing.went_wrong(error.code, error.detail)
+            self.http.stats.record_error(error.code, error.detail)
         if isinstance(error, BadData):
             self._apart(self._lies)
             self._lies += 1
@@ -141,24 +141,24 @@ class Host:
             self._unsteady_until = _time() + _GRUDGE_SECONDS
 
     def _apart(self, times: int) -> None:
-        pause = self.wire.pace.base_seconds * 2.0 ** min(times, 32)
+        pause = self.http.rate_limit.base_seconds * 2.0 ** min(times, 32)
         self._apart_until = _time() + min(_LONGEST_DISTRUST_SECONDS, pause)
 
-    def lacks_blocks(self) -> None:
+    def mark_no_raw_blocks(self) -> None:
         """It has no raw blocks; it is asked again much later."""
         self._no_blocks_until = _time() + _NO_BLOCKS_SECONDS
 
-    def keep_up(self) -> None:
+    def clear_chain_problem(self) -> None:
         """It is where the others are."""
         self._behind = None
 
-    def fall_behind(self, code: str, sentence: str) -> None:
+    def set_chain_problem(self, code: str, sentence: str) -> None:
         """It is not where the others are, in words for its health."""
         if self._behind != (code, sentence):
             self._behind = (code, sentence)
-            self.wire.standing.went_wrong(code, sentence)
+            self.http.stats.record_error(code, sentence)
 
-    def believe(self) -> None:
+    def reset(self) -> None:
         """Its answers held: it is asked like any other again, and not forgotten yet."""
         self._lies = self._moves = self._stalls = 0
         self._apart_until = self._stalled_until = -1e9
@@ -166,26 +166,26 @@ class Host:
     @property
     def state(self) -> State:
         """How it does."""
-        if self._refused or self.explorer is None or self.wire.budget.rest_seconds > 0:
+        if self._refused or self.explorer is None or self.http.bucket.rest_seconds > 0:
             return "down"
-        if not self._answers or self.wire.late:
+        if not self._answers or self.http.is_late:
             return "down"
         distrusted = self._lies > 0 or _time() < self._grudge_until
         moving = self._moves > _CHANCES and _time() < self._unsteady_until
         unsteady = moving or self.stalled
-        apart = self.stance is False or self._behind is not None
-        return "degraded" if distrusted or unsteady or apart or not self.raw_blocks else "ok"
+        apart = self.on_our_chain is False or self._behind is not None
+        return "degraded" if distrusted or unsteady or apart or not self.has_raw_blocks else "ok"
 
     def health(self, verify: str, disagrees_with: tuple[str, ...]) -> SourceHealth:
         """What the record and the operator shall know of it."""
-        standing = self.wire.standing
+        standing = self.http.stats
         return SourceHealth(
             kind="explorer",
             name=self.name,
             state=self.state,
             at=now(),
             last_success_at=standing.last_success_at,
-            last_error=_LATE if self.wire.late else standing.last_error,
+            last_error=_LATE if self.http.is_late else standing.last_error,
             latency_ms=standing.latency_ms,
             errors=dict(standing.errors),
             facts={
@@ -193,14 +193,14 @@ class Host:
                 "height": self.tip_height,
                 "hash": self.tip_hash,
                 "verify": verify,
-                "requests_today": self.wire.budget.requests_today,
+                "requests_today": self.http.bucket.requests_today,
                 "disagrees_with": disagrees_with,
             },
         )
 
 
-async def _meet(wire: Wire, network: Network, sample: bytes | None) -> Explorer:
-    return await (probe(wire, network) if sample is None else probe(wire, network, sample))
+async def _meet(http: ExplorerHttp, network: Network, sample: bytes | None) -> Explorer:
+    return await (probe(http, network) if sample is None else probe(http, network, sample))
 
 
 def _time() -> float:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from raised.chain.explorer.esplora import Esplora
-from raised.chain.explorer.http import SMALL, Wire
+from raised.chain.explorer.http import SMALL, ExplorerHttp
 from raised.chain.explorer.json_types import AddressObject, decode, text_of
 from raised.domain.angor.network import Network
 from raised.domain.bitcoin.bech32 import address
@@ -62,41 +62,41 @@ def pin_of(network: str) -> tuple[int, str] | None:
     return _MARKS[network].has
 
 
-async def probe(wire: Wire, network: Network, sample: bytes = _NOBODY) -> Esplora:
-    """The adapter for this explorer; `wire.base` is set to where its routes begin.
+async def probe(http: ExplorerHttp, network: Network, sample: bytes = _NOBODY) -> Esplora:
+    """The adapter for this explorer; `http.base` is set to where its routes begin.
 
     `sample` is any script: asking about it shows whether and how addresses are served. Raises
     Refused for another network or a flavour we cannot read, Unavailable when it cannot be told.
     """
-    genesis = await _find_base(wire)
+    genesis = await _find_base(http)
     if genesis != network.genesis:
-        raise Refused(wire.name, "serves another network than ours", "wrong_network")
-    explorer = Esplora(wire, network.hrp)
+        raise Refused(http.name, "serves another network than ours", "wrong_network")
+    explorer = Esplora(http, network.hrp)
     await _check_marks(explorer, _MARKS[network.name])
-    flavour = await _flavour(wire, network.hrp, sample)
-    return Esplora(wire, network.hrp, flavour)
+    flavour = await _flavour(http, network.hrp, sample)
+    return Esplora(http, network.hrp, flavour)
 
 
-async def _find_base(wire: Wire) -> str:
+async def _find_base(http: ExplorerHttp) -> str:
     """Try where the routes could begin; the genesis hash found there."""
-    root, trouble = wire.base, None
+    root, trouble = http.base, None
     for base in _bases(root):
-        wire.base = base
+        http.base = base
         try:
-            body = await wire.get("/block-height/0", SMALL)
-            text = "" if body is None else text_of(wire.name, body)
+            body = await http.get("/block-height/0", SMALL)
+            text = "" if body is None else text_of(http.name, body)
         except (Refused, BadData):
             continue
         except Unavailable as error:
             if error.code != "retry":
-                wire.base = root
+                http.base = root
                 raise
             trouble = error
             continue
         if len(text) == 64:
             return text
-    wire.base = root
-    raise trouble or Refused(wire.name, "serves none of the routes we read", "no_routes")
+    http.base = root
+    raise trouble or Refused(http.name, "serves none of the routes we read", "no_routes")
 
 
 def _bases(root: str) -> list[str]:
@@ -115,12 +115,12 @@ async def _check_marks(explorer: Esplora, marks: Marks) -> None:
             raise Refused(explorer.name, "serves another network than ours", "wrong_network")
 
 
-async def _flavour(wire: Wire, hrp: str, sample: bytes) -> str:
-    body = await wire.get(f"/address/{address(hrp, sample)}", SMALL)
+async def _flavour(http: ExplorerHttp, hrp: str, sample: bytes) -> str:
+    body = await http.get(f"/address/{address(hrp, sample)}", SMALL)
     if body is None:
-        raise Refused(wire.name, "keeps no index of addresses", "no_addresses")
-    if decode(wire.name, body, AddressObject).electrum:
+        raise Refused(http.name, "keeps no index of addresses", "no_addresses")
+    if decode(http.name, body, AddressObject).electrum:
         raise Refused(
-            wire.name, "is a mempool backend on an Electrum server, which we cannot read", "flavour"
+            http.name, "is a mempool backend on an Electrum server, which we cannot read", "flavour"
         )
-    return "mempool" if "mempool-electrs" in wire.powered_by else "esplora"
+    return "mempool" if "mempool-electrs" in http.powered_by else "esplora"
