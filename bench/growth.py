@@ -26,9 +26,9 @@ from raised.domain.event import event_from_json
 from raised.domain.observation import BlockRef, BlockSeen, EventsSeen, Observation, PlacedTx
 from raised.record import Policy, remember
 from raised_simnet.actors.announcing import project_event
-from raised_simnet.actors.funding_txs import Pledge, founding_outputs, place
+from raised_simnet.actors.funding_txs import Pledge, founding_outputs, funding_tx
 from raised_simnet.actors.keys import key_of
-from raised_simnet.actors.project_plan import Plan, PlannedStage, ProjectType
+from raised_simnet.actors.project_plan import PlannedStage, ProjectPlan, ProjectType
 
 SMALL, LARGE = 100, 10_000
 FEW, MANY = 10, 100
@@ -38,10 +38,10 @@ DAY = 86_400
 POLICY = Policy(network_named("regtest"), confirmations=1, finality=100)
 
 
-def plan_of(number: int) -> Plan:
+def plan_of(number: int) -> ProjectPlan:
     """The terms of one project."""
     stages = tuple(PlannedStage(share, START + days * DAY) for share, days in SHARES)
-    return Plan(
+    return ProjectPlan(
         kind=ProjectType.INVEST,
         founder_key=key_of(1, f"founder {number}").public,
         recovery_key=key_of(1, f"recovery {number}").public,
@@ -87,16 +87,18 @@ class Record:
         )
         mined_at = START + 600 * self.height
         ref = BlockRef(self.height, block_hash, prev_hash, mined_at, bytes(80), mined_at, mined_at)
-        placed = tuple(PlacedTx(tx, place, (), "block") for place, tx in enumerate(txs, 1))
+        placed = tuple(
+            PlacedTx(tx, funding_tx, (), "block") for funding_tx, tx in enumerate(txs, 1)
+        )
         return BlockSeen(ref, placed, "bench", mined_at)
 
-    async def found(self, plans: Sequence[Plan]) -> None:
+    async def found(self, plans: Sequence[ProjectPlan]) -> None:
         """Announce and found these projects."""
         for first in range(0, len(plans), 500):
             some = plans[first : first + 500]
             events = [
-                project_event(key_of(1, f"author {first + place}"), plan, START)
-                for place, plan in enumerate(some)
+                project_event(key_of(1, f"author {first + funding_tx}"), plan, START)
+                for funding_tx, plan in enumerate(some)
             ]
             seen = tuple(event_from_json(dict(event)) for event in events)
             await self.see(EventsSeen("bench", START, seen))
@@ -106,10 +108,12 @@ class Record:
             ]
             await self.see(self.block(founding))
 
-    def invested(self, plans: Sequence[Plan], label: str) -> BlockSeen:
+    def invested(self, plans: Sequence[ProjectPlan], label: str) -> BlockSeen:
         """A block with an investment in each of these projects."""
         txs = [
-            self.pay(place(plan, Pledge(key_of(1, f"{label} {number}").public, 100_000)).outputs)
+            self.pay(
+                funding_tx(plan, Pledge(key_of(1, f"{label} {number}").public, 100_000)).outputs
+            )
             for number, plan in enumerate(plans)
         ]
         return self.block(txs)

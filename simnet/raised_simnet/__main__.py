@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from raised_simnet.demo.demo import Options, demonstrate
+from raised_simnet.demo.demo import Options, run_demo
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,7 +27,7 @@ async def _run(options: Options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
-        result = await demonstrate(options)
+        result = await run_demo(options)
     except asyncio.CancelledError:
         return 0
     if result is None:

@@ -11,7 +11,7 @@ from typing import Final, Self
 from raised_simnet.actors.nostr_event import Event
 from raised_simnet.actors.wallet import Wallet, fan_out, fund
 from raised_simnet.bitcoin.chain import RegtestChain
-from raised_simnet.btcpay.api_version import V2_4_5, Dialect
+from raised_simnet.btcpay.api_version import V2_4_5, ApiVersion
 from raised_simnet.btcpay.backend import Clock
 from raised_simnet.btcpay.server import BTCPayServer
 from raised_simnet.btcpay.shop import Shop, open_shop, ring
@@ -41,7 +41,7 @@ class World:
         lasting: bool = False,
         start_time: int = START,
         clock: Clock | None = None,
-        dialect: Dialect = V2_4_5,
+        dialect: ApiVersion = V2_4_5,
     ) -> None:
         plain = [Flavour.ESPLORA] * explorers if isinstance(explorers, int) else explorers
         self._flavours = list(plain)

@@ -8,15 +8,15 @@ import pytest
 
 pytest.importorskip("pbk")
 
-from tests.rig.brief_story import BRIEF_TURNS, lane, word
-from tests.rig.harness import Stage, staged
+from tests.rig.brief_story import BRIEF_TURNS, lane, project_text
+from tests.rig.harness import Harness, harness
 
 from raised.clock import now
 from raised_simnet.demo.programs import Program
 from raised_simnet.story.paced_player import Pace, followed
 from raised_simnet.story.steps import Publish, Step
 from raised_simnet.story.stories import full_story, start_before
-from raised_simnet.story.storyboard import Script
+from raised_simnet.story.storyboard import Storyboard
 
 KILLS = 10
 WITHIN_SECONDS = 0.3
@@ -25,7 +25,7 @@ BUSY_KILLS = 5
 HEAD = "/api/v1/changes?after={}&limit=1"
 
 
-def killing(stage: Stage, pace: Pace, dice: random.Random) -> Pace:
+def killing(stage: Harness, pace: Pace, dice: random.Random) -> Pace:
     """The same pace, with the daemon killed and started again at ten random moments."""
     moments = set(dice.sample(range(len(stage.performance.story.steps)), KILLS))
     played = 0
@@ -44,7 +44,7 @@ def killing(stage: Stage, pace: Pace, dice: random.Random) -> Pace:
 
 async def test_the_whole_story_with_ten_kills(tmp_path: Path, database_url: str) -> None:
     story = full_story(11, start_before(now()), now(), shops=True)
-    async with staged(tmp_path, story, database_url=database_url) as stage:
+    async with harness(tmp_path, story, database_url=database_url) as stage:
         await stage.box.start()
         pace = followed(stage.box.client, stage.world)
         await stage.play(killing(stage, pace, random.Random(11)))
@@ -56,10 +56,10 @@ async def test_what_was_told_before_a_kill_in_a_busy_ingest_is_told_after_it(
     tmp_path: Path, database_url: str
 ) -> None:
     dice = random.Random(5)
-    script = Script(12, start_before(now()), BRIEF_TURNS)
+    script = Storyboard(12, start_before(now()), BRIEF_TURNS)
     lane(script, "busy").announce(1)
-    words = [word(script, f"word {number}") for number in range(BUSY_PROJECTS)]
-    async with staged(tmp_path, script.finish(), database_url=database_url) as stage:
+    words = [project_text(script, f"word {number}") for number in range(BUSY_PROJECTS)]
+    async with harness(tmp_path, script.finish(), database_url=database_url) as stage:
         box = stage.box
         await stage.world.publish([each.event for each in words])
         stage.performance.player.book.published.extend(

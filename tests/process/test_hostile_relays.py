@@ -11,14 +11,14 @@ import pytest_asyncio
 pytest.importorskip("pbk")
 
 from tests.rig.brief_story import BRIEF_TURNS, brief_story, lane
-from tests.rig.harness import Stage, staged
+from tests.rig.harness import Harness, harness
 from tests.rig.hostile_relay import HostileRelay, Mode
 
 from raised.clock import now
 from raised_simnet.actors.nostr_event import Event
 from raised_simnet.story.steps import Publish
 from raised_simnet.story.stories import start_before
-from raised_simnet.story.storyboard import Script
+from raised_simnet.story.storyboard import Storyboard
 
 FLOOD = 50_000
 LONG = 90
@@ -45,14 +45,14 @@ beside_the_others = pytest.mark.asyncio(loop_scope="module")
 class Siege:
     """The stage, and every bad relay by its mode."""
 
-    stage: Stage
+    stage: Harness
     relays: dict[Mode, HostileRelay]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def siege(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Siege]:
     """A project for each bad relay, played to its end."""
-    script = Script(3, start_before(now()), BRIEF_TURNS)
+    script = Storyboard(3, start_before(now()), BRIEF_TURNS)
     lane(script, "honest").announce(1)
     troupes = {mode: lane(script, mode.value.replace("_", " ")) for mode in BAD_CODES}
     for mode in BAD_CODES.keys() - set(SOLE):
@@ -62,7 +62,7 @@ async def siege(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Siege
         relay.start()
     urls = [relay.url for relay in relays.values()]
     folder = tmp_path_factory.mktemp("box")
-    async with staged(folder, script.finish(), relays=urls) as stage:
+    async with harness(folder, script.finish(), relays=urls) as stage:
         for mode in SOLE:
             told = Publish(troupes[mode].event, troupes[mode].plan.identifier)
             stage.performance.player.book.published.append(told)
@@ -112,7 +112,7 @@ async def test_the_words_of_a_project_are_its_founders(siege: Siege, mode: Mode)
     }
 
 
-async def _evidence_event(stage: Stage, event: Event) -> dict[str, Any]:
+async def _evidence_event(stage: Harness, event: Event) -> dict[str, Any]:
     identifier = dict(tag[:2] for tag in event["tags"])["d"]
     evidence = await stage.box.get(f"/api/v1/projects/{identifier}/evidence")
     found: dict[str, Any] = evidence["event"]
@@ -126,7 +126,7 @@ async def test_a_flood_of_valid_events_holds_nobody_up(tmp_path: Any) -> None:
     flooding.start()
     story = brief_story(4, start_before(now()))
     try:
-        async with staged(tmp_path, story, relays=[flooding.url]) as stage:
+        async with harness(tmp_path, story, relays=[flooding.url]) as stage:
             await stage.box.start()
             await stage.play()
             assert (await stage.outcome()).equal
@@ -144,7 +144,7 @@ async def test_a_relay_that_restarts_is_lost_and_found_and_what_it_got_meanwhile
     tmp_path: Any,
 ) -> None:
     story = brief_story(5, start_before(now()))
-    async with staged(tmp_path, story) as stage:
+    async with harness(tmp_path, story) as stage:
         for relay in stage.world.relays[1:]:
             relay.kill()
         (relay,) = stage.world.relays[:1]

@@ -7,20 +7,20 @@ import pytest
 pytest.importorskip("pbk")
 
 from tests.rig.brief_story import BRIEF_TURNS, lane
-from tests.rig.harness import staged
+from tests.rig.harness import harness
 
 from raised.clock import now
 from raised_simnet.story.steps import Publish, Step
 from raised_simnet.story.stories import start_before
-from raised_simnet.story.storyboard import Script
+from raised_simnet.story.storyboard import Storyboard
 
 
 async def test_what_waited_before_its_project_was_announced_is_unconfirmed_money(
     tmp_path: Path,
 ) -> None:
-    script = Script(6, start_before(now()), BRIEF_TURNS)
+    script = Storyboard(6, start_before(now()), BRIEF_TURNS)
     troupe = lane(script, "late")
-    async with staged(tmp_path, script.finish()) as stage:
+    async with harness(tmp_path, script.finish()) as stage:
         await stage.play(_at_once)
         await stage.box.start()
         explorer = stage.world.explorer

@@ -14,7 +14,7 @@ pytest.importorskip("pbk")
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
-from tests.rig.node import Box, Message
+from tests.rig.node import Message, Node
 
 from raised.db.engine import sole_writer
 from raised.errors import WrongRecord
@@ -33,12 +33,12 @@ async def world() -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def box(world: World, database_url: str, tmp_path: Path) -> AsyncIterator[Box]:
-    async with Box(tmp_path, world.settings(), database_url=database_url) as box:
+async def box(world: World, database_url: str, tmp_path: Path) -> AsyncIterator[Node]:
+    async with Node(tmp_path, world.settings(), database_url=database_url) as box:
         yield box
 
 
-async def listen(box: Box, heard: asyncio.Queue[Message]) -> bool:
+async def listen(box: Node, heard: asyncio.Queue[Message]) -> bool:
     """Read the stream until the server ends it."""
     async for message in box.stream():
         heard.put_nowait(message)
@@ -52,7 +52,7 @@ async def ended(program: Program) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_up_makes_the_record_serves_and_ends_with_open_streams(
-    box: Box, number: signal.Signals
+    box: Node, number: signal.Signals
 ) -> None:
     await box.both.start()
     await box.both.ready(box.client)
@@ -66,7 +66,7 @@ async def test_up_makes_the_record_serves_and_ends_with_open_streams(
     assert await box.is_consistent()
 
 
-async def test_up_that_is_killed_takes_its_programs_along(box: Box, database_url: str) -> None:
+async def test_up_that_is_killed_takes_its_programs_along(box: Node, database_url: str) -> None:
     """Else the next start would find that somebody writes already."""
     await box.both.start()
     await box.both.ready(box.client)
@@ -79,7 +79,7 @@ async def test_up_that_is_killed_takes_its_programs_along(box: Box, database_url
     pytest.fail("something that it started still runs")
 
 
-async def serves(box: Box) -> bool:
+async def serves(box: Node) -> bool:
     try:
         return (await box.client.get("/health/live")).is_success
     except httpx.TransportError:
@@ -95,7 +95,7 @@ async def is_free(database_url: str) -> bool:
         return False
 
 
-async def test_up_ends_when_one_of_its_programs_does(box: Box) -> None:
+async def test_up_ends_when_one_of_its_programs_does(box: Node) -> None:
     """A daemon that may not write is no reason to serve an old record as if it were alive."""
     await box.start()
     await box.api.stop()
@@ -103,7 +103,7 @@ async def test_up_ends_when_one_of_its_programs_does(box: Box) -> None:
     assert await ended(box.both) == 78
 
 
-async def test_one_record_has_one_writer(box: Box) -> None:
+async def test_one_record_has_one_writer(box: Node) -> None:
     await box.start()
     second = await box.command("run")
     assert second.code == 78
@@ -111,7 +111,7 @@ async def test_one_record_has_one_writer(box: Box) -> None:
     assert (await box.get("/health/ready"))["daemon"]["alive"]
 
 
-async def test_the_daemon_drains_and_goes_on_where_it_ended(box: Box, world: World) -> None:
+async def test_the_daemon_drains_and_goes_on_where_it_ended(box: Node, world: World) -> None:
     await box.start()
     before = (await box.summary())["as_of"]
     await box.daemon.stop()
@@ -139,7 +139,7 @@ async def test_systemd_hears_when_it_is_ready_alive_and_stopping(
                 while await loop.sock_recv(systemd, LITTLE) not in wanted:
                     pass
 
-        async with Box(tmp_path, world.settings(), NOTIFY_SOCKET=address) as box:
+        async with Node(tmp_path, world.settings(), NOTIFY_SOCKET=address) as box:
             await Program(("db", "upgrade"), box.environment).succeed()
             for program in (box.daemon, box.api):
                 await program.start()
@@ -151,7 +151,7 @@ async def test_systemd_hears_when_it_is_ready_alive_and_stopping(
 
 
 async def test_a_record_that_takes_no_more_ends_the_daemon_and_the_next_start_goes_on(
-    box: Box,
+    box: Node,
     world: World,
     database_url: str,
     tmp_path: Path,

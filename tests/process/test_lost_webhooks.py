@@ -12,10 +12,10 @@ pytest.importorskip("pbk")
 
 from tests.rig.brief_shop import STALL, stall_story
 from tests.rig.brief_story import BRIEF_TURNS
-from tests.rig.harness import Stage, staged
+from tests.rig.harness import Harness, harness
 
 from raised.clock import now
-from raised_simnet.btcpay.webhook import Hook
+from raised_simnet.btcpay.webhook import Webhook
 from raised_simnet.story.paced_player import Pace, followed
 from raised_simnet.story.steps import Mine, Step
 from raised_simnet.story.storyboard import SPACING
@@ -26,19 +26,19 @@ PATIENCE_SECONDS = 60
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path) -> AsyncIterator[Harness]:
     story = stall_story(5, now() - (BRIEF_TURNS + 1) * SPACING)
-    async with staged(tmp_path, story) as stage:
+    async with harness(tmp_path, story) as stage:
         await stage.box.start()
         yield stage
 
 
-def hook_of(stage: Stage) -> Hook:
+def hook_of(stage: Harness) -> Webhook:
     (hook,) = stage.world.shops[STALL].store.hooks.values()
     return hook
 
 
-def at_block(stage: Stage, number: int, happens: Callable[[], Awaitable[object]]) -> Pace:
+def at_block(stage: Harness, number: int, happens: Callable[[], Awaitable[object]]) -> Pace:
     """The pace of the record; `happens` after the story's block of this number."""
     pace = followed(stage.box.client, stage.world)
     mined = 0
@@ -53,14 +53,14 @@ def at_block(stage: Stage, number: int, happens: Callable[[], Awaitable[object]]
     return wait
 
 
-async def delivered(stage: Stage) -> None:
+async def delivered(stage: Harness) -> None:
     """Wait until the server has nothing left to tell."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while stage.world.btcpay.postman.waiting():  # noqa: ASYNC110 - of another thread
             await asyncio.sleep(0.05)
 
 
-async def pull(stage: Stage) -> None:
+async def pull(stage: Harness) -> None:
     """Ask for one sweep, as somebody at the dashboard would."""
     made = await stage.box.command("keys", "new", "--scope", "admin")
     headers = {"Authorization": f"Bearer {made.out.strip()}"}
@@ -68,14 +68,14 @@ async def pull(stage: Stage) -> None:
     assert answer.status_code == httpx.codes.ACCEPTED
 
 
-async def assert_equal(stage: Stage) -> None:
+async def assert_equal(stage: Harness) -> None:
     result = await stage.outcome()
     assert result.summary is not None
     assert {**result.summary, **result.oracle} == result.summary
     assert await stage.box.is_consistent()
 
 
-async def test_all_of_them_lost(stage: Stage) -> None:
+async def test_all_of_them_lost(stage: Harness) -> None:
     hook_of(stage).faults.lose = 1_000_000
     await stage.play()
     assert not hook_of(stage).deliveries
@@ -83,14 +83,14 @@ async def test_all_of_them_lost(stage: Stage) -> None:
     await assert_equal(stage)
 
 
-async def test_each_of_them_twice(stage: Stage) -> None:
+async def test_each_of_them_twice(stage: Harness) -> None:
     hook_of(stage).faults.twice = True
     await stage.play()
     await delivered(stage)
     await assert_equal(stage)
 
 
-async def test_all_of_them_late_and_in_any_order(stage: Stage) -> None:
+async def test_all_of_them_late_and_in_any_order(stage: Harness) -> None:
     """None comes before the story is over, and then the last may be the first."""
     faults = hook_of(stage).faults
     faults.hold = faults.shuffle = True
@@ -100,7 +100,7 @@ async def test_all_of_them_late_and_in_any_order(stage: Stage) -> None:
     await assert_equal(stage)
 
 
-async def test_sent_while_the_api_is_stopped(stage: Stage) -> None:
+async def test_sent_while_the_api_is_stopped(stage: Harness) -> None:
     async def again() -> None:
         await stage.box.api.start()
         await stage.box.api.ready(stage.box.client)
@@ -125,7 +125,7 @@ async def test_sent_while_the_api_is_stopped(stage: Stage) -> None:
     await assert_equal(stage)
 
 
-async def test_the_server_restarted_with_a_full_queue(stage: Stage) -> None:
+async def test_the_server_restarted_with_a_full_queue(stage: Harness) -> None:
     async def lose_the_queue() -> None:
         assert stage.world.btcpay.postman.waiting()
         await asyncio.to_thread(stage.world.btcpay.restart)
@@ -138,7 +138,7 @@ async def test_the_server_restarted_with_a_full_queue(stage: Stage) -> None:
     await assert_equal(stage)
 
 
-async def test_the_api_killed_while_they_come(stage: Stage) -> None:
+async def test_the_api_killed_while_they_come(stage: Harness) -> None:
     """Between insert and answer, too: what was not answered comes again, and counts once."""
     dice = random.Random(3)
 
@@ -158,7 +158,7 @@ async def test_the_api_killed_while_they_come(stage: Stage) -> None:
     await assert_equal(stage)
 
 
-async def test_the_daemon_killed_between_answer_and_pull(stage: Stage) -> None:
+async def test_the_daemon_killed_between_answer_and_pull(stage: Harness) -> None:
     """What was answered is on disk, and is acted on at the next start."""
     faults = hook_of(stage).faults
     faults.hold = True

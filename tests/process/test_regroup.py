@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("pbk")
 
-from tests.rig.node import Box, Json
+from tests.rig.node import Json, Node
 
 from raised.clock import now
 from raised_simnet.btcpay.order import Order
@@ -36,9 +36,9 @@ async def world() -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def box(world: World, tmp_path: Path) -> AsyncIterator[Box]:
+async def box(world: World, tmp_path: Path) -> AsyncIterator[Node]:
     secrets = world.secrets(tmp_path)
-    async with Box(tmp_path, world.settings(), **secrets) as box:
+    async with Node(tmp_path, world.settings(), **secrets) as box:
         await box.start()
         yield box
 
@@ -51,12 +51,12 @@ def raised(sats: int) -> Callable[[Json], bool]:
     return is_so
 
 
-def rewrite(box: Box, text: str) -> None:
+def rewrite(box: Node, text: str) -> None:
     Path(box.environment["RAISED_CONFIG"]).write_text(text)
     box.daemon.signal(signal.SIGHUP)
 
 
-async def test_a_new_campaign_takes_what_was_paid_before_it(box: Box, world: World) -> None:
+async def test_a_new_campaign_takes_what_was_paid_before_it(box: Node, world: World) -> None:
     """Its rule reads metadata that was not kept until now, so the store is read anew."""
     await box.until("/api/v1/campaigns/shop", raised(2 * SATS))
     rewrite(box, world.settings() + CAMPAIGN)

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pbk")
 
-from tests.rig.node import Box
+from tests.rig.node import Node
 
 from raised_simnet.world import World
 
@@ -22,8 +22,8 @@ async def world() -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def box(world: World, tmp_path: Path) -> AsyncIterator[Box]:
-    async with Box(tmp_path, settings(world, relays=1)) as box:
+async def box(world: World, tmp_path: Path) -> AsyncIterator[Node]:
+    async with Node(tmp_path, settings(world, relays=1)) as box:
         yield box
 
 
@@ -42,13 +42,13 @@ def up(count: int) -> Any:
     return shown
 
 
-def rewrite(box: Box, text: str) -> None:
+def rewrite(box: Node, text: str) -> None:
     Path(box.environment["RAISED_CONFIG"]).write_text(text)
     box.daemon.signal(signal.SIGHUP)
 
 
 async def test_the_relays_of_the_new_file_are_followed_and_a_bad_one_changes_nothing(
-    box: Box, world: World
+    box: Node, world: World
 ) -> None:
     await box.start()
     await box.until("/api/v1/relays", up(1))
@@ -60,7 +60,7 @@ async def test_the_relays_of_the_new_file_are_followed_and_a_bad_one_changes_not
     await box.until("/api/v1/relays", up(1))
 
 
-async def test_the_daemon_measures_itself(box: Box) -> None:
+async def test_the_daemon_measures_itself(box: Node) -> None:
     await box.start()
     await box.until("/api/v1/relays", up(1))
     async with httpx.AsyncClient(trust_env=False) as client:

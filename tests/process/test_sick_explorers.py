@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("pbk")
 
 from tests.rig.brief_story import brief_story
-from tests.rig.harness import Stage, staged
+from tests.rig.harness import Harness, harness
 
 from raised.clock import now
 from raised.domain.bitcoin.tx import Tx
@@ -55,7 +55,7 @@ def names(explorer: Explorer) -> Callable[[dict[str, Any]], bool]:
 
 @pytest.mark.parametrize("what", FAULTS)
 async def test_beside_a_good_explorer_a_sick_one_costs_nothing(tmp_path: Path, what: str) -> None:
-    async with staged(tmp_path, brief_story(1, start_before(now())), explorers=2) as stage:
+    async with harness(tmp_path, brief_story(1, start_before(now())), explorers=2) as stage:
         sick, good = stage.world.explorers
         good.faults = SLOWER
         await stage.box.start()
@@ -75,7 +75,7 @@ async def test_beside_a_good_explorer_a_sick_one_costs_nothing(tmp_path: Path, w
 async def test_alone_a_sick_explorer_stops_the_record_until_it_heals(
     tmp_path: Path, what: str
 ) -> None:
-    async with staged(tmp_path, brief_story(2, start_before(now()))) as stage:
+    async with harness(tmp_path, brief_story(2, start_before(now()))) as stage:
         sick = stage.world.explorer
         await stage.box.start()
         before = await stage.box.summary()
@@ -105,7 +105,7 @@ async def test_spends_other_than_those_asked_for_are_refused_and_asked_elsewhere
     tmp_path: Path, what: str
 ) -> None:
     """The first index, by addresses: no raw block vouches for what it is told."""
-    async with staged(tmp_path, brief_story(3, start_before(now())), explorers=2) as stage:
+    async with harness(tmp_path, brief_story(3, start_before(now())), explorers=2) as stage:
         lying, good = stage.world.explorers
         good.faults = SLOWER
         await stage.play(_never_waiting)
@@ -119,7 +119,7 @@ async def test_spends_other_than_those_asked_for_are_refused_and_asked_elsewhere
 
 
 async def test_a_tip_that_goes_back_takes_no_money_back(tmp_path: Path) -> None:
-    async with staged(tmp_path, brief_story(4, start_before(now())), explorers=2) as stage:
+    async with harness(tmp_path, brief_story(4, start_before(now())), explorers=2) as stage:
         late, good = stage.world.explorers
         await stage.box.start()
         await stage.play()
@@ -132,7 +132,7 @@ async def test_a_tip_that_goes_back_takes_no_money_back(tmp_path: Path) -> None:
 
 
 async def test_an_explorer_that_is_down_is_named_and_caught_up_with(tmp_path: Path) -> None:
-    async with staged(tmp_path, brief_story(5, start_before(now()))) as stage:
+    async with harness(tmp_path, brief_story(5, start_before(now()))) as stage:
         explorer = stage.world.explorer
         await stage.box.start()
         explorer.down()
@@ -144,5 +144,5 @@ async def test_an_explorer_that_is_down_is_named_and_caught_up_with(tmp_path: Pa
         assert {"source.lost", "source.restored"} <= told
 
 
-async def _reorgs(stage: Stage) -> list[dict[str, Any]]:
+async def _reorgs(stage: Harness) -> list[dict[str, Any]]:
     return [change for change in await stage.box.changes() if change["type"] == "reorg"]

@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("pbk")
 
-from tests.rig.node import Box
+from tests.rig.node import Node
 
 from raised.clock import now
 from raised_simnet.btcpay.api_version import V2_4_5
-from raised_simnet.btcpay.faults import Trouble
+from raised_simnet.btcpay.faults import ApiFaults
 from raised_simnet.btcpay.order import Order
 from raised_simnet.btcpay.server import BTCPayServer
 from raised_simnet.btcpay.shop import Shop, open_shop, ring
@@ -23,13 +23,13 @@ from raised_simnet.world import World
 HEALTHY = "healthy"
 AWAY = "away"
 TROUBLES = {
-    "revoked": Trouble(status=401),
-    "forbidden": Trouble(status=403),
-    "limited": Trouble(status=429),
-    "broken": Trouble(status=500),
-    "behind-a-proxy": Trouble(status=502),
-    "pages": Trouble(html=True),
-    "cut-off": Trouble(cut=True),
+    "revoked": ApiFaults(status=401),
+    "forbidden": ApiFaults(status=403),
+    "limited": ApiFaults(status=429),
+    "broken": ApiFaults(status=500),
+    "behind-a-proxy": ApiFaults(status=502),
+    "pages": ApiFaults(html=True),
+    "cut-off": ApiFaults(cut=True),
 }
 LOCKED_OUT = {"revoked", "forbidden"}  # asked again after minutes only
 LABELS = (HEALTHY, AWAY, *TROUBLES)
@@ -40,7 +40,7 @@ Json = dict[str, Any]
 class Street:
     """Shops side by side, each on a server of its own, and a box that follows them all."""
 
-    box: Box
+    box: Node
     servers: dict[str, BTCPayServer]
     shops: dict[str, Shop]
 
@@ -70,7 +70,7 @@ async def street(tmp_path: Path) -> AsyncIterator[Street]:
         secrets: dict[str, str] = {}
         for shop in shops.values():
             secrets |= shop.secrets(tmp_path)
-        box = Box(tmp_path, world.settings() + "".join(tables), **secrets)
+        box = Node(tmp_path, world.settings() + "".join(tables), **secrets)
         await stack.enter_async_context(box)
         await box.start()
         for label, shop in shops.items():
@@ -105,7 +105,7 @@ async def test_each_trouble_is_named_and_costs_nobody_else_anything(street: Stre
         "/api/v1/summary", lambda shown: shown["btcpay"]["raised_sats"] == 100_000
     )
     for label in LABELS:
-        street.servers[label].trouble = Trouble()
+        street.servers[label].trouble = ApiFaults()
         if label in sick:
             street.sell(label, 50_000_000)
     street.servers[AWAY].unreachable(unreachable=False)

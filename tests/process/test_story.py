@@ -12,7 +12,7 @@ import pytest_asyncio
 
 pytest.importorskip("pbk")
 
-from tests.rig.harness import Stage, staged
+from tests.rig.harness import Harness, harness
 
 from raised.clock import now
 from raised_simnet.story.paced_player import SUMMARY, Pace, comparable, followed
@@ -47,21 +47,21 @@ async def told(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     fresh_database: FreshDatabase,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[Harness]:
     """The story at its end, everything still running."""
     seed, kind = request.param
     folder = tmp_path_factory.mktemp("box")
     story = full_story(seed, start_before(now()), now(), shops=True)
     async with (
         fresh_database(kind, folder) as url,
-        staged(folder, story, database_url=url) as stage,
+        harness(folder, story, database_url=url) as stage,
     ):
         await stage.box.start()
         await stage.play(abreast_before_reorgs(stage))
         yield stage
 
 
-def abreast_before_reorgs(stage: Stage) -> Pace:
+def abreast_before_reorgs(stage: Harness) -> Pace:
     """As fast as the record follows; it has every block that a reorganisation takes."""
     loose = followed(stage.box.client, stage.world)
     tight = followed(stage.box.client, stage.world, lag=0)
@@ -73,19 +73,19 @@ def abreast_before_reorgs(stage: Stage) -> Pace:
     return wait
 
 
-async def test_the_summary_is_what_the_actors_did(told: Stage) -> None:
+async def test_the_summary_is_what_the_actors_did(told: Harness) -> None:
     result = await told.outcome()
     assert comparable(result.summary or {}) == result.oracle
 
 
-def founding(stage: Stage, name: str) -> Founds:
+def founding(stage: Harness, name: str) -> Founds:
     """What the founding transaction of this founder meant."""
     meaning = stage.performance.player.book.paid[f"{name} founding"].meaning
     assert isinstance(meaning, Founds)
     return meaning
 
 
-async def test_the_record_is_consistent_and_its_totals_partition(told: Stage) -> None:
+async def test_the_record_is_consistent_and_its_totals_partition(told: Harness) -> None:
     angor = (await told.box.get(SUMMARY))["angor"]
     assert angor["raised_sats"] > 0
     assert angor["net_sats"] == angor["raised_sats"] - angor["returned_sats"]
@@ -94,7 +94,7 @@ async def test_the_record_is_consistent_and_its_totals_partition(told: Stage) ->
     assert await told.box.is_consistent()
 
 
-async def test_a_reorg_of_six_blocks_is_a_change_and_reversals(told: Stage) -> None:
+async def test_a_reorg_of_six_blocks_is_a_change_and_reversals(told: Harness) -> None:
     reorgs = [change for change in await told.box.changes() if change["type"] == "reorg"]
     assert max(reorg["data"]["depth"] for reorg in reorgs) == 6
     for reorg in reorgs:
@@ -110,7 +110,7 @@ async def test_a_reorg_of_six_blocks_is_a_change_and_reversals(told: Stage) -> N
     assert len({row["reverses"] for row in reversals}) == len(reversals)
 
 
-async def test_the_sum_of_all_movements_is_the_summary(told: Stage) -> None:
+async def test_the_sum_of_all_movements_is_the_summary(told: Harness) -> None:
     rows = await told.box.items("/api/v1/movements")
     summary = await told.box.get(SUMMARY)
     angor = [row for row in rows if row["source"] == "angor"]
@@ -127,7 +127,7 @@ async def test_the_sum_of_all_movements_is_the_summary(told: Stage) -> None:
     assert set(sums) == {"payment", "refund"}
 
 
-async def test_a_campaign_has_both_rails_and_the_rest_of_the_shops_another(told: Stage) -> None:
+async def test_a_campaign_has_both_rails_and_the_rest_of_the_shops_another(told: Harness) -> None:
     ours = await told.box.get(SUMMARY, campaign="sea-ice")
     totals = {key: ours["totals"][key] for key in ("raised_sats", "returned_sats", "net_sats")}
     for key, both in totals.items():
@@ -141,7 +141,7 @@ async def test_a_campaign_has_both_rails_and_the_rest_of_the_shops_another(told:
     assert (shown["angor"], shown["btcpay"]) == (ours["angor"], ours["btcpay"])
 
 
-async def test_a_coin_that_is_locked_in_a_project_is_no_payment(told: Stage) -> None:
+async def test_a_coin_that_is_locked_in_a_project_is_no_payment(told: Harness) -> None:
     rows = await told.box.items("/api/v1/movements", kind="investment,payment")
     for who in ("olga", "omar"):
         txid = told.txid(f"harbour {who}")
@@ -151,7 +151,7 @@ async def test_a_coin_that_is_locked_in_a_project_is_no_payment(told: Stage) -> 
 
 @pytest.mark.parametrize(("what", "reason"), LOOK_ALIKES.items())
 async def test_a_look_alike_is_listed_with_its_reason_and_never_counted(
-    told: Stage, what: str, reason: str
+    told: Harness, what: str, reason: str
 ) -> None:
     txid = told.txid(f"harbour {what}")
     shown = await told.box.get(f"/api/v1/investments/{txid}")
@@ -161,14 +161,14 @@ async def test_a_look_alike_is_listed_with_its_reason_and_never_counted(
     assert txid not in {row["txid"] for row in rows}
 
 
-async def test_bad_announcements_are_rejected_with_their_reasons(told: Stage) -> None:
+async def test_bad_announcements_are_rejected_with_their_reasons(told: Harness) -> None:
     rejected = await told.box.items("/api/v1/projects", status="rejected")
     assert {project["reason"] for project in rejected} == BAD_EVENTS
     assert all(project["totals"]["raised_sats"] == 0 for project in rejected)
 
 
 async def test_an_announcement_with_a_wrong_founder_key_changes_nothing_for_the_named_project(
-    told: Stage,
+    told: Harness,
 ) -> None:
     harbour = founding(told, "harbour").identifier
     shown = await told.box.get(f"/api/v1/projects/{harbour}")
@@ -181,7 +181,7 @@ async def test_an_announcement_with_a_wrong_founder_key_changes_nothing_for_the_
 
 
 async def test_one_identifier_with_two_terms_follows_the_event_its_founding_names(
-    told: Stage,
+    told: Harness,
 ) -> None:
     twin = founding(told, "twin").identifier
     shown = await told.box.get(f"/api/v1/projects/{twin}")
@@ -194,7 +194,7 @@ async def test_one_identifier_with_two_terms_follows_the_event_its_founding_name
 
 
 async def test_a_copied_founder_key_that_founds_first_has_the_project_and_a_conflict(
-    told: Stage,
+    told: Harness,
 ) -> None:
     """The chain's order decides; nobody's money changes sides because of a relay."""
     shown = await told.box.get(f"/api/v1/projects/{founding(told, 'stolen').identifier}")
@@ -203,7 +203,7 @@ async def test_a_copied_founder_key_that_founds_first_has_the_project_and_a_conf
     assert "conflict" in shown["flags"]
 
 
-async def test_a_reorg_can_give_the_project_back_to_its_founder(told: Stage) -> None:
+async def test_a_reorg_can_give_the_project_back_to_its_founder(told: Harness) -> None:
     shown = await told.box.get(f"/api/v1/projects/{founding(told, 'glacier').identifier}")
     assert shown["event_id"] == founding(told, "glacier").event_id
     changes = await told.box.changes()
@@ -211,7 +211,7 @@ async def test_a_reorg_can_give_the_project_back_to_its_founder(told: Stage) -> 
     assert {"project.confirmed", "project.conflict", "movement"} <= {c["type"] for c in about}
 
 
-async def test_the_stream_from_the_beginning_is_the_list_of_changes(told: Stage) -> None:
+async def test_the_stream_from_the_beginning_is_the_list_of_changes(told: Harness) -> None:
     listed = await told.box.changes()
     last = listed[-1]["seq"]
     streamed: list[dict[str, Any]] = []

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("pbk")
 
 from tests.rig.brief_story import brief_story
-from tests.rig.harness import staged
-from tests.rig.node import Box
+from tests.rig.harness import harness
+from tests.rig.node import Node
 
 from raised.clock import now
 from raised_simnet.story.paced_player import Pace, followed
@@ -26,7 +26,7 @@ SMALL = 4096
 class Reader:
     """Comes back after every break with the number of the last change it saw."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Node) -> None:
         self.box = box
         self.seen: list[dict[str, Any]] = []
         self.breaks = 0
@@ -55,7 +55,7 @@ class Reader:
             await asyncio.sleep(0.05)
 
 
-def restarting(box: Box, pace: Pace, *, every: int) -> Pace:
+def restarting(box: Node, pace: Pace, *, every: int) -> Pace:
     """The same pace; the API ends and starts again each so many blocks: politely, then not."""
     mined = 0
 
@@ -71,7 +71,7 @@ def restarting(box: Box, pace: Pace, *, every: int) -> Pace:
 
 
 async def test_a_reader_that_resumes_sees_every_change_once_and_in_order(tmp_path: Path) -> None:
-    async with staged(tmp_path, brief_story(1, start_before(now()))) as stage:
+    async with harness(tmp_path, brief_story(1, start_before(now()))) as stage:
         box = stage.box
         await box.start()
         reader = Reader(box)
@@ -87,7 +87,7 @@ async def test_a_reader_that_resumes_sees_every_change_once_and_in_order(tmp_pat
 
 
 async def test_a_slow_reader_gets_everything_and_holds_nobody_up(tmp_path: Path) -> None:
-    async with staged(tmp_path, brief_story(2, start_before(now()))) as stage:
+    async with harness(tmp_path, brief_story(2, start_before(now()))) as stage:
         box = stage.box
         await box.start()
         reader = Reader(box)

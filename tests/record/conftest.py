@@ -30,10 +30,16 @@ from raised.domain.observation import (
 )
 from raised.record import Policy, remember
 from raised_simnet.actors.announcing import project_event, signed, withdrawal_event
-from raised_simnet.actors.funding_txs import Placement, Pledge, StageCoin, founding_outputs, place
+from raised_simnet.actors.funding_txs import (
+    FundingTx,
+    Pledge,
+    StageCoin,
+    founding_outputs,
+    funding_tx,
+)
 from raised_simnet.actors.keys import Key, key_of
 from raised_simnet.actors.op_returns import legacy_founding_mark
-from raised_simnet.actors.project_plan import Plan, PlannedStage, ProjectType
+from raised_simnet.actors.project_plan import PlannedStage, ProjectPlan, ProjectType
 
 VECTORS = vectors.ANGOR
 # What depends on when we learnt something, not on what is true.
@@ -219,7 +225,9 @@ class World:
         block = self._ref(tip.height + 1, tip.hash, tip.time + after, fork)
         self.chain.append(block)
         self.now += 1
-        placed = tuple(PlacedTx(tx, place, (), "block") for place, tx in enumerate(txs, 1))
+        placed = tuple(
+            PlacedTx(tx, funding_tx, (), "block") for funding_tx, tx in enumerate(txs, 1)
+        )
         return BlockSeen(block, placed, "explorer", self.now)
 
     def undo(self, blocks: int) -> RolledBack:
@@ -263,7 +271,7 @@ class Founder:
     def project_id(self) -> str:
         return self.plan.identifier
 
-    def terms(self, **other: Any) -> Plan:
+    def terms(self, **other: Any) -> ProjectPlan:
         """The terms, but for what is other."""
         stages = (
             PlannedStage(Decimal(40), START + 60 * DAY),
@@ -281,7 +289,7 @@ class Founder:
             "target": 1_000_000,
             "stages": stages,
         }
-        return Plan(**(known | other))
+        return ProjectPlan(**(known | other))
 
     def found(self, event_id: str | None = None) -> Tx:
         """A founding transaction, of this event or another."""
@@ -303,7 +311,7 @@ class Founder:
     ) -> "Invested":
         """An investment of this much."""
         investor = key_of(1, label)
-        placement = place(self.plan, Pledge(investor.public, gross))
+        placement = funding_tx(self.plan, Pledge(investor.public, gross))
         return Invested(self.world.pay(*placement.outputs, spends=spends), placement, investor)
 
 
@@ -312,7 +320,7 @@ class Invested:
     """An investment's transaction, and what is needed to spend it."""
 
     tx: Tx
-    placement: Placement
+    placement: FundingTx
     investor: Key
 
     @property

@@ -6,16 +6,16 @@ from tests.rig.brief_story import BRIEF_TURNS
 
 from raised_simnet.btcpay.invoice import Status
 from raised_simnet.btcpay.order import Order
-from raised_simnet.btcpay.shop_script import DAY, Clerk, sats_of
-from raised_simnet.story.storyboard import Script, Story
+from raised_simnet.btcpay.shop_script import DAY, ShopScript, sats_of
+from raised_simnet.story.storyboard import Story, Storyboard
 
 STALL: Final = "stall"
 
 
 def stall_story(seed: int, start_at: int) -> Story:
     """Buyers who pay in time, in part, late or never; what is refunded, marked, replaced, moved."""
-    script = Script(seed, start_at, BRIEF_TURNS)
-    clerk = Clerk(script, STALL)
+    storyboard = Storyboard(seed, start_at, BRIEF_TURNS)
+    clerk = ShopScript(storyboard, STALL)
     for turn in range(2, BRIEF_TURNS - 3, 2):
         clerk.pay(turn, (clerk.order(turn, f"plain-{turn}", Order("50.00")),), sats_of("50.00"))
         quick = clerk.order(turn + 1, f"quick-{turn}", Order("21000", "SATS"))
@@ -23,10 +23,10 @@ def stall_story(seed: int, start_at: int) -> Story:
     _odd_ones(clerk)
     _silent_ones(clerk)
     _money_back(clerk)
-    return script.finish()
+    return storyboard.finish()
 
 
-def _odd_ones(clerk: Clerk) -> None:
+def _odd_ones(clerk: ShopScript) -> None:
     part = clerk.order(3, "part", Order("30.00"))
     clerk.pay(3, (part,), sats_of("12.70"))
     late = clerk.order(4, "late", Order("0.002", "BTC"))
@@ -39,7 +39,7 @@ def _odd_ones(clerk: Clerk) -> None:
     clerk.mark(9, disowned, Status.INVALID)
 
 
-def _silent_ones(clerk: Clerk) -> None:
+def _silent_ones(clerk: ShopScript) -> None:
     """What no webhook tells of: payments that are replaced, and what the keeper edits."""
     patient = Order("0.003", "BTC", expires_after=9 * DAY)
     again = clerk.pay(2, (clerk.order(2, "again", patient),), 300_000, wait=4)
@@ -51,7 +51,7 @@ def _silent_ones(clerk: Clerk) -> None:
     clerk.pay(5, (moved,), 300_000)
 
 
-def _money_back(clerk: Clerk) -> None:
+def _money_back(clerk: ShopScript) -> None:
     over = clerk.order(4, "over", Order("20.00"))
     clerk.pay(4, (over,), sats_of("32.05"))
     back = sats_of("12.05")

@@ -5,24 +5,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.rig.node import Box
+from tests.rig.node import Node
 
 from raised_simnet.btcpay.shop_player import StoryClock
 from raised_simnet.demo.demo import Result
 from raised_simnet.explorer.server import Flavour
-from raised_simnet.story.paced_player import Pace, Performance, agreement, followed
+from raised_simnet.story.paced_player import Pace, PacedPlayer, agreement, followed
 from raised_simnet.story.player import chain_start
 from raised_simnet.story.storyboard import Story
 from raised_simnet.world import World
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Harness:
     """Everything that plays together."""
 
     world: World
-    performance: Performance
-    box: Box
+    performance: PacedPlayer
+    box: Node
 
     async def play(self, pace: Pace | None = None) -> None:
         """Play the whole story, as fast as the record follows unless told otherwise."""
@@ -39,14 +39,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(
+async def harness(
     folder: Path,
     story: Story,
     *,
     explorers: int | Sequence[Flavour] = 1,
     relays: Sequence[str] = (),
     database_url: str | None = None,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[Harness]:
     """The world of a story before its first step, and a box beside it that does not run yet.
 
     `relays`: addresses to follow besides the world's own.
@@ -54,11 +54,11 @@ async def staged(
     clock = StoryClock(story.start_at) if story.shops else None
     world = World(explorers=explorers, lasting=True, start_time=chain_start(story), clock=clock)
     async with world:
-        performance = Performance(world, story)
+        performance = PacedPlayer(world, story)
         performance.prepare()
         more = "".join(f'[[relay]]\nurl = "{url}"\n' for url in relays)
         settings = performance.settings() + more
         secrets = world.secrets(folder)
-        async with Box(folder, settings, database_url=database_url, **secrets) as box:
+        async with Node(folder, settings, database_url=database_url, **secrets) as box:
             world.ring(f"http://127.0.0.1:{box.port}")
-            yield Stage(world, performance, box)
+            yield Harness(world, performance, box)

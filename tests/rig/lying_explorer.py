@@ -9,7 +9,7 @@ from raised.domain.bitcoin.tx import OutPoint, Tx, TxIn, TxOut, hex_from_raw, ra
 from raised_simnet.bitcoin.block_archive import Spender, StoredBlock
 from raised_simnet.bitcoin.chain import RegtestChain
 from raised_simnet.bitcoin.chain_view import ChainView, Place, Row
-from raised_simnet.http.url_routing import Refusal
+from raised_simnet.http.url_routing import HttpError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Liar(ChainView):
 
     def block_at(self, height: int) -> StoredBlock | None:
         if height in self.silent:
-            raise Refusal(503, "busy")
+            raise HttpError(503, "busy")
         named = self._names and height == self._block.height
         return self._block if named else super().block_at(height)
 

@@ -23,7 +23,7 @@ _PATIENCE_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.1
 
 
-class NeverHeld(Exception):
+class ConditionNotMet(Exception):
     """A condition did not come true in time; the text is what was last seen."""
 
 
@@ -45,7 +45,7 @@ class Message:
     data: Json
 
 
-class Box:
+class Node:
     """`async with Box(folder, settings) as box`: a fresh record; nothing runs until `start`.
 
     `daemon`, `api` and `both` are `raised run`, `raised api` and `raised up` with this record.
@@ -145,7 +145,7 @@ class Box:
                             return found
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError as error:
-            raise NeverHeld(f"{path}: {answer}") from error
+            raise ConditionNotMet(f"{path}: {answer}") from error
 
     async def stream(
         self, *, last_seen: int | None = None, **asked: str | int

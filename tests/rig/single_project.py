@@ -8,10 +8,16 @@ from raised.domain.bitcoin.tx import OutPoint, Tx, TxOut
 from raised_simnet.actors.amount_split import equal_percents
 from raised_simnet.actors.announcing import project_event
 from raised_simnet.actors.coin_pool import OwnedCoin
-from raised_simnet.actors.funding_txs import Placement, Pledge, StageCoin, founding_outputs, place
+from raised_simnet.actors.funding_txs import (
+    FundingTx,
+    Pledge,
+    StageCoin,
+    founding_outputs,
+    funding_tx,
+)
 from raised_simnet.actors.keys import Key, key_of
 from raised_simnet.actors.nostr_event import Event
-from raised_simnet.actors.project_plan import Plan, PlannedStage, ProjectType
+from raised_simnet.actors.project_plan import PlannedStage, ProjectPlan, ProjectType
 from raised_simnet.actors.stage_spends import RecoveryKeys, claim, penalty_output, recover
 from raised_simnet.actors.wallet import Wallet
 from raised_simnet.world import START
@@ -26,7 +32,7 @@ class Stake:
     """An investment's transaction, and what is needed to spend it."""
 
     tx: Tx
-    placement: Placement
+    placement: FundingTx
     investor: Key
 
     @property
@@ -43,11 +49,11 @@ class Venture:
     stages: int = 3
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> ProjectPlan:
         """Its terms."""
         released = (START - (self.stages - n) * _DAY for n in range(self.stages))
         shares = equal_percents(self.stages)
-        return Plan(
+        return ProjectPlan(
             kind=ProjectType.INVEST,
             founder_key=self._key("founder").public,
             recovery_key=self._key("recovery").public,
@@ -77,7 +83,7 @@ class Venture:
     def invest(self, wallet: Wallet, who: str, gross: int = 100_000) -> Stake:
         """An investment."""
         investor = self._key(f"investor {who}")
-        placement = place(self.plan, Pledge(investor.public, gross))
+        placement = funding_tx(self.plan, Pledge(investor.public, gross))
         return Stake(wallet.pay(placement.outputs), placement, investor)
 
     def claim(self, stake: Stake, stage: int = 0) -> Tx:

@@ -6,7 +6,7 @@ from typing import Final
 
 from raised_simnet.actors.keys import Key
 from raised_simnet.actors.nostr_event import Event, sign_event
-from raised_simnet.actors.project_plan import Plan
+from raised_simnet.actors.project_plan import ProjectPlan
 
 PROFILE: Final = 0
 WITHDRAWAL: Final = 5
@@ -14,7 +14,7 @@ PROJECT: Final = 3030
 TEXT: Final = 30078
 
 
-def project_event(author: Key, plan: Plan, created_at: int) -> Event:
+def project_event(author: Key, plan: ProjectPlan, created_at: int) -> Event:
     """Kind 3030: the terms."""
     return signed(author, PROJECT, created_at, plan.content(), [("d", plan.identifier)])
 

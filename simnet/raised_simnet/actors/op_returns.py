@@ -11,7 +11,7 @@ _DAY: Final = 86400
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DynamicChoice:
     """What an investor of a Fund or Subscribe project picks; stage count 0 is the pattern's."""
 
     start_at: int
@@ -40,7 +40,7 @@ def legacy_founding_mark(founder_key: bytes, nostr_pubkey: str) -> bytes:
 
 
 def investor_mark(
-    investor_key: bytes, secret_hash: bytes | None = None, choice: Choice | None = None
+    investor_key: bytes, secret_hash: bytes | None = None, choice: DynamicChoice | None = None
 ) -> bytes:
     """Investor key, a seeder's secret hash, a dynamic choice."""
     pushes = [investor_key]

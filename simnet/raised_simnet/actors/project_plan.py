@@ -8,7 +8,7 @@ from typing import Final
 
 from raised_simnet.actors.amount_split import equal_percents
 from raised_simnet.actors.identifiers import identifier_of, script_of
-from raised_simnet.actors.op_returns import Choice
+from raised_simnet.actors.op_returns import DynamicChoice
 from raised_simnet.actors.release_dates import Pattern, payout_times
 
 _DAY: Final = 86400
@@ -32,7 +32,7 @@ class PlannedStage:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ProjectPlan:
     """The terms of a project. `secret_hashes` are in wire order."""
 
     kind: ProjectType
@@ -78,14 +78,14 @@ class Plan:
         """The pattern with this id."""
         return next(p for p in self.patterns if p.pattern_id == pattern_id)
 
-    def releases_for(self, choice: Choice | None) -> tuple[int, ...]:
+    def releases_for(self, choice: DynamicChoice | None) -> tuple[int, ...]:
         """The release dates of an investment, stage by stage."""
         if choice is None:
             return tuple(stage.release_at for stage in self.stages)
         pattern = self.pattern(choice.pattern_id)
         return payout_times(choice.start_at, pattern, choice.stage_count or pattern.stage_count)
 
-    def percents_for(self, choice: Choice | None) -> tuple[Decimal, ...]:
+    def percents_for(self, choice: DynamicChoice | None) -> tuple[Decimal, ...]:
         """The shares of an investment, stage by stage."""
         if choice is None:
             return tuple(stage.percent for stage in self.stages)

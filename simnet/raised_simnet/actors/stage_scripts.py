@@ -30,7 +30,7 @@ _DAY: Final = 86400
 
 
 @dataclass(frozen=True, slots=True)
-class Lock:
+class StageScripts:
     """A locked output: its scripts (founder, recover, end, seeders…) and how each is revealed."""
 
     scripts: tuple[bytes, ...]
@@ -86,7 +86,7 @@ def seeder_leaves(
     )
 
 
-def lock(scripts: Sequence[bytes], internal_key: bytes = INTERNAL_KEY) -> Lock:
+def stage_scripts(scripts: Sequence[bytes], internal_key: bytes = INTERNAL_KEY) -> StageScripts:
     """The output that these leaves make, in the order founder, recover, end, seeders."""
     weights = [_FOUNDER_WEIGHT, _RECOVER_WEIGHT, _END_WEIGHT]
     weights += [_SEEDER_WEIGHT] * (len(scripts) - len(weights))
@@ -95,7 +95,7 @@ def lock(scripts: Sequence[bytes], internal_key: bytes = INTERNAL_KEY) -> Lock:
     output_key, parity = xonly_add(internal_key, tagged("TapTweak", internal_key + root))
     head = bytes([_LEAF_VERSION | parity]) + internal_key
     blocks = tuple(head + b"".join(path) for path in paths)
-    return Lock(tuple(scripts), blocks, leaf_hashes, root, output_key)
+    return StageScripts(tuple(scripts), blocks, leaf_hashes, root, output_key)
 
 
 def leaf_hash(script: bytes) -> bytes:

@@ -73,7 +73,7 @@ def end(coins: Sequence[StageCoin], investor: Key, to: TxOut) -> Tx:
     return _signed_alone(spending, coins, investor, END)
 
 
-def leave_by_secrets(
+def spend_with_secrets(
     coins: Sequence[StageCoin], investor: Key, revealed: Revealed, to: TxOut
 ) -> Tx:
     """The investor leaves without penalty, by enough of the seeders' secrets.
@@ -146,7 +146,7 @@ def _signed_alone(spending: Spending, coins: Sequence[StageCoin], key: Key, plac
 def _recovery_witness(
     spending: Spending, vin: int, coin: StageCoin, keys: RecoveryKeys
 ) -> tuple[bytes, ...]:
-    leaf = coin.stage.lock.scripts[RECOVER]
+    leaf = coin.stage.stage_scripts.scripts[RECOVER]
     signatures = (
         leaf_signature(spending, vin, leaf, key, SINGLE_ANYONE)
         for key in (keys.investor, keys.founder_recovery)
@@ -156,11 +156,11 @@ def _recovery_witness(
 
 
 def _signature(spending: Spending, vin: int, coin: StageCoin, key: Key, place: int) -> bytes:
-    return leaf_signature(spending, vin, coin.stage.lock.scripts[place], key, ALL)
+    return leaf_signature(spending, vin, coin.stage.stage_scripts.scripts[place], key, ALL)
 
 
 def _reveal(coin: StageCoin, place: int) -> tuple[bytes, bytes]:
-    locked = coin.stage.lock
+    locked = coin.stage.stage_scripts
     return locked.scripts[place], locked.control_blocks[place]
 
 

@@ -42,7 +42,7 @@ class Spender(NamedTuple):
     vin: int
 
 
-class Archive:
+class BlockArchive:
     """Blocks and transactions by every way they are asked for. `scripts`: by their SHA-256."""
 
     def __init__(self) -> None:

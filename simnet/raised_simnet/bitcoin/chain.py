@@ -14,11 +14,11 @@ from typing import Final
 from raised.domain.bitcoin.block import HEADER_SIZE, parse_block, parse_header
 from raised.domain.bitcoin.script import p2wpkh
 from raised.domain.bitcoin.tx import OutPoint, Tx, TxOut
-from raised_simnet.bitcoin.block_archive import Archive, StoredBlock
+from raised_simnet.bitcoin.block_archive import BlockArchive, StoredBlock
 from raised_simnet.bitcoin.block_assembly import MATURITY, Place, assemble, subsidy
 from raised_simnet.bitcoin.kernel import Kernel, verify_inputs
 from raised_simnet.bitcoin.mempool import Mempool, Rejected
-from raised_simnet.bitcoin.utxo_set import Coin, CoinSet
+from raised_simnet.bitcoin.utxo_set import Coin, UtxoSet
 
 __all__ = ["Coin", "RegtestChain", "Rejected", "Reorg", "StoredBlock"]
 
@@ -44,9 +44,9 @@ class RegtestChain:
     def __init__(self, directory: Path, start_time: int, *, payout: bytes = NOBODY) -> None:
         self.lock = threading.RLock()
         self.payout = payout
-        self.archive = Archive()
+        self.archive = BlockArchive()
         self._kernel = Kernel(directory)
-        self._coins = CoinSet()
+        self._coins = UtxoSet()
         self._pool = Mempool(self)
         self._salt = 0
         self._start_time = start_time

@@ -17,7 +17,7 @@ class Coin:
     coinbase: bool
 
 
-class CoinSet:
+class UtxoSet:
     """What can be spent at the tip."""
 
     def __init__(self) -> None:

@@ -5,25 +5,25 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from raised_simnet.btcpay.backend import Office
+from raised_simnet.btcpay.backend import Backend
 from raised_simnet.btcpay.error_responses import coded, invalid, missing_permission, unauthenticated
 from raised_simnet.btcpay.invoice import Invoice
 from raised_simnet.btcpay.permission import VIEW_INVOICES, WEBHOOKS, ApiKey
 from raised_simnet.btcpay.store import Store
-from raised_simnet.btcpay.webhook import Hook
-from raised_simnet.btcpay.webhook_sender import Postman
+from raised_simnet.btcpay.webhook import Webhook
+from raised_simnet.btcpay.webhook_sender import WebhookSender
 from raised_simnet.http.http_server import Request
-from raised_simnet.http.url_routing import Refusal
+from raised_simnet.http.url_routing import HttpError
 
 _REMEMBERED_SECONDS: Final = 600  # which store owns which object, after that is gone
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ApiRequest:
     """What is asked, and of whom. `params`: the named parts of the path."""
 
-    office: Office
-    postman: Postman
+    office: Backend
+    postman: WebhookSender
     keys: dict[str, ApiKey]
     dice: Random
     params: dict[str, str]
@@ -40,10 +40,10 @@ class Asked:
         schemes = {"token"} if self.office.dialect.old else {"token", "bearer"}
         if scheme.lower() not in schemes:
             message = "Authentication is required for accessing this endpoint"
-            raise Refusal(401, unauthenticated(message))
+            raise HttpError(401, unauthenticated(message))
         if key not in self.keys:
             message = "ApiKey authentication failed: Unknown API Key"
-            raise Refusal(401, unauthenticated(message))
+            raise HttpError(401, unauthenticated(message))
         return self.keys[key]
 
     def store(self, policy: str) -> Store:
@@ -51,7 +51,7 @@ class Asked:
         store_id = self.params["store"]
         store = self.office.stores.get(store_id)
         if not self.key().may(policy, store_id) or store is None:
-            raise Refusal(403, missing_permission(policy))
+            raise HttpError(403, missing_permission(policy))
         return store
 
     def invoice(self) -> Invoice:
@@ -63,17 +63,17 @@ class Asked:
         gone_at = self.office.deleted.get(invoice_id)
         just_gone = gone_at is not None and self.office.now() - gone_at < _REMEMBERED_SECONDS
         if self.office.dialect.hides_unknown and not just_gone:
-            raise Refusal(403, missing_permission(VIEW_INVOICES))
-        raise Refusal(404, coded(404, "invoice-not-found", "The invoice was not found"))
+            raise HttpError(403, missing_permission(VIEW_INVOICES))
+        raise HttpError(404, coded(404, "invoice-not-found", "The invoice was not found"))
 
-    def hook(self) -> Hook:
+    def hook(self) -> Webhook:
         """The webhook of the path. Raises Refusal."""
         store = self.store(WEBHOOKS)
         if self.params["hook"] in store.hooks:
             return store.hooks[self.params["hook"]]
         if self.office.dialect.hides_unknown:
-            raise Refusal(403, missing_permission(WEBHOOKS))
-        raise Refusal(404, coded(404, "webhook-not-found", "The webhook was not found"))
+            raise HttpError(403, missing_permission(WEBHOOKS))
+        raise HttpError(404, coded(404, "webhook-not-found", "The webhook was not found"))
 
     def texts(self, name: str) -> list[str]:
         """A parameter that may be repeated."""

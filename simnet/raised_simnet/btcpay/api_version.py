@@ -7,7 +7,7 @@ from raised_simnet.btcpay.invoice import LIGHTNING, LNURL, ON_CHAIN
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class ApiVersion:
     """One version's words.
 
     `old`: the shapes of 1.x. `hides_unknown`: an unknown object is a missing permission.
@@ -26,9 +26,9 @@ class Dialect:
         return method_id.removesuffix("-CHAIN")
 
 
-V2_4_1: Final = Dialect("2.4.1")
-V2_4_5: Final = Dialect("2.4.5")  # no shape is known to have changed
-V1_13: Final = Dialect(
+V2_4_1: Final = ApiVersion("2.4.1")
+V2_4_5: Final = ApiVersion("2.4.5")  # no shape is known to have changed
+V1_13: Final = ApiVersion(
     "1.13.7",
     method_key="paymentMethod",
     method_names={ON_CHAIN: "BTC", LIGHTNING: "BTC-LightningNetwork", LNURL: "BTC-LNURLPAY"},

@@ -11,26 +11,26 @@ from decimal import Decimal
 from typing import Final
 
 from raised_simnet.bitcoin.chain import RegtestChain
-from raised_simnet.btcpay.api_version import Dialect
-from raised_simnet.btcpay.chain_watcher import Sighting, Sightings
+from raised_simnet.btcpay.api_version import ApiVersion
+from raised_simnet.btcpay.chain_watcher import ChainWatcher, SeenPayment
 from raised_simnet.btcpay.decimals import from_msats, from_sats
-from raised_simnet.btcpay.id_generator import STORE, Namer, base58_id, hex_id
+from raised_simnet.btcpay.id_generator import STORE, IdGenerator, base58_id, hex_id
 from raised_simnet.btcpay.invoice import (
     LIGHTNING,
     NOTHING,
     ON_CHAIN,
     Exceptional,
     Invoice,
+    InvoiceState,
     Metadata,
     Payment,
-    Standing,
     Status,
 )
 from raised_simnet.btcpay.invoice_states import advance, mark
 from raised_simnet.btcpay.order import Order, make_invoice
 from raised_simnet.btcpay.payment_methods import renew_bolt11, reveal_preimage
 from raised_simnet.btcpay.refund import PullPayment
-from raised_simnet.btcpay.refund_desk import Cashier
+from raised_simnet.btcpay.refund_desk import RefundDesk
 from raised_simnet.btcpay.store import STANDARD, Policy, Store
 from raised_simnet.btcpay.webhook_event import Event, invoice_event, payment_event
 
@@ -41,14 +41,14 @@ _DAY: Final = 86400
 _TXID_CHARS: Final = 64
 
 
-class Office:
+class Backend:
     """The stores of one server. `tell` gets every event in order.
 
     `keeps_days`: unpaid expired invoices older than this are deleted; None: never (before 2.3.0).
     """
 
     def __init__(
-        self, chain: RegtestChain, dialect: Dialect, clock: Clock, tell: Tell, seed: str
+        self, chain: RegtestChain, dialect: ApiVersion, clock: Clock, tell: Tell, seed: str
     ) -> None:
         self.dialect = dialect
         self.lock = threading.RLock()
@@ -61,9 +61,9 @@ class Office:
         self._chain = chain
         self._tell = tell
         self._seed = seed
-        self._namer = Namer(f"{seed} office")
+        self._namer = IdGenerator(f"{seed} office")
         self._unseen: set[tuple[str, str]] = set()
-        self.cashier = Cashier(self.stores, self._namer, clock, tell, self.lock)
+        self.cashier = RefundDesk(self.stores, self._namer, clock, tell, self.lock)
 
     @property
     def height(self) -> int:
@@ -112,7 +112,12 @@ class Office:
             payment_id = str((method.data or {})["paymentHash"])
             destination = method.destination or ""
             payment = Payment(
-                LIGHTNING, payment_id, from_msats(msats), self.now(), destination, Standing.SETTLED
+                LIGHTNING,
+                payment_id,
+                from_msats(msats),
+                self.now(),
+                destination,
+                InvoiceState.SETTLED,
             )
             reveal_preimage(invoice, method)
             self._receive(invoice, payment)
@@ -128,7 +133,7 @@ class Office:
             payment_id = f"{hex_id(f'{invoice.id} {method_id} {number}', _TXID_CHARS)}-0"
             destination = invoice.method(method_id).destination or ""
             payment = Payment(
-                method_id, payment_id, amount, self.now(), destination, Standing.SETTLED
+                method_id, payment_id, amount, self.now(), destination, InvoiceState.SETTLED
             )
             self._receive(invoice, payment)
             return payment
@@ -163,7 +168,7 @@ class Office:
     def look(self) -> None:
         """See what is new on the chain and on the clock, and tell."""
         with self.lock, self._chain.lock:
-            sightings = Sightings(self._chain)
+            sightings = ChainWatcher(self._chain)
             for invoice in self._invoices():
                 self._see(invoice, sightings)
                 self._advance(invoice)
@@ -173,7 +178,7 @@ class Office:
     def catch_up(self) -> None:
         """After a time of not looking: of cold invoices, what came meanwhile is never noticed."""
         with self.lock, self._chain.lock:
-            sightings = Sightings(self._chain)
+            sightings = ChainWatcher(self._chain)
             for invoice in self._invoices():
                 if not invoice.is_monitored:
                     new = self._unknown(invoice, sightings)
@@ -184,13 +189,13 @@ class Office:
         for store in list(self.stores.values()):
             yield from list(store.invoices.values())
 
-    def _unknown(self, invoice: Invoice, sightings: Sightings) -> list[Sighting]:
+    def _unknown(self, invoice: Invoice, sightings: ChainWatcher) -> list[SeenPayment]:
         script = next((method.script for method in invoice.methods if method.script), None)
         found = () if script is None else sightings.to(script)
         fresh = (s for s in found if invoice.payment(ON_CHAIN, s.id) is None)
         return [sighting for sighting in fresh if (invoice.id, sighting.id) not in self._unseen]
 
-    def _see(self, invoice: Invoice, sightings: Sightings) -> None:
+    def _see(self, invoice: Invoice, sightings: ChainWatcher) -> None:
         if invoice.is_monitored:
             for payment in invoice.payments:
                 if payment.method == ON_CHAIN:
@@ -202,16 +207,16 @@ class Office:
             money = (from_sats(sighting.sats), self.now(), method.destination or "")
             self._receive(invoice, Payment(ON_CHAIN, sighting.id, *money, standing, fee))
 
-    def _follow(self, invoice: Invoice, payment: Payment, sightings: Sightings) -> None:
+    def _follow(self, invoice: Invoice, payment: Payment, sightings: ChainWatcher) -> None:
         before = payment.standing
         payment.standing = sightings.standing(invoice, payment.id)
-        if payment.standing is Standing.SETTLED is not before:
+        if payment.standing is InvoiceState.SETTLED is not before:
             self._tell_payment("InvoicePaymentSettled", invoice, payment)
 
     def _receive(self, invoice: Invoice, payment: Payment) -> None:
         """Money that is final when it comes is told of as settled before it is as received."""
         invoice.payments.append(payment)
-        if payment.standing is Standing.SETTLED:
+        if payment.standing is InvoiceState.SETTLED:
             self._tell_payment("InvoicePaymentSettled", invoice, payment)
         self._tell_payment("InvoiceReceivedPayment", invoice, payment)
         self._advance(invoice)

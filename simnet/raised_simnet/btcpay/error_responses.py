@@ -4,7 +4,7 @@ from typing import Final
 
 from raised_simnet.btcpay.webhook_event import pretty
 from raised_simnet.http.http_server import Response
-from raised_simnet.http.url_routing import Refusal
+from raised_simnet.http.url_routing import HttpError
 
 JSON: Final = "application/json"
 NO_ROUTE: Final = Response(404, b"", "")
@@ -35,6 +35,6 @@ def missing_permission(policy: str) -> Response:
     return answer(body, 403)
 
 
-def invalid(*errors: tuple[str, str]) -> Refusal:
+def invalid(*errors: tuple[str, str]) -> HttpError:
     """Parameters that cannot be: (which, why)."""
-    return Refusal(422, answer([{"path": p, "message": m} for p, m in errors], 422))
+    return HttpError(422, answer([{"path": p, "message": m} for p, m in errors], 422))

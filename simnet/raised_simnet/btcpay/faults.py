@@ -11,7 +11,7 @@ _GATEWAY: Final = b"<html><head><title>502 Bad Gateway</title></head><body></bod
 
 
 @dataclass
-class Trouble(Faults):
+class ApiFaults(Faults):
     """As an explorer's, with the answers that this server or the proxy before it would give."""
 
     permission: str = "btcpay.store.canviewinvoices"

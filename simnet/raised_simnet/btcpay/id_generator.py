@@ -26,7 +26,7 @@ def hex_id(seed: str, chars: int = _KEY_CHARS) -> str:
     return sha256(seed.encode()).hex()[:chars]
 
 
-class Namer:
+class IdGenerator:
     """Hands out identifiers, each once."""
 
     def __init__(self, seed: str) -> None:

@@ -35,7 +35,7 @@ class Exceptional(StrEnum):
     MARKED = "Marked"
 
 
-class Standing(StrEnum):
+class InvoiceState(StrEnum):
     """Of a payment."""
 
     PROCESSING = "Processing"
@@ -64,7 +64,7 @@ class Payment:
     value: Decimal
     received_at: int
     destination: str
-    standing: Standing = Standing.PROCESSING
+    standing: InvoiceState = InvoiceState.PROCESSING
     fee: Decimal = NOTHING
 
 
@@ -128,7 +128,9 @@ class Invoice:
     @property
     def accounted(self) -> list[Payment]:
         """The payments that count."""
-        return [payment for payment in self.payments if payment.standing is not Standing.INVALID]
+        return [
+            payment for payment in self.payments if payment.standing is not InvoiceState.INVALID
+        ]
 
     def method(self, method_id: str) -> Method:
         """The method with this id."""
@@ -161,7 +163,7 @@ class Invoice:
     @property
     def settled(self) -> Decimal:
         """As `paid`, of settled payments alone."""
-        final = [p for p in self.payments if p.standing is Standing.SETTLED]
+        final = [p for p in self.payments if p.standing is InvoiceState.SETTLED]
         net = sum((self.worth(p) - p.fee * self.method(p.method).rate for p in final), NOTHING)
         return rounded(net, self.terms.currency)
 
@@ -178,7 +180,7 @@ class Invoice:
     @property
     def is_monitored(self) -> bool:
         """Whether confirmations of its payments are still looked at."""
-        waiting = any(p.standing is Standing.PROCESSING for p in self.payments)
+        waiting = any(p.standing is InvoiceState.PROCESSING for p in self.payments)
         return waiting or self.status in {Status.NEW, Status.PROCESSING}
 
     @property

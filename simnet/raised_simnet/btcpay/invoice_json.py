@@ -1,6 +1,6 @@
 """Invoices as Greenfield shows them, by version. Source: btcpay.md 3.4."""
 
-from raised_simnet.btcpay.api_version import Dialect
+from raised_simnet.btcpay.api_version import ApiVersion
 from raised_simnet.btcpay.decimals import price_text
 from raised_simnet.btcpay.invoice import Invoice, Terms
 from raised_simnet.btcpay.payment_json import methods_json
@@ -9,7 +9,7 @@ Json = dict[str, object]
 _MINUTE = 60
 
 
-def invoice_json(invoice: Invoice, dialect: Dialect, host: str, *, with_methods: bool) -> Json:
+def invoice_json(invoice: Invoice, dialect: ApiVersion, host: str, *, with_methods: bool) -> Json:
     """One invoice. `host`: what the caller called the server; methods only when asked for."""
     terms = invoice.terms
     methods = methods_json(invoice, dialect, accounted_only=True) if with_methods else []
@@ -37,7 +37,7 @@ def invoice_json(invoice: Invoice, dialect: Dialect, host: str, *, with_methods:
     }
 
 
-def _checkout(invoice: Invoice, terms: Terms, dialect: Dialect) -> Json:
+def _checkout(invoice: Invoice, terms: Terms, dialect: ApiVersion) -> Json:
     checkout: Json = {
         "speedPolicy": str(terms.speed),
         "paymentMethods": [dialect.method_name(method.id) for method in invoice.methods],
@@ -57,6 +57,6 @@ def _checkout(invoice: Invoice, terms: Terms, dialect: Dialect) -> Json:
     return checkout
 
 
-def _receipt(dialect: Dialect) -> Json:
+def _receipt(dialect: ApiVersion) -> Json:
     value = None if dialect.old else True
     return dict.fromkeys(("enabled", "showQR", "showPayments"), value)

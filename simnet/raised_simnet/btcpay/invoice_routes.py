@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from raised_simnet.btcpay.api_request import Asked
+from raised_simnet.btcpay.api_request import ApiRequest
 from raised_simnet.btcpay.decimals import price_text
 from raised_simnet.btcpay.error_responses import answer, invalid
 from raised_simnet.btcpay.invoice import Invoice, Status
@@ -13,7 +13,7 @@ from raised_simnet.btcpay.permission import VIEW_INVOICES
 from raised_simnet.http.http_server import Response
 from raised_simnet.http.url_routing import Router
 
-INVOICE_ROUTES: Final[Router[Asked]] = Router()
+INVOICE_ROUTES: Final[Router[ApiRequest]] = Router()
 _OLD_WORDS: Final = {"paid": Status.PROCESSING, "confirmed": Status.SETTLED}
 _WORDS: Final = {
     **{status.lower(): status for status in Status},
@@ -48,7 +48,7 @@ class _Filter:
 
 
 @INVOICE_ROUTES.add("stores/:store/invoices")
-def _list(asked: Asked) -> Response:
+def _list(asked: ApiRequest) -> Response:
     """Newest first; those of one second in any order; all of them unless told how many."""
     store, wanted = asked.store(VIEW_INVOICES), _filter(asked)
     found = [invoice for invoice in store.invoices.values() if wanted.takes(invoice)]
@@ -61,22 +61,22 @@ def _list(asked: Asked) -> Response:
 
 
 @INVOICE_ROUTES.add("stores/:store/invoices/:invoice")
-def _one(asked: Asked) -> Response:
+def _one(asked: ApiRequest) -> Response:
     inline = asked.flag("includePaymentMethods")
     return answer(_shown(asked.invoice(), asked, with_methods=inline))
 
 
 @INVOICE_ROUTES.add("stores/:store/invoices/:invoice/payment-methods")
-def _methods(asked: Asked) -> Response:
+def _methods(asked: ApiRequest) -> Response:
     only = asked.flag("onlyAccountedPayments", default=True)
     return answer(methods_json(asked.invoice(), asked.office.dialect, accounted_only=only))
 
 
-def _shown(invoice: Invoice, asked: Asked, *, with_methods: bool) -> dict[str, object]:
+def _shown(invoice: Invoice, asked: ApiRequest, *, with_methods: bool) -> dict[str, object]:
     return invoice_json(invoice, asked.office.dialect, asked.host, with_methods=with_methods)
 
 
-def _filter(asked: Asked) -> _Filter:
+def _filter(asked: ApiRequest) -> _Filter:
     start, end = asked.time("startDate"), asked.time("endDate")
     if start is not None and end is not None and start > end:
         raise invalid(
@@ -88,7 +88,7 @@ def _filter(asked: Asked) -> _Filter:
     return _Filter(_statuses(asked), asked.texts("orderId"), start, end, text, archived)
 
 
-def _statuses(asked: Asked) -> set[Status] | None:
+def _statuses(asked: ApiRequest) -> set[Status] | None:
     """Unknown words are dropped, by 2.x until no filter is left; 1.x then finds nothing."""
     words = asked.texts("status")
     known = {_WORDS[word.lower()] for word in words if word.lower() in _WORDS}

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from raised_simnet.btcpay.api_version import Dialect
+from raised_simnet.btcpay.api_version import ApiVersion
 from raised_simnet.btcpay.decimals import plain, rounded_up
 from raised_simnet.btcpay.invoice import NOTHING, Invoice, Method, Payment
 
@@ -21,13 +21,15 @@ def payment_json(payment: Payment) -> Json:
     }
 
 
-def methods_json(invoice: Invoice, dialect: Dialect, *, accounted_only: bool) -> list[Json]:
+def methods_json(invoice: Invoice, dialect: ApiVersion, *, accounted_only: bool) -> list[Json]:
     """The payment methods of an invoice with its payments."""
     shown = invoice.accounted if accounted_only else invoice.payments
     return [_method_json(invoice, method, shown, dialect) for method in invoice.methods]
 
 
-def _method_json(invoice: Invoice, method: Method, shown: list[Payment], dialect: Dialect) -> Json:
+def _method_json(
+    invoice: Invoice, method: Method, shown: list[Payment], dialect: ApiVersion
+) -> Json:
     money = _money(invoice, method)
     fee = money.pop("fee")
     name = dialect.method_name(method.id)

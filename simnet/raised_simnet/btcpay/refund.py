@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from raised_simnet.btcpay.api_version import Dialect
+from raised_simnet.btcpay.api_version import ApiVersion
 from raised_simnet.btcpay.decimals import plain
 from raised_simnet.btcpay.invoice import ON_CHAIN
 
@@ -68,7 +68,7 @@ class Payout:
     revision: int = 0
     proof: str | None = None
 
-    def as_json(self, dialect: Dialect) -> Json:
+    def as_json(self, dialect: ApiVersion) -> Json:
         """As Greenfield shows it, by version."""
         coin_amount = None if self.coin_amount is None else plain(self.coin_amount)
         front: Json = {"date": self.date, "id": self.id, "pullPaymentId": self.pull_id}

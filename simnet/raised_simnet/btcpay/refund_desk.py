@@ -4,21 +4,21 @@ import threading
 from collections.abc import Callable
 
 from raised.domain.bitcoin.tx import Tx
-from raised_simnet.btcpay.chain_watcher import Sightings
+from raised_simnet.btcpay.chain_watcher import ChainWatcher
 from raised_simnet.btcpay.decimals import from_sats
-from raised_simnet.btcpay.id_generator import PAYOUT, Namer
+from raised_simnet.btcpay.id_generator import PAYOUT, IdGenerator
 from raised_simnet.btcpay.refund import Payout, PayoutState, PullPayment
 from raised_simnet.btcpay.store import Store
 from raised_simnet.btcpay.webhook_event import Event, payout_event
 
 
-class Cashier:
+class RefundDesk:
     """Pull payments and payouts of all stores. Every method may be called from any thread."""
 
     def __init__(
         self,
         stores: dict[str, Store],
-        namer: Namer,
+        namer: IdGenerator,
         now: Callable[[], int],
         tell: Callable[[Event], None],
         lock: threading.RLock,
@@ -68,7 +68,7 @@ class Cashier:
             payout.state = PayoutState.CANCELLED
             self._tell(payout_event("PayoutUpdated", payout))
 
-    def look(self, sightings: Sightings) -> None:
+    def look(self, sightings: ChainWatcher) -> None:
         """See which payouts are confirmed by now."""
         for store in self._stores.values():
             for payout in store.payouts.values():

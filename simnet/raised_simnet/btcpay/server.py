@@ -9,22 +9,22 @@ from typing import Final
 
 from raised.clock import now
 from raised_simnet.bitcoin.chain import RegtestChain
-from raised_simnet.btcpay.api_request import Asked
-from raised_simnet.btcpay.api_version import V2_4_1, Dialect
-from raised_simnet.btcpay.backend import Clock, Office
+from raised_simnet.btcpay.api_request import ApiRequest
+from raised_simnet.btcpay.api_version import V2_4_1, ApiVersion
+from raised_simnet.btcpay.backend import Backend, Clock
 from raised_simnet.btcpay.error_responses import NO_ROUTE
-from raised_simnet.btcpay.faults import Trouble
-from raised_simnet.btcpay.id_generator import Namer, hex_id
+from raised_simnet.btcpay.faults import ApiFaults
+from raised_simnet.btcpay.id_generator import IdGenerator, hex_id
 from raised_simnet.btcpay.invoice_routes import INVOICE_ROUTES
 from raised_simnet.btcpay.permission import READ, ApiKey
 from raised_simnet.btcpay.server_routes import ROUTES
 from raised_simnet.btcpay.store import Store
-from raised_simnet.btcpay.webhook import Hook
+from raised_simnet.btcpay.webhook import Webhook
 from raised_simnet.btcpay.webhook_event import Event
 from raised_simnet.btcpay.webhook_routes import HOOK_ROUTES
-from raised_simnet.btcpay.webhook_sender import Postman
+from raised_simnet.btcpay.webhook_sender import WebhookSender
 from raised_simnet.http.http_server import Request, Response, WebServer
-from raised_simnet.http.url_routing import Found, Refusal
+from raised_simnet.http.url_routing import HttpError, RouteMatch
 
 BASE: Final = "/api/v1/"
 HUNDREDTH: Final = 0.01
@@ -45,21 +45,21 @@ class BTCPayServer:
         self,
         chain: RegtestChain,
         *,
-        dialect: Dialect = V2_4_1,
+        dialect: ApiVersion = V2_4_1,
         clock: Clock = now,
         seed: str = "btcpay",
         time_scale: float = HUNDREDTH,
     ) -> None:
-        self.office = Office(chain, dialect, clock, self._tell, seed)
-        self.trouble = Trouble()
+        self.office = Backend(chain, dialect, clock, self._tell, seed)
+        self.trouble = ApiFaults()
         self.counts: Counter[str] = Counter()
         self.asked: deque[str] = deque(maxlen=_REMEMBERED)
         self._seed = seed
         self._keys: dict[str, ApiKey] = {}
         self._dice = Random(seed)
         self._running = True
-        self.postman = Postman(
-            Namer(f"{seed} delivery"),
+        self.postman = WebhookSender(
+            IdGenerator(f"{seed} delivery"),
             dialect.version,
             time_scale=time_scale,
             retries_all=dialect.old,
@@ -126,14 +126,14 @@ class BTCPayServer:
 
     def add_hook(
         self, store: Store, url: str, secret: str, wanted: Sequence[str] | None = None
-    ) -> Hook:
+    ) -> Webhook:
         """A webhook made in the server's own pages."""
         events = None if wanted is None else tuple(wanted)
-        hook = Hook(self.office.new_id(), store.id, url, secret, wanted=events)
+        hook = Webhook(self.office.new_id(), store.id, url, secret, wanted=events)
         store.hooks[hook.id] = hook
         return hook
 
-    def prune(self, hook: Hook) -> None:
+    def prune(self, hook: Webhook) -> None:
         """Empty the bodies of all its deliveries, as after 60 days."""
         for delivery in hook.deliveries:
             delivery.body = None
@@ -171,7 +171,7 @@ class BTCPayServer:
         response = self._honest(found, request)
         return trouble.instead(response) if struck else response
 
-    def _find(self, request: Request) -> Found[Asked] | None:
+    def _find(self, request: Request) -> RouteMatch[ApiRequest] | None:
         if not request.path.startswith(BASE):
             return None
         path = request.path[len(BASE) :]
@@ -179,10 +179,10 @@ class BTCPayServer:
         matches = (router.find(request.method, path) for router in routers)
         return next((found for found in matches if found is not None), None)
 
-    def _honest(self, found: Found[Asked], request: Request) -> Response:
-        asked = Asked(self.office, self.postman, self._keys, self._dice, found.params, request)
+    def _honest(self, found: RouteMatch[ApiRequest], request: Request) -> Response:
+        asked = ApiRequest(self.office, self.postman, self._keys, self._dice, found.params, request)
         with self.office.lock:
             try:
                 return found.answer(asked)
-            except Refusal as refusal:
+            except HttpError as refusal:
                 return refusal.response

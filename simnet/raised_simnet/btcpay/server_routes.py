@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from raised_simnet.btcpay.api_request import Asked
+from raised_simnet.btcpay.api_request import ApiRequest
 from raised_simnet.btcpay.decimals import plain
 from raised_simnet.btcpay.error_responses import answer, coded, missing_permission
 from raised_simnet.btcpay.invoice import LIGHTNING, LNURL, ON_CHAIN
@@ -11,20 +11,20 @@ from raised_simnet.btcpay.permission import MODIFY_STORE, VIEW_PAYOUTS, VIEW_PUL
 from raised_simnet.btcpay.refund import PayoutState
 from raised_simnet.btcpay.store import Store
 from raised_simnet.http.http_server import Response
-from raised_simnet.http.url_routing import Refusal, Router
+from raised_simnet.http.url_routing import HttpError, Router
 
 Json = dict[str, object]
-ROUTES: Final[Router[Asked]] = Router()
+ROUTES: Final[Router[ApiRequest]] = Router()
 
 
 @ROUTES.add("health")
-def _health(asked: Asked) -> Response:
+def _health(asked: ApiRequest) -> Response:
     """No key is needed."""
     return answer({"synchronized": asked.office.synchronized})
 
 
 @ROUTES.add("server/info")
-def _server(asked: Asked) -> Response:
+def _server(asked: ApiRequest) -> Response:
     asked.key()
     office = asked.office
     dialect, height = office.dialect, office.height
@@ -45,24 +45,24 @@ def _server(asked: Asked) -> Response:
 
 
 @ROUTES.add("api-keys/current")
-def _current_key(asked: Asked) -> Response:
+def _current_key(asked: ApiRequest) -> Response:
     return answer(asked.key().as_json())
 
 
 @ROUTES.add("stores")
-def _stores(asked: Asked) -> Response:
+def _stores(asked: ApiRequest) -> Response:
     """Those the key may see."""
     key, stores = asked.key(), asked.office.stores.values()
     return answer([store.as_json() for store in stores if key.may(VIEW_STORE, store.id)])
 
 
 @ROUTES.add("stores/:store")
-def _store(asked: Asked) -> Response:
+def _store(asked: ApiRequest) -> Response:
     return answer(asked.store(VIEW_STORE).as_json())
 
 
 @ROUTES.add("stores/:store/rates")
-def _rates(asked: Asked) -> Response:
+def _rates(asked: ApiRequest) -> Response:
     """What cannot be had is null, with a reason and status 200."""
     store = asked.store(VIEW_STORE)
     pairs = asked.texts("currencyPair") or [f"BTC_{currency}" for currency in store.rates]
@@ -70,14 +70,14 @@ def _rates(asked: Asked) -> Response:
 
 
 @ROUTES.add("stores/:store/pull-payments")
-def _pull_payments(asked: Asked) -> Response:
+def _pull_payments(asked: ApiRequest) -> Response:
     store, archived = asked.store(VIEW_PULLS), asked.flag("includeArchived")
     pulls = store.pulls.values()
     return answer([pull.as_json(asked.host) for pull in pulls if archived or not pull.archived])
 
 
 @ROUTES.add("stores/:store/payouts")
-def _payouts(asked: Asked) -> Response:
+def _payouts(asked: ApiRequest) -> Response:
     store, cancelled = asked.store(VIEW_PAYOUTS), asked.flag("includeCancelled")
     shown = [
         payout
@@ -88,7 +88,7 @@ def _payouts(asked: Asked) -> Response:
 
 
 @ROUTES.add("stores/:store/payment-methods/LightningNetwork")
-def _moved(asked: Asked) -> Response:
+def _moved(asked: ApiRequest) -> Response:
     asked.key()
     message = (
         "This route isn't supported by BTCPay Server 2.0 and newer. Please update your integration."
@@ -97,7 +97,7 @@ def _moved(asked: Asked) -> Response:
 
 
 @ROUTES.add("apps/crowdfund/:app")
-def _crowdfund(asked: Asked) -> Response:
+def _crowdfund(asked: ApiRequest) -> Response:
     """From 2.0 any key will do."""
     key = asked.key()
     for store in asked.office.stores.values():
@@ -105,7 +105,7 @@ def _crowdfund(asked: Asked) -> Response:
         if app is None:
             continue
         if asked.office.dialect.old and not key.may(MODIFY_STORE, store.id):
-            raise Refusal(403, missing_permission(MODIFY_STORE))
+            raise HttpError(403, missing_permission(MODIFY_STORE))
         return answer(
             {
                 "id": app.id,

@@ -13,11 +13,11 @@ from typing import Final
 
 from raised.domain.bitcoin.tx import Txid
 from raised_simnet.btcpay.decimals import plain
-from raised_simnet.btcpay.invoice import ON_CHAIN, Exceptional, Invoice, Standing, Status
+from raised_simnet.btcpay.invoice import ON_CHAIN, Exceptional, Invoice, InvoiceState, Status
 from raised_simnet.btcpay.refund import PayoutState
 from raised_simnet.btcpay.shop_player import Receipts
 from raised_simnet.btcpay.shop_steps import Label
-from raised_simnet.story.journal import Book
+from raised_simnet.story.journal import Journal
 from raised_simnet.story.steps import Buys
 
 Json = dict[str, object]
@@ -26,7 +26,7 @@ SAT_MSATS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Takings:
+class ShopTotals:
     """Millisatoshis. `received`: what each invoice brought, those that brought nothing left out."""
 
     received: dict[Label, int]
@@ -35,24 +35,24 @@ class Takings:
     btcpay: Json
 
 
-def takings(book: Book, receipts: Receipts) -> Takings:
+def shop_totals(book: Journal, receipts: Receipts) -> ShopTotals:
     """What the shops have."""
     received: defaultdict[Label, int] = defaultdict(int)
     pending = 0
     for label, msats, standing in _paid(book, receipts):
-        if standing is Standing.SETTLED:
+        if standing is InvoiceState.SETTLED:
             received[label] += msats
-        elif standing is Standing.PROCESSING:
+        elif standing is InvoiceState.PROCESSING:
             pending += msats
     returned = _returned(receipts)
     rows = _rows(dict(received), pending, returned, receipts)
-    return Takings(dict(received), pending, returned, rows)
+    return ShopTotals(dict(received), pending, returned, rows)
 
 
-def _paid(book: Book, receipts: Receipts) -> Iterator[tuple[Label, int, Standing]]:
+def _paid(book: Journal, receipts: Receipts) -> Iterator[tuple[Label, int, InvoiceState]]:
     """Every payment in bitcoin: for which invoice (the first, of several), how much, how sure."""
     for label, msats in receipts.lightning:
-        yield label, msats, Standing.SETTLED
+        yield label, msats, InvoiceState.SETTLED
     for entry in book.paid.values():
         if isinstance(entry.meaning, Buys):
             invoices = [receipts.invoices[label] for label in entry.meaning.invoices]
@@ -60,14 +60,14 @@ def _paid(book: Book, receipts: Receipts) -> Iterator[tuple[Label, int, Standing
             yield entry.meaning.invoices[0], entry.meaning.sats * SAT_MSATS, standing
 
 
-def _surest(invoices: list[Invoice], txid: Txid) -> Standing:
+def _surest(invoices: list[Invoice], txid: Txid) -> InvoiceState:
     """What becomes of a coin: whoever of its receivers is surest."""
     seen = [invoice.payment(ON_CHAIN, f"{txid}-0") for invoice in invoices]
     standings = {payment.standing for payment in seen if payment is not None}
-    for standing in (Standing.SETTLED, Standing.PROCESSING):
+    for standing in (InvoiceState.SETTLED, InvoiceState.PROCESSING):
         if standing in standings:
             return standing
-    return Standing.INVALID
+    return InvoiceState.INVALID
 
 
 def _returned(receipts: Receipts) -> int:

@@ -45,7 +45,7 @@ class StoryClock:
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class OfferedRefund:
     """A pull payment, and the invoice whose refund it is."""
 
     pull: PullPayment
@@ -59,11 +59,11 @@ class Receipts:
     invoices: dict[Label, Invoice] = field(default_factory=dict)
     lightning: list[tuple[Label, int]] = field(default_factory=list)
     other_coins: list[tuple[Label, str, Decimal]] = field(default_factory=list)
-    offers: dict[Label, Offered] = field(default_factory=dict)
+    offers: dict[Label, OfferedRefund] = field(default_factory=dict)
     payouts: dict[Label, Payout] = field(default_factory=dict)
 
 
-class Counter:
+class ShopPlayer:
     """The shops of a story on one server. `receipts` is what was done so far."""
 
     def __init__(self, server: BTCPayServer, shops: Mapping[str, Shop], clock: StoryClock) -> None:
@@ -132,4 +132,4 @@ class Counter:
         else:
             invoice = self.receipts.invoices[step.invoice]
             pull = self._office.refund(invoice.id, step.sats, step.name)
-        self.receipts.offers[step.label] = Offered(pull, step.invoice)
+        self.receipts.offers[step.label] = OfferedRefund(pull, step.invoice)

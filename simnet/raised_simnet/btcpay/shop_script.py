@@ -20,7 +20,7 @@ from raised_simnet.btcpay.shop_steps import (
 )
 from raised_simnet.btcpay.store import DOLLARS, STANDARD, Policy
 from raised_simnet.story.steps import Buys, GivesBack, Pay
-from raised_simnet.story.storyboard import Script
+from raised_simnet.story.storyboard import Storyboard
 
 DAY: Final = 1440  # minutes
 _SATS: Final = 100_000_000
@@ -32,10 +32,10 @@ def sats_of(dollars: str) -> int:
     return int(exact.quantize(Decimal(1), rounding=ROUND_CEILING))
 
 
-class Clerk:
+class ShopScript:
     """One shop. Each method adds a step and returns what later ones refer to."""
 
-    def __init__(self, script: Script, shop: str, policy: Policy = STANDARD) -> None:
+    def __init__(self, script: Storyboard, shop: str, policy: Policy = STANDARD) -> None:
         self.script = script
         self.shop = shop
         self._sent: dict[Label, Pay] = {}

@@ -7,12 +7,12 @@ from typing import Final
 from raised_simnet.btcpay.invoice import LIGHTNING, ON_CHAIN, Speed, Status
 from raised_simnet.btcpay.order import Order
 from raised_simnet.btcpay.shop import Collection
-from raised_simnet.btcpay.shop_script import DAY, Clerk, sats_of
+from raised_simnet.btcpay.shop_script import DAY, ShopScript, sats_of
 from raised_simnet.btcpay.shop_steps import Label
 from raised_simnet.btcpay.store import Policy
-from raised_simnet.story.project_script import Intent, Troupe
+from raised_simnet.story.project_script import Intent, ProjectScript
 from raised_simnet.story.steps import FOR_EVER
-from raised_simnet.story.storyboard import Script
+from raised_simnet.story.storyboard import Storyboard
 
 STUDIO: Final = "studio"
 KIOSK: Final = "kiosk"
@@ -22,18 +22,18 @@ _PATIENT: Final = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class ShopCast:
     """Both shops. `robbed`: a payment that the great reorganisation takes back."""
 
-    studio: Clerk
-    kiosk: Clerk
+    studio: ShopScript
+    kiosk: ShopScript
     robbed: Label
 
 
-def market(script: Script, port: Troupe) -> Market:
+def shop_stories(script: Storyboard, port: ProjectScript) -> ShopCast:
     """Two shops; what the first one sells for the harbour belongs to the harbour's campaign."""
-    studio = Clerk(script, STUDIO)
-    kiosk = Clerk(script, KIOSK, Policy(network_fee=Decimal("0.000002")))
+    studio = ShopScript(script, STUDIO)
+    kiosk = ShopScript(script, KIOSK, Policy(network_fee=Decimal("0.000002")))
     rule = {STUDIO: _PREFIX}
     script.collections.append(Collection("sea-ice", "Sea ice", (port.plan.identifier,), rule))
     _ordinary(studio)
@@ -47,10 +47,10 @@ def market(script: Script, port: Troupe) -> Market:
     _strange(kiosk)
     for number in range(_GUESTS):
         _guest(script, script.random.choice((studio, kiosk)), number)
-    return Market(studio, kiosk, _upset(studio))
+    return ShopCast(studio, kiosk, _upset(studio))
 
 
-def _ordinary(studio: Clerk) -> None:
+def _ordinary(studio: ShopScript) -> None:
     """In full and in time: on the chain, by Lightning, by both, and more than enough."""
     plain = studio.order(6, "ICE-1", Order("50.00"))
     studio.pay(6, (plain,), sats_of("50.00"))
@@ -65,7 +65,7 @@ def _ordinary(studio: Clerk) -> None:
     studio.order(12, "free", Order("0"))
 
 
-def _impatient(studio: Clerk) -> None:
+def _impatient(studio: ShopScript) -> None:
     """In part, late, in part and late, never, and not confirmed in time."""
     part = studio.order(8, "ICE-5", Order("30.00"))
     studio.pay(8, (part,), sats_of("12.70"))
@@ -79,7 +79,7 @@ def _impatient(studio: Clerk) -> None:
     studio.pay(15, (stuck,), sats_of("80.00"), wait=3)
 
 
-def _fickle(studio: Clerk) -> None:
+def _fickle(studio: ShopScript) -> None:
     """Payments that are replaced: by another to the same invoice, and by none."""
     again = studio.order(16, "10", Order("0.003", "BTC", expires_after=9 * DAY))
     first = studio.pay(16, (again,), 300_000, wait=5)
@@ -89,7 +89,7 @@ def _fickle(studio: Clerk) -> None:
     studio.replace(19, gone, pays_again=False)
 
 
-def _by_hand(studio: Clerk) -> None:
+def _by_hand(studio: ShopScript) -> None:
     """Paid in cash; disowned; disowned and taken back; put aside while it is open."""
     cash = studio.order(20, "cash-1", Order("500.00"))
     studio.mark(20, cash, Status.SETTLED)
@@ -107,7 +107,7 @@ def _by_hand(studio: Clerk) -> None:
     studio.pay(25, (moved,), 70_000)
 
 
-def _giving(studio: Clerk) -> None:
+def _giving(studio: ShopScript) -> None:
     """Top-ups: in time, twice, late and never."""
     gift = Order("0", "BTC", top_up=True)
     once = studio.order(26, "ICE-gift-1", gift)
@@ -120,7 +120,7 @@ def _giving(studio: Clerk) -> None:
     studio.order(28, "gift-4", gift)
 
 
-def _money_back(studio: Clerk) -> None:
+def _money_back(studio: ShopScript) -> None:
     """Refunds by their usual name and by another, wages, a claim refused, one not confirmed."""
     over = studio.order(31, "ICE-16", Order("20.00"))
     studio.pay(31, (over,), sats_of("32.05"))
@@ -135,17 +135,19 @@ def _money_back(studio: Clerk) -> None:
     studio.pay_out(end, studio.offer(end - 1, named, 4_000), 4_000)
 
 
-def _crossed(studio: Clerk, port: Troupe) -> None:
+def _crossed(studio: ShopScript, port: ProjectScript) -> None:
     """Invoices whose address is a stage of an investment: the coin is locked, not taken."""
     for turn, who in ((32, "olga"), (97, "omar")):  # a reorganisation meets the second
         intent = Intent(studio.script.random.randrange(3_000_000, 6_000_000))
         stage = port.invests(who, intent).placement.stages[0]
         price = f"{Decimal(stage.value).scaleb(-8):f}"
-        studio.order(turn, f"ICE-{who}", Order(price, "BTC", script=stage.lock.script_pubkey))
+        studio.order(
+            turn, f"ICE-{who}", Order(price, "BTC", script=stage.stage_scripts.script_pubkey)
+        )
         port.invest(turn, who, intent)
 
 
-def _shared(studio: Clerk, kiosk: Clerk) -> None:
+def _shared(studio: ShopScript, kiosk: ShopScript) -> None:
     """Shops that share a wallet see the same coin: it is one payment."""
     for turn in (38, 57):
         mine = studio.order(turn, f"ICE-both-{turn}", Order("0.006", "BTC"))
@@ -154,7 +156,7 @@ def _shared(studio: Clerk, kiosk: Clerk) -> None:
         studio.pay(turn, (mine, theirs), 600_000)
 
 
-def _strange(kiosk: Clerk) -> None:
+def _strange(kiosk: ShopScript) -> None:
     """Another coin, alone and beside bitcoin; a fee on top; almost enough."""
     coins = Order("50.00", methods=(ON_CHAIN, "LTC-CHAIN"), rates={"LTC-CHAIN": "100"})
     kiosk.other_coin(40, kiosk.order(40, "ltc-1", coins), "LTC-CHAIN", "0.5")
@@ -168,7 +170,7 @@ def _strange(kiosk: Clerk) -> None:
     kiosk.pay(43, (nearly,), sats_of("48.00"))
 
 
-def _upset(studio: Clerk) -> Label:
+def _upset(studio: ShopScript) -> Label:
     """What the reorganisations meet: a part that is lost for good, a slow one, the newest."""
     part = studio.order(58, "ICE-18", Order("0.008", "BTC", expires_after=9 * DAY))
     robbed = studio.pay(58, (part,), 300_000)
@@ -185,7 +187,7 @@ def _upset(studio: Clerk) -> Label:
     return robbed
 
 
-def _guest(script: Script, clerk: Clerk, number: int) -> None:
+def _guest(script: Storyboard, clerk: ShopScript, number: int) -> None:
     """A buyer who is like any other: how much, when and how is left to chance."""
     dice = script.random
     turn = dice.randrange(5, script.turns - 8)

@@ -6,7 +6,7 @@ from typing import Final
 
 from raised_simnet.btcpay.invoice import NOTHING, Invoice, Speed
 from raised_simnet.btcpay.refund import Payout, PullPayment
-from raised_simnet.btcpay.webhook import Hook
+from raised_simnet.btcpay.webhook import Webhook
 
 _MINUTE: Final = 60
 DOLLARS: Final = Decimal("64392.23")  # what a BTC costs
@@ -46,7 +46,7 @@ class Store:
     rates: dict[str, Decimal] = field(default_factory=lambda: {"USD": DOLLARS})
     apps: dict[str, CrowdfundApp] = field(default_factory=dict)
     invoices: dict[str, Invoice] = field(default_factory=dict)
-    hooks: dict[str, Hook] = field(default_factory=dict)
+    hooks: dict[str, Webhook] = field(default_factory=dict)
     pulls: dict[str, PullPayment] = field(default_factory=dict)
     payouts: dict[str, Payout] = field(default_factory=dict)
 

@@ -49,7 +49,7 @@ class Delivery:
 
 
 @dataclass(slots=True)
-class PostFaults:
+class DeliveryFaults:
     """What befalls the deliveries of one webhook on their way.
 
     `lose`: so many next events are never attempted, as when the server restarts. `twice`: each is
@@ -65,7 +65,7 @@ class PostFaults:
 
 
 @dataclass(slots=True)
-class Hook:
+class Webhook:
     """A webhook. `wanted` None: everything."""
 
     id: str
@@ -76,7 +76,7 @@ class Hook:
     retries: bool = True
     wanted: tuple[str, ...] | None = None
     deliveries: list[Delivery] = field(default_factory=list)
-    faults: PostFaults = field(default_factory=PostFaults)
+    faults: DeliveryFaults = field(default_factory=DeliveryFaults)
 
     def wants(self, event_type: str) -> bool:
         """Whether events of this type are sent."""

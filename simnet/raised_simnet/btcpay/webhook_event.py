@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
-from raised_simnet.btcpay.api_version import Dialect
+from raised_simnet.btcpay.api_version import ApiVersion
 from raised_simnet.btcpay.invoice import Invoice, Payment
 from raised_simnet.btcpay.payment_json import payment_json
 from raised_simnet.btcpay.refund import Payout
@@ -22,7 +22,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class DeliveryEnvelope:
     """One attempt to tell it. `original_id` equals `id` on the first."""
 
     id: str
@@ -43,7 +43,7 @@ def invoice_event(kind: str, invoice: Invoice, **own: object) -> Event:
 
 
 def payment_event(
-    kind: str, invoice: Invoice, payment: Payment, dialect: Dialect, *, late: bool
+    kind: str, invoice: Invoice, payment: Payment, dialect: ApiVersion, *, late: bool
 ) -> Event:
     """An event about a payment. `late`: the invoice was Expired or Invalid."""
     own: Json = {
@@ -60,7 +60,7 @@ def payout_event(kind: str, payout: Payout) -> Event:
     return Event(kind, payout.store_id, {**ids, "payoutState": str(payout.state)})
 
 
-def body_of(event: Event, envelope: Envelope) -> bytes:
+def body_of(event: Event, envelope: DeliveryEnvelope) -> bytes:
     """What is posted: own fields first, on a redelivery the envelope first."""
     head: Json = {
         "deliveryId": envelope.id,

@@ -4,19 +4,19 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from raised_simnet.btcpay.api_request import Asked
+from raised_simnet.btcpay.api_request import ApiRequest
 from raised_simnet.btcpay.error_responses import JSON, answer, coded, invalid
 from raised_simnet.btcpay.id_generator import base58_id
 from raised_simnet.btcpay.permission import WEBHOOKS
-from raised_simnet.btcpay.webhook import Delivery, Hook
+from raised_simnet.btcpay.webhook import Delivery, Webhook
 from raised_simnet.http.http_server import Response
-from raised_simnet.http.url_routing import Refusal, Router
+from raised_simnet.http.url_routing import HttpError, Router
 
-HOOK_ROUTES: Final[Router[Asked]] = Router()
+HOOK_ROUTES: Final[Router[ApiRequest]] = Router()
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _WebhookSettings:
     """What a caller wants a webhook to be. What is omitted has a default, the secret none."""
 
     url: str
@@ -27,29 +27,29 @@ class _Wish:
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks")
-def _list(asked: Asked) -> Response:
+def _list(asked: ApiRequest) -> Response:
     return answer([hook.as_json() for hook in asked.store(WEBHOOKS).hooks.values()])
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks", method="POST")
-def _create(asked: Asked) -> Response:
+def _create(asked: ApiRequest) -> Response:
     """The only answer that shows the secret."""
     store = asked.store(WEBHOOKS)
     wish = _wish(asked)
     hook_id = asked.office.new_id()
     secret = wish.secret or base58_id(f"{hook_id} secret")
-    hook = Hook(hook_id, store.id, wish.url, secret, wish.enabled, wish.retries, wish.wanted)
+    hook = Webhook(hook_id, store.id, wish.url, secret, wish.enabled, wish.retries, wish.wanted)
     store.hooks[hook.id] = hook
     return answer(hook.as_json(with_secret=True))
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook")
-def _one(asked: Asked) -> Response:
+def _one(asked: ApiRequest) -> Response:
     return answer(asked.hook().as_json())
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook", method="PUT")
-def _replace(asked: Asked) -> Response:
+def _replace(asked: ApiRequest) -> Response:
     """Everything is replaced but an omitted or empty secret. Whom it mutes, it makes forget."""
     hook, wish = asked.hook(), _wish(asked)
     hook.url, hook.enabled, hook.retries, hook.wanted = (
@@ -63,7 +63,7 @@ def _replace(asked: Asked) -> Response:
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook", method="DELETE")
-def _delete(asked: Asked) -> Response:
+def _delete(asked: ApiRequest) -> Response:
     hook = asked.hook()
     hook.enabled = False
     asked.postman.forget(hook.id)
@@ -72,47 +72,47 @@ def _delete(asked: Asked) -> Response:
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook/deliveries")
-def _deliveries(asked: Asked) -> Response:
+def _deliveries(asked: ApiRequest) -> Response:
     """Newest first, all of them unless told how many."""
     newest = list(reversed(asked.hook().deliveries))
     return answer([delivery.as_json() for delivery in newest[: asked.count("count")]])
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook/deliveries/:delivery")
-def _delivery(asked: Asked) -> Response:
+def _delivery(asked: ApiRequest) -> Response:
     return answer(_found(asked).as_json())
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook/deliveries/:delivery/request")
-def _request(asked: Asked) -> Response:
+def _request(asked: ApiRequest) -> Response:
     """The body as it was sent."""
     return Response(200, _kept(asked)[1], JSON)
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook/deliveries/:delivery/redeliver", method="POST")
-def _redeliver(asked: Asked) -> Response:
+def _redeliver(asked: ApiRequest) -> Response:
     return answer(asked.postman.again(asked.hook(), _kept(asked)[0]))
 
 
-def _found(asked: Asked) -> Delivery:
+def _found(asked: ApiRequest) -> Delivery:
     delivery = asked.hook().delivery(asked.params["delivery"])
     if delivery is None:
         message = "The webhook delivery was not found"
-        raise Refusal(404, coded(404, "webhookdelivery-not-found", message))
+        raise HttpError(404, coded(404, "webhookdelivery-not-found", message))
     return delivery
 
 
-def _kept(asked: Asked) -> tuple[Delivery, bytes]:
+def _kept(asked: ApiRequest) -> tuple[Delivery, bytes]:
     """A delivery whose body is still there."""
     delivery = _found(asked)
     body = delivery.body
     if body is None:
         message = "This webhook delivery has been pruned, so it can't be redelivered"
-        raise Refusal(409, coded(409, "webhookdelivery-pruned", message))
+        raise HttpError(409, coded(409, "webhookdelivery-pruned", message))
     return delivery, body
 
 
-def _wish(asked: Asked) -> _Wish:
+def _wish(asked: ApiRequest) -> _WebhookSettings:
     body = asked.body()
     url = body.get("url")
     if not isinstance(url, str) or not (urlsplit(url).scheme and urlsplit(url).netloc):
@@ -123,4 +123,4 @@ def _wish(asked: Asked) -> _Wish:
         wanted = tuple(str(name) for name in events.get("specificEvents") or ())
     enabled = body.get("enabled") is not False
     retries = body.get("automaticRedelivery") is not False
-    return _Wish(url, enabled, retries, wanted, str(body.get("secret") or ""))
+    return _WebhookSettings(url, enabled, retries, wanted, str(body.get("secret") or ""))

@@ -12,9 +12,9 @@ from typing import Final
 
 import httpx
 
-from raised_simnet.btcpay.id_generator import Namer
-from raised_simnet.btcpay.webhook import Delivery, Hook
-from raised_simnet.btcpay.webhook_event import Envelope, Event, body_of
+from raised_simnet.btcpay.id_generator import IdGenerator
+from raised_simnet.btcpay.webhook import Delivery, Webhook
+from raised_simnet.btcpay.webhook_event import DeliveryEnvelope, Event, body_of
 from raised_simnet.http.http_server import LoopThread
 
 WAITS: Final = (10, 60, *([600] * 6))  # seconds between the nine attempts
@@ -24,22 +24,22 @@ _HELD_SECONDS: Final = 0.02
 
 
 @dataclass(slots=True)
-class Parcel:
+class PendingDelivery:
     """An event on its way. `queued`: on the machine's own clock, which nobody sets."""
 
     event: Event
-    envelope: Envelope
+    envelope: DeliveryEnvelope
     attempt: int = 0
     queued: float = field(default_factory=time.monotonic)
 
-    def opened(self, delivery_id: str) -> "Parcel":
+    def opened(self, delivery_id: str) -> "PendingDelivery":
         """The next attempt at it."""
         old = self.envelope
-        again = Envelope(delivery_id, old.webhook_id, old.original_id, old.timestamp)
-        return Parcel(self.event, again, self.attempt + 1, self.queued)
+        again = DeliveryEnvelope(delivery_id, old.webhook_id, old.original_id, old.timestamp)
+        return PendingDelivery(self.event, again, self.attempt + 1, self.queued)
 
 
-class Postman:
+class WebhookSender:
     """Sends what is queued. Runs in a thread of its own; every method may be called from any.
 
     `time_scale`: what the waits between attempts are multiplied with. `retries_all`: versions
@@ -47,7 +47,7 @@ class Postman:
     """
 
     def __init__(
-        self, namer: Namer, version: str, *, time_scale: float, retries_all: bool, seed: str
+        self, namer: IdGenerator, version: str, *, time_scale: float, retries_all: bool, seed: str
     ) -> None:
         self._namer = namer
         self._agent = f"BTCPayServer/{version}"
@@ -55,7 +55,7 @@ class Postman:
         self._retries_all = retries_all
         self._dice = Random(seed)
         self._lock = threading.RLock()
-        self._queues: dict[str, deque[Parcel]] = {}
+        self._queues: dict[str, deque[PendingDelivery]] = {}
         self._epochs: Counter[str] = Counter()
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._out: set[str] = set()
@@ -78,7 +78,7 @@ class Postman:
             follow_redirects=True, trust_env=False, timeout=_PATIENCE_SECONDS
         )
 
-    def send(self, hook: Hook, event: Event, timestamp: int) -> None:
+    def send(self, hook: Webhook, event: Event, timestamp: int) -> None:
         """Queue an event, if the webhook wants it."""
         if not hook.wants(event.type):
             return
@@ -86,21 +86,24 @@ class Postman:
             hook.faults.lose -= 1
             return
         delivery_id = self._namer.next()
-        self._queue(hook, Parcel(event, Envelope(delivery_id, hook.id, delivery_id, timestamp)))
+        self._queue(
+            hook,
+            PendingDelivery(event, DeliveryEnvelope(delivery_id, hook.id, delivery_id, timestamp)),
+        )
 
-    def again(self, hook: Hook, delivery: Delivery) -> str:
+    def again(self, hook: Webhook, delivery: Delivery) -> str:
         """Queue what was delivered before, because somebody asks for it; the new id."""
         delivery_id = self._namer.next()
-        envelope = Envelope(delivery_id, hook.id, delivery.original_id, delivery.timestamp)
-        self._queue(hook, Parcel(delivery.event, envelope))
+        envelope = DeliveryEnvelope(delivery_id, hook.id, delivery.original_id, delivery.timestamp)
+        self._queue(hook, PendingDelivery(delivery.event, envelope))
         return delivery_id
 
-    def _queue(self, hook: Hook, parcel: Parcel) -> None:
+    def _queue(self, hook: Webhook, parcel: PendingDelivery) -> None:
         with self._lock:
             self._queues.setdefault(hook.id, deque()).append(parcel)
         self._thread.call(self._work_at(hook))
 
-    async def _work_at(self, hook: Hook) -> None:
+    async def _work_at(self, hook: Webhook) -> None:
         """Let somebody work at this queue, unless somebody does."""
         worker = self._workers.get(hook.id)
         if worker is None or worker.done():
@@ -120,7 +123,7 @@ class Postman:
             chosen = [hook_id] if hook_id else list(self._queues)
             return sum(len(self._queues.get(name, ())) + (name in self._out) for name in chosen)
 
-    async def _empty(self, hook: Hook) -> None:
+    async def _empty(self, hook: Webhook) -> None:
         """Deliver one by one until nothing is left."""
         while (taken := self._next(hook)) is not None:
             parcel, epoch = taken
@@ -131,7 +134,7 @@ class Postman:
             finally:
                 self._out.discard(hook.id)
 
-    def _next(self, hook: Hook) -> tuple[Parcel, int] | None:
+    def _next(self, hook: Webhook) -> tuple[PendingDelivery, int] | None:
         """The next one, and how many restarts there were before it was taken."""
         with self._lock:
             queue = self._queues[hook.id]
@@ -142,7 +145,7 @@ class Postman:
             self._out.add(hook.id)
             return queue.popleft(), self._epochs[hook.id]
 
-    async def _deliver(self, hook: Hook, parcel: Parcel, epoch: int) -> None:
+    async def _deliver(self, hook: Webhook, parcel: PendingDelivery, epoch: int) -> None:
         """All attempts at one event; whatever follows waits. A restart ends it."""
         while epoch == self._epochs[hook.id]:
             delivery = await self._attempt(hook, parcel)
@@ -151,7 +154,7 @@ class Postman:
             await asyncio.sleep(WAITS[parcel.attempt] * self._scale)
             parcel = parcel.opened(self._namer.next())
 
-    def _shall_repeat(self, hook: Hook, delivery: Delivery, attempt: int) -> bool:
+    def _shall_repeat(self, hook: Webhook, delivery: Delivery, attempt: int) -> bool:
         code = delivery.code
         if not hook.enabled or not hook.retries or attempt >= len(WAITS):
             return False
@@ -159,7 +162,7 @@ class Postman:
             return True
         return self._retries_all and not 200 <= code < 300
 
-    async def _attempt(self, hook: Hook, parcel: Parcel) -> Delivery:
+    async def _attempt(self, hook: Webhook, parcel: PendingDelivery) -> Delivery:
         if hook.faults.delay_seconds:
             await asyncio.sleep(hook.faults.delay_seconds)
         body = body_of(parcel.event, parcel.envelope)
@@ -173,7 +176,7 @@ class Postman:
         hook.deliveries.append(delivery)
         return delivery
 
-    async def _post(self, hook: Hook, body: bytes) -> tuple[int | None, str | None]:
+    async def _post(self, hook: Webhook, body: bytes) -> tuple[int | None, str | None]:
         digest = hmac.new(hook.secret.encode(), body, hashlib.sha256).hexdigest()
         headers = {
             "Content-Type": "application/json",

@@ -17,7 +17,7 @@ from raised_simnet.btcpay.shop_player import StoryClock
 from raised_simnet.demo.programs import Program, ProgramFailed, environment, free_port
 from raised_simnet.story.paced_player import (
     Pace,
-    Performance,
+    PacedPlayer,
     agreement,
     comparable,
     followed,
@@ -66,7 +66,7 @@ class Result:
         }
 
 
-async def demonstrate(options: Options) -> Result | None:
+async def run_demo(options: Options) -> Result | None:
     """Play the story against `raised up`; with `once` what came out, else go on until cancelled.
 
     Raises:
@@ -83,7 +83,7 @@ async def demonstrate(options: Options) -> Result | None:
         return await _attended(_show(client, performance, options), program)
 
 
-async def endure(seed: int, kills: int) -> Result:
+async def play_with_kills(seed: int, kills: int) -> Result:
     """Play the story while the daemon is killed at so many random moments and started again.
 
     Raises:
@@ -108,13 +108,13 @@ async def endure(seed: int, kills: int) -> Result:
 
 
 @asynccontextmanager
-async def _stage(seed: int) -> AsyncIterator[tuple[Performance, Path]]:
+async def _stage(seed: int) -> AsyncIterator[tuple[PacedPlayer, Path]]:
     """A world with a story's actors in it, and a relays.toml that follows it."""
     story = full_story(seed, start_before(now()), now(), shops=True)
     clock = StoryClock(story.start_at)
     with TemporaryDirectory(prefix="raised-demo-") as folder:
         async with World(lasting=True, start_time=chain_start(story), clock=clock) as world:
-            performance = Performance(world, story)
+            performance = PacedPlayer(world, story)
             performance.prepare()
             config = Path(folder) / "relays.toml"
             config.write_text(performance.settings(), encoding="utf-8")
@@ -146,12 +146,12 @@ async def _attended(showing: Coroutine[Any, Any, Result | None], program: Progra
 
 
 async def _show(
-    client: httpx.AsyncClient, performance: Performance, options: Options
+    client: httpx.AsyncClient, performance: PacedPlayer, options: Options
 ) -> Result | None:
-    tell(f"The demo is at {client.base_url} (Ctrl-C ends it)")
+    print_progress(f"The demo is at {client.base_url} (Ctrl-C ends it)")
     await performance.play(_pace(client, performance.world, options))
     if not options.once:
-        tell("The story has been told; what you see stays until Ctrl-C")
+        print_progress("The story has been told; what you see stays until Ctrl-C")
         await asyncio.Event().wait()
     return Result(options.seed, *await agreement(client, performance))
 
@@ -178,7 +178,7 @@ def _interrupted(daemon: Program, moments: set[int], dice: Random, pace: Pace) -
     return wait
 
 
-def tell(line: str) -> None:
+def print_progress(line: str) -> None:
     """A line for whoever looks on; standard output is for the result."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()

@@ -12,16 +12,16 @@ from raised_simnet.bitcoin.block_archive import StoredBlock
 from raised_simnet.explorer import electrum_json, esplora_json, mempool_routes
 from raised_simnet.explorer.esplora_routes import (
     BY_SCRIPT,
-    Asked,
+    ExplorerRequest,
     broadcast,
     merkle_proof_json,
     script_of,
 )
 from raised_simnet.explorer.mempool_json import extended_block_json
 from raised_simnet.http.http_server import Response, json_response
-from raised_simnet.http.url_routing import Refusal, Router
+from raised_simnet.http.url_routing import HttpError, Router
 
-ELECTRUM_ROUTES: Final = Router[Asked]()
+ELECTRUM_ROUTES: Final = Router[ExplorerRequest]()
 _PAGE: Final = 10
 _BATCH: Final = 50
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
@@ -29,11 +29,11 @@ _ADDRESS: Final = re.compile(r"[a-zA-Z0-9]{26,90}")
 _HTML: Final = "text/html; charset=utf-8"
 
 
-def _error(status: int, text: str) -> Refusal:
-    return Refusal(status, json_response({"error": text}, status))
+def _error(status: int, text: str) -> HttpError:
+    return HttpError(status, json_response({"error": text}, status))
 
 
-def _tx_of(asked: Asked) -> Tx:
+def _tx_of(asked: ExplorerRequest) -> Tx:
     txid = asked.params["txid"]
     if not _HASH.fullmatch(txid):
         raise _error(400, "Invalid transaction ID")
@@ -43,23 +43,23 @@ def _tx_of(asked: Asked) -> Tx:
     return asked.faults.lies.get(txid, tx)
 
 
-def _shown(asked: Asked, txs: list[Tx]) -> Response:
+def _shown(asked: ExplorerRequest, txs: list[Tx]) -> Response:
     lies = asked.faults.lies
     return json_response([electrum_json.tx_json(asked.view, lies.get(tx.txid, tx)) for tx in txs])
 
 
 @ELECTRUM_ROUTES.add("blocks/tip/height")
-def _tip_height(asked: Asked) -> Response:
+def _tip_height(asked: ExplorerRequest) -> Response:
     return json_response(asked.view.height)
 
 
 @ELECTRUM_ROUTES.add("blocks/tip/hash")
-def _tip_hash(asked: Asked) -> Response:
+def _tip_hash(asked: ExplorerRequest) -> Response:
     return Response(body=asked.view.tip.hash.encode())
 
 
 @ELECTRUM_ROUTES.add("block-height/:height")
-def _block_at_height(asked: Asked) -> Response:
+def _block_at_height(asked: ExplorerRequest) -> Response:
     height = asked.params["height"]
     stored = asked.view.block_at(int(height)) if height.isdecimal() else None
     if stored is None:
@@ -67,7 +67,7 @@ def _block_at_height(asked: Asked) -> Response:
     return Response(body=stored.hash.encode(), content_type=_HTML)
 
 
-def _block_of(asked: Asked) -> StoredBlock:
+def _block_of(asked: ExplorerRequest) -> StoredBlock:
     block_hash = asked.params["hash"]
     if not _HASH.fullmatch(block_hash):
         raise _error(400, "Invalid block hash")
@@ -78,52 +78,52 @@ def _block_of(asked: Asked) -> StoredBlock:
 
 
 @ELECTRUM_ROUTES.add("block/:hash")
-def _block(asked: Asked) -> Response:
+def _block(asked: ExplorerRequest) -> Response:
     stored = _block_of(asked)
     stale = asked.view.best_block(stored.hash) is None
     return json_response({**extended_block_json(stored), "stale": stale})
 
 
 @ELECTRUM_ROUTES.add("block/:hash/header")
-def _header(asked: Asked) -> Response:
+def _header(asked: ExplorerRequest) -> Response:
     return Response(body=_block_of(asked).block.header.serialize().hex().encode())
 
 
 @ELECTRUM_ROUTES.add("block/:hash/txids")
-def _block_txids(asked: Asked) -> Response:
+def _block_txids(asked: ExplorerRequest) -> Response:
     return json_response([tx.txid for tx in _block_of(asked).txs])
 
 
 @ELECTRUM_ROUTES.add("block/:hash/raw")
-def _block_raw(asked: Asked) -> Response:
+def _block_raw(asked: ExplorerRequest) -> Response:
     stored = _block_of(asked)
     raw = asked.faults.block(stored, asked.view.chain.block(stored.prev_hash))
     return Response(body=raw, content_type="application/octet-stream")
 
 
 @ELECTRUM_ROUTES.add("block/:hash/txs", "block/:hash/txs/:start")
-def _block_txs(asked: Asked) -> Response:
+def _block_txs(asked: ExplorerRequest) -> Response:
     start = int(asked.params.get("start", "0"))
     return _shown(asked, list(_block_of(asked).txs[start : start + _PAGE]))
 
 
 @ELECTRUM_ROUTES.add("tx/:txid")
-def _tx(asked: Asked) -> Response:
+def _tx(asked: ExplorerRequest) -> Response:
     return json_response(electrum_json.single_tx_json(asked.view, _tx_of(asked)))
 
 
 @ELECTRUM_ROUTES.add("tx/:txid/hex")
-def _tx_hex(asked: Asked) -> Response:
+def _tx_hex(asked: ExplorerRequest) -> Response:
     return Response(body=_tx_of(asked).serialize().hex().encode())
 
 
 @ELECTRUM_ROUTES.add("tx/:txid/status")
-def _tx_status(asked: Asked) -> Response:
+def _tx_status(asked: ExplorerRequest) -> Response:
     return json_response(esplora_json.status_json(asked.view, _tx_of(asked).txid))
 
 
 @ELECTRUM_ROUTES.add("tx/:txid/merkle-proof")
-def _merkle_proof(asked: Asked) -> Response:
+def _merkle_proof(asked: ExplorerRequest) -> Response:
     proof = merkle_proof_json(asked.view, asked.params["txid"])
     if proof is None:
         raise _error(500, "Failed to get merkle proof")
@@ -131,7 +131,7 @@ def _merkle_proof(asked: Asked) -> Response:
 
 
 @ELECTRUM_ROUTES.add("tx/:txid/outspends")
-def _outspends(asked: Asked) -> Response:
+def _outspends(asked: ExplorerRequest) -> Response:
     tx = asked.view.tx(asked.params["txid"])
     if tx is None:
         raise _error(500, "Failed to get transaction outspends")
@@ -139,7 +139,7 @@ def _outspends(asked: Asked) -> Response:
 
 
 @ELECTRUM_ROUTES.add("txs/outspends")
-def _many_outspends(asked: Asked) -> Response:
+def _many_outspends(asked: ExplorerRequest) -> Response:
     """One unknown transaction fails the whole batch."""
     txids = (asked.query("txids") or "").split(",")
     if len(txids) > _BATCH:
@@ -153,7 +153,7 @@ def _many_outspends(asked: Asked) -> Response:
 ELECTRUM_ROUTES.add("tx", method="POST")(broadcast)
 
 
-def _script(asked: Asked) -> bytes:
+def _script(asked: ExplorerRequest) -> bytes:
     address = asked.params.get("address")
     if address is None:
         return asked.script() or b"\xff"
@@ -162,11 +162,11 @@ def _script(asked: Asked) -> bytes:
     try:
         return script_of(address)
     except InvalidInput as error:
-        raise Refusal(400, "Invalid Bitcoin address") from error
+        raise HttpError(400, "Invalid Bitcoin address") from error
 
 
 @ELECTRUM_ROUTES.add(*BY_SCRIPT)
-def _stats(asked: Asked) -> Response:
+def _stats(asked: ExplorerRequest) -> Response:
     named = dict(asked.params)
     if "scripthash" in named:
         named["scripthash"] = bytes.fromhex(named["scripthash"])[::-1].hex()
@@ -174,7 +174,7 @@ def _stats(asked: Asked) -> Response:
 
 
 @ELECTRUM_ROUTES.add(*(script + "/txs" for script in BY_SCRIPT))
-def _history(asked: Asked) -> Response:
+def _history(asked: ExplorerRequest) -> Response:
     """Ten a page. A cursor that is unknown, or is the first of all, gives page 1 again."""
     txs, after = electrum_json.history(asked.view, _script(asked)), asked.query("after_txid")
     places = [place for place, tx in enumerate(txs) if tx.txid == after]
@@ -183,12 +183,12 @@ def _history(asked: Asked) -> Response:
 
 
 @ELECTRUM_ROUTES.add(*(script + "/utxo" for script in BY_SCRIPT))
-def _utxo(asked: Asked) -> Response:
+def _utxo(asked: ExplorerRequest) -> Response:
     return json_response(esplora_json.utxo_json(asked.view, _script(asked)))
 
 
 @ELECTRUM_ROUTES.add("mempool/txids")
-def _mempool_txids(asked: Asked) -> Response:
+def _mempool_txids(asked: ExplorerRequest) -> Response:
     return json_response([tx.txid for tx in asked.view.mempool()])
 
 

@@ -17,7 +17,7 @@ from raised_simnet.bitcoin.merkleblock import merkleblock
 from raised_simnet.explorer import esplora_json
 from raised_simnet.explorer.faults import Faults
 from raised_simnet.http.http_server import Request, Response, json_response
-from raised_simnet.http.url_routing import Refusal, Router
+from raised_simnet.http.url_routing import HttpError, Router
 
 PAGE: Final = 25
 _MEMPOOL_PAGE: Final = 50
@@ -28,7 +28,7 @@ _TARGETS: Final = (*range(1, 26), 144, 504, 1008)
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class ExplorerDialect:
     """In what the flavours that share these routes differ."""
 
     tx_json: Callable[[ChainView, Tx], esplora_json.Json]
@@ -37,7 +37,7 @@ class Dialect:
     too_many: str
 
 
-ESPLORA: Final = Dialect(
+ESPLORA: Final = ExplorerDialect(
     esplora_json.tx_json,
     esplora_json.history,
     "base58 error: invalid base58 character 0x6c",
@@ -46,10 +46,10 @@ ESPLORA: Final = Dialect(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ExplorerRequest:
     """A request with what is needed to answer it."""
 
-    dialect: Dialect
+    dialect: ExplorerDialect
     view: ChainView
     faults: Faults
     params: dict[str, str]
@@ -68,7 +68,7 @@ class Asked:
         txid = self.txid()
         tx = self.view.tx(txid)
         if tx is None:
-            raise Refusal(404, "Transaction not found")
+            raise HttpError(404, "Transaction not found")
         return self.faults.lies.get(txid, tx)
 
     def best_block(self) -> StoredBlock:
@@ -85,7 +85,7 @@ class Asked:
             return self._script_of(self.params["address"])
         wanted = self.params["scripthash"]
         if len(wanted) != 64:
-            raise Refusal(400, "Invalid scripthash")
+            raise HttpError(400, "Invalid scripthash")
         raw = bytes.fromhex(_hex32(wanted))
         known = self.view.chain.archive.scripts.get(raw)
         waiting = (o.script_pubkey for tx in self.view.mempool() for o in tx.outputs)
@@ -97,15 +97,15 @@ class Asked:
         for hrp in ("bc", "tb"):
             with suppress(InvalidInput):
                 decode(hrp, address)
-                raise Refusal(400, "Address on invalid network")
-        raise Refusal(400, self.dialect.bad_address)
+                raise HttpError(400, "Address on invalid network")
+        raise HttpError(400, self.dialect.bad_address)
 
     def shown(self, tx: Tx) -> esplora_json.Json:
         """A transaction's JSON, or that of what is passed off as it."""
         return self.dialect.tx_json(self.view, self.faults.lies.get(tx.txid, tx))
 
 
-ROUTES: Final = Router[Asked]()
+ROUTES: Final = Router[ExplorerRequest]()
 
 
 def script_of(address: str) -> bytes:
@@ -115,7 +115,7 @@ def script_of(address: str) -> bytes:
 
 def _or_404(stored: StoredBlock | None) -> StoredBlock:
     if stored is None:
-        raise Refusal(404, "Block not found")
+        raise HttpError(404, "Block not found")
     return stored
 
 
@@ -125,13 +125,13 @@ def _hex32(text: str) -> str:
     except ValueError:
         raw = b""
     if len(raw) != 32:
-        raise Refusal(400, "Invalid hex string")
+        raise HttpError(400, "Invalid hex string")
     return text.lower()
 
 
 def _number(text: str) -> int:
     if not text.isdecimal():
-        raise Refusal(400, "Invalid number")
+        raise HttpError(400, "Invalid number")
     return int(text)
 
 
@@ -143,17 +143,17 @@ def _text(value: object) -> Response:
 
 
 @ROUTES.add("blocks/tip/height")
-def _tip_height(asked: Asked) -> Response:
+def _tip_height(asked: ExplorerRequest) -> Response:
     return _text(asked.view.height)
 
 
 @ROUTES.add("blocks/tip/hash")
-def _tip_hash(asked: Asked) -> Response:
+def _tip_hash(asked: ExplorerRequest) -> Response:
     return _text(asked.view.tip.hash)
 
 
 @ROUTES.add("blocks", "blocks/:start")
-def _blocks(asked: Asked) -> Response:
+def _blocks(asked: ExplorerRequest) -> Response:
     start = asked.params.get("start")
     top = asked.view.height if start is None else min(_number(start), asked.view.height)
     heights = range(top, max(top - _HEADERS_PAGE, -1), -1)
@@ -162,22 +162,22 @@ def _blocks(asked: Asked) -> Response:
 
 
 @ROUTES.add("block-height/:height")
-def _block_at_height(asked: Asked) -> Response:
+def _block_at_height(asked: ExplorerRequest) -> Response:
     return _text(_or_404(asked.view.block_at(_number(asked.params["height"]))).hash)
 
 
 @ROUTES.add("block/:hash")
-def _block(asked: Asked) -> Response:
+def _block(asked: ExplorerRequest) -> Response:
     return json_response(esplora_json.block_json(asked.best_block()))
 
 
 @ROUTES.add("block/:hash/header")
-def _header(asked: Asked) -> Response:
+def _header(asked: ExplorerRequest) -> Response:
     return _text(asked.best_block().block.header.serialize().hex())
 
 
 @ROUTES.add("block/:hash/status")
-def _block_status(asked: Asked) -> Response:
+def _block_status(asked: ExplorerRequest) -> Response:
     stored = asked.view.best_block(_hex32(asked.params["hash"]))
     if stored is None:
         return json_response({"in_best_chain": False, "height": None, "next_best": None})
@@ -187,30 +187,30 @@ def _block_status(asked: Asked) -> Response:
 
 
 @ROUTES.add("block/:hash/txids")
-def _block_txids(asked: Asked) -> Response:
+def _block_txids(asked: ExplorerRequest) -> Response:
     return json_response([tx.txid for tx in asked.seen_block().txs])
 
 
 @ROUTES.add("block/:hash/txid/:index")
-def _block_txid(asked: Asked) -> Response:
+def _block_txid(asked: ExplorerRequest) -> Response:
     index, txs = _number(asked.params["index"]), asked.seen_block().txs
     if index >= len(txs):
-        raise Refusal(404, "tx index out of range")
+        raise HttpError(404, "tx index out of range")
     return _text(txs[index].txid)
 
 
 @ROUTES.add("block/:hash/txs", "block/:hash/txs/:start")
-def _block_txs(asked: Asked) -> Response:
+def _block_txs(asked: ExplorerRequest) -> Response:
     txs, start = asked.best_block().txs, _number(asked.params.get("start", "0"))
     if start >= len(txs):
-        raise Refusal(404, "start index out of range")
+        raise HttpError(404, "start index out of range")
     if start % PAGE:
-        raise Refusal(400, f"start index must be a multipication of {PAGE}")
+        raise HttpError(400, f"start index must be a multipication of {PAGE}")
     return json_response([asked.shown(tx) for tx in txs[start : start + PAGE]])
 
 
 @ROUTES.add("block/:hash/raw")
-def _block_raw(asked: Asked) -> Response:
+def _block_raw(asked: ExplorerRequest) -> Response:
     stored = asked.best_block()
     raw = asked.faults.block(stored, asked.view.chain.block(stored.prev_hash))
     return Response(body=raw, content_type="application/octet-stream")
@@ -220,30 +220,30 @@ def _block_raw(asked: Asked) -> Response:
 
 
 @ROUTES.add("tx/:txid")
-def _tx(asked: Asked) -> Response:
+def _tx(asked: ExplorerRequest) -> Response:
     return json_response(asked.dialect.tx_json(asked.view, asked.tx()))
 
 
 @ROUTES.add("tx/:txid/hex")
-def _tx_hex(asked: Asked) -> Response:
+def _tx_hex(asked: ExplorerRequest) -> Response:
     return _text(asked.tx().serialize().hex())
 
 
 @ROUTES.add("tx/:txid/raw")
-def _tx_raw(asked: Asked) -> Response:
+def _tx_raw(asked: ExplorerRequest) -> Response:
     return Response(body=asked.tx().serialize(), content_type="application/octet-stream")
 
 
 @ROUTES.add("tx/:txid/status")
-def _tx_status(asked: Asked) -> Response:
+def _tx_status(asked: ExplorerRequest) -> Response:
     return json_response(esplora_json.status_json(asked.view, asked.txid()))
 
 
 @ROUTES.add("tx/:txid/merkle-proof")
-def _merkle_proof(asked: Asked) -> Response:
+def _merkle_proof(asked: ExplorerRequest) -> Response:
     proof = merkle_proof_json(asked.view, asked.txid())
     if proof is None:
-        raise Refusal(404, "Transaction not found or is unconfirmed")
+        raise HttpError(404, "Transaction not found or is unconfirmed")
     return json_response(proof)
 
 
@@ -258,39 +258,39 @@ def merkle_proof_json(view: ChainView, txid: str) -> esplora_json.Json | None:
 
 
 @ROUTES.add("tx/:txid/merkleblock-proof")
-def _merkleblock_proof(asked: Asked) -> Response:
+def _merkleblock_proof(asked: ExplorerRequest) -> Response:
     txid = asked.txid()
     place = None if txid in asked.view.hidden else asked.view.place(txid)
     if place is None:
-        raise Refusal(404, "Transaction not found or is unconfirmed")
+        raise HttpError(404, "Transaction not found or is unconfirmed")
     return _text(merkleblock(place.stored.block, place.position).hex())
 
 
 @ROUTES.add("tx/:txid/outspend/:vout")
-def _outspend(asked: Asked) -> Response:
+def _outspend(asked: ExplorerRequest) -> Response:
     outpoint = OutPoint(asked.txid(), _number(asked.params["vout"]))
     return json_response(esplora_json.spend_json(asked.view, outpoint))
 
 
 @ROUTES.add("tx/:txid/outspends")
-def _outspends(asked: Asked) -> Response:
+def _outspends(asked: ExplorerRequest) -> Response:
     tx = asked.tx()
     outpoints = [OutPoint(asked.txid(), vout) for vout in range(len(tx.outputs))]
     return json_response([esplora_json.spend_json(asked.view, outpoint) for outpoint in outpoints])
 
 
 @ROUTES.add("tx", method="POST")
-def broadcast(asked: Asked) -> Response:
+def broadcast(asked: ExplorerRequest) -> Response:
     """Let the chain judge a transaction."""
     try:
         tx = parse_tx(bytes.fromhex(asked.request.body.decode()))
         asked.view.chain.accept(tx)
     except Rejected as error:
         code = -25 if "missingorspent" in error.reason else -26
-        raise Refusal(400, _node_error(code, error.reason)) from error
+        raise HttpError(400, _node_error(code, error.reason)) from error
     except ValueError as error:
         reason = "TX decode failed. Make sure the tx has at least one input."
-        raise Refusal(400, _node_error(-22, reason)) from error
+        raise HttpError(400, _node_error(-22, reason)) from error
     return _text(tx.txid)
 
 
@@ -308,31 +308,31 @@ def _each(suffix: str) -> tuple[str, str]:
 
 
 @ROUTES.add(*BY_SCRIPT)
-def _stats(asked: Asked) -> Response:
+def _stats(asked: ExplorerRequest) -> Response:
     stats = esplora_json.stats_json(asked.view, asked.script() or b"\xff")
     return json_response({**asked.params, **stats})
 
 
 @ROUTES.add(*_each("/txs"))
-def _history(asked: Asked) -> Response:
+def _history(asked: ExplorerRequest) -> Response:
     script = asked.script() or b"\xff"
     waiting = asked.view.waiting(script)[:_MEMPOOL_PAGE]
     return json_response([asked.shown(tx) for tx in (*waiting, *_confirmed(asked, script, None))])
 
 
 @ROUTES.add(*_each("/txs/mempool"))
-def _history_mempool(asked: Asked) -> Response:
+def _history_mempool(asked: ExplorerRequest) -> Response:
     waiting = asked.view.waiting(asked.script() or b"\xff")
     return json_response([asked.shown(tx) for tx in waiting[:_MEMPOOL_PAGE]])
 
 
 @ROUTES.add(*_each("/txs/chain"), *_each("/txs/chain/:last"))
-def _history_chain(asked: Asked) -> Response:
+def _history_chain(asked: ExplorerRequest) -> Response:
     confirmed = _confirmed(asked, asked.script() or b"\xff", asked.params.get("last"))
     return json_response([asked.shown(tx) for tx in confirmed])
 
 
-def _confirmed(asked: Asked, script: bytes, last: str | None) -> list[Tx]:
+def _confirmed(asked: ExplorerRequest, script: bytes, last: str | None) -> list[Tx]:
     """A page of the confirmed history. No txid at all means page 1, an unknown one the end."""
     txids = asked.dialect.history(asked.view, script)
     if last is not None and _is_hash(last):
@@ -348,10 +348,10 @@ def _is_hash(text: str) -> bool:
 
 
 @ROUTES.add(*_each("/utxo"))
-def _utxo(asked: Asked) -> Response:
+def _utxo(asked: ExplorerRequest) -> Response:
     unspent = esplora_json.utxo_json(asked.view, asked.script() or b"\xff")
     if len(unspent) > _UTXO_LIMIT:
-        raise Refusal(400, asked.dialect.too_many)
+        raise HttpError(400, asked.dialect.too_many)
     return json_response(unspent)
 
 
@@ -359,20 +359,20 @@ def _utxo(asked: Asked) -> Response:
 
 
 @ROUTES.add("mempool")
-def _mempool(asked: Asked) -> Response:
+def _mempool(asked: ExplorerRequest) -> Response:
     return json_response(esplora_json.mempool_json(asked.view))
 
 
 @ROUTES.add("mempool/txids")
-def _mempool_txids(asked: Asked) -> Response:
+def _mempool_txids(asked: ExplorerRequest) -> Response:
     return json_response([tx.txid for tx in asked.view.mempool()])
 
 
 @ROUTES.add("mempool/recent")
-def _mempool_recent(asked: Asked) -> Response:
+def _mempool_recent(asked: ExplorerRequest) -> Response:
     return json_response(esplora_json.recent_json(asked.view))
 
 
 @ROUTES.add("fee-estimates")
-def _fee_estimates(_: Asked) -> Response:
+def _fee_estimates(_: ExplorerRequest) -> Response:
     return json_response({str(target): 1.0 for target in _TARGETS})

@@ -7,17 +7,22 @@ from typing import Final
 
 from raised.domain.bitcoin.tx import OutPoint, Tx
 from raised_simnet.explorer import esplora_json, mempool_json
-from raised_simnet.explorer.esplora_routes import BY_SCRIPT, ROUTES, Asked, Dialect
+from raised_simnet.explorer.esplora_routes import (
+    BY_SCRIPT,
+    ROUTES,
+    ExplorerDialect,
+    ExplorerRequest,
+)
 from raised_simnet.http.http_server import Response, json_response
-from raised_simnet.http.url_routing import Refusal, Router
+from raised_simnet.http.url_routing import HttpError, Router
 
-MEMPOOL: Final = Dialect(
+MEMPOOL: Final = ExplorerDialect(
     mempool_json.tx_json,
     mempool_json.history,
     "Invalid Bitcoin address",
     "Too many unspent transaction outputs (>500). Contact support to raise limits.",
 )
-MEMPOOL_ROUTES: Final = Router[Asked](otherwise=ROUTES)
+MEMPOOL_ROUTES: Final = Router[ExplorerRequest](otherwise=ROUTES)
 _PAGE: Final = 50
 _BLOCKS_PAGE: Final = 15
 _BATCH: Final = 50
@@ -31,7 +36,7 @@ _FEES: Final = {
 
 
 @MEMPOOL_ROUTES.add(*(script + "/txs" for script in BY_SCRIPT))
-def _history(asked: Asked) -> Response:
+def _history(asked: ExplorerRequest) -> Response:
     """Waiting and confirmed ones in one list; a cursor may be in either part."""
     script = asked.script() or b"\xff"
     size = int(asked.query("max_txs") or _PAGE)
@@ -47,26 +52,26 @@ def _history(asked: Asked) -> Response:
 def _behind(txs: list[Tx], txid: str) -> list[Tx]:
     places = [place for place, tx in enumerate(txs) if tx.txid == txid]
     if not places:
-        raise Refusal(422, "after_txid not found")
+        raise HttpError(422, "after_txid not found")
     return txs[places[0] + 1 :]
 
 
 @MEMPOOL_ROUTES.add("txs/outspends")
-def _many_outspends(asked: Asked) -> Response:
+def _many_outspends(asked: ExplorerRequest) -> Response:
     txids = (asked.query("txids") or "").split(",")
     if len(txids) > _BATCH:
-        raise Refusal(400, "Too many txids requested")
+        raise HttpError(400, "Too many txids requested")
     return json_response([_outspends(asked, txid) for txid in txids])
 
 
-def _outspends(asked: Asked, txid: str) -> list[esplora_json.Json]:
+def _outspends(asked: ExplorerRequest, txid: str) -> list[esplora_json.Json]:
     tx = asked.view.tx(txid)
     vouts = range(len(tx.outputs)) if tx else ()
     return [esplora_json.spend_json(asked.view, OutPoint(txid, vout)) for vout in vouts]
 
 
 @MEMPOOL_ROUTES.add("v1/blocks", "v1/blocks/:start")
-def extended_blocks(asked: Asked) -> Response:
+def extended_blocks(asked: ExplorerRequest) -> Response:
     """Fifteen blocks from a height downwards."""
     top = min(int(asked.params.get("start", asked.view.height)), asked.view.height)
     heights = range(top, max(top - _BLOCKS_PAGE, -1), -1)
@@ -75,19 +80,19 @@ def extended_blocks(asked: Asked) -> Response:
 
 
 @MEMPOOL_ROUTES.add("v1/backend-info")
-def backend_info(_: Asked) -> Response:
+def backend_info(_: ExplorerRequest) -> Response:
     """Who answers."""
     info = {"hostname": "simnet", "version": "3.1.0", "gitCommit": "0", "backend": "esplora"}
     return json_response(info)
 
 
 @MEMPOOL_ROUTES.add("v1/fees/recommended", "v1/fees/precise")
-def fees(_: Asked) -> Response:
+def fees(_: ExplorerRequest) -> Response:
     """The least there is: nobody competes here."""
     return json_response(_FEES)
 
 
 @MEMPOOL_ROUTES.add("v1/prices", "v1/historical-price")
-def prices(_: Asked) -> Response:
+def prices(_: ExplorerRequest) -> Response:
     """Test networks have none."""
     return json_response({"error": "Prices are not available on testnets."}, 400)

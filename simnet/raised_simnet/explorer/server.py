@@ -9,11 +9,11 @@ from typing import Final
 from raised_simnet.bitcoin.chain import RegtestChain
 from raised_simnet.bitcoin.chain_view import ChainView
 from raised_simnet.explorer.electrum_routes import ELECTRUM_ROUTES
-from raised_simnet.explorer.esplora_routes import ESPLORA, ROUTES, Asked, Dialect
+from raised_simnet.explorer.esplora_routes import ESPLORA, ROUTES, ExplorerDialect, ExplorerRequest
 from raised_simnet.explorer.faults import Faults
 from raised_simnet.explorer.mempool_routes import MEMPOOL, MEMPOOL_ROUTES
 from raised_simnet.http.http_server import Request, Response, WebServer
-from raised_simnet.http.url_routing import Found, Refusal, Router
+from raised_simnet.http.url_routing import HttpError, RouteMatch, Router
 
 _REMEMBERED: Final = 10_000
 _NO_PAGE: Final = b"<html>\r\n<head><title>404 Not Found</title></head>\r\n</html>\r\n"
@@ -32,8 +32,8 @@ class _Software:
     """`bases`: where its routes are, the first one named in `url`."""
 
     bases: tuple[str, ...]
-    router: Router[Asked]
-    dialect: Dialect
+    router: Router[ExplorerRequest]
+    dialect: ExplorerDialect
     powered_by: str | None = None
 
 
@@ -110,12 +110,14 @@ class Explorer:
             return Response(404, page.encode(), "text/html; charset=utf-8")
         return Response(404, f'endpoint does not exist "{path}"'.encode())
 
-    def _honest(self, found: Found[Asked], request: Request) -> Response:
-        asked = Asked(self._software.dialect, self.view, self.faults, found.params, request)
+    def _honest(self, found: RouteMatch[ExplorerRequest], request: Request) -> Response:
+        asked = ExplorerRequest(
+            self._software.dialect, self.view, self.faults, found.params, request
+        )
         with self.view.chain.lock:
             try:
                 response = found.answer(asked)
-            except Refusal as refusal:
+            except HttpError as refusal:
                 response = refusal.response
         if self._software.powered_by is None:
             return response

@@ -11,7 +11,7 @@ C = TypeVar("C")
 Answer = Callable[[C], Response]
 
 
-class Refusal(Exception):
+class HttpError(Exception):
     """A request that gets a status and a text instead of an answer."""
 
     def __init__(self, status: int, answer: str | Response) -> None:
@@ -20,7 +20,7 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[C]):
+class RouteMatch(Generic[C]):
     """The route of a request: its name, what to call, and the parts of the path it names."""
 
     name: str
@@ -49,10 +49,10 @@ class Router(Generic[C]):
 
         return register
 
-    def find(self, method: str, path: str) -> Found[C] | None:
+    def find(self, method: str, path: str) -> RouteMatch[C] | None:
         """The route of a path without its base and leading slash."""
         for wanted, name, expression, answer in self._routes:
             match = expression.fullmatch(path) if wanted == method else None
             if match is not None:
-                return Found(name, answer, match.groupdict())
+                return RouteMatch(name, answer, match.groupdict())
         return self._otherwise.find(method, path) if self._otherwise else None

@@ -35,7 +35,7 @@ class Exit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
+class Investment:
     """A payment and what it meant."""
 
     tx: Tx
@@ -43,7 +43,7 @@ class Paid:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class StageExit:
     """A transaction that left stage outputs, input by input."""
 
     tx: Tx
@@ -52,7 +52,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Freed:
+class PenaltyRelease:
     """A transaction that took penalty outputs of a recovery."""
 
     tx: Tx
@@ -61,12 +61,12 @@ class Freed:
 
 
 @dataclass(slots=True)
-class Book:
+class Journal:
     """Everything that was done, by label, and every event that was published."""
 
-    paid: dict[Label, Paid] = field(default_factory=dict)
-    left: dict[Label, Left] = field(default_factory=dict)
-    freed: dict[Label, Freed] = field(default_factory=dict)
+    paid: dict[Label, Investment] = field(default_factory=dict)
+    left: dict[Label, StageExit] = field(default_factory=dict)
+    freed: dict[Label, PenaltyRelease] = field(default_factory=dict)
     published: list[Publish] = field(default_factory=list)
 
     def tx(self, label: Label) -> Tx:
@@ -88,7 +88,7 @@ class Book:
 
     def note_exit(self, step: Leave, tx: Tx) -> None:
         """Write down an exit as its actors meant it."""
-        self.left[step.label] = Left(tx, step.coins, _exits(step.way, len(step.coins)))
+        self.left[step.label] = StageExit(tx, step.coins, _exits(step.way, len(step.coins)))
 
 
 def _exits(way: Way, coins: int) -> tuple[Exit, ...]:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from raised_simnet.bitcoin.chain import RegtestChain
-from raised_simnet.btcpay.shop_oracle import SAT_MSATS, Takings, takings
+from raised_simnet.btcpay.shop_oracle import SAT_MSATS, ShopTotals, shop_totals
 from raised_simnet.btcpay.shop_player import Receipts
-from raised_simnet.story.journal import Book, Exit, Paid
+from raised_simnet.story.journal import Exit, Investment, Journal
 from raised_simnet.story.steps import Founds, Invests, Label, Mimics
 
 Json = dict[str, object]
@@ -18,7 +18,7 @@ RETURNED = frozenset(Exit) - {Exit.CLAIM}
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class ProjectOutcome:
     """What became of a project: its status, and the event whose terms hold once it is founded."""
 
     status: str
@@ -36,12 +36,12 @@ class Outcome:
     freed: int
 
 
-def summary(book: Book, chain: RegtestChain, receipts: Receipts | None = None) -> Json:
+def summary(book: Journal, chain: RegtestChain, receipts: Receipts | None = None) -> Json:
     """What `/api/v1/summary` must show of this story at this tip, without as_of and last_…."""
     with chain.lock:
-        fates = project_fates(book, chain)
+        fates = project_outcomes(book, chain)
         outcome = money(book, chain, fates)
-    shops = takings(book, receipts or Receipts())
+    shops = shop_totals(book, receipts or Receipts())
     angor = _angor(outcome)
     return {
         "network": "regtest",
@@ -55,7 +55,7 @@ def summary(book: Book, chain: RegtestChain, receipts: Receipts | None = None) -
     }
 
 
-def _totals(outcome: Outcome, angor: dict[str, int], shops: Takings) -> Json:
+def _totals(outcome: Outcome, angor: dict[str, int], shops: ShopTotals) -> Json:
     """Both rails: millisatoshis are summed, then cut."""
     invested = [_worth(invests) * SAT_MSATS for invests in outcome.invested.values()]
     amounts = sorted([*invested, *shops.received.values()])
@@ -73,7 +73,7 @@ def _totals(outcome: Outcome, angor: dict[str, int], shops: Takings) -> Json:
     }
 
 
-def project_fates(book: Book, chain: RegtestChain) -> dict[str, Fate]:
+def project_outcomes(book: Journal, chain: RegtestChain) -> dict[str, ProjectOutcome]:
     """Every identifier that was announced soundly or not, or founded on the chain."""
     announced = {step.identifier for step in book.published if step.identifier}
     founded = {meaning.identifier for _, _, meaning in _foundings(book, chain)}
@@ -81,7 +81,7 @@ def project_fates(book: Book, chain: RegtestChain) -> dict[str, Fate]:
     return {name: fate for name, fate in fates if fate is not None}
 
 
-def money(book: Book, chain: RegtestChain, fates: dict[str, Fate]) -> Outcome:
+def money(book: Journal, chain: RegtestChain, fates: dict[str, ProjectOutcome]) -> Outcome:
     """Investments, exits and releases, as far as they are on the chain."""
     invested: dict[Label, Invests] = {}
     unconfirmed, rejected = 0, 0
@@ -104,23 +104,25 @@ def money(book: Book, chain: RegtestChain, fates: dict[str, Fate]) -> Outcome:
     return Outcome(invested, unconfirmed, rejected, by_exit, _freed(book, chain, invested))
 
 
-def _fate(identifier: str, book: Book, chain: RegtestChain) -> Fate | None:
+def _fate(identifier: str, book: Journal, chain: RegtestChain) -> ProjectOutcome | None:
     events = [step for step in book.published if step.identifier == identifier]
     sound = {step.event["id"]: step.sound for step in events}
     places = [(place, m) for place, _, m in _foundings(book, chain) if m.identifier == identifier]
     if places:
         event_id = min(places)[1].event_id
         if event_id not in sound:
-            return Fate("event_missing")
-        return Fate("confirmed", event_id) if sound[event_id] else Fate("rejected")
+            return ProjectOutcome("event_missing")
+        return (
+            ProjectOutcome("confirmed", event_id) if sound[event_id] else ProjectOutcome("rejected")
+        )
     withdrawn = {step.withdraws for step in book.published}
     standing = {name for name, good in sound.items() if good and name not in withdrawn}
     if not standing:
-        return Fate("rejected") if events else None
-    return Fate("committed" if standing & _named_in_mempool(book, chain) else "announced")
+        return ProjectOutcome("rejected") if events else None
+    return ProjectOutcome("committed" if standing & _named_in_mempool(book, chain) else "announced")
 
 
-def _foundings(book: Book, chain: RegtestChain) -> Iterator[tuple[tuple[int, int], str, Founds]]:
+def _foundings(book: Journal, chain: RegtestChain) -> Iterator[tuple[tuple[int, int], str, Founds]]:
     """Founding transactions on the chain, by (height, position)."""
     for label, paid in book.paid.items():
         height = chain.height_of(paid.tx.txid)
@@ -129,13 +131,13 @@ def _foundings(book: Book, chain: RegtestChain) -> Iterator[tuple[tuple[int, int
             yield (height, txids.index(paid.tx.txid)), label, paid.meaning
 
 
-def _named_in_mempool(book: Book, chain: RegtestChain) -> set[str]:
+def _named_in_mempool(book: Journal, chain: RegtestChain) -> set[str]:
     waiting = {tx.txid for tx in chain.mempool}
     found = (paid for paid in book.paid.values() if paid.tx.txid in waiting)
     return {paid.meaning.event_id for paid in found if isinstance(paid.meaning, Founds)}
 
 
-def _verdict(paid: Paid, fates: dict[str, Fate]) -> bool | None:
+def _verdict(paid: Investment, fates: dict[str, ProjectOutcome]) -> bool | None:
     """Whether this payment is an investment, or poses as one; None when it is neither."""
     match paid.meaning:
         case Invests(identifier, event_id):
@@ -148,7 +150,7 @@ def _verdict(paid: Paid, fates: dict[str, Fate]) -> bool | None:
 
 
 def _exits(
-    book: Book, chain: RegtestChain, invested: dict[Label, Invests]
+    book: Journal, chain: RegtestChain, invested: dict[Label, Invests]
 ) -> Iterator[tuple[tuple[Label, int], Exit, int]]:
     """Stage outputs left on the chain: (label and input), how, and what each was worth."""
     for label, left in book.left.items():
@@ -159,7 +161,7 @@ def _exits(
                 yield (label, vin), kind, book.value(ref)
 
 
-def _freed(book: Book, chain: RegtestChain, invested: dict[Label, Invests]) -> int:
+def _freed(book: Journal, chain: RegtestChain, invested: dict[Label, Invests]) -> int:
     penalties = {
         place: value
         for place, kind, value in _exits(book, chain, invested)

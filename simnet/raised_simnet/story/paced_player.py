@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpx
 
 from raised_simnet.actors.nostr_event import Event
-from raised_simnet.btcpay.shop_player import Counter, StoryClock
+from raised_simnet.btcpay.shop_player import ShopPlayer, StoryClock
 from raised_simnet.story import oracle
 from raised_simnet.story.player import Player
 from raised_simnet.story.steps import Mine, Reorganise, Step
@@ -26,7 +26,7 @@ class RelayRefused(Exception):
     """A relay did not take an event of the story."""
 
 
-class Performance:
+class PacedPlayer:
     """The story's actors in their world. `play` it once, then ask what must have come out."""
 
     def __init__(self, world: World, story: Story) -> None:
@@ -34,13 +34,13 @@ class Performance:
         self.story = story
         self.player = Player(world.chain, story, self._send, self._counter())
 
-    def _counter(self) -> Counter | None:
+    def _counter(self) -> ShopPlayer | None:
         if not self.story.shops:
             return None
         assert isinstance(self.world.clock, StoryClock), "a story's server lives in its time"
         for label, policy in self.story.shops.items():
             self.world.open_shop(label, policy)
-        return Counter(self.world.btcpay, self.world.shops, self.world.clock)
+        return ShopPlayer(self.world.btcpay, self.world.shops, self.world.clock)
 
     def settings(self) -> str:
         """A `relays.toml` that follows this world and groups what belongs together."""
@@ -102,7 +102,7 @@ def followed(
 
 
 async def agreement(
-    client: httpx.AsyncClient, performance: Performance, *, patience_seconds: float = 60
+    client: httpx.AsyncClient, performance: PacedPlayer, *, patience_seconds: float = 60
 ) -> tuple[Json | None, Json]:
     """The API's summary and the oracle's, once both agree on the final tip and stay so.
 

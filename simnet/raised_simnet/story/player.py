@@ -12,18 +12,18 @@ from raised_simnet.actors.stage_spends import (
     PenaltyCoin,
     claim,
     end,
-    leave_by_secrets,
     penalty_output,
     recover,
     release_penalty,
+    spend_with_secrets,
 )
 from raised_simnet.actors.wallet import Wallet, fan_out
 from raised_simnet.bitcoin.chain import SPACING as BLOCK_SPACING
 from raised_simnet.bitcoin.chain import RegtestChain
 from raised_simnet.bitcoin.reorg_branch import new_branch
-from raised_simnet.btcpay.shop_player import Counter
+from raised_simnet.btcpay.shop_player import ShopPlayer
 from raised_simnet.btcpay.shop_steps import ShopStep
-from raised_simnet.story.journal import Book, Exit, Freed, Paid
+from raised_simnet.story.journal import Exit, Investment, Journal, PenaltyRelease
 from raised_simnet.story.steps import (
     Address,
     ByClaim,
@@ -60,9 +60,9 @@ class Player:
     """A story in performance. `book` is what has been done so far."""
 
     def __init__(
-        self, chain: RegtestChain, story: Story, send: Send, counter: Counter | None = None
+        self, chain: RegtestChain, story: Story, send: Send, counter: ShopPlayer | None = None
     ) -> None:
-        self.book = Book()
+        self.book = Journal()
         self.counter = counter
         self._chain = chain
         self._story = story
@@ -116,7 +116,7 @@ class Player:
         else:
             tx = pay([coin], step.outputs, step.extra_fee)
         self._submit(tx, step.wait)
-        self.book.paid[step.label] = Paid(tx, step.meaning)
+        self.book.paid[step.label] = Investment(tx, step.meaning)
         if isinstance(step.meaning, GivesBack) and self.counter is not None:
             self.counter.pay_out(step.meaning.offer, tx)
 
@@ -148,7 +148,7 @@ class Player:
                 return end(coins, investor, TxOut(worth, investor.address_script))
             case BySecrets(investor, revealed):
                 output = TxOut(worth, investor.address_script)
-                return leave_by_secrets(coins, investor, revealed, output)
+                return spend_with_secrets(coins, investor, revealed, output)
             case ByRecovery():
                 pairs = zip(coins, way.destinations, strict=True)
                 outputs = [_recovered(coin, to, way.keys.investor) for coin, to in pairs]
@@ -163,7 +163,7 @@ class Player:
         worth = sum(coin.value for coin in coins) - network_fee(len(coins), 1)
         tx = release_penalty(coins, step.investor, TxOut(worth, step.investor.address_script))
         self._submit(tx, 0)
-        self.book.freed[step.label] = Freed(tx, step.recovery, step.vins)
+        self.book.freed[step.label] = PenaltyRelease(tx, step.recovery, step.vins)
 
     def _penalty_coin(self, recovery: Label, vin: int) -> PenaltyCoin:
         left = self.book.left[recovery]

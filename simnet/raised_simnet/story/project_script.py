@@ -10,11 +10,17 @@ from raised_simnet.actors.announcing import (
     text_event,
     withdrawal_event,
 )
-from raised_simnet.actors.funding_txs import Habit, PlacedStage, Pledge, founding_outputs, place
+from raised_simnet.actors.funding_txs import (
+    ClientQuirks,
+    FundedStage,
+    Pledge,
+    founding_outputs,
+    funding_tx,
+)
 from raised_simnet.actors.keys import Key, secret_of
 from raised_simnet.actors.nostr_event import Event
-from raised_simnet.actors.op_returns import Choice
-from raised_simnet.actors.project_plan import Plan
+from raised_simnet.actors.op_returns import DynamicChoice
+from raised_simnet.actors.project_plan import ProjectPlan
 from raised_simnet.actors.stage_scripts import secret_hash_of
 from raised_simnet.actors.stage_spends import RecoveryKeys, reveal
 from raised_simnet.story.steps import (
@@ -36,9 +42,9 @@ from raised_simnet.story.steps import (
     StageRef,
     Way,
 )
-from raised_simnet.story.storyboard import Script
+from raised_simnet.story.storyboard import Storyboard
 
-STANDARD = Habit()
+STANDARD = ClientQuirks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,9 @@ class Founder:
     nostr: Key
 
 
-def founder_of(script: Script, name: str) -> Founder:
+def founder_of(storyboard: Storyboard, name: str) -> Founder:
     """The founder of the project with this name."""
-    keys = (script.key(f"{name} {role}") for role in ("founder", "recovery", "nostr"))
+    keys = (storyboard.key(f"{name} {role}") for role in ("founder", "recovery", "nostr"))
     return Founder(name, *keys)
 
 
@@ -65,31 +71,31 @@ class Intent:
     """
 
     gross: int
-    choice: Choice | None = None
+    choice: DynamicChoice | None = None
     seeder: int | None = None
-    habit: Habit = STANDARD
+    habit: ClientQuirks = STANDARD
     extra: tuple[TxOut, ...] = ()
     exact: bool = False
     wait: int = 0
 
 
-class Troupe:
+class ProjectScript:
     """One project in the script. Each method adds a step and returns what later ones refer to."""
 
-    def __init__(self, script: Script, founder: Founder, plan: Plan) -> None:
-        self.script = script
+    def __init__(self, storyboard: Storyboard, founder: Founder, plan: ProjectPlan) -> None:
+        self.storyboard = storyboard
         self.founder = founder
         self.plan = plan
         self.name = founder.name
-        self.event = project_event(founder.nostr, plan, script.stamp())
+        self.event = project_event(founder.nostr, plan, storyboard.stamp())
         self._owners: dict[Label, str] = {}
         self._sent: dict[Label, Pay] = {}
 
     def investor(self, who: str) -> Key:
         """The key of somebody in this project."""
-        return self.script.key(f"{self.name} investor {who}")
+        return self.storyboard.key(f"{self.name} investor {who}")
 
-    def stage(self, ref: StageRef) -> PlacedStage:
+    def stage(self, ref: StageRef) -> FundedStage:
         """A stage of an investment that was sent."""
         meaning = self._sent[ref.label].meaning
         assert isinstance(meaning, Invests), "only investments have stages"
@@ -97,17 +103,19 @@ class Troupe:
 
     def ripe(self, refs: Sequence[StageRef]) -> int:
         """The first turn in which the founder can claim all of these."""
-        return max(self.script.ripe(self.stage(ref).release_at) for ref in refs)
+        return max(self.storyboard.ripe(self.stage(ref).release_at) for ref in refs)
 
     # Nostr.
 
     def announce(self, turn: int, relays: tuple[int, ...] | None = None) -> None:
         """Publish the terms, a profile and a text."""
         self.publish(turn, self.event, relays=relays)
-        at, title = self.script.stamp(), self.name.capitalize()
+        at, title = self.storyboard.stamp(), self.name.capitalize()
         about = f"{title}, a project of the simnet"
-        self.script.do(turn, Publish(profile_event(self.founder.nostr, at, title, about)))
-        self.script.do(turn, Publish(text_event(self.founder.nostr, at, "project", f"# {title}")))
+        self.storyboard.do(turn, Publish(profile_event(self.founder.nostr, at, title, about)))
+        self.storyboard.do(
+            turn, Publish(text_event(self.founder.nostr, at, "project", f"# {title}"))
+        )
 
     def publish(
         self,
@@ -118,42 +126,42 @@ class Troupe:
         relays: tuple[int, ...] | None = None,
     ) -> None:
         """Publish an event that claims to be this project's terms."""
-        self.script.do(turn, Publish(event, self.plan.identifier, sound, relays=relays))
+        self.storyboard.do(turn, Publish(event, self.plan.identifier, sound, relays=relays))
 
     def withdraw(self, turn: int) -> None:
         """Take the announcement back."""
-        event = withdrawal_event(self.founder.nostr, self.script.stamp(), self.event)
-        self.script.do(turn, Publish(event, withdraws=self.event["id"]))
+        event = withdrawal_event(self.founder.nostr, self.storyboard.stamp(), self.event)
+        self.storyboard.do(turn, Publish(event, withdraws=self.event["id"]))
 
     # Payments.
 
     def pay(self, turn: int, what: str, outputs: Sequence[TxOut], meaning: Meaning = None) -> Pay:
         """Send these outputs from a fresh coin."""
-        label = self.script.label(f"{self.name} {what}")
-        return self.send(turn, Pay(label, tuple(outputs), meaning, self.script.coin()))
+        label = self.storyboard.label(f"{self.name} {what}")
+        return self.send(turn, Pay(label, tuple(outputs), meaning, self.storyboard.coin()))
 
     def send(self, turn: int, pay: Pay) -> Pay:
         """Send this payment."""
-        self.script.do(turn, pay)
+        self.storyboard.do(turn, pay)
         self._sent[pay.label] = pay
         return pay
 
     def found(self, turn: int, *, event: Event | None = None, wait: int = 0) -> Label:
         """Send the founding transaction."""
         event_id = (event or self.event)["id"]
-        label = self.script.label(f"{self.name} founding")
+        label = self.storyboard.label(f"{self.name} founding")
         meaning = Founds(self.plan.identifier, event_id)
         outputs = founding_outputs(self.plan, event_id)
-        return self.send(turn, Pay(label, outputs, meaning, self.script.coin(), wait)).label
+        return self.send(turn, Pay(label, outputs, meaning, self.storyboard.coin(), wait)).label
 
     def invest(
         self, turn: int, who: str, intent: Intent, money: int | Label | None = None
     ) -> Label:
         """Send an investment, from a fresh coin or a named one."""
-        label = self.script.label(f"{self.name} {who}")
+        label = self.storyboard.label(f"{self.name} {who}")
         meaning = self.invests(who, intent)
         outputs = (*meaning.placement.outputs, *intent.extra)
-        source = self.script.coin() if money is None else money
+        source = self.storyboard.coin() if money is None else money
         pay = Pay(label, outputs, meaning, source, intent.wait, exact=intent.exact)
         self._owners[label] = who
         return self.send(turn, pay).label
@@ -162,10 +170,10 @@ class Troupe:
         """What such an investment means, without sending it."""
         hashed = None
         if intent.seeder is not None:
-            hashed = secret_hash_of(seeder_secret(self.script, self.name, intent.seeder))
+            hashed = secret_hash_of(seeder_secret(self.storyboard, self.name, intent.seeder))
         key = self.investor(who).public
         pledge = Pledge(key, intent.gross, hashed, intent.choice)
-        placement = place(self.plan, pledge, intent.habit)
+        placement = funding_tx(self.plan, pledge, intent.habit)
         return Invests(self.plan.identifier, self.event["id"], key, placement)
 
     def mimic(self, turn: int, what: str, outputs: Sequence[TxOut]) -> Label:
@@ -175,7 +183,7 @@ class Troupe:
     def replace(self, turn: int, label: Label, intent: Intent | None) -> Label:
         """Pay again from the same coin for a higher fee: another investment, or nothing at all."""
         old, who = self._sent[label], self._owners[label]
-        again = replace(old, label=self.script.label(f"{label} replaced"), extra_fee=5000)
+        again = replace(old, label=self.storyboard.label(f"{label} replaced"), extra_fee=5000)
         if intent is None:
             return self.send(turn, replace(again, outputs=(), meaning=None, wait=0)).label
         meaning = self.invests(who, intent)
@@ -203,7 +211,7 @@ class Troupe:
         """An investor leaves by the secrets of these seeders."""
         investor = self._owner(refs)
         places = range(len(self.plan.secret_hashes))
-        secrets = [seeder_secret(self.script, self.name, place) for place in places]
+        secrets = [seeder_secret(self.storyboard, self.name, funding_tx) for funding_tx in places]
         way = BySecrets(investor, reveal(secrets, seeders))
         return self._leave(turn, "secrets", refs, way)
 
@@ -217,9 +225,9 @@ class Troupe:
     ) -> Label:
         """Investor and founder move each output to its place, in this order."""
         investor = self._owner(tuple(places))
-        secret = None if seeder is None else seeder_secret(self.script, self.name, seeder)
+        secret = None if seeder is None else seeder_secret(self.storyboard, self.name, seeder)
         keys = RecoveryKeys(investor, self.founder.recovery, secret)
-        way = ByRecovery(keys, tuple(places.values()), self.script.coin())
+        way = ByRecovery(keys, tuple(places.values()), self.storyboard.coin())
         return self._leave(turn, "recovery", tuple(places), way, wait)
 
     def penalise(self, turn: int, refs: Sequence[StageRef], **how: int) -> Label:
@@ -232,9 +240,9 @@ class Troupe:
 
     def free(self, turn: int, recovery: Label, vins: Sequence[int]) -> Label:
         """An investor takes penalty outputs of this recovery."""
-        label = self.script.label(f"{recovery} freed")
+        label = self.storyboard.label(f"{recovery} freed")
         investor = self.investor(self._owners[recovery])
-        self.script.do(turn, FreePenalty(label, recovery, tuple(vins), investor))
+        self.storyboard.do(turn, FreePenalty(label, recovery, tuple(vins), investor))
         return label
 
     def _owner(self, refs: Sequence[StageRef]) -> Key:
@@ -244,9 +252,9 @@ class Troupe:
         self, turn: int, what: str, refs: Sequence[StageRef], way: Way, wait: int = 0
     ) -> Label:
         first = refs[0].label
-        label = self.script.label(f"{first} {what}")
+        label = self.storyboard.label(f"{first} {what}")
         self._owners[label] = self._owners[first]
-        self.script.do(turn, Leave(label, tuple(refs), way, wait))
+        self.storyboard.do(turn, Leave(label, tuple(refs), way, wait))
         return label
 
 
@@ -255,6 +263,6 @@ def stages(label: Label, *indices: int) -> tuple[StageRef, ...]:
     return tuple(StageRef(label, index) for index in indices)
 
 
-def seeder_secret(script: Script, name: str, place: int) -> bytes:
+def seeder_secret(storyboard: Storyboard, name: str, funding_tx: int) -> bytes:
     """What the seeder with this place in a project's list keeps."""
-    return secret_of(script.seed, f"{name} {place}")
+    return secret_of(storyboard.seed, f"{name} {funding_tx}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from raised.domain.bitcoin.tx import TxOut
-from raised_simnet.actors.funding_txs import Placement
+from raised_simnet.actors.funding_txs import FundingTx
 from raised_simnet.actors.keys import Key
 from raised_simnet.actors.nostr_event import Event
 from raised_simnet.actors.stage_spends import RecoveryKeys, Revealed
@@ -31,7 +31,7 @@ class Invests:
     identifier: str
     event_id: str
     investor_key: bytes
-    placement: Placement
+    placement: FundingTx
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,31 @@
 
 from typing import Final
 
-from raised_simnet.btcpay.shop_stories import market
+from raised_simnet.btcpay.shop_stories import shop_stories
 from raised_simnet.story.attacks import (
+    announced_twice,
     bad_events,
-    comet,
-    ember,
-    glacier,
+    event_never_published,
+    event_published_late,
+    founder_key_race,
+    founder_key_stolen,
+    founding_lost_in_reorg,
     look_alikes,
-    phantom,
-    stolen,
-    twin,
     unfounded,
     wrong_patterns,
 )
-from raised_simnet.story.honest_dynamic_projects import lantern, meadow
-from raised_simnet.story.honest_projects import beacon, crowd, harbour, odd_clients, orchard, some
-from raised_simnet.story.project_script import Troupe, stages
+from raised_simnet.story.honest_dynamic_projects import fund_project, subscribe_project
+from raised_simnet.story.honest_projects import (
+    any_amount,
+    odd_clients,
+    project_with_every_spend,
+    project_with_seeders,
+    random_project,
+    unfunded_project,
+)
+from raised_simnet.story.project_script import ProjectScript, stages
 from raised_simnet.story.steps import Label, Reorganise
-from raised_simnet.story.storyboard import SPACING, Script, Story
+from raised_simnet.story.storyboard import SPACING, Story, Storyboard
 
 TURNS: Final = 120
 _CROWDS: Final = 3
@@ -33,32 +40,32 @@ def full_story(
 
     With `shops` buyers pay in two stores as well; it then needs a world with a BTCPay Server.
     """
-    script = Script(seed, start_at, TURNS, written_at)
-    port = harbour(script)
-    odd_clients(script, port)
-    look_alikes(script, port)
-    beacon(script)
-    wrong_patterns(script, meadow(script))
-    lantern(script)
-    orchard(script)
+    storyboard = Storyboard(seed, start_at, TURNS, written_at)
+    port = project_with_every_spend(storyboard)
+    odd_clients(storyboard, port)
+    look_alikes(storyboard, port)
+    project_with_seeders(storyboard)
+    wrong_patterns(storyboard, fund_project(storyboard))
+    subscribe_project(storyboard)
+    unfunded_project(storyboard)
     for number in range(_CROWDS):
-        crowd(script, number)
-    stolen(script)
-    twin(script)
-    comet(script)
-    phantom(script)
-    unfounded(script)
-    bad_events(script, port)
-    robbed = (market(script, port).robbed,) if shops else ()
-    _upheaval(script, port, robbed)
-    return script.finish()
+        random_project(storyboard, number)
+    founder_key_stolen(storyboard)
+    announced_twice(storyboard)
+    event_published_late(storyboard)
+    event_never_published(storyboard)
+    unfounded(storyboard)
+    bad_events(storyboard, port)
+    robbed = (shop_stories(storyboard, port).robbed,) if shops else ()
+    _upheaval(storyboard, port, robbed)
+    return storyboard.finish()
 
 
 def small_story(seed: int, start_at: int) -> Story:
     """One ordinary project, for tests that are about something else."""
-    script = Script(seed, start_at, TURNS)
-    crowd(script, 0)
-    return script.finish()
+    storyboard = Storyboard(seed, start_at, TURNS)
+    random_project(storyboard, 0)
+    return storyboard.finish()
 
 
 def start_before(now: int) -> int:
@@ -66,25 +73,25 @@ def start_before(now: int) -> int:
     return (now - (TURNS + 1) * SPACING) // _DAY * _DAY
 
 
-def _upheaval(script: Script, port: Troupe, unlucky: tuple[Label, ...]) -> None:
+def _upheaval(storyboard: Storyboard, port: ProjectScript, unlucky: tuple[Label, ...]) -> None:
     """A reorganisation of six blocks that loses, moves and reorders, and two small ones."""
-    robbed, founded = glacier(script)
-    lost = port.invest(57, "lea", some(script))
-    moved = port.invest(56, "moe", some(script))
-    settled = port.invest(39, "oda", some(script))
+    robbed, founded = founder_key_race(storyboard)
+    lost = port.invest(57, "lea", any_amount(storyboard))
+    moved = port.invest(56, "moe", any_amount(storyboard))
+    settled = port.invest(39, "oda", any_amount(storyboard))
     port.claim(stages(settled, 0), turn=54)
     claimed = port.claim(stages(settled, 1), turn=58)
-    script.reorganise(
+    storyboard.reorganise(
         60,
         Reorganise(
             6,
-            lose=(lost, claimed, ember(script), *unlucky),
+            lose=(lost, claimed, founding_lost_in_reorg(storyboard), *unlucky),
             late=(moved, robbed),
             early=(founded,),
         ),
     )
     port.penalise(63, stages(settled, 1, 2))
-    script.reorganise(90, Reorganise(2))
+    storyboard.reorganise(90, Reorganise(2))
     for turn, who in ((97, "pia"), (98, "quin")):
-        port.invest(turn, who, some(script))
-    script.reorganise(98, Reorganise(2, emptied=True))
+        port.invest(turn, who, any_amount(storyboard))
+    storyboard.reorganise(98, Reorganise(2, emptied=True))

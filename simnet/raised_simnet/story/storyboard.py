@@ -32,7 +32,7 @@ class Story:
     collections: tuple[Collection, ...] = ()
 
 
-class Script:
+class Storyboard:
     """Steps by turn. Turn k is everything that happens before block k; its time is known.
 
     `written_at`: what the events are dated. They are published when the story is played, however

@@ -56,7 +56,7 @@ async def _audited(seed: int, directory: Path) -> tuple[dict[str, Any], list[Aud
         }
         held = list(_held(chain))
         tip = Tip(chain.height, chain.tip_hash, 1, chain.median_time)
-        fates = oracle.project_fates(player.book, chain)
+        fates = oracle.project_outcomes(player.book, chain)
         reports = [
             audit(NETWORK, _event(events, fate.event_id), held, tip=tip, project_id=identifier)
             for identifier, fate in fates.items()

@@ -14,8 +14,8 @@ from raised.domain.event import event_from_json
 from raised_simnet.actors.nostr_event import Event
 from raised_simnet.actors.wallet import Wallet, fund
 from raised_simnet.bitcoin.chain import RegtestChain
-from raised_simnet.story.journal import Book
-from raised_simnet.story.oracle import project_fates
+from raised_simnet.story.journal import Journal
+from raised_simnet.story.oracle import project_outcomes
 from raised_simnet.story.player import Player, chain_start
 from raised_simnet.story.steps import Founds, Invests, Mimics
 from raised_simnet.story.stories import full_story
@@ -49,11 +49,11 @@ FLAGS = {
 
 
 @pytest.fixture(scope="module", params=[0, 4])
-def book(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Book:
+def book(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Journal:
     return asyncio.run(_played(request.param, tmp_path_factory.mktemp("chain")))
 
 
-async def _played(seed: int, directory: Path) -> Book:
+async def _played(seed: int, directory: Path) -> Journal:
     story = full_story(seed, START)
     chain = RegtestChain(directory, chain_start(story))
     try:
@@ -63,7 +63,7 @@ async def _played(seed: int, directory: Path) -> Book:
         player.prepare(miner)
         for step in story.steps:
             await player.perform(step)
-        assert project_fates(player.book, chain)
+        assert project_outcomes(player.book, chain)
         return player.book
     finally:
         chain.close()
@@ -73,7 +73,7 @@ async def _nobody(event: Event, relays: tuple[int, ...] | None) -> None:
     """Nobody listens."""
 
 
-def _terms(book: Book) -> dict[str, Terms]:
+def _terms(book: Journal) -> dict[str, Terms]:
     checked = [
         check_announcement(event_from_json(step.event), NETWORK)
         for step in book.published
@@ -82,14 +82,14 @@ def _terms(book: Book) -> dict[str, Terms]:
     return {a.event.id: a.terms for a in checked if isinstance(a, Announcement)}
 
 
-def test_the_rules_accept_the_announcements_that_are_sound(book: Book) -> None:
+def test_the_rules_accept_the_announcements_that_are_sound(book: Journal) -> None:
     for step in book.published:
         if step.identifier:
             checked = check_announcement(event_from_json(step.event), NETWORK)
             assert isinstance(checked, Announcement) == step.sound
 
 
-def test_the_rules_find_the_foundings(book: Book) -> None:
+def test_the_rules_find_the_foundings(book: Journal) -> None:
     for label, paid in book.paid.items():
         founding = founding_of(paid.tx, NETWORK)
         if isinstance(paid.meaning, Founds):
@@ -100,7 +100,7 @@ def test_the_rules_find_the_foundings(book: Book) -> None:
             assert founding is None, label
 
 
-def test_the_rules_recognise_the_investments_and_nothing_else(book: Book) -> None:
+def test_the_rules_recognise_the_investments_and_nothing_else(book: Journal) -> None:
     by_event = _terms(book)
     reasons: dict[str, str] = {}
     for label, paid in book.paid.items():
@@ -120,7 +120,7 @@ def test_the_rules_recognise_the_investments_and_nothing_else(book: Book) -> Non
     assert reasons == REASONS
 
 
-def test_the_rules_name_every_exit(book: Book) -> None:
+def test_the_rules_name_every_exit(book: Journal) -> None:
     by_event = _terms(book)
     for label, left in book.left.items():
         for vin, (ref, kind) in enumerate(zip(left.coins, left.exits, strict=True)):
@@ -133,7 +133,7 @@ def test_the_rules_name_every_exit(book: Book) -> None:
             assert seen.kind.value == kind.value, (label, vin)
 
 
-def test_investments_by_other_terms_do_not_count(book: Book) -> None:
+def test_investments_by_other_terms_do_not_count(book: Journal) -> None:
     """Terms of rivals and drafts share the address; the scripts tell them apart."""
     by_event = _terms(book)
     for label, paid in book.paid.items():

@@ -13,16 +13,16 @@ from raised.domain.bitcoin.script import p2wsh
 from raised.domain.bitcoin.tx import OutPoint, Tx, TxIn
 from raised_simnet.actors.amount_split import equal_percents, fee_of, split_gross, split_net
 from raised_simnet.actors.announcing import project_event
-from raised_simnet.actors.funding_txs import PlacedStage, Pledge, StageCoin, place
+from raised_simnet.actors.funding_txs import FundedStage, Pledge, StageCoin, funding_tx
 from raised_simnet.actors.identifiers import MAIN_ROOT, TEST_ROOT, Rule, identifier_of, script_of
 from raised_simnet.actors.keys import Key
 from raised_simnet.actors.op_returns import (
-    Choice,
+    DynamicChoice,
     founding_mark,
     investor_mark,
     legacy_founding_mark,
 )
-from raised_simnet.actors.project_plan import Plan, PlannedStage, ProjectType
+from raised_simnet.actors.project_plan import PlannedStage, ProjectPlan, ProjectType
 from raised_simnet.actors.release_dates import Frequency, Pattern, PayoutDay, payout_times
 from raised_simnet.actors.signing import tapscript_digest
 from raised_simnet.actors.stage_scripts import (
@@ -30,11 +30,11 @@ from raised_simnet.actors.stage_scripts import (
     end_leaf,
     founder_leaf,
     leaf_key,
-    lock,
     penalty_script,
     penalty_sequence,
     recover_leaf,
     seeder_leaves,
+    stage_scripts,
 )
 from raised_simnet.actors.stage_spends import penalty_output
 
@@ -47,9 +47,9 @@ def vectors(name: str) -> Json:
     return loaded
 
 
-def plan_from(info: Json) -> Plan:
+def plan_from(info: Json) -> ProjectPlan:
     seeders = info["projectSeeders"]
-    return Plan(
+    return ProjectPlan(
         kind=ProjectType(info.get("projectType", 0)),
         founder_key=bytes.fromhex(info["founderKey"]),
         recovery_key=bytes.fromhex(info["founderRecoveryKey"]),
@@ -91,7 +91,7 @@ def pledge_from(investment: Json) -> Pledge:
         investor_key=bytes.fromhex(investment["investorKey"]),
         gross=investment["gross"],
         secret_hash=bytes.fromhex(secret_hash) if secret_hash else None,
-        choice=Choice(dynamic["startDate"], dynamic["patternId"], dynamic["stageCount"])
+        choice=DynamicChoice(dynamic["startDate"], dynamic["patternId"], dynamic["stageCount"])
         if dynamic
         else None,
     )
@@ -105,7 +105,7 @@ def test_an_investment_has_the_outputs_of_the_vector(project: Json) -> None:
     plan = plan_from(project["projectInfo"])
     assert plan.address_script.hex() == project["feeScriptPubKey"]
     for investment in project["investments"]:
-        placement = place(plan, pledge_from(investment))
+        placement = funding_tx(plan, pledge_from(investment))
         got = [(output.value, output.script_pubkey.hex()) for output in placement.outputs]
         assert got == [(o["value"], o["scriptPubKey"]) for o in investment["outputs"]]
 
@@ -114,14 +114,14 @@ def test_an_investment_has_the_outputs_of_the_vector(project: Json) -> None:
 def test_every_leaf_and_control_block_is_that_of_the_vector(project: Json) -> None:
     plan = plan_from(project["projectInfo"])
     for investment in project["investments"]:
-        placement = place(plan, pledge_from(investment))
+        placement = funding_tx(plan, pledge_from(investment))
         for stage, expected in zip(placement.stages, investment["stages"], strict=True):
             assert stage.release_at == expected["releaseDate"]
             assert stage.expiry_at == investment["effectiveExpiry"]
-            assert _in_order(expected["leaves"]) == [s.hex() for s in stage.lock.scripts]
-            blocks = [block.hex() for block in stage.lock.control_blocks]
+            assert _in_order(expected["leaves"]) == [s.hex() for s in stage.stage_scripts.scripts]
+            blocks = [block.hex() for block in stage.stage_scripts.control_blocks]
             assert _in_order(expected["controlBlocks"]) == blocks
-            assert stage.lock.root.hex() == expected["merkleRoot"]
+            assert stage.stage_scripts.root.hex() == expected["merkleRoot"]
 
 
 def _in_order(by_name: Json) -> list[str]:
@@ -139,7 +139,7 @@ def test_keys_are_tweaked_for_leaves_on_both_sides() -> None:
 @pytest.mark.parametrize("tree", vectors("huffman")["trees"], ids=lambda t: str(t["seeders"]))
 def test_the_tree_grows_as_the_clients_queue_grows_it(tree: Json) -> None:
     names = ["F", "R", "E", *(f"S{k}" for k in range(tree["seeders"]))]
-    locked = lock([name.encode() for name in names])
+    locked = stage_scripts([name.encode() for name in names])
     hashes = dict(zip(names, locked.leaf_hashes, strict=True))
     depths = {n: (len(b) - 33) // 32 for n, b in zip(names, locked.control_blocks, strict=True)}
     assert depths == tree["depths"]
@@ -197,7 +197,7 @@ def _mark(case: Json) -> bytes:
     return investor_mark(
         bytes.fromhex(case["investorKey"]),
         bytes.fromhex(secret_hash) if secret_hash else None,
-        Choice(dynamic["startDate"], dynamic["patternId"], dynamic["stageCount"])
+        DynamicChoice(dynamic["startDate"], dynamic["patternId"], dynamic["stageCount"])
         if dynamic
         else None,
     )
@@ -258,7 +258,7 @@ def test_the_reference_recovery_is_rebuilt_and_signs_the_same_messages() -> None
     dates = golden["stageDates"]
     coins = []
     for stage in dates["stages"]:
-        locked = lock(
+        locked = stage_scripts(
             (
                 founder_leaf(founder, stage["releaseDate"]),
                 recover_leaf(recovery, investor, None),
@@ -266,7 +266,7 @@ def test_the_reference_recovery_is_rebuilt_and_signs_the_same_messages() -> None
             )
         )
         assert locked.script_pubkey.hex() == stage["scriptPubKey"]
-        placed = PlacedStage(0, stage["releaseDate"], 0, locked)
+        placed = FundedStage(0, stage["releaseDate"], 0, locked)
         outpoint = OutPoint(golden["investmentTxid"], 2 + stage["index"])
         coins.append(StageCoin(outpoint, placed))
     coins = [_priced(coin, golden["investmentTxHexNormalised"]) for coin in coins]
@@ -276,7 +276,9 @@ def test_the_reference_recovery_is_rebuilt_and_signs_the_same_messages() -> None
     assert tx.serialize().hex() == golden["recoveryTxHex"]
     spent = [coin.output for coin in coins]
     digests = [
-        tapscript_digest(tx, vin, spent, coin.stage.lock.scripts[1], golden["sighashType"]).hex()
+        tapscript_digest(
+            tx, vin, spent, coin.stage.stage_scripts.scripts[1], golden["sighashType"]
+        ).hex()
         for vin, coin in enumerate(coins)
     ]
     assert digests == golden["expectedSighashes"]
@@ -288,7 +290,7 @@ def _priced(coin: StageCoin, investment_hex: str) -> StageCoin:
     at = raw.index(b"\x22" + coin.output.script_pubkey)
     value = int.from_bytes(raw[at - 8 : at], "little")
     stage = coin.stage
-    placed = PlacedStage(value, stage.release_at, stage.expiry_at, stage.lock)
+    placed = FundedStage(value, stage.release_at, stage.expiry_at, stage.stage_scripts)
     return StageCoin(coin.outpoint, placed)
 
 
@@ -302,7 +304,7 @@ def test_fifteen_outputs_of_the_reference_with_seeders_are_rebuilt() -> None:
         investor = bytes.fromhex(tx["investorKey"])
         own = bytes.fromhex(tx["opReturnSecretHashBytes"]) if tx["isSeeder"] else None
         for stage in tx["stages"]:
-            locked = lock(
+            locked = stage_scripts(
                 (
                     founder_leaf(founder, stage["releaseDate"]),
                     recover_leaf(founder, investor, own),

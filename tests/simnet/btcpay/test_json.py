@@ -10,16 +10,16 @@ from tests.rig import vectors
 
 pytest.importorskip("pbk")
 
-from raised_simnet.btcpay.api_version import V1_13, V2_4_1, Dialect
+from raised_simnet.btcpay.api_version import V1_13, V2_4_1, ApiVersion
 from raised_simnet.btcpay.invoice import (
     NOTHING,
     ON_CHAIN,
     Exceptional,
     Invoice,
+    InvoiceState,
     Method,
     Payment,
     Speed,
-    Standing,
     Status,
     Terms,
 )
@@ -27,9 +27,9 @@ from raised_simnet.btcpay.invoice_json import invoice_json
 from raised_simnet.btcpay.payment_json import methods_json
 from raised_simnet.btcpay.permission import ApiKey
 from raised_simnet.btcpay.refund import Payout, PayoutState, PullPayment
-from raised_simnet.btcpay.webhook import Delivery, Hook
+from raised_simnet.btcpay.webhook import Delivery, Webhook
 from raised_simnet.btcpay.webhook_event import (
-    Envelope,
+    DeliveryEnvelope,
     Event,
     body_of,
     invoice_event,
@@ -54,7 +54,7 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 def payment_of(row: dict[str, Any], method: str) -> Payment:
     money = (Decimal(row["value"]), row["receivedDate"], row["destination"])
-    standing = Standing(row["status"])
+    standing = InvoiceState(row["status"])
     return Payment(method, row["id"], *money, standing, Decimal(row["fee"]))
 
 
@@ -111,7 +111,7 @@ def invoice_of(row: dict[str, Any]) -> Invoice:
     ],
 )
 def test_an_invoice_list_is_written_as_the_vectors_have_it(
-    name: str, dialect: Dialect, inline: bool
+    name: str, dialect: ApiVersion, inline: bool
 ) -> None:
     invoices = [invoice_of(row) for row in rows(name)]
     shown = [invoice_json(i, dialect, HOST, with_methods=inline) for i in invoices]
@@ -173,9 +173,9 @@ def body_again(raw: bytes) -> bytes:
     return body_of(event, envelope_of(row))
 
 
-def envelope_of(row: dict[str, Any]) -> Envelope:
+def envelope_of(row: dict[str, Any]) -> DeliveryEnvelope:
     ids = (row["deliveryId"], row["webhookId"], row["originalDeliveryId"])
-    return Envelope(*ids, row["timestamp"])
+    return DeliveryEnvelope(*ids, row["timestamp"])
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -197,7 +197,7 @@ def test_payout_events_are_written_as_the_vectors_have_them(kind: str) -> None:
 def test_webhooks_are_written_as_the_vectors_have_them() -> None:
     row = json.loads(text("webhook_create_response.json"))
     wanted = tuple(row["authorizedEvents"]["specificEvents"])
-    hook = Hook(row["id"], "s", row["url"], row["secret"], wanted=wanted)
+    hook = Webhook(row["id"], "s", row["url"], row["secret"], wanted=wanted)
     made = pretty(hook.as_json(with_secret=True)) + b"\n"
     assert made == text("webhook_create_response.json")
     hook.wanted = None

@@ -13,7 +13,7 @@ from raised.domain.bitcoin.tx import Tx, TxOut
 from raised_simnet.actors.wallet import Wallet, fan_out, fund
 from raised_simnet.bitcoin.chain import RegtestChain
 from raised_simnet.btcpay.api_version import V2_4_1
-from raised_simnet.btcpay.backend import Office
+from raised_simnet.btcpay.backend import Backend
 from raised_simnet.btcpay.invoice import LIGHTNING, ON_CHAIN, Invoice, Speed, Status
 from raised_simnet.btcpay.order import Order
 from raised_simnet.btcpay.refund import PayoutState
@@ -36,7 +36,7 @@ class Counter:
         self.alice = Wallet(self.chain, "alice")
         fund(self.chain, miner, 1)
         self.chain.mine([fan_out(miner, [self.alice.script], 10_000_000, each=20)])
-        self.office = Office(self.chain, V2_4_1, lambda: self.now, self.told.append, "test")
+        self.office = Backend(self.chain, V2_4_1, lambda: self.now, self.told.append, "test")
         self.store = self.office.open_store("shop")
 
     def order(self, price: str, currency: str = "BTC", **more: object) -> Invoice:

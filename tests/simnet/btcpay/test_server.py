@@ -13,8 +13,8 @@ from tests.rig import vectors
 pytest.importorskip("pbk")
 
 from raised_simnet.bitcoin.chain import RegtestChain
-from raised_simnet.btcpay.api_version import V1_13, V2_4_1, Dialect
-from raised_simnet.btcpay.faults import Trouble
+from raised_simnet.btcpay.api_version import V1_13, V2_4_1, ApiVersion
+from raised_simnet.btcpay.faults import ApiFaults
 from raised_simnet.btcpay.invoice import Status
 from raised_simnet.btcpay.order import Order
 from raised_simnet.btcpay.permission import READ, VIEW_STORE, WEBHOOKS
@@ -30,7 +30,7 @@ TEN = Order("10.00")
 class Shop:
     """A server with a store, a key for everything, and a client that uses it."""
 
-    def __init__(self, folder: Path, dialect: Dialect = V2_4_1) -> None:
+    def __init__(self, folder: Path, dialect: ApiVersion = V2_4_1) -> None:
         self.now = START
         self.chain = RegtestChain(folder, START)
         self.server = BTCPayServer(self.chain, dialect=dialect, clock=lambda: self.now)
@@ -288,22 +288,22 @@ def test_a_crowdfund_app_can_be_read_with_any_key(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("trouble", "name"),
     [
-        (Trouble(status=500), "server_error"),
-        (Trouble(status=502), "reverse_proxy_down"),
-        (Trouble(status=401), "unauthenticated_unknown_key"),
-        (Trouble(status=403), "missing_permission"),
+        (ApiFaults(status=500), "server_error"),
+        (ApiFaults(status=502), "reverse_proxy_down"),
+        (ApiFaults(status=401), "unauthenticated_unknown_key"),
+        (ApiFaults(status=403), "missing_permission"),
     ],
 )
-def test_trouble_looks_as_the_vectors_say(shop: Shop, trouble: Trouble, name: str) -> None:
+def test_trouble_looks_as_the_vectors_say(shop: Shop, trouble: ApiFaults, name: str) -> None:
     shop.server.trouble = trouble
     check(shop.get(shop.invoices), name)
-    shop.server.trouble = Trouble()
+    shop.server.trouble = ApiFaults()
     assert shop.get(shop.invoices).json() == []
 
 
 def test_trouble_can_befall_one_route_a_few_times(shop: Shop) -> None:
     only = {"stores/:store/invoices"}
-    shop.server.trouble = Trouble(status=429, retry_after=3, only=only, left=2)
+    shop.server.trouble = ApiFaults(status=429, retry_after=3, only=only, left=2)
     answers = [shop.get(shop.invoices) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [429, 429, 200]
     assert answers[0].headers["retry-after"] == "3"
@@ -312,9 +312,9 @@ def test_trouble_can_befall_one_route_a_few_times(shop: Shop) -> None:
 
 def test_an_answer_can_be_a_page_or_cut_off(shop: Shop) -> None:
     shop.order()
-    shop.server.trouble = Trouble(html=True)
+    shop.server.trouble = ApiFaults(html=True)
     assert shop.get(shop.invoices).headers["content-type"] == "text/html"
-    shop.server.trouble = Trouble(cut=True)
+    shop.server.trouble = ApiFaults(cut=True)
     with pytest.raises(httpx.RemoteProtocolError):
         shop.get(shop.invoices)
 

@@ -1,7 +1,7 @@
 """The shops' part of the full story: it plays, repeats, tells of itself, and adds up."""
 
 import asyncio
-from collections import Counter as Tally
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,21 +18,21 @@ from raised_simnet.actors.nostr_event import Event as NostrEvent
 from raised_simnet.actors.wallet import Wallet, fund
 from raised_simnet.bitcoin.chain import RegtestChain
 from raised_simnet.btcpay.api_version import V2_4_1
-from raised_simnet.btcpay.invoice import Standing, Status
+from raised_simnet.btcpay.invoice import InvoiceState, Status
 from raised_simnet.btcpay.invoice_json import invoice_json
 from raised_simnet.btcpay.order import Order
 from raised_simnet.btcpay.refund import PayoutState
 from raised_simnet.btcpay.server import BTCPayServer
 from raised_simnet.btcpay.shop import open_shop
-from raised_simnet.btcpay.shop_player import Counter, Receipts, StoryClock
-from raised_simnet.btcpay.shop_script import Clerk
+from raised_simnet.btcpay.shop_player import Receipts, ShopPlayer, StoryClock
+from raised_simnet.btcpay.shop_script import ShopScript
 from raised_simnet.btcpay.shop_stories import KIOSK, STUDIO
 from raised_simnet.btcpay.webhook_event import Event
 from raised_simnet.story.oracle import summary
 from raised_simnet.story.player import Player, chain_start
 from raised_simnet.story.steps import Invests
 from raised_simnet.story.stories import full_story
-from raised_simnet.story.storyboard import Script, Story
+from raised_simnet.story.storyboard import Story, Storyboard
 
 START = 1768435200  # 2026-01-15
 HOST = "http://pay"
@@ -45,7 +45,7 @@ class Watched(BTCPayServer):
 
     def __init__(self, chain: RegtestChain, clock: StoryClock) -> None:
         self.told: list[str] = []
-        self.types: Tally[str] = Tally()
+        self.types: Counter[str] = Counter()
         super().__init__(chain, clock=clock)
 
     def _tell(self, event: Event) -> None:
@@ -83,7 +83,7 @@ async def play(story: Story, folder: Path) -> Played:
         server.start()
         stack.callback(server.stop)
         shops = {label: open_shop(server, label, policy) for label, policy in story.shops.items()}
-        counter = Counter(server, shops, clock)
+        counter = ShopPlayer(server, shops, clock)
         player = Player(chain, story, nobody_listens, counter)
         miner = Wallet(chain, "miner")
         fund(chain, miner)
@@ -137,7 +137,7 @@ def test_the_story_shows_everything_that_can_happen_to_an_invoice() -> None:
         *(("Invalid", "None"), ("Invalid", "PaidOver"), ("Invalid", "Marked")),
     }
     standings = {payment.standing for i in invoices for payment in i.payments}
-    assert standings == set(Standing)
+    assert standings == set(InvoiceState)
     assert {i.terms.currency for i in invoices} == {"USD", "BTC", "SATS"}
     methods = {payment.method for i in invoices for payment in i.payments}
     assert methods == {"BTC-CHAIN", "BTC-LN", "LTC-CHAIN"}
@@ -178,8 +178,8 @@ def test_the_oracle_agrees_with_a_count_of_all_coins_in_all_stores(seed: int) ->
 
 
 async def test_the_oracle_knows_a_small_market_by_hand(tmp_path: Path) -> None:
-    script = Script(1, START, 20)
-    studio, kiosk = Clerk(script, STUDIO), Clerk(script, KIOSK)
+    script = Storyboard(1, START, 20)
+    studio, kiosk = ShopScript(script, STUDIO), ShopScript(script, KIOSK)
     plain = studio.order(2, "1", Order("0.001", "BTC"))
     studio.pay(2, (plain,), 100_000)
     quick = studio.order(3, "2", Order("5", "SATS"))

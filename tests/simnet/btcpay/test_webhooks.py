@@ -15,12 +15,12 @@ from tests.rig import vectors
 pytest.importorskip("pbk")
 
 from raised_simnet.bitcoin.chain import RegtestChain
-from raised_simnet.btcpay.api_version import V1_13, V2_4_1, Dialect
+from raised_simnet.btcpay.api_version import V1_13, V2_4_1, ApiVersion
 from raised_simnet.btcpay.invoice import Status
 from raised_simnet.btcpay.order import Order
 from raised_simnet.btcpay.permission import READ, WEBHOOKS
 from raised_simnet.btcpay.server import BTCPayServer
-from raised_simnet.btcpay.webhook import Hook
+from raised_simnet.btcpay.webhook import Webhook
 from raised_simnet.http.http_server import Request, Response, WebServer
 
 VECTORS = vectors.BTCPAY
@@ -35,7 +35,7 @@ Json = dict[str, Any]
 class Post:
     """A server with a webhook, and a receiver that answers what `codes` says, then 200."""
 
-    def __init__(self, folder: Path, dialect: Dialect = V2_4_1) -> None:
+    def __init__(self, folder: Path, dialect: ApiVersion = V2_4_1) -> None:
         self.requests: list[Request] = []
         self.codes: list[int] = []
         self.redirects = False
@@ -75,7 +75,7 @@ class Post:
         assert self.server.drained()
         return [json.loads(request.body) for request in self.requests]
 
-    def deliveries(self, hook: Hook | None = None, **asked: Any) -> list[Json]:
+    def deliveries(self, hook: Webhook | None = None, **asked: Any) -> list[Json]:
         path = f"/webhooks/{(hook or self.hook).id}/deliveries"
         found: list[Json] = self.client.get(path, params=asked).json()
         return found

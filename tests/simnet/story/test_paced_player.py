@@ -5,7 +5,7 @@ import httpx
 from raised_simnet.demo.demo import Result
 from raised_simnet.demo.programs import free_port
 from raised_simnet.relays.relays import stored
-from raised_simnet.story.paced_player import Performance, agreement, comparable, followed
+from raised_simnet.story.paced_player import PacedPlayer, agreement, comparable, followed
 from raised_simnet.story.player import chain_start
 from raised_simnet.story.steps import Mine, Publish, Step
 from raised_simnet.story.stories import full_story, small_story
@@ -22,7 +22,7 @@ async def at_once(step: Step) -> None:
 async def test_relays_hold_what_the_story_published() -> None:
     story = full_story(1, START)
     async with World(start_time=chain_start(story)) as world:
-        performance = Performance(world, story)
+        performance = PacedPlayer(world, story)
         performance.prepare()
         await performance.play(at_once)
         held = [
@@ -47,7 +47,7 @@ def _meant_for(story: Story, relay: int) -> set[str]:
 async def test_a_follower_that_shows_the_oracles_figures_agrees() -> None:
     story = small_story(2, START)
     async with World(relays=1, start_time=chain_start(story)) as world:
-        performance = Performance(world, story)
+        performance = PacedPlayer(world, story)
         performance.prepare()
 
         def answer(request: httpx.Request) -> httpx.Response:
@@ -66,7 +66,7 @@ async def test_a_follower_that_shows_the_oracles_figures_agrees() -> None:
 async def test_a_follower_with_another_figure_does_not_agree() -> None:
     story = small_story(2, START)
     async with World(relays=1, start_time=chain_start(story)) as world:
-        performance = Performance(world, story)
+        performance = PacedPlayer(world, story)
         performance.prepare()
         transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"network": "regtest"}))
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
@@ -77,7 +77,7 @@ async def test_a_follower_with_another_figure_does_not_agree() -> None:
 async def test_a_follower_that_is_away_leaves_no_summary() -> None:
     story = small_story(2, START)
     async with World(relays=1, start_time=chain_start(story)) as world:
-        performance = Performance(world, story)
+        performance = PacedPlayer(world, story)
         base_url = f"http://127.0.0.1:{free_port()}"
         async with httpx.AsyncClient(base_url=base_url) as client:
             await followed(client, world, patience_seconds=0.05)(Mine(0))

@@ -13,12 +13,12 @@ from raised_simnet.actors.wallet import Wallet, fund
 from raised_simnet.bitcoin.chain import RegtestChain
 from raised_simnet.story.honest_projects import Calendar, invest_plan
 from raised_simnet.story.journal import Exit
-from raised_simnet.story.oracle import project_fates, summary
+from raised_simnet.story.oracle import project_outcomes, summary
 from raised_simnet.story.player import Player, chain_start
-from raised_simnet.story.project_script import Intent, Troupe, founder_of, stages
+from raised_simnet.story.project_script import Intent, ProjectScript, founder_of, stages
 from raised_simnet.story.steps import Founds, Publish
 from raised_simnet.story.stories import full_story, small_story, start_before
-from raised_simnet.story.storyboard import SPACING, Script, Story
+from raised_simnet.story.storyboard import SPACING, Story, Storyboard
 
 START = 1768435200  # 2026-01-15
 
@@ -57,7 +57,7 @@ async def test_the_full_story_shows_everything_that_can_happen(tmp_path: Path) -
     story = full_story(3, START)
     with stage(story, tmp_path) as (chain, player):
         await perform(chain, player, story)
-        statuses = {fate.status for fate in project_fates(player.book, chain).values()}
+        statuses = {fate.status for fate in project_outcomes(player.book, chain).values()}
         left = [entry for entry in player.book.left.values() if chain.height_of(entry.tx.txid)]
         exits = set(itertools.chain.from_iterable(entry.exits for entry in left))
     assert statuses == {"announced", "committed", "confirmed", "rejected", "event_missing"}
@@ -99,7 +99,7 @@ async def test_the_reorganisation_loses_moves_and_reorders(tmp_path: Path) -> No
             for label in ("glacier founding", "glacier thief founding", "harbour moe")
         ]
         lost = chain.height_of(player.book.tx("harbour lea").txid)
-        fates = project_fates(player.book, chain)
+        fates = project_outcomes(player.book, chain)
         glacier = player.book.paid["glacier founding"].meaning
     assert lost is None
     assert order[0] < order[1] == order[2]
@@ -108,17 +108,17 @@ async def test_the_reorganisation_loses_moves_and_reorders(tmp_path: Path) -> No
 
 
 async def test_the_oracle_knows_a_small_story_by_hand(tmp_path: Path) -> None:
-    script = Script(1, START, 40)
+    script = Storyboard(1, START, 40)
     founder = founder_of(script, "byhand")
     plan = invest_plan(script, founder, Calendar(1, (("25", 5), ("75", 6)), expiry=30))
-    troupe = Troupe(script, founder, plan)
-    troupe.announce(1)
-    troupe.found(2)
-    ann = troupe.invest(3, "ann", Intent(1_000_000))
-    ben = troupe.invest(3, "ben", Intent(2_000_000))
-    troupe.claim(stages(ann, 0))
-    troupe.penalise(4, stages(ben, 1))
-    troupe.invest(39, "cem", Intent(500_000))
+    project = ProjectScript(script, founder, plan)
+    project.announce(1)
+    project.found(2)
+    ann = project.invest(3, "ann", Intent(1_000_000))
+    ben = project.invest(3, "ben", Intent(2_000_000))
+    project.claim(stages(ann, 0))
+    project.penalise(4, stages(ben, 1))
+    project.invest(39, "cem", Intent(500_000))
     with stage(script.finish(), tmp_path) as (chain, player):
         await perform(chain, player, script.finish())
         total = summary(player.book, chain)
