@@ -24,9 +24,9 @@ from raised.db.upgrade import upgrade
 from raised.domain.angor.network import network_named
 from raised.domain.event import Event, is_authentic
 from raised.domain.observation import EventsSeen, Observation
-from raised.nostr.sdk_client import decode_event, use_this_loop
+from raised.nostr.sdk_client import decode_event, use_running_loop
 from raised.nostr.settings import RelaySettings
-from raised.nostr.source import Relays
+from raised.nostr.source import RelaySource
 from raised.record import Policy, record
 from raised.service.record_view import RecordView
 from raised_simnet.actors.nostr_event import compact, sign_event
@@ -103,7 +103,7 @@ async def ours(url: str, folder: Path) -> float:
     database = f"sqlite+aiosqlite:///{folder}/raised.db"
     engine, reader = open_writer(database), open_reader(database)
     await upgrade(engine, "regtest")
-    source = Relays([RelaySettings(url)], RecordView(reader, finality=100))
+    source = RelaySource([RelaySettings(url)], RecordView(reader, finality=100))
     outbox: asyncio.Queue[Observation] = asyncio.Queue(256)
     policy = Policy(network_named("regtest"), confirmations=1, finality=100)
     whole = asyncio.Event()
@@ -132,7 +132,7 @@ async def ours(url: str, folder: Path) -> float:
 
 async def measure() -> None:
     """Take turns and print one line."""
-    use_this_loop()
+    use_running_loop()
     relay = Relay()
     relay.start()
     await asyncio.to_thread(fill, relay.url)

@@ -27,9 +27,9 @@ from raised.db.upgrade import upgrade
 from raised.domain.angor.network import network_named
 from raised.domain.event import Event
 from raised.domain.observation import BackfillDone, EventsSeen, Observation
-from raised.nostr.sdk_client import decode_event, use_this_loop
+from raised.nostr.sdk_client import decode_event, use_running_loop
 from raised.nostr.settings import RelaySettings
-from raised.nostr.source import Relays
+from raised.nostr.source import RelaySource
 from raised.record import Policy, record
 from raised.service.record_view import RecordView
 from raised_simnet.actors.nostr_event import compact, sign_event
@@ -167,7 +167,7 @@ async def ours(server: Server, folder: Path) -> float:
     url = f"sqlite+aiosqlite:///{folder}/raised.db"
     engine, reader = open_writer(url), open_reader(url)
     await upgrade(engine, "regtest")
-    source = Relays([RelaySettings(server.url)], RecordView(reader, finality=100))
+    source = RelaySource([RelaySettings(server.url)], RecordView(reader, finality=100))
     outbox: asyncio.Queue[Observation] = asyncio.Queue(256)
     policy = Policy(network_named("regtest"), confirmations=1, finality=100)
     committed = Committed()
@@ -194,7 +194,7 @@ async def ours(server: Server, folder: Path) -> float:
 
 async def measure() -> None:
     """Take turns and print one line."""
-    use_this_loop()
+    use_running_loop()
     server = Server()
     rounds: list[tuple[float, float]] = []
     for turn in range(ROUNDS):

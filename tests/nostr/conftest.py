@@ -17,11 +17,11 @@ from raised.domain.observation import (
     SourceHealth,
 )
 from raised.nostr.ports import RelayCursor
-from raised.nostr.settings import Pace, ProxySettings, RelaySettings
-from raised.nostr.source import Relays
+from raised.nostr.settings import ProxySettings, RelaySettings, RelayTiming
+from raised.nostr.source import RelaySource
 from raised_simnet.relays.relays import Relay
 
-HURRY = Pace(
+HURRY = RelayTiming(
     connect=3,
     answer=1,
     page=5,
@@ -53,10 +53,10 @@ class FakeRecord:
         self.unwritten: list[Event] = []
         self.repeats = 0
 
-    async def known(self, ids: Collection[str]) -> set[str]:
+    async def known_event_ids(self, ids: Collection[str]) -> set[str]:
         return {id_ for id_ in ids if id_ in self.events}
 
-    async def cursor(self, relay: str) -> RelayCursor | None:
+    async def relay_cursor(self, relay: str) -> RelayCursor | None:
         return self.cursors.get(relay)
 
     async def missing_events(self) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ class FakeRecord:
     async def project_pubkeys(self) -> tuple[str, ...]:
         return tuple(self.keys)
 
-    async def lacking(self, relay: str, limit: int) -> tuple[Event, ...]:
+    async def events_not_on_relay(self, relay: str, limit: int) -> tuple[Event, ...]:
         return tuple(e for e in self.unwritten if e.id not in self.held.get(relay, set()))[:limit]
 
     def apply(self, observation: Observation) -> None:
@@ -92,7 +92,7 @@ class FakeRecord:
 class Following:
     """The source at work, and the record behind it."""
 
-    def __init__(self, record: FakeRecord, source: Relays) -> None:
+    def __init__(self, record: FakeRecord, source: RelaySource) -> None:
         self.record = record
         self.source = source
         self.outbox: asyncio.Queue[Observation] = asyncio.Queue(64)
@@ -133,13 +133,13 @@ def follow(record: FakeRecord) -> Follow:
     async def followed(
         *relays: Relay | HostileRelay | str | RelaySettings,
         proxy: ProxySettings | None = None,
-        **pace: float,
+        **timing: float,
     ) -> AsyncIterator[Following]:
-        source = Relays(
+        source = RelaySource(
             [_settings(each) for each in relays],
             record,
             proxy=proxy,
-            pace=replace(HURRY, **pace),  # type: ignore[arg-type]
+            timing=replace(HURRY, **timing),  # type: ignore[arg-type]
         )
         following = Following(record, source)
         async with asyncio.TaskGroup() as tasks:

@@ -17,8 +17,8 @@ from raised.errors import Refused, Unavailable
 from raised.nostr.connection import Line
 from raised.nostr.filters import Filter
 from raised.nostr.health import RelayHealth
-from raised.nostr.sdk_client import Way, use_this_loop
-from raised.nostr.settings import Pace, RelaySettings
+from raised.nostr.sdk_client import RelayEndpoint, use_running_loop
+from raised.nostr.settings import RelaySettings, RelayTiming
 from raised_simnet.actors.nostr_event import compact, sign_event
 
 SETTLE = 0.05
@@ -64,7 +64,12 @@ async def a_connection(url: str) -> "weakref.ref[Line]":
     async def put(event: Event) -> None:
         raise AssertionError(event)
 
-    line = Line(Way(RelaySettings(url), None, Pace()), RelayHealth(url, 1), put, asyncio.Event())
+    line = Line(
+        RelayEndpoint(RelaySettings(url), None, RelayTiming()),
+        RelayHealth(url, 1),
+        put,
+        asyncio.Event(),
+    )
     async with asyncio.TaskGroup() as tasks:
         try:
             await line.connect(tasks)
@@ -76,15 +81,15 @@ async def a_connection(url: str) -> "weakref.ref[Line]":
 
 async def test_a_closed_connection_leaves_nothing_behind(hostile: Any) -> None:
     """Client, policy and line know each other, in part through Rust: a cycle no collector sees."""
-    use_this_loop()
+    use_running_loop()
     lines = [await a_connection(hostile.url) for _ in range(3)]
     gc.collect()
     assert [line() for line in lines] == [None] * 3
 
 
 async def test_why_there_is_no_connection(hostile: Any) -> None:
-    use_this_loop()
-    hostile.down()
+    use_running_loop()
+    hostile.disconnect()
     with pytest.raises(ExceptionGroup) as caught:
         await a_connection(hostile.url)
     assert [error.code for error in caught.value.exceptions] == ["refused"]  # type: ignore[union-attr]
@@ -92,7 +97,7 @@ async def test_why_there_is_no_connection(hostile: Any) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await a_connection("ws://nobody.invalid")
     assert [error.code for error in caught.value.exceptions] == ["unknown_host"]  # type: ignore[union-attr]
-    hostile.up()
+    hostile.listen()
 
 
 @asynccontextmanager
@@ -106,7 +111,7 @@ async def a_line(answer: Answer) -> AsyncIterator[Heard]:
                 for message in answer(verb, name):
                     await socket.send(message if isinstance(message, str) else compact(message))
 
-    use_this_loop()
+    use_running_loop()
     put: list[Event] = []
 
     async def take(event: Event) -> None:
@@ -115,8 +120,8 @@ async def a_line(answer: Answer) -> AsyncIterator[Heard]:
     async with serve(converse, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
         health = RelayHealth(url, 600)
-        pace = Pace(connect=3, answer=1, poll=0.02, settle=SETTLE, drain=1)
-        line = Line(Way(RelaySettings(url), None, pace), health, take, asyncio.Event())
+        timing = RelayTiming(connect=3, answer=1, poll=0.02, settle=SETTLE, drain=1)
+        line = Line(RelayEndpoint(RelaySettings(url), None, timing), health, take, asyncio.Event())
         async with asyncio.TaskGroup() as tasks:
             try:
                 await line.connect(tasks)

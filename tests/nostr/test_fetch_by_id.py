@@ -5,25 +5,25 @@ from typing import Any
 
 from tests.rig.hostile_relay import HostileRelay, Mode
 
-from raised.nostr.lookup import find_events
-from raised.nostr.sdk_client import Way
-from raised.nostr.settings import Pace, RelaySettings
+from raised.nostr.fetch_by_id import find_events
+from raised.nostr.sdk_client import RelayEndpoint
+from raised.nostr.settings import RelaySettings, RelayTiming
 from raised_simnet.actors.nostr_event import sign_event
 from raised_simnet.relays.relays import publish
 
 FOUNDER = bytes(31) + b"\x05"
-PACE = Pace(connect=3, page=1.5)
+PACE = RelayTiming(connect=3, page=1.5)
 A, B, NOWHERE, OTHER = (
     sign_event(FOUNDER, kind=3030, content=f"{{{n}", created_at=1_700_000_000 + n) for n in range(4)
 )
 
 
-def ways(*urls: str) -> list[Way]:
-    return [Way(RelaySettings(url), None, PACE) for url in urls]
+def endpoints(*urls: str) -> list[RelayEndpoint]:
+    return [RelayEndpoint(RelaySettings(url), None, PACE) for url in urls]
 
 
 async def contents(urls: list[str], *wanted: Any) -> dict[str, str]:
-    found = await find_events(ways(*urls), [event["id"] for event in wanted])
+    found = await find_events(endpoints(*urls), [event["id"] for event in wanted])
     return {id_: event.content for id_, event in found.items()}
 
 
@@ -39,14 +39,14 @@ async def test_each_relay_gives_what_it_has_and_one_that_is_away_nothing(honest:
 
 async def test_nothing_wanted_is_nothing_asked(hostile: HostileRelay) -> None:
     hostile.events = [A]
-    assert await find_events(ways(hostile.url), []) == {}
+    assert await find_events(endpoints(hostile.url), []) == {}
     assert hostile.connections == 0
 
 
 async def test_only_what_is_asked_for_and_authentic_is_found(hostile: HostileRelay) -> None:
     hostile.events = [A, B, OTHER]
     for mode, found in [
-        (Mode.UNASKED, [A, B]),
+        (Mode.UNREQUESTED, [A, B]),
         (Mode.GARBAGE, [A, B]),
         (Mode.SWAPPED, [A, B]),
         (Mode.BAD_SIGNATURES, []),

@@ -41,7 +41,7 @@ async def good(honest: Any) -> Any:
         (Mode.FORGED_IDS, [], {"unusable"}),
         (Mode.SWAPPED, THEIRS, {"forged"}),
         (Mode.SWAPPED_FIRST, THEIRS, {"unusable", "forged"}),
-        (Mode.UNASKED, THEIRS, {"unusable"}),
+        (Mode.UNREQUESTED, THEIRS, {"unusable"}),
     ],
 )
 async def test_of_bad_data_the_good_is_taken_and_the_relay_is_named(
@@ -71,7 +71,7 @@ async def test_a_known_id_with_other_content_is_never_read(
         await following.until(lambda: len(record.done) == 2)
         await following.until(lambda: following.state(hostile) == ("degraded", "forged"))
         assert contents(record) == {event["id"]: event["content"] for event in MINE}
-        following.source.reask_all()
+        following.source.request_full_backfill()
         await following.until(lambda: len(record.done) == 4)
         assert contents(record) == {event["id"]: event["content"] for event in MINE}
         assert record.health[hostile.url].facts["forged"] >= 8
@@ -80,9 +80,9 @@ async def test_a_known_id_with_other_content_is_never_read(
 async def test_a_flood_of_valid_events_is_taken_whole_and_delays_nobody(
     follow: Any, good: Any, hostile: HostileRelay
 ) -> None:
-    hostile.mode, hostile.flood = Mode.FLOOD, 20_000
+    hostile.mode, hostile.flood_size = Mode.FLOOD, 20_000
     hostile.events = list(THEIRS)
-    await asyncio.to_thread(hostile.flooding)
+    await asyncio.to_thread(hostile.flood_events)
     async with follow(hostile, good, page=60) as following:
         record = following.record
         await following.until(lambda: len(record.events) > 1_000, 120)
@@ -122,7 +122,7 @@ async def test_a_relay_that_falls_silent_later_is_noticed(
         await following.until(lambda: following.state(hostile) == ("down", "silent"))
         hostile.mode, hostile.events = Mode.HONEST, list(THEIRS)
         await following.until(lambda: following.state(hostile)[0] == "ok")
-        following.source.reask_all()
+        following.source.request_full_backfill()
         await following.until(lambda: len(following.record.events) == 8)
 
 
@@ -144,9 +144,9 @@ async def test_a_relay_that_goes_and_comes_back(follow: Any, hostile: HostileRel
     async with follow(hostile) as following:
         for turn in range(1, 5):
             await following.until(lambda turn=turn: len(following.record.done) == turn)
-            hostile.down()
+            hostile.disconnect()
             await following.until(lambda: following.state(hostile)[0] == "down")
-            hostile.up()
+            hostile.listen()
         await following.until(lambda: len(following.record.done) == 5)
     assert len(following.record.events) == 8
 
@@ -175,9 +175,9 @@ async def test_what_came_while_a_subscription_was_closed_is_read_back(
         record = following.record
         await following.until(lambda: record.done)
         hostile.mode = Mode.CLOSED
-        names = [str(message[1]) for message in hostile.heard if message[0] == "REQ"]
+        names = [str(message[1]) for message in hostile.received if message[0] == "REQ"]
         for name in filter(lambda name: name.startswith("live-"), names):
-            hostile.tell("CLOSED", name, "error: tired")
+            hostile.broadcast("CLOSED", name, "error: tired")
         await following.until(lambda: record.health[hostile.url].errors.get("closed"))
         now = int(time.time())
         hostile.events = [sign_event(OTHER, kind=3030, content="{", created_at=now)]

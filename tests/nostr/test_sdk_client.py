@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from raised.errors import ConfigError
-from raised.nostr.sdk_client import Account, Way
-from raised.nostr.settings import Pace, ProxySettings, RelaySettings
+from raised.nostr.sdk_client import Account, RelayEndpoint
+from raised.nostr.settings import ProxySettings, RelaySettings, RelayTiming
 from raised_simnet.actors.nostr_event import compact, sign_event
 
 SECRET = bytes(31) + b"\x09"
@@ -59,22 +59,24 @@ def test_a_proxy_is_an_address() -> None:
 def test_a_key_file_without_a_key_is_a_mistake_of_the_operator(tmp_path: Path) -> None:
     path = tmp_path / "key"
 
-    def way() -> Way:
-        return Way(RelaySettings("wss://relay", auth_key_file=path), None, Pace())
+    def endpoint() -> RelayEndpoint:
+        return RelayEndpoint(RelaySettings("wss://relay", auth_key_file=path), None, RelayTiming())
 
     with pytest.raises(ConfigError, match="no key"):
-        way().keys()
+        endpoint().keys()
     path.write_text("not a key")
     with pytest.raises(ConfigError, match="no key"):
-        way().keys()
+        endpoint().keys()
     path.write_text(SECRET.hex() + "\n")
-    assert way().keys() is not None
-    assert Way(RelaySettings("wss://relay"), None, Pace()).keys() is None
+    assert endpoint().keys() is not None
+    assert RelayEndpoint(RelaySettings("wss://relay"), None, RelayTiming()).keys() is None
 
 
 def test_an_address_that_is_none_is_a_mistake_of_the_operator() -> None:
-    Way(RelaySettings("wss://relay.example"), None, Pace()).check()
+    RelayEndpoint(RelaySettings("wss://relay.example"), None, RelayTiming()).check()
     with pytest.raises(ConfigError, match="address"):
-        Way(RelaySettings("https://relay.example"), None, Pace()).check()
+        RelayEndpoint(RelaySettings("https://relay.example"), None, RelayTiming()).check()
     with pytest.raises(ConfigError, match="proxy"):
-        Way(RelaySettings("wss://relay.example"), ProxySettings("nonsense"), Pace()).check()
+        RelayEndpoint(
+            RelaySettings("wss://relay.example"), ProxySettings("nonsense"), RelayTiming()
+        ).check()

@@ -119,7 +119,7 @@ async def test_after_a_restart_of_the_relay_nothing_is_missing(follow: Any, tmp_
             await asyncio.to_thread(publish, relay.url, late)
             events += [event for event in late if event["created_at"] > 1_700_000_000]
         await following.until(lambda: record.events.keys() >= ids(events))
-        following.source.reask_all()  # the back-dated ones are out of every cursor's sight
+        following.source.request_full_backfill()  # no cursor reaches the back-dated
         await following.until(lambda: len(record.events) == 800)
     relay.stop()
 
@@ -274,7 +274,7 @@ async def test_keys_that_are_no_longer_wanted_are_no_longer_heard(
         record.keys = []
         following.source.wake()
         await following.until(
-            lambda: any(m[0] == "CLOSE" and str(m[1]).startswith("live-") for m in hostile.heard)
+            lambda: any(m[0] == "CLOSE" and str(m[1]).startswith("live-") for m in hostile.received)
         )
 
 

@@ -14,8 +14,8 @@ from raised.nostr.health import RelayHealth
 from raised.nostr.ingest import Intake, Recent
 from raised.nostr.page_reader import Page
 from raised.nostr.relay_state import Standing
-from raised.nostr.sdk_client import Way
-from raised.nostr.settings import Pace, RelaySettings
+from raised.nostr.sdk_client import RelayEndpoint
+from raised.nostr.settings import RelaySettings, RelayTiming
 from raised.nostr.stored_events import ATTEMPTS, RelayShelf
 
 EVENT = Event("0" * 64, "a" * 64, 5, 3030, (), "", "0" * 128)
@@ -44,9 +44,9 @@ class Answers:
 def standing(record: Any) -> Standing:
     health = RelayHealth("wss://relay", 600)
     intake = Intake(health, record, Recent(), asyncio.Queue())
-    pace = Pace(resubscribe=0.001, resubscribe_max=0.002)
-    way = Way(RelaySettings("wss://relay"), None, pace)
-    return Standing(way, record, health, intake, asyncio.Queue())
+    timing = RelayTiming(resubscribe=0.001, resubscribe_max=0.002)
+    endpoint = RelayEndpoint(RelaySettings("wss://relay"), None, timing)
+    return Standing(endpoint, record, health, intake, asyncio.Queue())
 
 
 def shelf(standing: Standing, line: Answers, pager: Answers | None = None) -> RelayShelf:

@@ -11,8 +11,8 @@ from raised.nostr.filters import FILTERS_PER_REQ, KEYS_PER_FILTER, Filter
 from raised.nostr.health import RelayHealth
 from raised.nostr.ingest import Intake, Recent
 from raised.nostr.relay_state import Interest, Standing
-from raised.nostr.sdk_client import Way
-from raised.nostr.settings import Pace, RelaySettings
+from raised.nostr.sdk_client import RelayEndpoint
+from raised.nostr.settings import RelaySettings, RelayTiming
 from raised.nostr.subscriptions import Live
 
 A_FULL_ONE = KEYS_PER_FILTER * FILTERS_PER_REQ // 2  # keys; each is asked for twice
@@ -62,9 +62,9 @@ def line() -> FakeLine:
 def standing(record: Any) -> Standing:
     health = RelayHealth("wss://relay", 600)
     intake = Intake(health, record, Recent(), asyncio.Queue())
-    pace = Pace(resubscribe=0.001, resubscribe_max=0.002)
-    way = Way(RelaySettings("wss://relay"), None, pace)
-    return Standing(way, record, health, intake, asyncio.Queue(), interest=Interest(KEYS))
+    timing = RelayTiming(resubscribe=0.001, resubscribe_max=0.002)
+    endpoint = RelayEndpoint(RelaySettings("wss://relay"), None, timing)
+    return Standing(endpoint, record, health, intake, asyncio.Queue(), interest=Interest(KEYS))
 
 
 @pytest.fixture

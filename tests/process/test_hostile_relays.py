@@ -28,7 +28,7 @@ BAD_CODES = {
     Mode.FORGED_IDS: {"unusable"},
     Mode.SWAPPED: {"forged"},
     Mode.SWAPPED_FIRST: {"unusable", "forged"},
-    Mode.UNASKED: {"unusable"},
+    Mode.UNREQUESTED: {"unusable"},
     Mode.SILENT: {"silent"},
     Mode.ENDLESS: {"silent"},
     Mode.NOTICE: {"silent"},
@@ -37,7 +37,7 @@ BAD_CODES = {
     Mode.AUTH: {"auth_wanted"},
 }
 # These hand the real events out, too: each is the only relay that has its project's.
-SOLE = (Mode.GARBAGE, Mode.SWAPPED, Mode.SWAPPED_FIRST, Mode.UNASKED, Mode.ENDLESS)
+SOLE = (Mode.GARBAGE, Mode.SWAPPED, Mode.SWAPPED_FIRST, Mode.UNREQUESTED, Mode.ENDLESS)
 beside_the_others = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -121,8 +121,8 @@ async def _evidence_event(stage: Harness, event: Event) -> dict[str, Any]:
 
 async def test_a_flood_of_valid_events_holds_nobody_up(tmp_path: Any) -> None:
     flooding = HostileRelay(mode=Mode.FLOOD)
-    flooding.flood = FLOOD
-    await asyncio.to_thread(flooding.flooding)
+    flooding.flood_size = FLOOD
+    await asyncio.to_thread(flooding.flood_events)
     flooding.start()
     story = brief_story(4, start_before(now()))
     try:

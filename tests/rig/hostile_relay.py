@@ -39,7 +39,7 @@ class Mode(StrEnum):
 
     HONEST = "honest"
     GARBAGE = "garbage"  # frames that are no messages, then the honest answer
-    FLOOD = "flood"  # `flood` valid events of a stranger first
+    FLOOD = "flood"  # `flood_size` valid events of a stranger first
     SILENT = "silent"  # accepts, never answers
     ENDLESS = "endless"  # serves, but the stored events never end
     CUT = "cut"  # half of the events, then half a frame, then gone
@@ -47,20 +47,20 @@ class Mode(StrEnum):
     SWAPPED_FIRST = "swapped_first"  # the other content first
     BAD_SIGNATURES = "bad_signatures"
     FORGED_IDS = "forged_ids"  # content altered and the id made to fit it
-    UNASKED = "unasked"  # every event it has, whatever was asked for
+    UNREQUESTED = "unrequested"  # every event it has, whatever was asked for
     AUTH = "auth"  # nothing before NIP-42
     CLOSED = "closed"  # refuses every subscription
     NOTICE = "notice"  # refuses, and only a notice says so
 
 
 class HostileRelay:
-    """A WebSocket server with some events. `heard`: every message it got, oldest first."""
+    """A WebSocket server with some events. `received`: every message it got, oldest first."""
 
     def __init__(self, events: Sequence[Event] = (), *, mode: Mode = Mode.HONEST) -> None:
         self.events = list(events)
         self.mode = mode
-        self.flood = 10_000
-        self.heard: list[list[object]] = []
+        self.flood_size = 10_000
+        self.received: list[list[object]] = []
         self.connections = 0
         self.url = ""
         self._port = 0
@@ -78,19 +78,19 @@ class HostileRelay:
         self._thread.call(self._hang_up())
         self._thread.stop()
 
-    def down(self) -> None:
-        """Refuse connections and drop those there are, until `up`."""
+    def disconnect(self) -> None:
+        """Refuse connections and drop those there are, until `listen`."""
         self._thread.call(self._hang_up())
 
-    def up(self) -> None:
+    def listen(self) -> None:
         """Listen again on the same port."""
         self._thread.call(self._listen())
 
-    def tell(self, *message: object) -> None:
+    def broadcast(self, *message: object) -> None:
         """Send a message to everybody who is connected."""
-        self._thread.call(self._tell(compact(message)))
+        self._thread.call(self._broadcast(compact(message)))
 
-    async def _tell(self, text: str) -> None:
+    async def _broadcast(self, text: str) -> None:
         if self._server is not None:
             for connection in list(self._server.connections):
                 await connection.send(text)
@@ -115,16 +115,16 @@ class HostileRelay:
             await session.greet()
             async for text in socket:
                 message = cast("list[object]", json.loads(text))
-                self.heard.append(message)
+                self.received.append(message)
                 await session.hear(message)
 
-    def flooding(self) -> list[str]:
+    def flood_events(self) -> list[str]:
         """The stranger's events as JSON, made once."""
-        while len(self._flood) < self.flood:
+        while len(self._flood) < self.flood_size:
             number = len(self._flood)
             event = sign_event(_STRANGER, kind=3030, content=f"{number}", created_at=number)
             self._flood.append(compact(event))
-        return self._flood[: self.flood]
+        return self._flood[: self.flood_size]
 
 
 class _Session:
@@ -192,7 +192,7 @@ class _Session:
                     await self._socket.send(frame.replace("?", name))
                 await self._socket.send(b"\x00\xff\xfe")
             case Mode.FLOOD:
-                for line in self._relay.flooding():
+                for line in self._relay.flood_events():
                     await self._socket.send(f'["EVENT",{json.dumps(name)},{line}]')
             case _:
                 pass
@@ -211,7 +211,7 @@ class _Session:
 
     def _wanted(self, filters: list[Filter]) -> list[Event]:
         newest_first = sorted(self._relay.events, key=lambda e: (-e["created_at"], e["id"]))
-        if self._relay.mode is Mode.UNASKED:
+        if self._relay.mode is Mode.UNREQUESTED:
             return newest_first
         found: dict[str, Event] = {}
         for conditions in filters:

@@ -14,8 +14,8 @@ from raised.chain.pool import Panel
 from raised.config.load import Config
 from raised.domain.angor.network import network_named
 from raised.errors import ConfigError, Refused, SourceError
-from raised.nostr.sdk_client import Way, close, use_this_loop
-from raised.nostr.settings import Pace
+from raised.nostr.sdk_client import RelayEndpoint, close_client, use_running_loop
+from raised.nostr.settings import RelayTiming
 from raised.service.source_settings import (
     explorer_settings,
     proxy_settings,
@@ -37,8 +37,8 @@ class Finding:
 async def check_sources(config: Config) -> int:
     """Print a table of what works and what does not; the exit code."""
     click.echo(f"configuration {config.path}: ok, network {config.network}")
-    use_this_loop()
-    relays = asyncio.gather(*(_check_relay(way) for way in _ways(config)))
+    use_running_loop()
+    relays = asyncio.gather(*(_check_relay(endpoint) for endpoint in _endpoints(config)))
     explorers = _check_explorers(config)
     stores = asyncio.gather(*(_check_store(store) for store in store_settings(config)))
     findings = [*await relays, *await explorers, *await stores]
@@ -49,20 +49,20 @@ async def check_sources(config: Config) -> int:
     return 0 if all(finding.ok for finding in findings) else 1
 
 
-def _ways(config: Config) -> list[Way]:
+def _endpoints(config: Config) -> list[RelayEndpoint]:
     proxy = proxy_settings(config)
-    return [Way(relay, proxy, Pace()) for relay in relay_settings(config)]
+    return [RelayEndpoint(relay, proxy, RelayTiming()) for relay in relay_settings(config)]
 
 
-async def _check_relay(way: Way) -> Finding:
-    name = way.settings.url
+async def _check_relay(endpoint: RelayEndpoint) -> Finding:
+    name = endpoint.settings.url
     begun = time.monotonic()
     try:
-        client = way.client()
+        client = endpoint.client()
         try:
-            await way.connect(client)
+            await endpoint.connect(client)
         finally:
-            await close(client)
+            await close_client(client)
     except (SourceError, ConfigError) as error:
         return Finding("relay", name, ok=False, words=str(error).removeprefix(f"{name}: "))
     millis = round((time.monotonic() - begun) * 1000)

@@ -27,9 +27,9 @@ from raised.domain.audit.report import EXIT_FOUND_SOMETHING, EXIT_HOLDS, as_json
 from raised.domain.event import Event
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
 from raised.errors import InvalidInput, RaisedError, RecordError, SourceError, Unavailable
-from raised.nostr.lookup import find_events
-from raised.nostr.sdk_client import Way
-from raised.nostr.settings import Pace
+from raised.nostr.fetch_by_id import find_events
+from raised.nostr.sdk_client import RelayEndpoint
+from raised.nostr.settings import RelayTiming
 from raised.service.source_settings import explorer_settings, proxy_settings, relay_settings
 
 # So long somebody at a terminal waits for proof of old blocks.
@@ -178,8 +178,8 @@ async def _event(config: Config, named: list[str], kept: EvidenceFacts | None) -
     if not named:
         return None if kept is None else kept.event
     proxy = proxy_settings(config)
-    ways = [Way(relay, proxy, Pace()) for relay in relay_settings(config)]
-    found = await find_events(ways, named[:1])
+    endpoints = [RelayEndpoint(relay, proxy, RelayTiming()) for relay in relay_settings(config)]
+    found = await find_events(endpoints, named[:1])
     if named[0] in found:
         return found[named[0]]
     held = None if kept is None else kept.event

@@ -45,8 +45,8 @@ class Reading:
         self._of = standing
         self._keep_live = keep_live
         self._caught_up = False
-        pace = standing.way.pace
-        self._backoff = Backoff(pace.resubscribe, pace.resubscribe_max)
+        timing = standing.endpoint.timing
+        self._backoff = Backoff(timing.resubscribe, timing.resubscribe_max)
 
     async def keep(self) -> bool:
         """Have all that the relay holds on its way into the record. True when a read-back ended.
@@ -77,7 +77,7 @@ class Reading:
     async def _plan(self) -> _Plan:
         of, now = self._of, clock.now()
         if of.cursor is None:
-            of.cursor = await of.record.cursor(of.name)
+            of.cursor = await of.record.relay_cursor(of.name)
             of.health.cursor_at = of.cursor.value if of.cursor else None
         self._caught_up = self._caught_up and not of.gap
         of.gap = False
@@ -87,7 +87,7 @@ class Reading:
         if full:
             lanes = [*public_lanes(), *lanes]
         elif not self._caught_up and of.cursor is not None:
-            since = {"since": of.cursor.value - of.way.pace.overlap}
+            since = {"since": of.cursor.value - of.endpoint.timing.overlap}
             known = key_lanes([key for key in keys if key in of.read])
             lanes = [*({**lane, **since} for lane in (*public_lanes(), *known)), *lanes]
         shows = of.is_first and of.cursor is None
@@ -97,7 +97,7 @@ class Reading:
         cursor = self._of.cursor
         if cursor is None or cursor.full_at is None:
             return True
-        return now - cursor.full_at >= self._of.way.pace.full
+        return now - cursor.full_at >= self._of.endpoint.timing.full
 
     async def _read(self, plan: _Plan) -> bool:
         of = self._of
@@ -106,7 +106,7 @@ class Reading:
             pager = None
             if any("since" not in lane for lane in plan.lanes):
                 with contextlib.suppress(Unavailable):  # some relays give one connection only
-                    pager = await stack.enter_async_context(open_pager(of.way, of.health))
+                    pager = await stack.enter_async_context(open_pager(of.endpoint, of.health))
             shelf = RelayShelf(self._line, pager, of, self._keep_live)
             for done, lane in enumerate(plan.lanes):
                 if plan.shows:

@@ -90,20 +90,20 @@ class Line:
 
     def __init__(
         self,
-        way: sdk_client.Way,
+        endpoint: sdk_client.RelayEndpoint,
         health: RelayHealth,
         put: Callable[[Event], Awaitable[None]],
         news: asyncio.Event,
     ) -> None:
         self._news = news  # set when something happened that is worth a look
         self.closed: dict[str, str] = {}  # live subscription → prefix of the CLOSED that ended it
-        self._way = way
+        self._endpoint = endpoint
         self._health = health
         self._put = put
-        self._has_key = way.settings.auth_key_file is not None
+        self._has_key = endpoint.settings.auth_key_file is not None
         self._loop = asyncio.get_running_loop()
         take = self._take if sdk_patch.answer_at_once() else None
-        self._client = way.client(_Sink(take, self._receive))
+        self._client = endpoint.client(_Sink(take, self._receive))
         self._arrived: deque[tuple[str, str]] = deque()
         self._arrival = asyncio.Event()
         self._is_closed = False
@@ -120,17 +120,17 @@ class Line:
         """Open the connection. Raises Unavailable with the reason as its code."""
         tasks.create_task(self._hear(self._client.notifications()))
         tasks.create_task(self._follow_arrivals())
-        self._relay = await self._way.connect(self._client)
+        self._relay = await self._endpoint.connect(self._client)
         self._received_at = asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """End it. What has arrived goes on its way, as far as there is room soon."""
-        await sdk_client.close(self._client)
+        await sdk_client.close_client(self._client)
         # Else they keep each other for ever: the client its policy, the policy us, and we both.
         del self._client
         self._relay = None
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._way.pace.drain):
+            async with asyncio.timeout(self._endpoint.timing.drain):
                 await self._pour()
         self._is_closed = True
         self._arrival.set()
@@ -173,7 +173,7 @@ class Line:
         try:
             await self._relay.send_event(
                 sdk.Event.from_json(event_json(event)),
-                ok_timeout=timedelta(seconds=self._way.pace.answer),
+                ok_timeout=timedelta(seconds=self._endpoint.timing.answer),
             )
         except sdk.NostrSdkError as error:
             raise Refused(self._health.url, "it did not take an event", "not_written") from error
@@ -186,7 +186,7 @@ class Line:
         self._subscriptions.begin(name, filters)
         try:
             wanted = [sdk_client.library_filter(each) for each in filters]
-            target = sdk.ReqTarget.single(self._way.url, wanted)
+            target = sdk.ReqTarget.single(self._endpoint.url, wanted)
             out = await self._client.subscribe(target, id=name, close_on=once)
             if out.failed:
                 raise Unavailable(self._health.url, "the question was not sent", "lost")
@@ -226,9 +226,9 @@ class Line:
     async def _wait(self, ended: asyncio.Future[str | None]) -> None:
         """Wait one answer's time, looking at the connection meanwhile."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._way.pace.answer
+        until = loop.time() + self._endpoint.timing.answer
         while not ended.done() and loop.time() < until:
-            await asyncio.wait([ended], timeout=self._way.pace.poll)
+            await asyncio.wait([ended], timeout=self._endpoint.timing.poll)
             self.check()
 
     def _take(self, subscription_id: str, text: str) -> bool:
@@ -293,7 +293,7 @@ class Line:
         elif (
             not self._receiving
             and not self._arrived
-            and now - self._received_at >= self._way.pace.settle
+            and now - self._received_at >= self._endpoint.timing.settle
         ):
             self._health.record_unusable(self._account.settle(received), clock.now())
 

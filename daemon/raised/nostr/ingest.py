@@ -168,7 +168,7 @@ class Intake:
     async def _known(self, ids: set[str]) -> set[str]:
         recent = {id_ for id_ in ids if id_ in self._recent}
         unsure = ids - recent
-        return recent | await self._record.known(unsure) if unsure else recent
+        return recent | await self._record.known_event_ids(unsure) if unsure else recent
 
     def _is_for_us(self, event: Event, now: int) -> bool:
         if event.created_at > now + TOLERATED_SECONDS:

@@ -43,8 +43,10 @@ class Page:
 class Pager:
     """One connection for a back-fill."""
 
-    def __init__(self, way: sdk_client.Way, health: RelayHealth, client: sdk.Client) -> None:
-        self._way = way
+    def __init__(
+        self, endpoint: sdk_client.RelayEndpoint, health: RelayHealth, client: sdk.Client
+    ) -> None:
+        self._endpoint = endpoint
         self._health = health
         self._client = client
         self._relay: sdk.Relay | None = None
@@ -52,7 +54,7 @@ class Pager:
 
     async def connect(self) -> None:
         """Open the connection. Raises Unavailable."""
-        self._relay = await self._way.connect(self._client)
+        self._relay = await self._endpoint.connect(self._client)
 
     async def page(self, asked: Filter) -> Page:
         """Stored events that match, newest first; fewer than there are when the relay so wishes.
@@ -60,16 +62,16 @@ class Pager:
         Raises Unavailable when there is no answer at all.
         """
         assert self._relay is not None, "connect comes first"
-        target = sdk.ReqTarget.single(self._way.url, [sdk_client.library_filter(asked)])
+        target = sdk.ReqTarget.single(self._endpoint.url, [sdk_client.library_filter(asked)])
         began = asyncio.get_running_loop().time()
         self._account.settle(self._relay.stats().bytes_received())  # NIP-77's messages, say
         try:
             found = await self._client.fetch_events(
-                target, timeout=timedelta(seconds=self._way.pace.page), max_events=PAGE_MAX
+                target, timeout=timedelta(seconds=self._endpoint.timing.page), max_events=PAGE_MAX
             )
         except sdk.NostrSdkError as error:
             raise Unavailable(self._health.url, "the page was too large", "incomplete") from error
-        late = asyncio.get_running_loop().time() - began > self._way.pace.page - 0.5
+        late = asyncio.get_running_loop().time() - began > self._endpoint.timing.page - 0.5
         lasted = self._relay.status() == sdk.RelayStatus.CONNECTED
         received = self._relay.stats().bytes_received()
         events = await self._decode(found, wanted(asked))
@@ -84,7 +86,11 @@ class Pager:
             )
             for event in held
         ]
-        dry = sdk.SyncOptions().dry_run().initial_timeout(timedelta(seconds=self._way.pace.compare))
+        dry = (
+            sdk.SyncOptions()
+            .dry_run()
+            .initial_timeout(timedelta(seconds=self._endpoint.timing.compare))
+        )
         try:
             summary = await self._relay.sync(
                 sdk_client.library_filter(asked), items=items, opts=dry
@@ -110,12 +116,14 @@ class Pager:
 
 
 @asynccontextmanager
-async def open_pager(way: sdk_client.Way, health: RelayHealth) -> AsyncIterator[Pager]:
+async def open_pager(
+    endpoint: sdk_client.RelayEndpoint, health: RelayHealth
+) -> AsyncIterator[Pager]:
     """A pager for as long as the block lasts. Raises Unavailable."""
-    client = way.client()
+    client = endpoint.client()
     try:
-        pager = Pager(way, health, client)
+        pager = Pager(endpoint, health, client)
         await pager.connect()
         yield pager
     finally:
-        await sdk_client.close(client)
+        await sdk_client.close_client(client)

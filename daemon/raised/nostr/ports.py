@@ -18,11 +18,11 @@ class RelayCursor:
 class RelayRecord(Protocol):
     """Reads only. Ids and keys are 64 lower-case hex."""
 
-    async def known(self, ids: Collection[str]) -> set[str]:
+    async def known_event_ids(self, ids: Collection[str]) -> set[str]:
         """Those of these event ids that are in the record."""
         ...
 
-    async def cursor(self, relay: str) -> RelayCursor | None:
+    async def relay_cursor(self, relay: str) -> RelayCursor | None:
         """How far this relay's answers are in the record."""
         ...
 
@@ -37,6 +37,6 @@ class RelayRecord(Protocol):
         """
         ...
 
-    async def lacking(self, relay: str, limit: int) -> tuple[Event, ...]:
+    async def events_not_on_relay(self, relay: str, limit: int) -> tuple[Event, ...]:
         """Events of committed projects that no answer of this relay has held."""
         ...

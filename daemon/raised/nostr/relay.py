@@ -16,23 +16,27 @@ from raised.nostr.health import RelayHealth
 from raised.nostr.ingest import Intake, Recent
 from raised.nostr.ports import RelayRecord
 from raised.nostr.relay_state import Interest, Standing
-from raised.nostr.sdk_client import Way
+from raised.nostr.sdk_client import RelayEndpoint
 from raised.nostr.session import attend
 
 CUT_OFF_FAILURES: Final = 6  # a relay that had to be cut off waits as if it had failed so often
 
 
 class Relay:
-    """One relay. `follow` never ends; `want` and `reask` only say that something has changed."""
+    """One relay. `follow` never ends; the other methods only note what has changed."""
 
     def __init__(
-        self, way: Way, record: RelayRecord, recent: Recent, outbox: asyncio.Queue[Observation]
+        self,
+        endpoint: RelayEndpoint,
+        record: RelayRecord,
+        recent: Recent,
+        outbox: asyncio.Queue[Observation],
     ) -> None:
-        self._way = way
+        self._endpoint = endpoint
         self._outbox = outbox
-        self._health = RelayHealth(way.settings.url, way.pace.grudge)
+        self._health = RelayHealth(endpoint.settings.url, endpoint.timing.grudge)
         self._intake = Intake(self._health, record, recent, outbox)
-        self._standing = Standing(way, record, self._health, self._intake, outbox)
+        self._standing = Standing(endpoint, record, self._health, self._intake, outbox)
 
     def want(self, interest: Interest) -> None:
         """Have the relay asked for this from now on."""
@@ -40,7 +44,7 @@ class Relay:
         self._intake.asked = set(interest.missing)
         self._standing.news.set()
 
-    def reask(self) -> None:
+    def request_full_backfill(self) -> None:
         """Have everything asked for again, from the beginning."""
         self._standing.full = True
         self._standing.compares = True
@@ -56,7 +60,7 @@ class Relay:
         raise AssertionError("a task group that was never left without an exception")
 
     async def _stay_connected(self, tasks: asyncio.TaskGroup) -> Never:
-        pace = self._way.pace
+        timing = self._endpoint.timing
         failures = 0
         while True:
             began = asyncio.get_running_loop().time()
@@ -65,13 +69,13 @@ class Relay:
             except Unavailable as lost:
                 self._health.on_disconnected(lost.code)
                 failures = max(failures, CUT_OFF_FAILURES if lost.code == "cut_off" else 0)
-            if asyncio.get_running_loop().time() - began > pace.retry_max:
+            if asyncio.get_running_loop().time() - began > timing.retry_max:
                 failures = 0
-            await asyncio.sleep(backoff_seconds(pace.retry, pace.retry_max, failures))
+            await asyncio.sleep(backoff_seconds(timing.retry, timing.retry_max, failures))
             failures += 1
 
     async def _connection(self, tasks: asyncio.TaskGroup) -> Never:
-        line = Line(self._way, self._health, self._intake.put, self._standing.news)
+        line = Line(self._endpoint, self._health, self._intake.put, self._standing.news)
         try:
             await line.connect(tasks)
             self._health.on_connected()
@@ -79,11 +83,11 @@ class Relay:
         finally:
             await line.close()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._way.pace.drain):
+                async with asyncio.timeout(self._endpoint.timing.drain):
                     await self._intake.drain()
 
     async def _report(self) -> Never:
         while True:
-            if report := self._health.due_report(clock.now(), self._way.pace.report):
+            if report := self._health.due_report(clock.now(), self._endpoint.timing.report):
                 await self._outbox.put(report)
-            await asyncio.sleep(self._way.pace.poll)
+            await asyncio.sleep(self._endpoint.timing.poll)

@@ -7,7 +7,7 @@ from raised.domain.observation import Observation
 from raised.nostr.health import RelayHealth
 from raised.nostr.ingest import Intake
 from raised.nostr.ports import RelayCursor, RelayRecord
-from raised.nostr.sdk_client import Way
+from raised.nostr.sdk_client import RelayEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Interest:
 class Standing:
     """A relay as we know it by now."""
 
-    way: Way
+    endpoint: RelayEndpoint
     record: RelayRecord
     health: RelayHealth
     intake: Intake
@@ -41,11 +41,11 @@ class Standing:
 
     @property
     def name(self) -> str:
-        return self.way.settings.url
+        return self.endpoint.settings.url
 
     def refused(self, prefix: str) -> None:
         """Note that the relay closed a subscription of ours."""
         code = "closed"
         if prefix == "auth-required":
-            code = "auth_wanted" if self.way.settings.auth_key_file is None else "auth_refused"
+            code = "auth_wanted" if self.endpoint.settings.auth_key_file is None else "auth_refused"
         self.health.begin_problem(code)

@@ -20,7 +20,7 @@ import nostr_sdk as sdk
 from raised.domain.event import Event
 from raised.errors import ConfigError, Unavailable
 from raised.nostr.filters import Filter
-from raised.nostr.settings import Pace, ProxySettings, RelaySettings
+from raised.nostr.settings import ProxySettings, RelaySettings, RelayTiming
 
 _CODES: Final[Mapping[str, str]] = {
     "lookup": "unknown_host",
@@ -74,12 +74,12 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class RelayEndpoint:
     """How a relay is reached."""
 
     settings: RelaySettings
     proxy: ProxySettings | None
-    pace: Pace
+    timing: RelayTiming
 
     def check(self) -> None:
         """Raise ConfigError when this can never lead to a relay."""
@@ -107,7 +107,7 @@ class Way:
 
     def client(self, sink: sdk.AdmitPolicy | None = None) -> sdk.Client:
         """A client for one connection."""
-        builder = sdk.ClientBuilder().connect_timeout(timedelta(seconds=self.pace.connect))
+        builder = sdk.ClientBuilder().connect_timeout(timedelta(seconds=self.timing.connect))
         if sink is not None:
             builder = builder.admit_policy(sink)
         if (keys := self.keys()) is not None:
@@ -117,7 +117,7 @@ class Way:
     async def connect(self, client: sdk.Client) -> sdk.Relay:
         """The relay, connected. Raises Unavailable with the reason as its code."""
         await client.add_relay(self.url, opts=self._options())
-        out = await client.try_connect(timeout=timedelta(seconds=self.pace.connect))
+        out = await client.try_connect(timeout=timedelta(seconds=self.timing.connect))
         relay = await client.relay(self.url)
         if out.failed or relay is None:
             reason = next(iter(out.failed.values()), "")
@@ -138,7 +138,7 @@ class Way:
         return options.proxy(sdk.Proxy.all(address) if all_ else sdk.Proxy.onion(address))
 
 
-async def close(client: sdk.Client) -> None:
+async def close_client(client: sdk.Client) -> None:
     """End a client. The pause lets callbacks in flight finish: else the interpreter may crash."""
     await client.shutdown()
     await asyncio.sleep(0.1)
@@ -149,6 +149,6 @@ def library_filter(asked: Filter) -> sdk.Filter:
     return sdk.Filter.from_json(json.dumps(asked))
 
 
-def use_this_loop() -> None:
+def use_running_loop() -> None:
     """Have the library's callbacks run on the running event loop."""
     sdk.uniffi_set_event_loop(asyncio.get_running_loop())

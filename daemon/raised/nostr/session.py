@@ -18,7 +18,7 @@ from raised.nostr.subscriptions import Live
 
 async def attend(line: Line, standing: Standing) -> Never:
     """Do what there is to do until the connection is lost. Raises Unavailable."""
-    pace = standing.way.pace
+    timing = standing.endpoint.timing
     live = Live(line, standing)
     reading = Reading(line, standing, live.keep)
     asking = Asking(line, standing)
@@ -27,10 +27,10 @@ async def attend(line: Line, standing: Standing) -> Never:
         await live.keep()
         ended = await reading.keep()
         await asking.keep(now=ended)
-        if line.quiet_seconds() > pace.probe:
+        if line.quiet_seconds() > timing.probe:
             await _probe(line)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pace.poll):
+            async with asyncio.timeout(timing.poll):
                 await standing.news.wait()
 
 

@@ -35,7 +35,7 @@ class ProxySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RelayTiming:
     """How long to wait for what, in seconds. Tests are in a hurry, relays are not."""
 
     connect: float = 15.0

@@ -11,12 +11,12 @@ from raised.nostr.ingest import Recent
 from raised.nostr.ports import RelayRecord
 from raised.nostr.relay import Relay
 from raised.nostr.relay_state import Interest
-from raised.nostr.settings import Pace, ProxySettings, RelaySettings
+from raised.nostr.settings import ProxySettings, RelaySettings, RelayTiming
 
 LOOK_AGAIN_SECONDS: Final = 60.0  # a wake-up is only a hint, and may be lost
 
 
-class Relays:
+class RelaySource:
     """The relay source. `follow` runs it; the other methods may be called at any time.
 
     Raises ConfigError when an address, a key file or the proxy cannot be used.
@@ -28,11 +28,11 @@ class Relays:
         record: RelayRecord,
         *,
         proxy: ProxySettings | None = None,
-        pace: Pace | None = None,
+        timing: RelayTiming | None = None,
     ) -> None:
         self._record = record
         self._proxy = proxy
-        self._pace = pace or Pace()
+        self._timing = timing or RelayTiming()
         self._wanted = self._checked(relays)
         self._recent = Recent()
         self._interest = Interest()
@@ -43,10 +43,10 @@ class Relays:
         """Have the record looked at again: there may be a new project, or an event to look for."""
         self._news.set()
 
-    def reask_all(self) -> None:
+    def request_full_backfill(self) -> None:
         """Have everything asked for again on every relay."""
         for relay, _ in self._following.values():
-            relay.reask()
+            relay.request_full_backfill()
 
     def replace(self, relays: Sequence[RelaySettings]) -> None:
         """Follow these relays from now on. Raises ConfigError, and then nothing changes."""
@@ -55,13 +55,13 @@ class Relays:
 
     async def follow(self, outbox: asyncio.Queue[Observation]) -> Never:
         """Observe what the relays hold and get, for ever."""
-        sdk_client.use_this_loop()
+        sdk_client.use_running_loop()
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._news.clear()
                 await self._look()
                 await self._adjust(tasks, outbox)
-                await asyncio.sleep(self._pace.wake)
+                await asyncio.sleep(self._timing.wake)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_AGAIN_SECONDS):
                         await self._news.wait()
@@ -69,7 +69,7 @@ class Relays:
 
     def _checked(self, relays: Sequence[RelaySettings]) -> tuple[RelaySettings, ...]:
         for settings in relays:
-            sdk_client.Way(settings, self._proxy, self._pace).check()
+            sdk_client.RelayEndpoint(settings, self._proxy, self._timing).check()
         return tuple(relays)
 
     async def _look(self) -> None:
@@ -90,7 +90,7 @@ class Relays:
             await asyncio.wait([task])
         for settings in self._wanted:
             if settings not in self._following:
-                way = sdk_client.Way(settings, self._proxy, self._pace)
-                relay = Relay(way, self._record, self._recent, outbox)
+                endpoint = sdk_client.RelayEndpoint(settings, self._proxy, self._timing)
+                relay = Relay(endpoint, self._record, self._recent, outbox)
                 relay.want(self._interest)
                 self._following[settings] = (relay, tasks.create_task(relay.follow()))

@@ -68,7 +68,7 @@ class RelayShelf:
         return page
 
     async def sure_page(self, asked: Filter) -> Sequence[Event]:
-        pace = self._of.way.pace
+        timing = self._of.endpoint.timing
         for attempt in range(ATTEMPTS):
             await self._keep_live()
             try:
@@ -76,7 +76,9 @@ class RelayShelf:
             except Refused as closed:
                 if closed.code != "rate-limited" or attempt == ATTEMPTS - 1:
                     raise
-            await asyncio.sleep(backoff_seconds(pace.resubscribe, pace.resubscribe_max, attempt))
+            await asyncio.sleep(
+                backoff_seconds(timing.resubscribe, timing.resubscribe_max, attempt)
+            )
         raise AssertionError("the last attempt returns or raises")
 
     def _measured(self, events: Sequence[Event]) -> Sequence[Event]:

@@ -69,9 +69,9 @@ class Live:
             subscription.missed |= not _keys(subscription.filters) <= _keys(filters)
             subscription.filters = filters
             subscription.is_new = True
-        pace = self._of.way.pace
+        timing = self._of.endpoint.timing
         for filters in wanted[len(self._subscriptions) :]:
-            backoff = Backoff(pace.resubscribe, pace.resubscribe_max)
+            backoff = Backoff(timing.resubscribe, timing.resubscribe_max)
             self._subscriptions.append(_Subscription(filters, backoff))
 
     async def _hear(self, subscription: _Subscription) -> None:

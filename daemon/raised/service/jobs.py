@@ -14,7 +14,7 @@ from raised.config.load import Retention
 from raised.db.engine import transact
 from raised.db.facts.retention import drop_announced, drop_old_changes, drop_old_deliveries
 from raised.domain.observation import Sweep
-from raised.nostr.source import Relays
+from raised.nostr.source import RelaySource
 
 _DAY_SECONDS: Final = 86_400
 _SWEEP_MINUTES: Final[dict[Sweep, int]] = {
@@ -28,13 +28,19 @@ _log = structlog.get_logger()
 
 
 def schedule(
-    stack: AsyncExitStack, retention: Retention, writer: AsyncEngine, relays: Relays, stores: Stores
+    stack: AsyncExitStack,
+    retention: Retention,
+    writer: AsyncEngine,
+    relays: RelaySource,
+    stores: Stores,
 ) -> None:
     """Start the scheduler; it ends with `stack`."""
     # However late the loop comes to it, a job is done, and once.
     late = {"misfire_grace_time": None, "coalesce": True}
     scheduler = AsyncIOScheduler(timezone="UTC", job_defaults=late)
-    scheduler.add_job(relays.reask_all, "interval", days=1, id="relay re-ask", jitter=3600)
+    scheduler.add_job(
+        relays.request_full_backfill, "interval", days=1, id="relay re-ask", jitter=3600
+    )
     for sweep, minutes in _SWEEP_MINUTES.items():
         scheduler.add_job(
             partial(stores.sweep, sweep),

@@ -22,12 +22,12 @@ class RecordView:
         self._engine = engine
         self._finality = finality
 
-    async def known(self, ids: Collection[str]) -> set[str]:
+    async def known_event_ids(self, ids: Collection[str]) -> set[str]:
         """Those of these event ids that are in the record."""
         async with reading(self._engine) as conn:
             return await events.known_events(conn, ids)
 
-    async def cursor(self, relay: str) -> RelayCursor | None:
+    async def relay_cursor(self, relay: str) -> RelayCursor | None:
         """How far this relay's answers are in the record."""
         async with reading(self._engine) as conn:
             found = await cursors.cursor_of(conn, "relay", relay)
@@ -43,7 +43,7 @@ class RecordView:
         async with reading(self._engine) as conn:
             return await events.project_pubkeys(conn)
 
-    async def lacking(self, relay: str, limit: int) -> tuple[Event, ...]:
+    async def events_not_on_relay(self, relay: str, limit: int) -> tuple[Event, ...]:
         """Events of committed projects that no answer of this relay has held."""
         async with reading(self._engine) as conn:
             return await events.events_lacking(conn, relay, limit)

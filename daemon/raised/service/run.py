@@ -20,7 +20,7 @@ from raised.db.upgrade import require_current, upgrade
 from raised.domain.angor.network import network_named
 from raised.domain.observation import ClockTicked, Observation
 from raised.errors import ConfigError
-from raised.nostr.source import Relays
+from raised.nostr.source import RelaySource
 from raised.record import Policy, record, rewind
 from raised.service.jobs import schedule
 from raised.service.metrics import QUEUE_DEPTH, measure_commit, serve_metrics
@@ -64,7 +64,7 @@ async def keep_record(config: Config) -> int:
         opened = await _open(stack, config)
         serve_metrics(config.environment.metrics_bind)
         view = RecordView(opened.reader, config.chain.finality)
-        relays = Relays(relay_settings(config), view, proxy=proxy_settings(config))
+        relays = RelaySource(relay_settings(config), view, proxy=proxy_settings(config))
         explorers = Explorers(chain_settings(config), network_named(config.network), view)
         stack.push_async_callback(explorers.close)
         stores = Stores(store_settings(config), view)
@@ -168,7 +168,7 @@ async def _tick(observations: asyncio.Queue[Observation], assure: Assure) -> Nev
 
 async def _reload(
     config: Config,
-    relays: Relays,
+    relays: RelaySource,
     stores: Stores,
     writer: AsyncEngine,
     observations: asyncio.Queue[Observation],

@@ -36,16 +36,16 @@ def is_genuine(event: Event) -> bool:
 
 def conversation(url: str, *messages: Any) -> list[Any]:
     """What comes back within a moment, in order."""
-    heard: list[Any] = []
+    received: list[Any] = []
     with connect(url) as socket:
         for message in messages:
             socket.send(json.dumps(message))
         try:
             while True:
                 frame = socket.recv(timeout=0.2)
-                heard.append(frame if isinstance(frame, bytes) else json.loads(frame))
+                received.append(frame if isinstance(frame, bytes) else json.loads(frame))
         except TimeoutError:
-            return heard
+            return received
 
 
 def test_when_honest_it_is_a_relay(relay: HostileRelay) -> None:
@@ -72,7 +72,7 @@ def test_garbage_comes_before_the_answer(relay: HostileRelay) -> None:
 
 
 def test_a_flood_is_of_valid_events(relay: HostileRelay) -> None:
-    relay.mode, relay.flood = Mode.FLOOD, 50
+    relay.mode, relay.flood_size = Mode.FLOOD, 50
     answer = stored(relay.url, kinds=[3030])
     assert len(answer) == 54
     assert all(map(is_genuine, answer))
@@ -107,13 +107,13 @@ def test_forgeries_do_not_verify(relay: HostileRelay, mode: Mode, genuine: list[
 )
 def test_refusals(relay: HostileRelay, mode: Mode, verbs: list[str]) -> None:
     relay.mode = mode
-    heard = conversation(relay.url, ["REQ", "s", {}])
-    assert [message[0] for message in heard] == verbs
-    assert relay.heard == [["REQ", "s", {}]]
+    received = conversation(relay.url, ["REQ", "s", {}])
+    assert [message[0] for message in received] == verbs
+    assert relay.received == [["REQ", "s", {}]]
 
 
 def test_it_may_answer_what_was_not_asked(relay: HostileRelay) -> None:
-    relay.mode = Mode.UNASKED
+    relay.mode = Mode.UNREQUESTED
     assert stored(relay.url, kinds=[1]) == EVENTS[::-1]
 
 
@@ -142,8 +142,8 @@ def test_it_cuts_the_line_in_the_middle_of_a_message(relay: HostileRelay) -> Non
 
 def test_it_goes_and_comes_back_on_its_port(relay: HostileRelay) -> None:
     url = relay.url
-    relay.down()
+    relay.disconnect()
     with pytest.raises(OSError, match="refused"):
         stored(url, kinds=[3030])
-    relay.up()
+    relay.listen()
     assert len(stored(url, kinds=[3030])) == 4
