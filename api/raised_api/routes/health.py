@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from raised.db.engine import reading
 from raised.db.items.invoice_items import store_items
 from raised.db.items.items import Item, explorer_items, instant, relay_items
-from raised.db.queries.as_of import AsOf, read_as_of, read_followed
+from raised.db.queries.as_of import AsOf, read_as_of
 from raised.db.queries.progress import Progress, read_progress
+from raised.db.stored_settings import read_stored_settings
 from raised.errors import RecordUnavailable
 from raised_api.routes.store_problems import store_troubles
 
@@ -65,10 +66,10 @@ def _without_record() -> Item:
 
 async def _health(conn: AsyncConnection, now: int) -> Item:
     as_of = await read_as_of(conn)
-    followed = await read_followed(conn)
-    relays = list((await relay_items(conn, followed.relays)).values())
-    explorers = list((await explorer_items(conn, followed.explorers)).values())
-    stores = list((await store_items(conn, followed.labels)).values())
+    settings = await read_stored_settings(conn)
+    relays = list((await relay_items(conn, settings.relays)).values())
+    explorers = list((await explorer_items(conn, settings.explorers)).values())
+    stores = list((await store_items(conn, settings.store_labels)).values())
     progress = await read_progress(conn)
     sources = (*relays, *explorers, *stores)
     problems = [_of_source(item) for item in sources if item["state"] != "ok"]

@@ -2,29 +2,29 @@
 
 from raised.db.items.invoice_items import store_items
 from raised.db.items.items import explorer_items, relay_items
-from raised.db.queries.as_of import read_followed
+from raised.db.stored_settings import read_stored_settings
 from raised_api.http.route import BASE, Asked, Route
 from raised_api.openapi import source_schemas
 
 
 async def relays(asked: Asked) -> dict[str, object]:
     """All relays that are followed."""
-    followed = await read_followed(asked.conn)
-    items = await relay_items(asked.conn, followed.relays)
+    settings = await read_stored_settings(asked.conn)
+    items = await relay_items(asked.conn, settings.relays)
     return {"items": list(items.values()), "next_cursor": None}
 
 
 async def explorers(asked: Asked) -> dict[str, object]:
     """All explorers that are asked."""
-    followed = await read_followed(asked.conn)
-    items = await explorer_items(asked.conn, followed.explorers)
+    settings = await read_stored_settings(asked.conn)
+    items = await explorer_items(asked.conn, settings.explorers)
     return {"items": list(items.values()), "next_cursor": None}
 
 
 async def stores(asked: Asked) -> dict[str, object]:
     """All stores that are followed."""
-    followed = await read_followed(asked.conn)
-    items = await store_items(asked.conn, followed.labels)
+    settings = await read_stored_settings(asked.conn)
+    items = await store_items(asked.conn, settings.store_labels)
     return {"items": list(items.values()), "next_cursor": None}
 
 

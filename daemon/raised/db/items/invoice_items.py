@@ -15,18 +15,9 @@ from raised.db import schema
 from raised.db.facts.bulk import rows_among
 from raised.db.facts.invoices import rows_of_invoices
 from raised.db.items.items import Item, health_item, instant
+from raised.db.stored_settings import read_stored_settings
 from raised.domain.campaign import ORDER_ID
 from raised.domain.ledger import REVERSAL, InvoiceKey
-
-
-class _Store(msgspec.Struct, frozen=True):
-    label: str
-    metadata_keys: tuple[str, ...] = ()
-
-
-class _Settings(msgspec.Struct, frozen=True):
-    stores: tuple[_Store, ...] = ()
-
 
 _Booked = dict[tuple[InvoiceKey, str, str], int]  # invoice, kind and reference: movement
 
@@ -100,9 +91,8 @@ def _invoice_item(row: Row[Any], shown: Collection[str]) -> Item:
 
 
 async def _shown_metadata(conn: AsyncConnection) -> dict[str, tuple[str, ...]]:
-    text = await conn.scalar(select(schema.daemon.c.settings))
-    settings = _Settings() if text is None else msgspec.json.decode(text, type=_Settings)
-    return {one.label: one.metadata_keys for one in settings.stores}
+    settings = await read_stored_settings(conn)
+    return {store.label: store.metadata_keys for store in settings.stores or ()}
 
 
 async def _booked(conn: AsyncConnection, keys: Collection[InvoiceKey]) -> _Booked:

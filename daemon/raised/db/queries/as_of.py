@@ -4,35 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
 from sqlalchemy import ScalarSelect, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.schema import block, change, counter, daemon, explorer, relay, store
+from raised.db.stored_settings import read_stored_settings
 
 SourceState = Literal["ok", "degraded", "down", "off"]
 
 # A daemon that was not seen for longer is taken for dead: it says so every few seconds.
 SEEN_SECONDS = 60
-
-
-class FollowedStore(msgspec.Struct, frozen=True):
-    """A store that the daemon follows."""
-
-    label: str
-
-
-class Followed(msgspec.Struct, frozen=True):
-    """Names of the sources that the daemon follows; None: it did not say, so all we know of."""
-
-    relays: tuple[str, ...] | None = None
-    explorers: tuple[str, ...] | None = None
-    stores: tuple[FollowedStore, ...] | None = None
-
-    @property
-    def labels(self) -> tuple[str, ...] | None:
-        """The labels of the stores."""
-        return None if self.stores is None else tuple(one.label for one in self.stores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +47,16 @@ async def read_as_of(conn: AsyncConnection) -> AsOf:
         select(func.max(daemon.c.seen_at)).scalar_subquery().label("seen_at"),
     )
     row = (await conn.execute(ground)).one()
-    followed = await read_followed(conn)
+    settings = await read_stored_settings(conn)
     states = await _states(conn)
     return AsOf(
         seq=row.seq,
         height=row.height,
         hash=row.hash,
         seen_at=row.seen_at,
-        relays=_together(states["relay"], followed.relays),
-        chain=_together(states["explorer"], followed.explorers),
-        btcpay=_together(states["store"], followed.labels),
+        relays=_together(states["relay"], settings.relays),
+        chain=_together(states["explorer"], settings.explorers),
+        btcpay=_together(states["store"], settings.store_labels),
     )
 
 
@@ -84,12 +65,6 @@ def newest_seq() -> ScalarSelect[int]:
     kept = select(func.max(change.c.seq)).scalar_subquery()
     given = select(counter.c.value).where(counter.c.name == "change").scalar_subquery()
     return select(func.coalesce(kept, given, 0)).scalar_subquery()
-
-
-async def read_followed(conn: AsyncConnection) -> Followed:
-    """The sources that the daemon follows; what it no longer follows may still be in the record."""
-    text = await conn.scalar(select(daemon.c.settings))
-    return Followed() if text is None else msgspec.json.decode(text, type=Followed)
 
 
 async def _states(conn: AsyncConnection) -> dict[str, dict[str, str]]:

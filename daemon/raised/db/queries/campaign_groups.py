@@ -13,21 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.queries.paging import Page, Place, beyond, cut
 from raised.db.queries.summary import SHOWN_PROJECT
-from raised.db.schema import campaign, campaign_project, daemon, invoice, project
+from raised.db.schema import campaign, campaign_project, invoice, project
+from raised.db.stored_settings import read_stored_settings
 
 _CONFIGURED, _STORE, _PROJECT = 0, 1, 2
 
 
 class _Rule(msgspec.Struct, frozen=True):
     store: str
-
-
-class _Store(msgspec.Struct, frozen=True):
-    label: str
-
-
-class _Settings(msgspec.Struct, frozen=True):
-    stores: tuple[_Store, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +72,9 @@ async def list_campaigns(conn: AsyncConnection, after: Place | None, limit: int)
 
 async def _stores(conn: AsyncConnection) -> tuple[str, ...]:
     """The stores that are followed, and those that once were and still hold invoices."""
-    text = await conn.scalar(select(daemon.c.settings))
-    settings = _Settings() if text is None else msgspec.json.decode(text, type=_Settings)
-    held = await conn.scalars(select(invoice.c.store).distinct())
-    return tuple(sorted({store.label for store in settings.stores} | set(held)))
+    followed = (await read_stored_settings(conn)).store_labels or ()
+    with_invoices = await conn.scalars(select(invoice.c.store).distinct())
+    return tuple(sorted({*followed, *with_invoices}))
 
 
 async def _configured(conn: AsyncConnection, row: Row[Any]) -> CampaignView:

@@ -13,7 +13,8 @@ from raised.db.facts.bulk import rows_among
 from raised.db.facts.coins import payments_to
 from raised.db.facts.events import events_by_id
 from raised.db.facts.txs import stored_txs
-from raised.db.schema import block, coin, daemon, founding, meta, project, tx, tx_input
+from raised.db.schema import block, coin, founding, meta, project, tx, tx_input
+from raised.db.stored_settings import read_stored_settings
 from raised.domain.angor.investment_state import StoredTx, Tip
 from raised.domain.angor.network import Network, network_named
 from raised.domain.audit.evidence import ProvenTx
@@ -32,12 +33,9 @@ class EvidenceFacts:
     tip: Tip | None
 
 
-class _Settings(msgspec.Struct):
-    confirmations: int = 1
-
-
 async def read_evidence_facts(conn: AsyncConnection, project_id: str) -> EvidenceFacts:
     """What the record holds about a project that it knows."""
+    settings = await read_stored_settings(conn)
     network = await conn.scalar(select(meta.c.value).where(meta.c.key == "network"))
     assert isinstance(network, str), "a record is bound to its network when it is made"
     event_id = await conn.scalar(select(project.c.event_id).where(project.c.id == project_id))
@@ -47,14 +45,8 @@ async def read_evidence_facts(conn: AsyncConnection, project_id: str) -> Evidenc
         project_id=project_id,
         event=events.get(event_id or ""),
         txs=await _proven(conn, await _concerned(conn, project_id)),
-        tip=await tip_of(conn, await _confirmations(conn)),
+        tip=await tip_of(conn, settings.confirmations),
     )
-
-
-async def _confirmations(conn: AsyncConnection) -> int:
-    """The depth by which the daemon decides; 1 in a record that no daemon has written to."""
-    text = await conn.scalar(select(daemon.c.settings))
-    return 1 if text is None else msgspec.json.decode(text, type=_Settings).confirmations
 
 
 async def _concerned(conn: AsyncConnection, project_id: str) -> set[Txid]:

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.engine import connect_sqlite, open_writer, sqlite_path, transact, unavailable
 from raised.db.facts.bulk import accumulate, add
-from raised.db.schema import daemon, delivery, refused_delivery
+from raised.db.schema import delivery, refused_delivery
+from raised.db.stored_settings import read_stored_settings
 
 TEST: Final = "test"  # the result of what a "send test event" button sent
 
@@ -146,22 +147,10 @@ async def refused_since(conn: AsyncConnection, since: int) -> list[Refused]:
     ]
 
 
-class _Store(msgspec.Struct, frozen=True):
-    label: str
-    store_id: str
-
-
-class _Settings(msgspec.Struct, frozen=True):
-    stores: tuple[_Store, ...] = ()
-
-
 async def store_ids(conn: AsyncConnection) -> dict[str, str]:
     """The id of each store that the daemon follows, by label."""
-    text = await conn.scalar(select(daemon.c.settings))
-    if text is None:
-        return {}
-    settings = msgspec.json.decode(text, type=_Settings)
-    return {store.label: store.store_id for store in settings.stores}
+    settings = await read_stored_settings(conn)
+    return {store.label: store.store_id for store in settings.stores or ()}
 
 
 def _columns(one: Delivery) -> dict[str, object]:
