@@ -23,10 +23,10 @@ from typing import Never
 
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http import RetryPolicy
-from raised.btcpay.paginator import Walk
+from raised.btcpay.paginator import InvoicePaginator
 from raised.btcpay.settings import StoreSettings
-from raised.btcpay.source import Stores
-from raised.btcpay.timing import Pauses
+from raised.btcpay.source import StoreSource
+from raised.btcpay.timing import StoreTiming
 from raised.clock import now
 from raised.db.engine import open_reader, open_writer
 from raised.db.upgrade import upgrade
@@ -41,7 +41,7 @@ ROUNDS = 5
 OPEN = 40
 STORE = "EqevX4KsotQEFnRhVshPqdP5mtzjXiiV4fEFogKmuEbB"
 POLICY = Policy(network_named("regtest"), confirmations=1, finality=100)
-NO_PAUSES = Pauses(page=0, rest=0)
+NO_PAUSES = StoreTiming(page=0, rest=0)
 NO_PACE = RetryPolicy(page_seconds=0)
 SPACING = 20  # seconds between two invoices
 
@@ -173,7 +173,7 @@ def server_of(size: int) -> Iterator[StoreSettings]:
 class Kept:
     """A record that follows a store."""
 
-    stores: Stores
+    stores: StoreSource
     swept: asyncio.Event
 
 
@@ -184,7 +184,9 @@ async def keeping(settings: StoreSettings, folder: Path) -> AsyncIterator[Kept]:
     writer = open_writer(url)
     await upgrade(writer, "regtest")
     reader = open_reader(url)
-    stores = Stores([settings], RecordView(reader, 100), retry_policy=NO_PACE, pauses=NO_PAUSES)
+    stores = StoreSource(
+        [settings], RecordView(reader, 100), retry_policy=NO_PACE, pauses=NO_PAUSES
+    )
     observations: asyncio.Queue[Observation] = asyncio.Queue(256)
     swept = asyncio.Event()
 
@@ -216,7 +218,7 @@ async def full(settings: StoreSettings) -> float:
             return time.perf_counter() - began
 
 
-async def walk(settings: StoreSettings, make: Callable[[Greenfield], Walk]) -> float:
+async def walk(settings: StoreSettings, make: Callable[[Greenfield], InvoicePaginator]) -> float:
     """Seconds to read the same pages and drop them."""
     server = Greenfield(settings, retry_policy=NO_PACE)
     began = time.perf_counter()
@@ -235,7 +237,7 @@ async def measure() -> None:
         reference: list[float] = []
         for _ in range(ROUNDS):
             ours.append(await full(settings))
-            reference.append(await walk(settings, Walk))
+            reference.append(await walk(settings, InvoicePaginator))
         say("sweep_full", ours, reference, SOME)
     with server_of(ALL) as settings, tempfile.TemporaryDirectory() as folder:
         before = peak_mib()
@@ -247,14 +249,14 @@ async def measure() -> None:
             await incremental(settings, kept.stores)
 
 
-async def incremental(settings: StoreSettings, stores: Stores) -> None:
+async def incremental(settings: StoreSettings, stores: StoreSource) -> None:
     """The sweeps of every few minutes over 100,000 held invoices, none of them changed."""
     ours: dict[str, list[float]] = {"active": [], "recent": []}
     reference: dict[str, list[float]] = {"active": [], "recent": []}
     since = now() - 3 * 86_400
-    walks: dict[str, Callable[[Greenfield], Walk]] = {
-        "active": lambda server: Walk(server, statuses=("new", "processing")),
-        "recent": lambda server: Walk(server, start=since),
+    walks: dict[str, Callable[[Greenfield], InvoicePaginator]] = {
+        "active": lambda server: InvoicePaginator(server, statuses=("new", "processing")),
+        "recent": lambda server: InvoicePaginator(server, start=since),
     }
     for _ in range(ROUNDS + 1):
         for kind in ("active", "recent"):

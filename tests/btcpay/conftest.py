@@ -3,15 +3,15 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from tests.rig.canned_greenfield import Teller
-from tests.rig.fake_greenfield import Till
-from tests.rig.memory_store_record import Shop
+from tests.rig.canned_greenfield import CannedGreenfield
+from tests.rig.fake_greenfield import FakeGreenfield
+from tests.rig.memory_store_record import FollowedStore
 
 
 @pytest.fixture
-async def teller() -> AsyncIterator[Teller]:
+async def teller() -> AsyncIterator[CannedGreenfield]:
     """A server on loopback that has no routes yet."""
-    one = Teller()
+    one = CannedGreenfield()
     one.start()
     yield one
     await one.close()
@@ -19,9 +19,9 @@ async def teller() -> AsyncIterator[Teller]:
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
+def shop() -> Iterator[FollowedStore]:
     """An empty store of a server on loopback, and a record of nothing yet."""
-    till = Till()
+    till = FakeGreenfield()
     till.start()
-    yield Shop(till)
+    yield FollowedStore(till)
     till.stop()

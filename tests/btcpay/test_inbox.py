@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.rig.canned_greenfield import VECTORS, vector
 from tests.rig.fake_greenfield import BELOW, BROKEN, GONE, UNAUTHENTICATED, forbidden, payment
-from tests.rig.memory_store_record import QUICK, Shop
+from tests.rig.memory_store_record import FAST_TIMING, FollowedStore
 
 from raised.domain.observation import DeliveriesDone, InvoicesGone, InvoicesSeen, RefundsSeen
 from raised_simnet.http.http_server import Request, Response
@@ -19,7 +19,7 @@ ONE = "/invoices/"
 
 
 @pytest.fixture
-def shop(shop: Shop) -> Shop:
+def shop(shop: FollowedStore) -> FollowedStore:
     """One whose sweeps have nothing big to do."""
     shop.ledger.swept = shop.now - 100
     return shop
@@ -35,7 +35,7 @@ def body(name: str) -> Any:
     return json.loads((VECTORS / "webhooks" / f"{name}.json").read_text())
 
 
-def rows_of(shop: Shop, invoice_id: str) -> list[str]:
+def rows_of(shop: FollowedStore, invoice_id: str) -> list[str]:
     return [
         one.status
         for seen in shop.ledger.of(InvoicesSeen)
@@ -47,7 +47,7 @@ def rows_of(shop: Shop, invoice_id: str) -> list[str]:
 
 @pytest.mark.parametrize("sequence", vector("webhook_sequences"), ids=lambda one: one["name"])
 async def test_events_in_any_order_and_number_end_in_the_final_state(
-    shop: Shop, sequence: Any
+    shop: FollowedStore, sequence: Any
 ) -> None:
     final = sequence["final"]
     shop.till.add(final["invoiceId"], final["status"], additionalStatus=final["additionalStatus"])
@@ -64,7 +64,7 @@ async def test_events_in_any_order_and_number_end_in_the_final_state(
 
 
 async def test_a_state_that_moves_between_events_ends_as_the_server_last_showed_it(
-    shop: Shop,
+    shop: FollowedStore,
 ) -> None:
     shop.till.add("abc", "New")
     async with shop.follow():
@@ -75,7 +75,7 @@ async def test_a_state_that_moves_between_events_ends_as_the_server_last_showed_
             assert shop.ledger.invoices["abc"].status == status
 
 
-async def test_repeated_events_of_one_invoice_are_one_fetch(shop: Shop) -> None:
+async def test_repeated_events_of_one_invoice_are_one_fetch(shop: FollowedStore) -> None:
     shop.till.add("abc", "Settled")
     for _ in range(20):
         shop.ledger.ring("InvoiceSettled", "abc")
@@ -84,9 +84,9 @@ async def test_repeated_events_of_one_invoice_are_one_fetch(shop: Shop) -> None:
     assert shop.till.count("/invoices/abc") == 1
 
 
-async def test_an_invoice_is_fetched_again_after_its_last_event(shop: Shop) -> None:
+async def test_an_invoice_is_fetched_again_after_its_last_event(shop: FollowedStore) -> None:
     """The first answer may be older than the event (btcpay.md 8)."""
-    shop.pauses = replace(QUICK, echo=0.05)
+    shop.pauses = replace(FAST_TIMING, echo=0.05)
     shop.till.add("abc", "New")
     async with shop.follow():
         await shop.begun()
@@ -98,8 +98,8 @@ async def test_an_invoice_is_fetched_again_after_its_last_event(shop: Shop) -> N
     assert len(shop.ledger.of(DeliveriesDone)) == 1
 
 
-async def test_an_event_that_waited_for_long_is_not_asked_for_twice(shop: Shop) -> None:
-    shop.pauses = replace(QUICK, echo=0.01)
+async def test_an_event_that_waited_for_long_is_not_asked_for_twice(shop: FollowedStore) -> None:
+    shop.pauses = replace(FAST_TIMING, echo=0.01)
     shop.till.add("abc", "Settled")
     shop.ledger.ring("InvoiceSettled", "abc", at=shop.now - 100)
     async with shop.follow():
@@ -108,7 +108,9 @@ async def test_an_event_that_waited_for_long_is_not_asked_for_twice(shop: Shop) 
     assert shop.till.count("/invoices/abc") == 1
 
 
-async def test_fetches_of_one_invoice_go_one_at_a_time_and_two_of_a_store(shop: Shop) -> None:
+async def test_fetches_of_one_invoice_go_one_at_a_time_and_two_of_a_store(
+    shop: FollowedStore,
+) -> None:
     invoices = ["a1", "b2", "c3", "d4"]
     inside: list[str] = []
     most: list[int] = []
@@ -137,7 +139,7 @@ async def test_fetches_of_one_invoice_go_one_at_a_time_and_two_of_a_store(shop: 
     assert not twice
 
 
-async def test_what_asks_for_nothing_is_done_without_a_fetch(shop: Shop) -> None:
+async def test_what_asks_for_nothing_is_done_without_a_fetch(shop: FollowedStore) -> None:
     test = body("test_event_pre_2.3")
     expected = {
         shop.ledger.ring(test["type"], test["invoiceId"]): "test",
@@ -152,7 +154,7 @@ async def test_what_asks_for_nothing_is_done_without_a_fetch(shop: Shop) -> None
     assert shop.till.count(ONE) == 0
 
 
-async def test_an_unknown_event_of_an_invoice_has_it_looked_at(shop: Shop) -> None:
+async def test_an_unknown_event_of_an_invoice_has_it_looked_at(shop: FollowedStore) -> None:
     event = body("unknown_future_type")
     shop.till.add(event["invoiceId"], "Settled")
     row = shop.ledger.ring(event["type"], event["invoiceId"])
@@ -164,7 +166,7 @@ async def test_an_unknown_event_of_an_invoice_has_it_looked_at(shop: Shop) -> No
 
 @pytest.mark.parametrize("answer", [GONE, forbidden("btcpay.store.canviewinvoices")])
 async def test_an_invoice_the_server_does_not_show_is_gone_where_the_list_works(
-    shop: Shop, answer: Response
+    shop: FollowedStore, answer: Response
 ) -> None:
     """2.4+ answers 403 for what it does not have (btcpay.md 9.2)."""
     shop.till.tricks.append(lambda request: answer if single(request) == "lost" else None)
@@ -176,7 +178,7 @@ async def test_an_invoice_the_server_does_not_show_is_gone_where_the_list_works(
     assert shop.ledger.health.state == "ok"
 
 
-async def test_an_invoice_is_not_gone_when_the_permission_is(shop: Shop) -> None:
+async def test_an_invoice_is_not_gone_when_the_permission_is(shop: FollowedStore) -> None:
     lost = [False]
     refusal = forbidden("btcpay.store.canviewinvoices")
     shop.till.tricks.append(
@@ -195,7 +197,9 @@ async def test_an_invoice_is_not_gone_when_the_permission_is(shop: Shop) -> None
     assert not shop.ledger.of(InvoicesGone)
 
 
-async def test_what_the_record_has_not_written_yet_is_not_asked_for_again(shop: Shop) -> None:
+async def test_what_the_record_has_not_written_yet_is_not_asked_for_again(
+    shop: FollowedStore,
+) -> None:
     shop.till.add("abc", "Settled")
     async with shop.follow():
         await shop.begun()
@@ -209,7 +213,7 @@ async def test_what_the_record_has_not_written_yet_is_not_asked_for_again(shop: 
         await shop.until(lambda: shop.ledger.results)
 
 
-async def test_a_delivery_that_waits_once_more_is_acted_on_once_more(shop: Shop) -> None:
+async def test_a_delivery_that_waits_once_more_is_acted_on_once_more(shop: FollowedStore) -> None:
     """As after a backup was restored."""
     shop.till.add("abc", "Settled")
     row = shop.ledger.ring("InvoiceSettled", "abc")
@@ -221,7 +225,7 @@ async def test_a_delivery_that_waits_once_more_is_acted_on_once_more(shop: Shop)
         await shop.until(lambda: row in shop.ledger.results)
 
 
-async def test_a_server_that_is_away_loses_no_delivery(shop: Shop) -> None:
+async def test_a_server_that_is_away_loses_no_delivery(shop: FollowedStore) -> None:
     shop.till.add("abc", "Settled")
     async with shop.follow():
         await shop.begun()
@@ -235,7 +239,7 @@ async def test_a_server_that_is_away_loses_no_delivery(shop: Shop) -> None:
 
 
 async def test_an_invoice_that_cannot_be_read_keeps_its_place_and_holds_up_nobody(
-    shop: Shop,
+    shop: FollowedStore,
 ) -> None:
     for one in ("bad", "good"):
         shop.till.add(one, "Settled")
@@ -258,7 +262,7 @@ async def test_an_invoice_that_cannot_be_read_keeps_its_place_and_holds_up_nobod
 
 
 @pytest.mark.parametrize("answer", [BROKEN, Response(500), Response(429, b"slow down")])
-async def test_a_busy_server_is_asked_again(shop: Shop, answer: Response) -> None:
+async def test_a_busy_server_is_asked_again(shop: FollowedStore, answer: Response) -> None:
     shop.till.add("abc", "Settled")
     left = [7]
 
@@ -285,7 +289,7 @@ async def test_a_busy_server_is_asked_again(shop: Shop, answer: Response) -> Non
     ],
     ids=lambda one: str(one.status),
 )
-async def test_a_refused_question_keeps_its_place(shop: Shop, answer: Response) -> None:
+async def test_a_refused_question_keeps_its_place(shop: FollowedStore, answer: Response) -> None:
     shop.till.add("abc", "Settled")
     left = [2]
 
@@ -302,7 +306,7 @@ async def test_a_refused_question_keeps_its_place(shop: Shop, answer: Response) 
     assert set(shop.ledger.results.values()) == {"applied"}
 
 
-async def test_a_refused_key_leaves_everything_in_the_inbox(shop: Shop) -> None:
+async def test_a_refused_key_leaves_everything_in_the_inbox(shop: FollowedStore) -> None:
     shop.till.add("abc", "Settled")
     refused = [False]
     shop.till.tricks.append(lambda _: UNAUTHENTICATED if refused[0] else None)
@@ -317,7 +321,7 @@ async def test_a_refused_key_leaves_everything_in_the_inbox(shop: Shop) -> None:
     assert set(shop.ledger.results.values()) == {"applied"}
 
 
-async def test_killed_between_fetch_and_result_it_fetches_again(shop: Shop) -> None:
+async def test_killed_between_fetch_and_result_it_fetches_again(shop: FollowedStore) -> None:
     shop.till.add("abc", "Processing")
     row = shop.ledger.ring("InvoiceProcessing", "abc")
     committed = shop.ledger.commit
@@ -341,7 +345,7 @@ async def test_killed_between_fetch_and_result_it_fetches_again(shop: Shop) -> N
     assert shop.ledger.invoices["abc"].status == "Settled"
 
 
-async def test_a_refund_event_names_the_invoice_and_has_refunds_pulled(shop: Shop) -> None:
+async def test_a_refund_event_names_the_invoice_and_has_refunds_pulled(shop: FollowedStore) -> None:
     event = body("InvoiceRefund")
     shop.till.add(event["invoiceId"], "Settled")
     async with shop.follow():
@@ -354,7 +358,7 @@ async def test_a_refund_event_names_the_invoice_and_has_refunds_pulled(shop: Sho
     assert set(shop.ledger.results.values()) == {"applied"}
 
 
-async def test_a_payout_event_is_done_when_refunds_were_pulled(shop: Shop) -> None:
+async def test_a_payout_event_is_done_when_refunds_were_pulled(shop: FollowedStore) -> None:
     async with shop.follow():
         await shop.begun()
         shop.till.payouts = vector("payouts")
@@ -364,7 +368,7 @@ async def test_a_payout_event_is_done_when_refunds_were_pulled(shop: Shop) -> No
     assert shop.ledger.results[row] == "applied"
 
 
-async def test_an_older_answer_does_not_undo_a_newer_one(shop: Shop) -> None:
+async def test_an_older_answer_does_not_undo_a_newer_one(shop: FollowedStore) -> None:
     """A page is asked first and answered last; the webhook's fetch has seen more."""
     shop.till.add("abc", "Processing")
     held_back, go_on = threading.Event(), threading.Event()
@@ -387,7 +391,9 @@ async def test_an_older_answer_does_not_undo_a_newer_one(shop: Shop) -> None:
         assert shop.ledger.invoices["abc"].status == "Settled"
 
 
-async def test_a_payment_that_was_replaced_is_asked_for_and_shown_invalid(shop: Shop) -> None:
+async def test_a_payment_that_was_replaced_is_asked_for_and_shown_invalid(
+    shop: FollowedStore,
+) -> None:
     shop.till.add("abc", "Processing")
     shop.till.pay("abc", payment(1, "Processing"))
     async with shop.follow():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.invoice_query import InvoiceAnswer, InvoicePage
-from raised.btcpay.paginator import PAGE, Walk
+from raised.btcpay.paginator import PAGE, InvoicePaginator
 from raised.domain.btcpay.invoice import Invoice
 from raised.errors import BadData
 
@@ -45,7 +45,7 @@ class Shelf:
 
 
 async def walked(shelf: Shelf, start: int | None = None) -> set[str]:
-    walk = Walk(cast("Greenfield", shelf), start=start)
+    walk = InvoicePaginator(cast("Greenfield", shelf), start=start)
     shown: set[str] = set()
     for _ in range(500):
         answer = await walk.read()
@@ -98,7 +98,7 @@ async def test_a_window_shows_what_was_made_in_it() -> None:
 
 async def test_a_page_that_was_not_moved_past_is_read_again() -> None:
     shelf = Shelf({f"inv{number}": 1000 + number for number in range(200)}, 7)
-    walk = Walk(cast("Greenfield", shelf))
+    walk = InvoicePaginator(cast("Greenfield", shelf))
     await walk.read()
     first = await walk.read()
     walk.move(first)
@@ -107,6 +107,6 @@ async def test_a_page_that_was_not_moved_past_is_read_again() -> None:
 
 
 async def test_a_page_without_a_time_cannot_be_passed() -> None:
-    walk = Walk(cast("Greenfield", Shelf({}, 7)))
+    walk = InvoicePaginator(cast("Greenfield", Shelf({}, 7)))
     with pytest.raises(BadData):
         walk.move(InvoiceAnswer((), 0, PAGE, None))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from tests.rig.fake_greenfield import BELOW, BORN, BROKEN, ROOT, UNAUTHENTICATED, forbidden, payment
-from tests.rig.memory_store_record import LABEL, QUICK, Ledger, Shop
+from tests.rig.memory_store_record import FAST_TIMING, LABEL, FollowedStore, MemoryStoreRecord
 
-from raised.btcpay.source import Stores
+from raised.btcpay.source import StoreSource
 from raised.domain.observation import (
     InvoicesSeen,
     Progress,
@@ -26,11 +26,11 @@ def answer_at(path: str, answer: Response, on: list[bool]) -> Any:
     return lambda request: answer if on[0] and request.path == path else None
 
 
-def full_sweeps(shop: Shop) -> int:
+def full_sweeps(shop: FollowedStore) -> int:
     return sum(one.sweep == "full" for one in shop.ledger.of(SweepDone))
 
 
-async def test_a_healthy_store_says_so_once(shop: Shop) -> None:
+async def test_a_healthy_store_says_so_once(shop: FollowedStore) -> None:
     async with shop.follow():
         await shop.until(lambda: shop.ledger.health.facts.get("refunds_visible"))
     health = shop.ledger.health
@@ -54,7 +54,7 @@ async def test_a_healthy_store_says_so_once(shop: Shop) -> None:
     ids=lambda one: one if isinstance(one, str) else "",
 )
 async def test_what_no_second_try_changes_is_named_and_tried_slowly(
-    shop: Shop, answer: Response, code: str, words: str
+    shop: FollowedStore, answer: Response, code: str, words: str
 ) -> None:
     on = [True]
     shop.till.tricks.append(answer_at(f"{BELOW}/invoices", answer, on))
@@ -68,7 +68,7 @@ async def test_what_no_second_try_changes_is_named_and_tried_slowly(
         await shop.until(lambda: shop.ledger.health.state == "ok" and shop.ledger.of(RefundsSeen))
 
 
-async def test_a_server_that_is_away_at_the_start_is_waited_for(shop: Shop) -> None:
+async def test_a_server_that_is_away_at_the_start_is_waited_for(shop: FollowedStore) -> None:
     shop.till.add("abc", "Settled")
     shop.till.refuse(refuse=True)
     async with shop.follow():
@@ -77,7 +77,7 @@ async def test_a_server_that_is_away_at_the_start_is_waited_for(shop: Shop) -> N
         await shop.until(lambda: "abc" in shop.ledger.invoices and shop.ledger.trouble is None)
 
 
-async def test_a_server_that_lags_behind_its_chain_makes_figures_late(shop: Shop) -> None:
+async def test_a_server_that_lags_behind_its_chain_makes_figures_late(shop: FollowedStore) -> None:
     shop.till.synchronized = False
     async with shop.follow():
         await shop.until(lambda: shop.ledger.trouble == "not_synchronized")
@@ -87,7 +87,7 @@ async def test_a_server_that_lags_behind_its_chain_makes_figures_late(shop: Shop
         await shop.until(lambda: shop.ledger.trouble is None)
 
 
-async def test_an_old_version_is_a_warning_and_no_trouble(shop: Shop) -> None:
+async def test_an_old_version_is_a_warning_and_no_trouble(shop: FollowedStore) -> None:
     shop.till.version = "2.4.1+abc"
     async with shop.follow():
         await shop.until(lambda: shop.ledger.health.facts.get("warnings"))
@@ -98,7 +98,7 @@ async def test_an_old_version_is_a_warning_and_no_trouble(shop: Shop) -> None:
         await shop.until(lambda: shop.ledger.health.facts["warnings"] == ())
 
 
-async def test_a_clock_that_is_wrong_is_told(shop: Shop) -> None:
+async def test_a_clock_that_is_wrong_is_told(shop: FollowedStore) -> None:
     ahead = {"Date": "Fri, 01 Jan 2100 00:00:00 GMT"}
     body = b'{"synchronized":true}'
     late = Response(200, body, "application/json", headers=ahead)
@@ -110,7 +110,7 @@ async def test_a_clock_that_is_wrong_is_told(shop: Shop) -> None:
 
 @pytest.mark.parametrize("path", ["pull-payments", "payouts"])
 async def test_a_key_that_may_not_see_refunds_makes_the_store_degraded(
-    shop: Shop, path: str
+    shop: FollowedStore, path: str
 ) -> None:
     permission = f"btcpay.store.canview{path.replace('-', '')}"
     on = [True]
@@ -133,7 +133,7 @@ async def test_a_key_that_may_not_see_refunds_makes_the_store_degraded(
         assert shop.ledger.health.state == "ok"
 
 
-async def test_refunds_that_cannot_be_read_now_are_read_later(shop: Shop) -> None:
+async def test_refunds_that_cannot_be_read_now_are_read_later(shop: FollowedStore) -> None:
     on = [True]
     shop.till.tricks.append(answer_at(f"{BELOW}/payouts", BROKEN, on))
     async with shop.follow():
@@ -143,7 +143,7 @@ async def test_refunds_that_cannot_be_read_now_are_read_later(shop: Shop) -> Non
         await shop.until(lambda: shop.ledger.of(RefundsSeen) and shop.ledger.trouble is None)
 
 
-async def test_a_webhook_is_looked_at_where_the_key_may(shop: Shop) -> None:
+async def test_a_webhook_is_looked_at_where_the_key_may(shop: FollowedStore) -> None:
     shop.changes = {"expects_events": True}
     shop.till.permissions = [WEBHOOK]
     async with shop.follow():
@@ -168,7 +168,7 @@ async def test_a_webhook_is_looked_at_where_the_key_may(shop: Shop) -> None:
         assert shop.ledger.health.state == "degraded"
 
 
-async def test_a_webhook_is_not_asked_for_where_the_key_may_not(shop: Shop) -> None:
+async def test_a_webhook_is_not_asked_for_where_the_key_may_not(shop: FollowedStore) -> None:
     shop.changes = {"expects_events": True}
     shop.till.permissions = ["btcpay.store.canviewinvoices"]
     async with shop.follow():
@@ -178,7 +178,7 @@ async def test_a_webhook_is_not_asked_for_where_the_key_may_not(shop: Shop) -> N
     assert shop.ledger.health.state == "ok"
 
 
-async def test_a_request_to_refresh_pulls_now(shop: Shop) -> None:
+async def test_a_request_to_refresh_pulls_now(shop: FollowedStore) -> None:
     shop.ledger.refreshed = shop.now - 1000  # of long ago: nobody waits for it
     async with shop.follow():
         await shop.until(lambda: shop.ledger.of(RefundsSeen))
@@ -192,7 +192,7 @@ async def test_a_request_to_refresh_pulls_now(shop: Shop) -> None:
         await shop.until(lambda: full_sweeps(shop) == 2)
 
 
-async def test_a_request_to_refresh_tries_a_key_again_that_was_refused(shop: Shop) -> None:
+async def test_a_request_to_refresh_tries_a_key_again_that_was_refused(shop: FollowedStore) -> None:
     on = [True]
     shop.till.tricks.append(answer_at(f"{BELOW}/invoices", UNAUTHENTICATED, on))
     shop.pauses = replace(shop.pauses, locked_out=3600)
@@ -203,7 +203,7 @@ async def test_a_request_to_refresh_tries_a_key_again_that_was_refused(shop: Sho
         await shop.until(lambda: shop.ledger.health.state == "ok")
 
 
-async def test_stores_are_replaced_without_a_restart(shop: Shop) -> None:
+async def test_stores_are_replaced_without_a_restart(shop: FollowedStore) -> None:
     shop.till.add("abc", "Settled")
     async with shop.follow() as stores:
         await shop.until(lambda: shop.ledger.of(RefundsSeen))
@@ -218,9 +218,9 @@ async def test_stores_are_replaced_without_a_restart(shop: Shop) -> None:
         assert len(shop.till.asked) == asked
 
 
-async def test_a_store_that_is_removed_leaves_no_work_unfinished(shop: Shop) -> None:
+async def test_a_store_that_is_removed_leaves_no_work_unfinished(shop: FollowedStore) -> None:
     """Whoever waits for its first sweep would wait for ever."""
-    shop.pauses = replace(QUICK, page=30.0)
+    shop.pauses = replace(FAST_TIMING, page=30.0)
     for number in range(60):
         shop.till.add(f"inv{number}", at=BORN - number)
     async with shop.follow() as stores:
@@ -230,7 +230,7 @@ async def test_a_store_that_is_removed_leaves_no_work_unfinished(shop: Shop) -> 
         await shop.until(lambda: shop.ledger.of(Progress)[-1].total == 0)
 
 
-async def test_one_store_in_trouble_holds_up_no_other(shop: Shop) -> None:
+async def test_one_store_in_trouble_holds_up_no_other(shop: FollowedStore) -> None:
     shop.till.add("abc", "Settled")
     on = [True]
     bad = shop.settings(label="bad", store_id="elsewhere")
@@ -244,12 +244,12 @@ async def test_one_store_in_trouble_holds_up_no_other(shop: Shop) -> None:
     assert states == {"bad": "down", LABEL: "ok"} or "bad" not in states
 
 
-async def test_an_unknown_error_leaves(shop: Shop) -> None:
-    class Broken(Ledger):
+async def test_an_unknown_error_leaves(shop: FollowedStore) -> None:
+    class Broken(MemoryStoreRecord):
         async def pending_deliveries(self, store: str, limit: int) -> Any:
             raise ZeroDivisionError
 
-    stores = Stores([shop.settings()], Broken(), clock=shop.clock, pauses=QUICK)
+    stores = StoreSource([shop.settings()], Broken(), clock=shop.clock, pauses=FAST_TIMING)
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.timeout(5):
             await stores.follow(asyncio.Queue())
@@ -260,9 +260,9 @@ async def test_an_unknown_error_leaves(shop: Shop) -> None:
     assert isinstance(inner, ZeroDivisionError)
 
 
-async def test_a_full_outbox_keeps_the_order_of_answers(shop: Shop) -> None:
+async def test_a_full_outbox_keeps_the_order_of_answers(shop: FollowedStore) -> None:
     """The record may be slow; what is told later was asked later."""
-    shop.pauses = replace(QUICK, echo=0.0)
+    shop.pauses = replace(FAST_TIMING, echo=0.0)
     statuses = ["New", "Processing", "Settled"]
     shop.till.add("abc", statuses[0])
     shop.commits.clear()
@@ -276,7 +276,7 @@ async def test_a_full_outbox_keeps_the_order_of_answers(shop: Shop) -> None:
         assert shop.ledger.invoices["abc"].status == "Settled"
 
 
-async def test_secrets_are_in_nothing_that_is_told(shop: Shop) -> None:
+async def test_secrets_are_in_nothing_that_is_told(shop: FollowedStore) -> None:
     shop.till.add("abc", "Settled")
     shop.till.pay("abc", payment(1))
     async with shop.follow():
@@ -284,7 +284,7 @@ async def test_secrets_are_in_nothing_that_is_told(shop: Shop) -> None:
     assert shop.settings().api_key not in repr(shop.ledger.told)
 
 
-async def test_a_stop_leaves_no_task_wherever_it_comes(shop: Shop) -> None:
+async def test_a_stop_leaves_no_task_wherever_it_comes(shop: FollowedStore) -> None:
     """`follow` of the shop fails when a task is left."""
     shop.changes = {"crowdfund_apps": ("app1",), "expects_events": True}
     for number in range(60):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from tests.rig.fake_greenfield import BELOW, BORN, BROKEN, UNAUTHENTICATED, forbidden, payment
-from tests.rig.memory_store_record import QUICK, Shop
+from tests.rig.memory_store_record import FAST_TIMING, FollowedStore
 
-from raised.btcpay.ports import FullSweep
+from raised.btcpay.ports import SweepCheckpoint
 from raised.domain.observation import (
     InvoicesSeen,
     Progress,
@@ -23,7 +23,7 @@ from raised_simnet.http.http_server import Request, Response
 DAY = 86_400
 
 
-def many(shop: Shop, count: int, **changes: Any) -> list[str]:
+def many(shop: FollowedStore, count: int, **changes: Any) -> list[str]:
     """Invoices an hour apart."""
     ids = [f"inv{number:04}" for number in range(count)]
     for number, invoice_id in enumerate(ids):
@@ -31,7 +31,7 @@ def many(shop: Shop, count: int, **changes: Any) -> list[str]:
     return ids
 
 
-def fulls(shop: Shop) -> list[SweepDone]:
+def fulls(shop: FollowedStore) -> list[SweepDone]:
     return [one for one in shop.ledger.of(SweepDone) if one.sweep == "full"]
 
 
@@ -39,7 +39,7 @@ def is_list(request: Request) -> bool:
     return request.path == f"{BELOW}/invoices" and request.query["take"] != ["1"]
 
 
-async def test_a_first_start_reads_everything_there_is(shop: Shop) -> None:
+async def test_a_first_start_reads_everything_there_is(shop: FollowedStore) -> None:
     ids = many(shop, 130, status="Settled")
     shop.till.add("archived", "Expired", at=BORN - 10**7, archived=True)
     async with shop.follow():
@@ -53,7 +53,7 @@ async def test_a_first_start_reads_everything_there_is(shop: Shop) -> None:
     assert {one.origin for one in shop.ledger.of(InvoicesSeen)} <= {"full", "recent"}
 
 
-async def test_a_first_start_says_how_far_it_is(shop: Shop) -> None:
+async def test_a_first_start_says_how_far_it_is(shop: FollowedStore) -> None:
     many(shop, 120, status="Settled")
     async with shop.follow() as stores:
         await shop.until(lambda: fulls(shop))
@@ -66,13 +66,13 @@ async def test_a_first_start_says_how_far_it_is(shop: Shop) -> None:
     assert len(shop.ledger.of(Progress)) == len(told), "only the first one is told of"
 
 
-async def test_an_empty_store_has_been_read_at_once(shop: Shop) -> None:
+async def test_an_empty_store_has_been_read_at_once(shop: FollowedStore) -> None:
     async with shop.follow():
         await shop.until(lambda: shop.ledger.of(Progress) and shop.ledger.of(RefundsSeen))
     assert [(one.done, one.total) for one in shop.ledger.of(Progress)] == [(0, 0)]
 
 
-async def test_a_whole_second_larger_than_a_page_is_read(shop: Shop) -> None:
+async def test_a_whole_second_larger_than_a_page_is_read(shop: FollowedStore) -> None:
     """Rows of one second swap between two answers: counting them would miss some."""
     ids = {f"same{number:03}" for number in range(130)}
     for invoice_id in ids:
@@ -84,7 +84,7 @@ async def test_a_whole_second_larger_than_a_page_is_read(shop: Shop) -> None:
     assert set(shop.ledger.invoices) == {*ids, "newer", "older"}
 
 
-async def test_rows_that_come_and_go_between_pages_hide_none(shop: Shop) -> None:
+async def test_rows_that_come_and_go_between_pages_hide_none(shop: FollowedStore) -> None:
     ids = many(shop, 150, status="Settled")
     pages = [0]
 
@@ -104,7 +104,7 @@ async def test_rows_that_come_and_go_between_pages_hide_none(shop: Shop) -> None
     assert {one for one in kept if one.startswith("inv")} <= set(shop.ledger.invoices)
 
 
-async def test_a_full_sweep_goes_on_where_a_kill_ended_it(shop: Shop) -> None:
+async def test_a_full_sweep_goes_on_where_a_kill_ended_it(shop: FollowedStore) -> None:
     ids = many(shop, 160, status="Settled")
     held = threading.Event()
 
@@ -131,7 +131,7 @@ async def test_a_full_sweep_goes_on_where_a_kill_ended_it(shop: Shop) -> None:
     assert set(shop.ledger.invoices) == set(ids)
 
 
-async def test_a_full_sweep_in_trouble_goes_on_when_it_is_over(shop: Shop) -> None:
+async def test_a_full_sweep_in_trouble_goes_on_when_it_is_over(shop: FollowedStore) -> None:
     ids = many(shop, 120, status="Settled")
     left = [12]
 
@@ -150,19 +150,19 @@ async def test_a_full_sweep_in_trouble_goes_on_when_it_is_over(shop: Shop) -> No
     assert shop.till.count("/invoices?includeArchived=true&skip=0&take=50") == 1
 
 
-async def test_a_new_full_sweep_does_not_go_on_with_one_that_has_ended(shop: Shop) -> None:
+async def test_a_new_full_sweep_does_not_go_on_with_one_that_has_ended(shop: FollowedStore) -> None:
     """The record may not have heard of its end yet."""
     ids = many(shop, 3, status="New")
     async with shop.follow() as stores:
         await shop.until(lambda: shop.ledger.of(RefundsSeen))
-        shop.ledger.reached = FullSweep(1, BORN - 7200)
+        shop.ledger.reached = SweepCheckpoint(1, BORN - 7200)
         many(shop, 3, status="Settled")
         await stores.sweep("full")
         assert {shop.ledger.invoices[one].status for one in ids} == {"Settled"}
         assert fulls(shop)[-1].began_at == shop.now
 
 
-async def test_what_a_full_sweep_does_not_show_is_missing(shop: Shop) -> None:
+async def test_what_a_full_sweep_does_not_show_is_missing(shop: FollowedStore) -> None:
     many(shop, 3, status="Expired")
     async with shop.follow() as stores:
         await shop.until(lambda: shop.ledger.of(RefundsSeen))
@@ -172,7 +172,7 @@ async def test_what_a_full_sweep_does_not_show_is_missing(shop: Shop) -> None:
         assert shop.ledger.missing == {"inv0001"}
 
 
-async def test_rows_that_cannot_be_read_are_not_called_missing(shop: Shop) -> None:
+async def test_rows_that_cannot_be_read_are_not_called_missing(shop: FollowedStore) -> None:
     many(shop, 3, status="Settled")
     async with shop.follow() as stores:
         await shop.until(lambda: shop.ledger.of(RefundsSeen))
@@ -188,7 +188,9 @@ async def test_rows_that_cannot_be_read_are_not_called_missing(shop: Shop) -> No
         await shop.until(lambda: shop.ledger.trouble is None)
 
 
-async def test_what_a_killed_sweep_could_not_read_is_not_called_missing(shop: Shop) -> None:
+async def test_what_a_killed_sweep_could_not_read_is_not_called_missing(
+    shop: FollowedStore,
+) -> None:
     many(shop, 120, status="Settled")
     async with shop.follow():
         await shop.until(lambda: fulls(shop) and shop.ledger.of(RefundsSeen))
@@ -212,7 +214,9 @@ async def test_what_a_killed_sweep_could_not_read_is_not_called_missing(shop: Sh
     assert shop.ledger.missing == set()
 
 
-async def test_the_active_sweep_shows_open_ones_and_asks_for_those_that_left(shop: Shop) -> None:
+async def test_the_active_sweep_shows_open_ones_and_asks_for_those_that_left(
+    shop: FollowedStore,
+) -> None:
     for invoice_id in ("open", "settled", "expired", "deleted"):
         shop.till.add(invoice_id, at=BORN - 200 * DAY)
     async with shop.follow() as stores:
@@ -233,7 +237,9 @@ async def test_the_active_sweep_shows_open_ones_and_asks_for_those_that_left(sho
     assert shop.till.count("/invoices/open") == 0
 
 
-async def test_the_recent_sweep_looks_back_as_long_as_terms_and_downtime_ask(shop: Shop) -> None:
+async def test_the_recent_sweep_looks_back_as_long_as_terms_and_downtime_ask(
+    shop: FollowedStore,
+) -> None:
     shop.ledger.swept = shop.now - 10 * DAY  # so long we were away
     async with shop.follow() as stores:
         await shop.until(lambda: shop.ledger.of(RefundsSeen))
@@ -245,7 +251,7 @@ async def test_the_recent_sweep_looks_back_as_long_as_terms_and_downtime_ask(sho
     assert f"startDate={recent[0].since}&" in asked[0]
 
 
-async def test_the_late_sweep_finds_money_for_what_expired(shop: Shop) -> None:
+async def test_the_late_sweep_finds_money_for_what_expired(shop: FollowedStore) -> None:
     at = shop.now - 5 * DAY
     shop.till.add("late", "Expired", at=at)
     shop.till.add("slow", "Settled", at=at - 100 * DAY)
@@ -260,7 +266,7 @@ async def test_the_late_sweep_finds_money_for_what_expired(shop: Shop) -> None:
         await shop.until(lambda: "Settled" in shop.ledger.paid["slow"].values())
 
 
-async def test_many_late_ones_are_found_in_a_list(shop: Shop) -> None:
+async def test_many_late_ones_are_found_in_a_list(shop: FollowedStore) -> None:
     for number in range(30):
         shop.till.add(f"late{number}", "Expired", at=shop.now - 5 * DAY - number)
     async with shop.follow() as stores:
@@ -274,7 +280,7 @@ async def test_many_late_ones_are_found_in_a_list(shop: Shop) -> None:
     assert not any(one.startswith("/invoices/late") for one in asked)
 
 
-async def test_a_replaced_payment_is_found_by_a_sweep(shop: Shop) -> None:
+async def test_a_replaced_payment_is_found_by_a_sweep(shop: FollowedStore) -> None:
     shop.till.add("abc", "Processing")
     shop.till.pay("abc", payment(1, "Processing"))
     async with shop.follow() as stores:
@@ -287,7 +293,7 @@ async def test_a_replaced_payment_is_found_by_a_sweep(shop: Shop) -> None:
     assert shop.ledger.invoices["abc"].status == "New"
 
 
-async def test_there_are_never_two_sweeps_of_a_store_at_once(shop: Shop) -> None:
+async def test_there_are_never_two_sweeps_of_a_store_at_once(shop: FollowedStore) -> None:
     many(shop, 120)
     inside = [0]
 
@@ -310,8 +316,8 @@ async def test_there_are_never_two_sweeps_of_a_store_at_once(shop: Shop) -> None
     assert len(most) > 5
 
 
-async def test_a_short_sweep_does_not_wait_for_a_full_one(shop: Shop) -> None:
-    shop.pauses = replace(QUICK, page=0.05)
+async def test_a_short_sweep_does_not_wait_for_a_full_one(shop: FollowedStore) -> None:
+    shop.pauses = replace(FAST_TIMING, page=0.05)
     many(shop, 400, status="Settled")
     async with shop.follow() as stores:
         await shop.until(lambda: shop.ledger.of(SweepReached))
@@ -321,8 +327,8 @@ async def test_a_short_sweep_does_not_wait_for_a_full_one(shop: Shop) -> None:
     assert len(shop.ledger.invoices) == 400
 
 
-async def test_a_large_store_rests_after_a_month(shop: Shop) -> None:
-    shop.pauses = replace(QUICK, rest=30.0)
+async def test_a_large_store_rests_after_a_month(shop: FollowedStore) -> None:
+    shop.pauses = replace(FAST_TIMING, rest=30.0)
     for number in range(120):
         shop.till.add(f"inv{number}", "Settled", at=shop.now - number * DAY)
     shop.ledger.swept = shop.now - 100
@@ -336,7 +342,7 @@ async def test_a_large_store_rests_after_a_month(shop: Shop) -> None:
         await stores.sweep("active")
 
 
-async def test_what_crowdfund_apps_made_is_told(shop: Shop) -> None:
+async def test_what_crowdfund_apps_made_is_told(shop: FollowedStore) -> None:
     shop.changes = {"crowdfund_apps": ("app1", "app12")}
     page = {"orderUrl": "https://pay.example.org/apps/{}/crowdfund"}
     for number, app in enumerate(("app1", "app12", None)):
@@ -359,7 +365,7 @@ async def test_what_crowdfund_apps_made_is_told(shop: Shop) -> None:
     assert not [one for one in shop.till.asked[-3:] if "textSearch" in one], "asked once"
 
 
-async def test_a_failing_search_for_apps_keeps_no_invoice_back(shop: Shop) -> None:
+async def test_a_failing_search_for_apps_keeps_no_invoice_back(shop: FollowedStore) -> None:
     shop.changes = {"crowdfund_apps": ("app1",)}
     shop.till.add("abc", "Settled")
     refuse = [True]
@@ -382,9 +388,9 @@ async def test_a_failing_search_for_apps_keeps_no_invoice_back(shop: Shop) -> No
     ],
 )
 async def test_nobody_waits_for_a_sweep_of_a_store_that_lets_nobody_in(
-    shop: Shop, answer: Response, code: str
+    shop: FollowedStore, answer: Response, code: str
 ) -> None:
-    shop.pauses = replace(QUICK, locked_out=30.0, look=30.0)
+    shop.pauses = replace(FAST_TIMING, locked_out=30.0, look=30.0)
     refuse = [False]
     shop.till.tricks.append(lambda _: answer if refuse[0] else None)
     async with shop.follow() as stores:
@@ -400,7 +406,7 @@ async def test_nobody_waits_for_a_sweep_of_a_store_that_lets_nobody_in(
         assert len(shop.till.asked) == asked, "polling has stopped"
 
 
-async def test_a_cancelled_follower_lets_who_waits_go(shop: Shop) -> None:
+async def test_a_cancelled_follower_lets_who_waits_go(shop: FollowedStore) -> None:
     many(shop, 3)
     held = threading.Event()
 

@@ -3,9 +3,9 @@
 import pytest
 from tests.rig.canned_greenfield import vector
 
-from raised.btcpay.client.server_json import SentDelivery, delivery_from
-from raised.btcpay.preflight import allows, is_old
-from raised.btcpay.webhook import judge_deliveries
+from raised.btcpay.client.server_json import SentDelivery, parse_delivery
+from raised.btcpay.preflight import allows, is_outdated
+from raised.btcpay.webhook import assess_deliveries
 from raised.domain.json_object import as_object
 
 NOW = 1_773_127_000
@@ -20,8 +20,8 @@ def sent(ago: int, how: str = "ok", wait: int = 0, told: bool = True) -> SentDel
 
 
 def test_the_deliveries_of_the_vector_were_retried_and_came() -> None:
-    rows = [delivery_from(as_object(one, "it")) for one in vector("webhook_deliveries_response")]
-    assert judge_deliveries(rows, NOW).state == "ok"
+    rows = [parse_delivery(as_object(one, "it")) for one in vector("webhook_deliveries_response")]
+    assert assess_deliveries(rows, NOW).state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_deliveries_of_the_vector_were_retried_and_came() -> None:
 def test_failing_refused_and_late_deliveries_are_told_apart(
     log: list[SentDelivery], state: str
 ) -> None:
-    found = judge_deliveries(log, NOW)
+    found = assess_deliveries(log, NOW)
     assert found.state == state
     assert (found.trouble is None) == (state == "ok")
 
@@ -80,4 +80,4 @@ def test_a_permission_is_for_one_store_or_for_all(permissions: set[str], may: bo
     ],
 )
 def test_versions_compare_by_number(version: str, old: bool) -> None:
-    assert is_old(version) is old
+    assert is_outdated(version) is old

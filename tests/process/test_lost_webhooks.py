@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pbk")
 
-from tests.rig.brief_shop import STALL, stall_story
+from tests.rig.brief_shop import BRIEF_SHOP, brief_shop_story
 from tests.rig.brief_story import BRIEF_TURNS
 from tests.rig.harness import Harness, harness
 
@@ -27,14 +27,14 @@ PATIENCE_SECONDS = 60
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Harness]:
-    story = stall_story(5, now() - (BRIEF_TURNS + 1) * SPACING)
+    story = brief_shop_story(5, now() - (BRIEF_TURNS + 1) * SPACING)
     async with harness(tmp_path, story) as stage:
         await stage.box.start()
         yield stage
 
 
 def hook_of(stage: Harness) -> Webhook:
-    (hook,) = stage.world.shops[STALL].store.hooks.values()
+    (hook,) = stage.world.shops[BRIEF_SHOP].store.hooks.values()
     return hook
 
 

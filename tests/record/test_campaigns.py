@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 from tests.record.conftest import Founder, Ledger, World
 from tests.record.test_invoices import item, row, whole
-from tests.rig.store_observations import START, Shop, coin, invoice, payment, payout, pull
+from tests.rig.store_observations import (
+    START,
+    StoreObservations,
+    coin,
+    invoice,
+    payment,
+    payout,
+    pull,
+)
 
 from raised.db import schema
 from raised.domain.campaign import Campaign, StoreRule
@@ -20,8 +28,8 @@ def ledger(regtest_ledger: Ledger) -> Any:
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return Shop()
+def shop() -> StoreObservations:
+    return StoreObservations()
 
 
 def grouped(*campaigns: Campaign, at: int = START) -> CampaignsConfigured:
@@ -38,11 +46,11 @@ async def hours(ledger: Ledger) -> dict[tuple[str, str], int]:
 
 
 async def test_an_invoice_belongs_to_the_campaign_whose_rule_takes_it(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
     await ledger.see(grouped(ICE))
     mine = invoice("one", payment(coin(1)), metadata={"orderId": "ICE-1"})
-    await ledger.see(shop.shows(mine, invoice("two", payment(coin(2), "0.002"))))
+    await ledger.see(shop.invoices_seen(mine, invoice("two", payment(coin(2), "0.002"))))
     assert [(await row(ledger, key))["campaign"] for key in ("one", "two")] == ["sea-ice", "shop"]
     assert await hours(ledger) == {
         ("sea-ice", "payment"): 100_000_000,
@@ -57,10 +65,12 @@ async def test_an_invoice_belongs_to_the_campaign_whose_rule_takes_it(
     await whole(ledger)
 
 
-async def test_another_configuration_regroups_the_past(ledger: Ledger, shop: Shop) -> None:
+async def test_another_configuration_regroups_the_past(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
     mine = invoice("one", payment(coin(1)), metadata={"orderId": "ICE-1"})
-    await ledger.see(shop.shows(mine, invoice("two", payment(coin(2), "0.002"))))
-    await ledger.see(shop.pays([pull("pp", "Refund one")], payout("po", "pp")))
+    await ledger.see(shop.invoices_seen(mine, invoice("two", payment(coin(2), "0.002"))))
+    await ledger.see(shop.refunds_seen([pull("pp", "Refund one")], payout("po", "pp")))
     before = await ledger.rows(schema.movement)
     await ledger.see(grouped(ICE))
     assert await ledger.rows(schema.movement) == before  # never written into the ledger
@@ -82,14 +92,14 @@ async def test_another_configuration_regroups_the_past(ledger: Ledger, shop: Sho
 
 
 async def test_an_invoice_that_two_campaigns_claim_is_its_stores(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
     other = Campaign(
         "film", "Film", rules=(StoreRule("shop", metadata_key="c", metadata_equals="f"),)
     )
     await ledger.see(grouped(ICE, other))
     both = {"orderId": "ICE-1", "c": "f"}
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)), metadata=both)))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)), metadata=both)))
     kept = await row(ledger, "one")
     assert (kept["campaign"], kept["ambiguous"]) == ("shop", True)
     await ledger.see(grouped(ICE))
@@ -98,25 +108,29 @@ async def test_an_invoice_that_two_campaigns_claim_is_its_stores(
     await whole(ledger)
 
 
-async def test_an_invoice_moves_with_its_metadata(ledger: Ledger, shop: Shop) -> None:
+async def test_an_invoice_moves_with_its_metadata(ledger: Ledger, shop: StoreObservations) -> None:
     await ledger.see(grouped(ICE))
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
     renamed = invoice("one", payment(coin(1)), payment(coin(2)), metadata={"orderId": "ICE-9"})
-    await ledger.see(shop.shows(renamed))
+    await ledger.see(shop.invoices_seen(renamed))
     assert await hours(ledger) == {("sea-ice", "payment"): 200_000_000}
-    await ledger.see(shop.shows(invoice("one", payment(coin(2)))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(2)))))
     assert await hours(ledger) == {("shop", "payment"): 100_000_000}
     await whole(ledger)
 
 
-async def test_what_is_known_of_a_crowdfund_app_stays_known(ledger: Ledger, shop: Shop) -> None:
+async def test_what_is_known_of_a_crowdfund_app_stays_known(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
     app = Campaign("crowd", "Crowd", rules=(StoreRule("shop", crowdfund_app="app"),))
     await ledger.see(grouped(app))
     found = {"one": frozenset({"app"})}
-    await ledger.see(shop.shows(invoice("one", payment(coin(1))), apps=found))
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)), archived=True)))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1))), apps=found))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)), archived=True)))
     assert (await row(ledger, "one"))["campaign"] == "crowd"
-    await ledger.see(shop.shows(invoice("one", payment(coin(1))), apps={"one": frozenset()}))
+    await ledger.see(
+        shop.invoices_seen(invoice("one", payment(coin(1))), apps={"one": frozenset()})
+    )
     assert (await row(ledger, "one"))["campaign"] == "shop"
     await whole(ledger)
 

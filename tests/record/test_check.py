@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from tests.record.conftest import Founder, Ledger, World
-from tests.rig.store_observations import Shop, coin, invoice, payment, payout, pull
+from tests.rig.store_observations import StoreObservations, coin, invoice, payment, payout, pull
 
 from raised.db.audit.check import differences, report
 from raised.db.engine import reading
@@ -71,14 +71,16 @@ async def test_every_tampering_is_found(lived_in: Ledger, tampering: str, what: 
 @pytest.fixture
 async def traded(lived_in: Ledger, world: World, founder: Founder) -> Any:
     """The same with two stores: a shared coin, one that waits, a refund, an investment's coin."""
-    shop, stall = Shop("shop"), Shop("stall")
+    shop, stall = StoreObservations("shop"), StoreObservations("stall")
     both = invoice("one", payment(coin(1)), payment(coin(2), status="Processing"))
-    await lived_in.see(shop.shows(both, invoice("two", payment(coin(3), status="Processing"))))
-    await lived_in.see(stall.shows(both))
-    await lived_in.see(shop.pays([pull("pp", "Refund one")], payout("po", "pp")))
+    await lived_in.see(
+        shop.invoices_seen(both, invoice("two", payment(coin(3), status="Processing")))
+    )
+    await lived_in.see(stall.invoices_seen(both))
+    await lived_in.see(shop.refunds_seen([pull("pp", "Refund one")], payout("po", "pp")))
     invested = founder.invested(label="three")
     mine = payment(str(invested.coins[0].outpoint), "0.001")
-    await lived_in.see(world.mine(invested.tx), shop.shows(invoice("three", mine)))
+    await lived_in.see(world.mine(invested.tx), shop.invoices_seen(invoice("three", mine)))
     return lived_in
 
 

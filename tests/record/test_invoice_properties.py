@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from tests.record.conftest import Founder, Ledger, World
 from tests.record.test_invoices import whole
-from tests.rig.store_observations import START, Shop, coin, invoice, payment, payout, pull
+from tests.rig.store_observations import (
+    START,
+    StoreObservations,
+    coin,
+    invoice,
+    payment,
+    payout,
+    pull,
+)
 
 from raised.db import schema
 from raised.domain.btcpay.invoice import Invoice, Payment
@@ -50,7 +58,7 @@ class Chance:
         at = START + self.random.choice([10, 10, 20, 5000])
         return payment(reference, value, status, at=at)  # type: ignore[arg-type]
 
-    def step(self, shop: Shop) -> Observation:
+    def step(self, shop: StoreObservations) -> Observation:
         match self.random.randint(0, 9):
             case 0:
                 return CampaignsConfigured(shop.now, self.random.choice(CAMPAIGNS), {"shop": True})
@@ -59,15 +67,15 @@ class Chance:
             case 2:
                 name = "Refund " + self.random.choice(IDS)
                 state = self.random.choice(["Completed", "Completed", "Cancelled"])
-                return shop.pays([pull("pp", name)], payout("po", "pp", state=state))
+                return shop.refunds_seen([pull("pp", name)], payout("po", "pp", state=state))
             case 3:
-                return shop.acted({}, pp=self.random.choice(IDS))
+                return shop.deliveries_done({}, pp=self.random.choice(IDS))
             case 4:
-                return shop.swept("full", shop.now - self.random.randint(0, 5))
+                return shop.sweep_done("full", shop.now - self.random.randint(0, 5))
         shown = [self.invoice(one) for one in self.random.sample(IDS, self.random.randint(1, 3))]
         origin = self.random.choice(["delivery", "active", "full"])
         asked_at = shop.now - self.random.choice([0, 0, 0, 30])
-        return shop.shows(*shown, origin=origin, asked_at=asked_at)
+        return shop.invoices_seen(*shown, origin=origin, asked_at=asked_at)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -77,7 +85,7 @@ async def test_every_step_leaves_a_record_without_differences_and_twice_is_once(
     one, two = founder.invested(label="one"), founder.invested(label="two")
     staged = [str(stage.outpoint) for invested in (one, two) for stage in invested.coins]
     chance = Chance(seed, [coin(1), coin(2), coin(3), "ab" * 32, *staged])
-    shops = [Shop("shop"), Shop("stall")]
+    shops = [StoreObservations("shop"), StoreObservations("stall")]
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
     mined = False
     for number in range(30):
@@ -100,7 +108,7 @@ async def test_what_is_booked_follows_from_the_last_answers_alone(
     """Where no two claim one coin: there the first that was booked keeps it."""
     second_ledger.policy = ledger.policy
     last: dict[tuple[str, str], Invoice] = {}
-    shops = [Shop("shop"), Shop("stall")]
+    shops = [StoreObservations("shop"), StoreObservations("stall")]
     for number in range(30):
         place = number % 2
         key = f"i{number % 3}"
@@ -109,10 +117,10 @@ async def test_what_is_booked_follows_from_the_last_answers_alone(
         )
         shown = own.invoice(key)
         shown = invoice(key, *(shown.payments or ()), status=shown.status, metadata=shown.metadata)
-        await ledger.see(shops[place].shows(shown))
+        await ledger.see(shops[place].invoices_seen(shown))
         last[shops[place].label, key] = shown
     for (label, _), shown in reversed(last.items()):
-        await second_ledger.see(Shop(label).shows(shown))
+        await second_ledger.see(StoreObservations(label).invoices_seen(shown))
     await whole(second_ledger)
     for name in ("movement", "hour_total"):
         assert (await ledger.state())[name] == (await second_ledger.state())[name]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tests.record.conftest import Ledger
 from tests.rig import vectors
-from tests.rig.store_observations import HASH, START, Shop, coin, invoice, payment
+from tests.rig.store_observations import HASH, START, StoreObservations, coin, invoice, payment
 
-from raised.btcpay.client.invoices_json import invoice_from, payments_from
-from raised.btcpay.client.json_fields import read_json, rows_of
+from raised.btcpay.client.invoices_json import parse_invoice, parse_payments
+from raised.btcpay.client.json_fields import parse_rows, read_json
 from raised.db import schema
 from raised.db.audit.check import differences
 from raised.db.engine import reading
@@ -27,8 +27,8 @@ def ledger(regtest_ledger: Ledger) -> Any:
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return Shop()
+def shop() -> StoreObservations:
+    return StoreObservations()
 
 
 async def whole(ledger: Ledger) -> None:
@@ -60,8 +60,12 @@ async def told(ledger: Ledger) -> list[tuple[str, str]]:
     return [(one["type"], one["reference"]) for one in await ledger.changes()]
 
 
-async def test_a_settled_payment_is_booked_summed_and_told(ledger: Ledger, shop: Shop) -> None:
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)), metadata={"orderId": "ICE-1"})))
+async def test_a_settled_payment_is_booked_summed_and_told(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
+    await ledger.see(
+        shop.invoices_seen(invoice("one", payment(coin(1)), metadata={"orderId": "ICE-1"}))
+    )
     (booked,) = await ledger.rows(schema.movement)
     assert (booked["kind"], booked["amount_msats"]) == ("payment", 100_000_000)
     assert (booked["source"], booked["store"], booked["invoice_id"]) == ("btcpay", "shop", "one")
@@ -89,11 +93,13 @@ async def test_a_settled_payment_is_booked_summed_and_told(ledger: Ledger, shop:
     await whole(ledger)
 
 
-async def test_the_accounting_of_the_vectors_comes_out(ledger: Ledger, shop: Shop) -> None:
+async def test_the_accounting_of_the_vectors_comes_out(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
     """Every invoice of the list, with the payments of its methods, as one answer."""
     expected = json.loads((VECTORS / "expected_accounting.json").read_text())["invoices"]
     invoices = [_of_vector(one, place) for place, one in enumerate(expected)]
-    await ledger.see(shop.shows(*invoices, origin="full"))
+    await ledger.see(shop.invoices_seen(*invoices, origin="full"))
     for one in expected:
         kept = await row(ledger, one["invoiceId"])
         shown = await item(ledger, one["invoiceId"])
@@ -105,13 +111,15 @@ async def test_the_accounting_of_the_vectors_comes_out(ledger: Ledger, shop: Sho
     await whole(ledger)
 
 
-async def test_what_a_server_sends_comes_out_exactly(ledger: Ledger, shop: Shop) -> None:
+async def test_what_a_server_sends_comes_out_exactly(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
     """From the bytes of a list with its payment methods to the millisatoshis of the ledger."""
     expected = json.loads((VECTORS / "expected_accounting.json").read_text())["invoices"]
     sent = (VECTORS / "invoice_list_with_payment_methods_2.4.1.json").read_bytes()
-    read = rows_of(read_json(sent), lambda one: invoice_from(one, (), one.text("storeId")))
+    read = parse_rows(read_json(sent), lambda one: parse_invoice(one, (), one.text("storeId")))
     assert (len(read.rows), read.unread) == (4, 0)
-    await ledger.see(shop.shows(*read.rows))
+    await ledger.see(shop.invoices_seen(*read.rows))
     by_id = {one["invoiceId"]: one for one in expected}
     for one in read.rows:
         kept = await row(ledger, one.id)
@@ -121,14 +129,14 @@ async def test_what_a_server_sends_comes_out_exactly(ledger: Ledger, shop: Shop)
 
 
 async def test_a_payment_that_was_replaced_on_the_way_is_out_of_all_sums(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
     """First with every payment, then with those that count: the same invoice, the same sums."""
     sums = []
     for name in ("rbf_all_payments_2.x", "rbf_only_accounted_2.x"):
         sent = (VECTORS / "payment_methods" / f"{name}.json").read_bytes()
-        read = payments_from(read_json(sent))
-        await ledger.see(shop.shows(invoice("one", *read.rows, status="Processing")))
+        read = parse_payments(read_json(sent))
+        await ledger.see(shop.invoices_seen(invoice("one", *read.rows, status="Processing")))
         kept = await row(ledger, "one")
         sums.append((kept["counted_msats"], kept["pending_msats"]))
         await whole(ledger)
@@ -163,12 +171,12 @@ def _of_vector(one: Any, place: int) -> Invoice:
 
 
 async def test_a_payment_that_stops_counting_is_reversed_and_kept(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)), payment(coin(2), "0.5"))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)), payment(coin(2), "0.5"))))
     replaced = payment(coin(1), status="Invalid")
     await ledger.see(
-        shop.shows(invoice("one", replaced, payment(coin(2), "0.5"), status="Processing"))
+        shop.invoices_seen(invoice("one", replaced, payment(coin(2), "0.5"), status="Processing"))
     )
     assert await counted(ledger) == {"shop/one": 50_000_000_000}
     undone = [one for one in await ledger.rows(schema.movement) if one["kind"] == "reversal"]
@@ -181,9 +189,11 @@ async def test_a_payment_that_stops_counting_is_reversed_and_kept(
     await whole(ledger)
 
 
-async def test_a_payment_that_the_answer_lacks_counts_no_more(ledger: Ledger, shop: Shop) -> None:
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
-    await ledger.see(shop.shows(invoice("one", status="New")))
+async def test_a_payment_that_the_answer_lacks_counts_no_more(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("one", status="New")))
     assert await counted(ledger) == {}
     assert (await ledger.rows(schema.invoice_payment))[0]["status"] == "Invalid"
     kept = await row(ledger, "one")
@@ -193,28 +203,30 @@ async def test_a_payment_that_the_answer_lacks_counts_no_more(ledger: Ledger, sh
 
 
 async def test_an_answer_that_tells_no_payments_or_not_all_takes_none_away(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
-    await ledger.see(shop.shows(invoice("one", payments=None, status="Settled")))
-    await ledger.see(shop.shows(invoice("one", status="Settled", unread_payments=1)))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("one", payments=None, status="Settled")))
+    await ledger.see(shop.invoices_seen(invoice("one", status="Settled", unread_payments=1)))
     assert await counted(ledger) == {"shop/one": 100_000_000}
     await whole(ledger)
 
 
 async def test_a_replaced_payment_gives_way_to_the_one_that_replaced_it(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
     waiting = payment(coin(1), status="Processing")
-    await ledger.see(shop.shows(invoice("one", waiting, status="Processing")))
+    await ledger.see(shop.invoices_seen(invoice("one", waiting, status="Processing")))
     assert (await row(ledger, "one"))["pending_msats"] == 100_000_000
     other = payment(coin(2), "0.0011", "Processing")
     await ledger.see(
-        shop.shows(invoice("one", payment(coin(1), status="Invalid"), other, status="Processing"))
+        shop.invoices_seen(
+            invoice("one", payment(coin(1), status="Invalid"), other, status="Processing")
+        )
     )
     assert (await row(ledger, "one"))["pending_msats"] == 110_000_000
     assert await ledger.rows(schema.movement) == []
-    await ledger.see(shop.shows(invoice("one", payment(coin(2), "0.0011"))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(2), "0.0011"))))
     kept = await row(ledger, "one")
     assert (kept["counted_msats"], kept["pending_msats"]) == (110_000_000, 0)
     assert [one for one in await told(ledger) if one[0].startswith("payment.")] == [
@@ -231,24 +243,28 @@ async def test_a_replaced_payment_gives_way_to_the_one_that_replaced_it(
     [("Expired", "PaidLate"), ("Expired", "PaidPartial"), ("Invalid", "Marked"), ("New", "None")],
 )
 async def test_money_counts_whatever_its_invoice_is(
-    ledger: Ledger, shop: Shop, status: str, additional: str
+    ledger: Ledger, shop: StoreObservations, status: str, additional: str
 ) -> None:
     late = invoice("one", payment(coin(1)), status=status, additional_status=additional)
-    await ledger.see(shop.shows(late))
+    await ledger.see(shop.invoices_seen(late))
     assert await counted(ledger) == {"shop/one": 100_000_000}
     assert (await told(ledger))[0][0] == f"invoice.{status.lower()}"
 
 
-async def test_a_settled_invoice_without_payments_is_no_money(ledger: Ledger, shop: Shop) -> None:
+async def test_a_settled_invoice_without_payments_is_no_money(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
     marked = invoice("one", status="Settled", additional_status="Marked")
-    await ledger.see(shop.shows(marked))
+    await ledger.see(shop.invoices_seen(marked))
     assert await ledger.rows(schema.movement) == []
     assert (await row(ledger, "one"))["counted_msats"] == 0
 
 
-async def test_another_coin_is_shown_and_never_counted(ledger: Ledger, shop: Shop) -> None:
+async def test_another_coin_is_shown_and_never_counted(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
     litecoin = payment(coin(1), "0.5", currency="LTC", method="LTC-CHAIN")
-    await ledger.see(shop.shows(invoice("one", litecoin)))
+    await ledger.see(shop.invoices_seen(invoice("one", litecoin)))
     shown = await item(ledger, "one")
     assert (shown["payments"][0]["value"], shown["payments"][0]["value_msats"]) == ("0.5", None)
     assert (shown["payments"][0]["counted"], shown["received_sats"]) == (False, 0)
@@ -256,37 +272,41 @@ async def test_another_coin_is_shown_and_never_counted(ledger: Ledger, shop: Sho
     await whole(ledger)
 
 
-async def test_millisatoshis_are_kept_and_floored_once(ledger: Ledger, shop: Shop) -> None:
+async def test_millisatoshis_are_kept_and_floored_once(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
     parts = [payment(f"{number:064x}", "0.00000000999") for number in range(3)]
-    await ledger.see(shop.shows(invoice("one", *parts)))
+    await ledger.see(shop.invoices_seen(invoice("one", *parts)))
     assert (await row(ledger, "one"))["counted_msats"] == 2997
     assert (await item(ledger, "one"))["received_sats"] == 2
 
 
-async def test_an_older_answer_changes_nothing(ledger: Ledger, shop: Shop) -> None:
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
+async def test_an_older_answer_changes_nothing(ledger: Ledger, shop: StoreObservations) -> None:
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
     before, told_before = await ledger.rows(schema.invoice), await told(ledger)
-    await ledger.see(shop.shows(invoice("one"), asked_at=shop.now - 2))
+    await ledger.see(shop.invoices_seen(invoice("one"), asked_at=shop.now - 2))
     assert await ledger.rows(schema.invoice) == before
     assert await told(ledger) == told_before
 
 
-async def test_a_clock_that_was_ahead_does_not_make_us_deaf(ledger: Ledger, shop: Shop) -> None:
-    ahead = Shop("shop", shop.now + 31_536_000)
-    await ledger.see(ahead.shows(invoice("one"), origin="full"), ahead.swept())
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)))), shop.swept())
+async def test_a_clock_that_was_ahead_does_not_make_us_deaf(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
+    ahead = StoreObservations("shop", shop.now + 31_536_000)
+    await ledger.see(ahead.invoices_seen(invoice("one"), origin="full"), ahead.sweep_done())
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))), shop.sweep_done())
     assert await counted(ledger) == {"shop/one": 100_000_000}
     (cursor,) = await ledger.rows(schema.cursor)
     assert (cursor["value"], cursor["full_at"]) == (shop.now, shop.now)
 
 
 async def test_seeing_the_same_again_moves_nothing_but_when_it_was_seen(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
     shown = [invoice("one", payment(coin(1))), invoice("two"), invoice("three", status="Expired")]
-    await ledger.see(shop.shows(*shown))
+    await ledger.see(shop.invoices_seen(*shown))
     before = {name: await ledger.rows(schema.metadata.tables[name]) for name in _KEPT}
-    await ledger.see(shop.shows(*shown, origin="active"))
+    await ledger.see(shop.invoices_seen(*shown, origin="active"))
     after = {name: await ledger.rows(schema.metadata.tables[name]) for name in _KEPT}
     for one in after["invoice"]:
         assert (one["asked_at"], one["seen_at"]) == (shop.now - 1, shop.now)
@@ -300,47 +320,51 @@ async def test_seeing_the_same_again_moves_nothing_but_when_it_was_seen(
 _KEPT = ("invoice", "invoice_payment", "movement", "hour_total", "change", "counter")
 
 
-async def test_whatever_an_item_shows_is_told_when_it_changes(ledger: Ledger, shop: Shop) -> None:
-    await ledger.see(shop.shows(invoice("one")))
-    await ledger.see(shop.shows(invoice("one", archived=True)))
+async def test_whatever_an_item_shows_is_told_when_it_changes(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
+    await ledger.see(shop.invoices_seen(invoice("one")))
+    await ledger.see(shop.invoices_seen(invoice("one", archived=True)))
     await ledger.see(InvoicesGone("shop", shop.now, ("one", "unknown")))
     await ledger.see(InvoicesGone("shop", shop.now, ("one",)))
     assert await told(ledger) == [("invoice.new", "shop/one")] * 3
     changes = await ledger.changes()
     assert [one["data"]["archived"] for one in changes] == [False, True, True]
     assert [one["data"]["missing_upstream"] for one in changes] == [False, False, True]
-    await ledger.see(shop.shows(invoice("one", archived=True)))
+    await ledger.see(shop.invoices_seen(invoice("one", archived=True)))
     assert (await item(ledger, "one"))["missing_upstream"] is False
 
 
 async def test_a_full_sweep_finds_what_is_missing_and_keeps_it_in_the_totals(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
-    await ledger.see(shop.shows(invoice("gone", payment(coin(1))), invoice("here")))
+    await ledger.see(shop.invoices_seen(invoice("gone", payment(coin(1))), invoice("here")))
     began_at = shop.now + 1
     shop.now += 5
-    await ledger.see(shop.shows(invoice("here"), origin="full"), shop.swept("recent", began_at))
+    await ledger.see(
+        shop.invoices_seen(invoice("here"), origin="full"), shop.sweep_done("recent", began_at)
+    )
     assert not (await row(ledger, "gone"))["missing_upstream"]
-    await ledger.see(shop.swept("full", began_at, since=START + 1))
+    await ledger.see(shop.sweep_done("full", began_at, since=START + 1))
     assert not (await row(ledger, "gone"))["missing_upstream"]  # not within the window
-    await ledger.see(shop.swept("full", began_at))
+    await ledger.see(shop.sweep_done("full", began_at))
     assert (await row(ledger, "gone"))["missing_upstream"]
     assert not (await row(ledger, "here"))["missing_upstream"]
     assert await counted(ledger) == {"shop/gone": 100_000_000}
-    await ledger.see(shop.shows(invoice("gone", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("gone", payment(coin(1)))))
     assert not (await row(ledger, "gone"))["missing_upstream"]
     await whole(ledger)
 
 
 async def test_one_coin_in_two_stores_counts_for_the_first_that_was_booked(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
-    stall = Shop("stall", shop.now)
-    await ledger.see(stall.shows(invoice("two", payment(coin(1), at=START + 200))))
-    await ledger.see(shop.shows(invoice("one", payment(coin(1), at=START + 100))))
+    stall = StoreObservations("stall", shop.now)
+    await ledger.see(stall.invoices_seen(invoice("two", payment(coin(1), at=START + 200))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1), at=START + 100))))
     assert await counted(ledger) == {"stall/two": 100_000_000}
     assert (await item(ledger, "one"))["payments"][0]["counted"] is False
-    await ledger.see(stall.shows(invoice("two", payment(coin(1), status="Invalid"))))
+    await ledger.see(stall.invoices_seen(invoice("two", payment(coin(1), status="Invalid"))))
     assert await counted(ledger) == {"shop/one": 100_000_000}
     assert (await row(ledger, "two", "stall"))["counted_msats"] == 0
     assert (await row(ledger, "one"))["first_counted_at"] == START + 100
@@ -348,14 +372,16 @@ async def test_one_coin_in_two_stores_counts_for_the_first_that_was_booked(
 
 
 async def test_one_coin_that_waits_in_two_stores_is_pending_once(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
-    stall = Shop("stall", shop.now)
+    stall = StoreObservations("stall", shop.now)
     waiting = payment(coin(1), status="Processing")
-    await ledger.see(shop.shows(invoice("one", waiting)), stall.shows(invoice("two", waiting)))
+    await ledger.see(
+        shop.invoices_seen(invoice("one", waiting)), stall.invoices_seen(invoice("two", waiting))
+    )
     rows = await ledger.rows(schema.invoice)
     assert sorted(one["pending_msats"] for one in rows) == [0, 100_000_000]
-    await ledger.see(stall.shows(invoice("two", payment(coin(1)))))
+    await ledger.see(stall.invoices_seen(invoice("two", payment(coin(1)))))
     rows = await ledger.rows(schema.invoice)
     assert [one["pending_msats"] for one in rows] == [0, 0]
     assert await counted(ledger) == {"stall/two": 100_000_000}
@@ -363,23 +389,23 @@ async def test_one_coin_that_waits_in_two_stores_is_pending_once(
 
 
 async def test_a_coin_that_waits_again_is_pending_where_it_came_first(ledger: Ledger) -> None:
-    one, two = Shop("one"), Shop("two")
+    one, two = StoreObservations("one"), StoreObservations("two")
     early = payment(coin(1), status="Processing", at=START + 100)
-    await ledger.see(two.shows(invoice("late", payment(coin(1), at=START + 200))))
-    await ledger.see(one.shows(invoice("early", early)))
+    await ledger.see(two.invoices_seen(invoice("late", payment(coin(1), at=START + 200))))
+    await ledger.see(one.invoices_seen(invoice("early", early)))
     assert await counted(ledger) == {"two/late": 100_000_000}
     again = payment(coin(1), status="Processing", at=START + 200)
-    await ledger.see(two.shows(invoice("late", again)))
+    await ledger.see(two.invoices_seen(invoice("late", again)))
     assert (await row(ledger, "early", "one"))["pending_msats"] == 100_000_000
     assert (await row(ledger, "late", "two"))["pending_msats"] == 0
     await whole(ledger)
 
 
 async def test_a_lightning_payment_shown_by_two_methods_counts_once(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
     twice = [payment(HASH, method="BTC-LN"), payment(HASH, method="BTC-LNURL")]
-    await ledger.see(shop.shows(invoice("one", *twice)))
+    await ledger.see(shop.invoices_seen(invoice("one", *twice)))
     assert await counted(ledger) == {"shop/one": 100_000_000}
     shown = await item(ledger, "one")
     assert [one["counted"] for one in shown["payments"]] == [True, False]
@@ -392,10 +418,18 @@ async def test_the_order_of_what_is_told_does_not_matter(
     """Two stores that share a coin are apart in this: there the first that was booked keeps it."""
     states = []
     news: list[Observation] = [
-        Shop("shop", START).shows(invoice("one", payment(coin(1), status="Processing"))),
-        Shop("shop", START + 10).shows(invoice("one", payment(coin(1)), payment(coin(2)))),
-        Shop("shop", START + 20).shows(invoice("one", payment(coin(2)), payment(coin(3)))),
-        Shop("stall", START + 5).shows(invoice("two", payment(coin(1), status="Processing"))),
+        StoreObservations("shop", START).invoices_seen(
+            invoice("one", payment(coin(1), status="Processing"))
+        ),
+        StoreObservations("shop", START + 10).invoices_seen(
+            invoice("one", payment(coin(1)), payment(coin(2)))
+        ),
+        StoreObservations("shop", START + 20).invoices_seen(
+            invoice("one", payment(coin(2)), payment(coin(3)))
+        ),
+        StoreObservations("stall", START + 5).invoices_seen(
+            invoice("two", payment(coin(1), status="Processing"))
+        ),
     ]
     second_ledger.policy = ledger.policy
     for record, order in ((ledger, news), (second_ledger, news[::-1])):
@@ -408,16 +442,16 @@ async def test_the_order_of_what_is_told_does_not_matter(
 
 
 async def test_any_cut_between_transactions_ends_in_the_same_record(
-    ledger: Ledger, second_ledger: Ledger, shop: Shop
+    ledger: Ledger, second_ledger: Ledger, shop: StoreObservations
 ) -> None:
     """What is applied again after a crash, and what waited together, makes no difference."""
     second_ledger.policy = ledger.policy
     steps: list[Observation] = [
-        shop.shows(invoice("one", payment(coin(1), status="Processing")), invoice("two")),
-        shop.shows(invoice("one", payment(coin(1))), invoice("two", payment(coin(2)))),
-        shop.shows(invoice("one", payment(coin(1), status="Invalid"), payment(coin(3)))),
+        shop.invoices_seen(invoice("one", payment(coin(1), status="Processing")), invoice("two")),
+        shop.invoices_seen(invoice("one", payment(coin(1))), invoice("two", payment(coin(2)))),
+        shop.invoices_seen(invoice("one", payment(coin(1), status="Invalid"), payment(coin(3)))),
         InvoicesGone("shop", shop.now, ("two",)),
-        shop.swept("full", shop.now),
+        shop.sweep_done("full", shop.now),
     ]
     for before, after in itertools.pairwise([None, *steps]):
         for one in (before, after, after):

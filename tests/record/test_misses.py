@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.record.conftest import Ledger
 from tests.record.test_invoices import item
-from tests.rig.store_observations import START, Shop, coin, invoice, payment
+from tests.rig.store_observations import START, StoreObservations, coin, invoice, payment
 
 from raised.db import schema
 from raised.db.engine import transact
@@ -22,13 +22,15 @@ def ledger(regtest_ledger: Ledger) -> Any:
 
 
 @pytest.fixture
-async def shop(ledger: Ledger) -> Shop:
+async def shop(ledger: Ledger) -> StoreObservations:
     """A store that has promised events and was swept once."""
-    shop = Shop()
+    shop = StoreObservations()
     await ledger.see(CampaignsConfigured(START - 5, (), {"shop": True}))
     await ledger.see(SourceHealth("store", "shop", "ok", START))
     began_at = shop.now
-    await ledger.see(shop.shows(invoice("old"), origin="full"), shop.swept("full", began_at))
+    await ledger.see(
+        shop.invoices_seen(invoice("old"), origin="full"), shop.sweep_done("full", began_at)
+    )
     assert await ledger.rows(schema.expected_delivery) == []
     return shop
 
@@ -61,10 +63,10 @@ async def expected(ledger: Ledger) -> set[tuple[str, str]]:
 
 
 async def test_what_a_sweep_finds_first_is_missed_when_no_event_comes_in_time(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
     shop.now += 600
-    await ledger.see(shop.shows(invoice("old", payment(coin(1))), origin="active"))
+    await ledger.see(shop.invoices_seen(invoice("old", payment(coin(1))), origin="active"))
     assert await expected(ledger) == {
         ("old", "InvoiceReceivedPayment"),
         ("old", "InvoicePaymentSettled"),
@@ -84,12 +86,14 @@ async def test_what_a_sweep_finds_first_is_missed_when_no_event_comes_in_time(
     assert (shown["misses"], shown["last_miss_at"]) == (2, instant(due_at))
 
 
-async def test_an_event_that_came_before_the_sweep_tells_it(ledger: Ledger, shop: Shop) -> None:
+async def test_an_event_that_came_before_the_sweep_tells_it(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
     """It waits in the inbox while the sweep is faster; the clocks may differ a little."""
     seen_at = shop.now - 1
     for kind in ("InvoiceReceivedPayment", "InvoicePaymentSettled", "InvoiceSettled"):
         await deliver(ledger, kind, "old", seen_at - 100)
-    await ledger.see(shop.shows(invoice("old", payment(coin(1))), origin="active"))
+    await ledger.see(shop.invoices_seen(invoice("old", payment(coin(1))), origin="active"))
     await ledger.see(ClockTicked(shop.now + 130))
     assert await misses(ledger) == 0
 
@@ -111,94 +115,102 @@ async def test_an_event_that_came_before_the_sweep_tells_it(ledger: Ledger, shop
     ],
 )
 async def test_each_change_has_its_event(
-    ledger: Ledger, shop: Shop, shown: Any, kinds: set[str]
+    ledger: Ledger, shop: StoreObservations, shown: Any, kinds: set[str]
 ) -> None:
-    await ledger.see(shop.shows(shown, origin="recent"))
+    await ledger.see(shop.invoices_seen(shown, origin="recent"))
     assert {kind for _, kind in await expected(ledger)} == kinds
 
 
-async def test_what_a_delivery_rang_for_is_no_miss(ledger: Ledger, shop: Shop) -> None:
-    await ledger.see(shop.shows(invoice("old", payment(coin(1))), invoice("new")))
+async def test_what_a_delivery_rang_for_is_no_miss(ledger: Ledger, shop: StoreObservations) -> None:
+    await ledger.see(shop.invoices_seen(invoice("old", payment(coin(1))), invoice("new")))
     assert await expected(ledger) == set()
 
 
 async def test_what_happened_before_events_were_promised_is_no_miss(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
     await ledger.see(CampaignsConfigured(shop.now, (), {"shop": False}))
-    await ledger.see(shop.shows(invoice("old", status="Expired"), origin="active"))
+    await ledger.see(shop.invoices_seen(invoice("old", status="Expired"), origin="active"))
     assert await expected(ledger) == set()
     await ledger.see(CampaignsConfigured(shop.now + 5, (), {"shop": True}))
     shop.now += 10
     found = [invoice("old", payment(coin(1))), invoice("older", created_at=START)]
-    await ledger.see(shop.shows(*found, origin="active"))
+    await ledger.see(shop.invoices_seen(*found, origin="active"))
     assert await expected(ledger) == set()
-    await ledger.see(shop.shows(invoice("older", status="Expired"), origin="active"))
+    await ledger.see(shop.invoices_seen(invoice("older", status="Expired"), origin="active"))
     assert await expected(ledger) == {("older", "InvoiceExpired")}
     await ledger.see(CampaignsConfigured(shop.now, (), {}))
     assert await expected(ledger) == set()
 
 
-async def test_an_invoice_settled_when_its_event_says(ledger: Ledger, shop: Shop) -> None:
+async def test_an_invoice_settled_when_its_event_says(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
     shop.now += 600
     await deliver(ledger, "InvoiceSettled", "old", START + 10_300, received_at=START + 10_400)
     await deliver(ledger, "InvoicePaymentSettled", "old", START + 10_250)
-    await ledger.see(shop.shows(invoice("old", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("old", payment(coin(1)))))
     shown = await item(ledger, "old")
     assert (shown["settled_at"], shown["settled_at_approximate"]) == ("2026-01-15T02:51:40Z", False)
     assert (await ledger.rows(schema.invoice_payment))[0]["settled_at"] == START + 10_250
     await deliver(ledger, "InvoiceSettled", "old", START + 10_500)
-    await ledger.see(shop.shows(invoice("old", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("old", payment(coin(1)))))
     assert (await item(ledger, "old"))["settled_at"] == "2026-01-15T02:51:40Z"
 
 
 async def test_an_invoice_that_settles_again_does_so_when_its_second_event_says(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
     await deliver(ledger, "InvoiceSettled", "old", shop.now)
-    await ledger.see(shop.shows(invoice("old", payment(coin(1)), additional_status="Marked")))
+    await ledger.see(
+        shop.invoices_seen(invoice("old", payment(coin(1)), additional_status="Marked"))
+    )
     shop.now += 5000
     fallen = invoice("old", payment(coin(1)), status="Invalid", additional_status="Marked")
-    await ledger.see(shop.shows(fallen))
+    await ledger.see(shop.invoices_seen(fallen))
     shop.now += 5000
     again = invoice("old", payment(coin(1)), additional_status="Marked")
-    await ledger.see(shop.shows(again, origin="active"), shop.shows(again))
+    await ledger.see(shop.invoices_seen(again, origin="active"), shop.invoices_seen(again))
     (kept,) = await ledger.rows(schema.invoice)
     assert (kept["settled_at"], kept["settled_at_approximate"]) == (shop.now - 1, True)
     await deliver(ledger, "InvoiceSettled", "old", shop.now - 30, received_at=shop.now + 600)
     exact = shop.now - 30
-    await ledger.see(shop.shows(again))
+    await ledger.see(shop.invoices_seen(again))
     (kept,) = await ledger.rows(schema.invoice)
     assert (kept["settled_at"], kept["settled_at_approximate"]) == (exact, False)
 
 
-async def test_without_an_event_it_settled_about_when_we_saw_it(ledger: Ledger, shop: Shop) -> None:
-    await ledger.see(shop.shows(invoice("old", payment(coin(1))), origin="active"))
+async def test_without_an_event_it_settled_about_when_we_saw_it(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
+    await ledger.see(shop.invoices_seen(invoice("old", payment(coin(1))), origin="active"))
     first = shop.now
-    await ledger.see(shop.shows(invoice("old", payment(coin(1))), origin="active"))
+    await ledger.see(shop.invoices_seen(invoice("old", payment(coin(1))), origin="active"))
     (kept,) = await ledger.rows(schema.invoice)
     assert (kept["settled_at"], kept["settled_at_approximate"]) == (first, True)
     assert (await ledger.rows(schema.invoice_payment))[0]["settled_at"] == first
     await deliver(ledger, "InvoiceSettled", "old", START + 700, received_at=shop.now)
-    await ledger.see(shop.shows(invoice("old", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("old", payment(coin(1)))))
     (kept,) = await ledger.rows(schema.invoice)
     assert (kept["settled_at"], kept["settled_at_approximate"]) == (START + 700, False)
-    await ledger.see(shop.shows(invoice("old", payment(coin(1)), status="Invalid")))
+    await ledger.see(shop.invoices_seen(invoice("old", payment(coin(1)), status="Invalid")))
     (kept,) = await ledger.rows(schema.invoice)
     assert (kept["settled_at"], kept["settled_at_approximate"]) == (None, False)
 
 
-async def test_deliveries_are_acted_on_once_and_go_in_time(ledger: Ledger, shop: Shop) -> None:
+async def test_deliveries_are_acted_on_once_and_go_in_time(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
     view = RecordView(ledger.engine, finality=100)
     for number in range(3):
         await deliver(ledger, "InvoiceCreated", "old", START + number)
     first, second, third = await view.pending_deliveries("shop", 10)
     assert (first.type, first.invoice_id, first.received_at) == ("InvoiceCreated", "old", START)
     assert await view.pending_deliveries("shop", 1) == (first,)
-    await ledger.see(shop.acted({first.id: "applied", second.id: "ignored"}))
+    await ledger.see(shop.deliveries_done({first.id: "applied", second.id: "ignored"}))
     assert await view.pending_deliveries("shop", 10) == (third,)
     at = shop.now
-    await ledger.see(shop.acted({first.id: "again"}))
+    await ledger.see(shop.deliveries_done({first.id: "again"}))
     rows = {one["id"]: one for one in await ledger.rows(schema.delivery)}
     assert (rows[first.id]["result"], rows[first.id]["processed_at"]) == ("applied", at)
     async with ledger.engine.connect() as conn:
@@ -221,12 +233,12 @@ async def test_deliveries_are_acted_on_once_and_go_in_time(ledger: Ledger, shop:
     assert [one["id"] for one in await ledger.rows(schema.delivery)] == [third.id]
 
 
-async def test_a_follower_finds_what_to_ask_for(ledger: Ledger, shop: Shop) -> None:
+async def test_a_follower_finds_what_to_ask_for(ledger: Ledger, shop: StoreObservations) -> None:
     view = RecordView(ledger.engine, finality=100)
     swept_at = await view.swept_at("shop")
     assert swept_at == shop.now - 2
     await ledger.see(
-        shop.shows(
+        shop.invoices_seen(
             invoice("busy", payment(coin(1), status="Processing"), status="Processing"),
             invoice("late", payment(coin(2)), status="Expired", expires_at=START + 500),
             invoice("cold", status="Expired", expires_at=START + 100),
@@ -248,9 +260,9 @@ async def test_a_follower_finds_what_to_ask_for(ledger: Ledger, shop: Shop) -> N
     found = await view.interrupted_sweep("shop")
     assert found is not None
     assert (found.began_at, found.end) == (shop.now - 60, START + 300)
-    await ledger.see(shop.swept("recent"))
+    await ledger.see(shop.sweep_done("recent"))
     assert await view.swept_at("shop") == swept_at
-    await ledger.see(shop.swept("full", shop.now))
+    await ledger.see(shop.sweep_done("full", shop.now))
     assert await view.interrupted_sweep("shop") is None
     assert await view.open_invoices("shop") == ()  # the sweep has shown none of them
     assert await view.refresh_requested_at() is None

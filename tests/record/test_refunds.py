@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 from tests.record.conftest import Ledger
 from tests.record.test_invoices import item, row, whole
-from tests.rig.store_observations import HASH, START, Shop, coin, invoice, payment, payout, pull
+from tests.rig.store_observations import (
+    HASH,
+    START,
+    StoreObservations,
+    coin,
+    invoice,
+    payment,
+    payout,
+    pull,
+)
 
 from raised.db import schema
 from raised.db.engine import reading
@@ -19,8 +28,8 @@ def ledger(regtest_ledger: Ledger) -> Any:
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return Shop()
+def shop() -> StoreObservations:
+    return StoreObservations()
 
 
 async def refunds(ledger: Ledger) -> list[tuple[str, int]]:
@@ -33,10 +42,10 @@ async def refunds(ledger: Ledger) -> list[tuple[str, int]]:
 
 
 async def test_a_completed_payout_of_a_refund_is_booked_and_told(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
-    await ledger.see(shop.pays([pull("pp", "Refund one")], payout("po", "pp")))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
+    await ledger.see(shop.refunds_seen([pull("pp", "Refund one")], payout("po", "pp")))
     booked = next(one for one in await ledger.rows(schema.movement) if one["kind"] == "refund")
     assert (booked["amount_msats"], booked["at"]) == (40_000_000, START + 5000)
     assert (booked["reference"], booked["txid"]) == ("po", HASH)
@@ -65,13 +74,13 @@ async def test_a_completed_payout_of_a_refund_is_booked_and_told(
 
 
 async def test_only_money_that_is_proven_an_invoices_is_a_refund(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
     await ledger.see(SourceHealth("store", "shop", "ok", START))
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
     pulls = [pull("salary", "Wages"), pull("like", "Refund one of these"), pull("pp", "Refund one")]
     await ledger.see(
-        shop.pays(
+        shop.refunds_seen(
             pulls,
             payout("free", None),
             payout("wages", "salary"),
@@ -90,31 +99,33 @@ async def test_only_money_that_is_proven_an_invoices_is_a_refund(
 
 
 async def test_a_payout_counts_when_it_completes_and_no_longer_when_it_does_not(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
     pulls = [pull("pp", "Refund one")]
-    await ledger.see(shop.pays(pulls, payout("po", "pp", state="InProgress", value_msats=None)))
+    await ledger.see(
+        shop.refunds_seen(pulls, payout("po", "pp", state="InProgress", value_msats=None))
+    )
     assert await refunds(ledger) == []
-    await ledger.see(shop.pays(pulls, payout("po", "pp")))
+    await ledger.see(shop.refunds_seen(pulls, payout("po", "pp")))
     assert await refunds(ledger) == [("one", 40_000_000)]
     before = await ledger.changes()
-    await ledger.see(shop.pays(pulls, payout("po", "pp")))
+    await ledger.see(shop.refunds_seen(pulls, payout("po", "pp")))
     assert await ledger.changes() == before
-    await ledger.see(shop.pays(pulls, payout("po", "pp", state="Cancelled")))
+    await ledger.see(shop.refunds_seen(pulls, payout("po", "pp", state="Cancelled")))
     assert await refunds(ledger) == []
     await whole(ledger)
 
 
 async def test_a_signed_event_proves_whose_a_refund_is_whatever_it_is_called(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
-    await ledger.see(shop.shows(invoice("one", payment(coin(1))), invoice("two")))
-    await ledger.see(shop.pays([pull("pp", "Refund two")], payout("po", "pp")))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1))), invoice("two")))
+    await ledger.see(shop.refunds_seen([pull("pp", "Refund two")], payout("po", "pp")))
     assert await refunds(ledger) == [("two", 40_000_000)]
-    await ledger.see(shop.acted({}, pp="one"))
+    await ledger.see(shop.deliveries_done({}, pp="one"))
     assert await refunds(ledger) == [("one", 40_000_000)]
-    await ledger.see(shop.pays([pull("pp", "Refund two!")], payout("po", "pp")))
+    await ledger.see(shop.refunds_seen([pull("pp", "Refund two!")], payout("po", "pp")))
     assert await refunds(ledger) == [("one", 40_000_000)]
     await whole(ledger)
 
@@ -124,12 +135,12 @@ async def test_a_signed_event_proves_whose_a_refund_is_whatever_it_is_called(
     [((0, 1, 2), "Sorry"), ((2, 1, 0), "Refund one"), ((1, 2, 0), "Sorry"), ((2, 0, 1), "Sorry")],
 )
 async def test_in_whatever_order_invoice_event_and_payout_come(
-    ledger: Ledger, shop: Shop, order: tuple[int, ...], name: str
+    ledger: Ledger, shop: StoreObservations, order: tuple[int, ...], name: str
 ) -> None:
     steps: list[Observation] = [
-        shop.shows(invoice("one", payment(coin(1)))),
-        shop.acted({}, pp="one"),
-        shop.pays([pull("pp", name)], payout("po", "pp")),
+        shop.invoices_seen(invoice("one", payment(coin(1)))),
+        shop.deliveries_done({}, pp="one"),
+        shop.refunds_seen([pull("pp", name)], payout("po", "pp")),
     ]
     for number in order:
         await ledger.see(steps[number])
@@ -140,40 +151,42 @@ async def test_in_whatever_order_invoice_event_and_payout_come(
 
 
 async def test_a_name_is_enough_also_when_the_invoice_comes_later(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
-    await ledger.see(shop.pays([pull("pp", "Refund one")], payout("po", "pp")))
+    await ledger.see(shop.refunds_seen([pull("pp", "Refund one")], payout("po", "pp")))
     assert await refunds(ledger) == []
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
     assert await refunds(ledger) == [("one", 40_000_000)]
     assert (await row(ledger, "one"))["counted_msats"] == 100_000_000
     await whole(ledger)
 
 
-async def test_a_store_listed_under_two_addresses_refunds_once(ledger: Ledger, shop: Shop) -> None:
-    onion = Shop("onion", shop.now)
+async def test_a_store_listed_under_two_addresses_refunds_once(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
+    onion = StoreObservations("onion", shop.now)
     pulls = [pull("pp", "Refund one")]
     for one in (onion, shop):
-        await ledger.see(one.shows(invoice("one", payment(coin(1)))))
-        await ledger.see(one.pays(pulls, payout("po", "pp")))
+        await ledger.see(one.invoices_seen(invoice("one", payment(coin(1)))))
+        await ledger.see(one.refunds_seen(pulls, payout("po", "pp")))
         await whole(ledger)
     rows = [one for one in await ledger.rows(schema.movement) if one["reversed_by"] is None]
     assert sorted((one["kind"], one["store"]) for one in rows) == [
         ("payment", "onion"),
         ("refund", "onion"),
     ]
-    await ledger.see(onion.pays(pulls, payout("po", "pp", state="Cancelled")))
+    await ledger.see(onion.refunds_seen(pulls, payout("po", "pp", state="Cancelled")))
     rows = [one for one in await ledger.rows(schema.movement) if one["reversed_by"] is None]
     assert ("refund", "shop") in {(one["kind"], one["store"]) for one in rows}
     await whole(ledger)
 
 
 async def test_a_payout_whose_figures_are_corrected_is_booked_anew(
-    ledger: Ledger, shop: Shop
+    ledger: Ledger, shop: StoreObservations
 ) -> None:
-    await ledger.see(shop.shows(invoice("one", payment(coin(1)))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
     pulls = [pull("pp", "Refund one")]
-    await ledger.see(shop.pays(pulls, payout("po", "pp")))
-    await ledger.see(shop.pays(pulls, payout("po", "pp", "0.0005")))
+    await ledger.see(shop.refunds_seen(pulls, payout("po", "pp")))
+    await ledger.see(shop.refunds_seen(pulls, payout("po", "pp", "0.0005")))
     assert await refunds(ledger) == [("one", 50_000_000)]
     await whole(ledger)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.record.conftest import Founder, Invested, Ledger, World
 from tests.record.test_invoices import counted, item, row, whole
-from tests.rig.store_observations import Shop, invoice, payment
+from tests.rig.store_observations import StoreObservations, invoice, payment
 
 from raised.db import schema
 
@@ -16,8 +16,8 @@ def ledger(regtest_ledger: Ledger) -> Any:
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return Shop()
+def shop() -> StoreObservations:
+    return StoreObservations()
 
 
 def stage_coin(invested: Invested) -> tuple[str, str]:
@@ -32,12 +32,12 @@ async def kinds(ledger: Ledger) -> list[str]:
 
 
 async def test_a_confirmed_investment_takes_its_coin_from_a_payment(
-    ledger: Ledger, world: World, founder: Founder, shop: Shop
+    ledger: Ledger, world: World, founder: Founder, shop: StoreObservations
 ) -> None:
     invested = founder.invested()
     reference, value = stage_coin(invested)
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
-    await ledger.see(shop.shows(invoice("one", payment(reference, value))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(reference, value))))
     assert (await row(ledger, "one"))["counted_msats"] > 0
     await ledger.see(world.mine(invested.tx))
     assert await counted(ledger) == {}
@@ -56,26 +56,26 @@ async def test_a_confirmed_investment_takes_its_coin_from_a_payment(
 
 
 async def test_a_payment_with_the_coin_of_a_known_investment_is_never_booked(
-    ledger: Ledger, world: World, founder: Founder, shop: Shop
+    ledger: Ledger, world: World, founder: Founder, shop: StoreObservations
 ) -> None:
     invested = founder.invested()
     reference, value = stage_coin(invested)
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
     await ledger.see(world.mine(invested.tx))
-    await ledger.see(shop.shows(invoice("one", payment(reference, value))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(reference, value))))
     assert await counted(ledger) == {}
     assert (await row(ledger, "one"))["first_counted_at"] is None
     await whole(ledger)
 
 
 async def test_a_coin_that_waits_in_the_mempool_as_an_investment_is_not_pending_twice(
-    ledger: Ledger, world: World, founder: Founder, shop: Shop
+    ledger: Ledger, world: World, founder: Founder, shop: StoreObservations
 ) -> None:
     invested = founder.invested()
     reference, value = stage_coin(invested)
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
     waiting = payment(reference, value, "Processing")
-    await ledger.see(shop.shows(invoice("one", waiting, status="Processing")))
+    await ledger.see(shop.invoices_seen(invoice("one", waiting, status="Processing")))
     pending = (await row(ledger, "one"))["pending_msats"]
     assert pending > 0
     await ledger.see(world.pool(invested.tx, projects=[founder.project_id]))
@@ -87,12 +87,12 @@ async def test_a_coin_that_waits_in_the_mempool_as_an_investment_is_not_pending_
 
 
 async def test_a_payment_becomes_a_stage_output_when_the_project_is_understood(
-    ledger: Ledger, world: World, founder: Founder, shop: Shop
+    ledger: Ledger, world: World, founder: Founder, shop: StoreObservations
 ) -> None:
     """The event comes last: only then the coin is known to be an investment's."""
     invested = founder.invested()
     reference, value = stage_coin(invested)
-    await ledger.see(shop.shows(invoice("one", payment(reference, value))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(reference, value))))
     await ledger.see(world.mine(founder.found()), world.mine(invested.tx))
     assert len(await counted(ledger)) == 1
     await ledger.see(world.told(founder.event))

@@ -9,13 +9,13 @@ from raised_simnet.btcpay.order import Order
 from raised_simnet.btcpay.shop_script import DAY, ShopScript, sats_of
 from raised_simnet.story.storyboard import Story, Storyboard
 
-STALL: Final = "stall"
+BRIEF_SHOP: Final = "stall"
 
 
-def stall_story(seed: int, start_at: int) -> Story:
+def brief_shop_story(seed: int, start_at: int) -> Story:
     """Buyers who pay in time, in part, late or never; what is refunded, marked, replaced, moved."""
     storyboard = Storyboard(seed, start_at, BRIEF_TURNS)
-    clerk = ShopScript(storyboard, STALL)
+    clerk = ShopScript(storyboard, BRIEF_SHOP)
     for turn in range(2, BRIEF_TURNS - 3, 2):
         clerk.pay(turn, (clerk.order(turn, f"plain-{turn}", Order("50.00")),), sats_of("50.00"))
         quick = clerk.order(turn + 1, f"quick-{turn}", Order("21000", "SATS"))

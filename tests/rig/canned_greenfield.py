@@ -39,7 +39,7 @@ def shown(value: object, status: int = 200) -> Response:
     return Response(status, body, "application/json; charset=utf-8")
 
 
-class Teller:
+class CannedGreenfield:
     """Answers by path below the base, in order, the last one again and again; else no route."""
 
     def __init__(self) -> None:

@@ -40,7 +40,7 @@ def payment(number: int, status: str = "Settled", value: str = "0.001") -> Json:
     }
 
 
-class Till:
+class FakeGreenfield:
     """The server. `tricks` see every request first and may answer it; what they do, they do.
 
     `before` and `after` hold a request back before and after its answer is made.

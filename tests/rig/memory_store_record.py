@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Final, TypeVar
 
 from tests.rig.canned_greenfield import HURRY, KEPT, KEY, STORE
-from tests.rig.fake_greenfield import Till
+from tests.rig.fake_greenfield import FakeGreenfield
 
-from raised.btcpay.ports import FullSweep, PendingDelivery
+from raised.btcpay.ports import PendingDelivery, SweepCheckpoint
 from raised.btcpay.settings import StoreSettings
-from raised.btcpay.source import Stores
-from raised.btcpay.timing import Pauses
+from raised.btcpay.source import StoreSource
+from raised.btcpay.timing import StoreTiming
 from raised.domain.btcpay.invoice import Invoice
 from raised.domain.observation import (
     DeliveriesDone,
@@ -25,7 +25,7 @@ from raised.domain.observation import (
 )
 
 LABEL: Final = "shop"
-QUICK: Final = Pauses(
+FAST_TIMING: Final = StoreTiming(
     poll=0.01,
     wake=0.001,
     echo=0.0,
@@ -41,7 +41,7 @@ _UNKNOWN: Final = SourceHealth("store", LABEL, "ok", 0)
 T = TypeVar("T")
 
 
-class Ledger:
+class MemoryStoreRecord:
     """What was observed of one store, as the record would hold it."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Ledger:
         self.missing: set[str] = set()
         self.paid: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
         self.apps: dict[str, frozenset[str]] = {}
-        self.reached: FullSweep | None = None
+        self.reached: SweepCheckpoint | None = None
         self.swept: int | None = None
         self.refreshed: int | None = None
         self.told: list[Observation] = []
@@ -93,7 +93,7 @@ class Ledger:
                 self.results.update(observation.results)
                 self.refunds.update(observation.refunds)
             case SweepReached():
-                self.reached = FullSweep(observation.began_at, observation.end)
+                self.reached = SweepCheckpoint(observation.began_at, observation.end)
             case SweepDone(sweep="full"):
                 self.reached, self.swept = None, observation.began_at
                 self.missing.update(
@@ -147,7 +147,7 @@ class Ledger:
             if one in self.paid
         }
 
-    async def interrupted_sweep(self, store: str) -> FullSweep | None:
+    async def interrupted_sweep(self, store: str) -> SweepCheckpoint | None:
         return self.reached
 
     async def swept_at(self, store: str) -> int | None:
@@ -160,14 +160,14 @@ class Ledger:
         return self.refreshed
 
 
-class Shop:
+class FollowedStore:
     """A till, a ledger, and stores that follow the one into the other while `open` is entered."""
 
-    def __init__(self, till: Till) -> None:
+    def __init__(self, till: FakeGreenfield) -> None:
         self.till = till
-        self.ledger = Ledger()
+        self.ledger = MemoryStoreRecord()
         self.now = 1_773_200_000
-        self.pauses = QUICK
+        self.pauses = FAST_TIMING
         self.changes: dict[str, Any] = {}
         self.commits = asyncio.Event()
         self.commits.set()
@@ -184,9 +184,9 @@ class Shop:
         return StoreSettings(**{**told, **self.changes, **changes})
 
     @contextlib.asynccontextmanager
-    async def follow(self) -> AsyncIterator[Stores]:
+    async def follow(self) -> AsyncIterator[StoreSource]:
         """Follow until the end of the block, then cancel: as at a stop or a kill."""
-        stores = Stores(
+        stores = StoreSource(
             [self.settings()], self.ledger, clock=self.clock, retry_policy=HURRY, pauses=self.pauses
         )
         outbox: asyncio.Queue[Observation] = asyncio.Queue(16)
@@ -216,7 +216,7 @@ class Shop:
     def clock(self) -> int:
         return self.now
 
-    async def _commit(self, outbox: asyncio.Queue[Observation], stores: Stores) -> None:
+    async def _commit(self, outbox: asyncio.Queue[Observation], stores: StoreSource) -> None:
         while True:
             observation = await outbox.get()
             await self.commits.wait()

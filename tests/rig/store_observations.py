@@ -53,13 +53,13 @@ def invoice(invoice_id: str, *payments: Payment, **other: Any) -> Invoice:
 
 
 @dataclass
-class Shop:
+class StoreObservations:
     """One store and the clock of who asks it: each answer comes a second later."""
 
     label: str = "shop"
     now: int = START + 10_000
 
-    def shows(
+    def invoices_seen(
         self,
         *invoices: Invoice,
         origin: Any = "delivery",
@@ -71,18 +71,20 @@ class Shop:
         asked = self.now - 1 if asked_at is None else asked_at
         return InvoicesSeen(self.label, self.now, asked, origin, invoices, apps or {})
 
-    def swept(self, sweep: Any = "full", began_at: int | None = None, since: int = 0) -> SweepDone:
+    def sweep_done(
+        self, sweep: Any = "full", began_at: int | None = None, since: int = 0
+    ) -> SweepDone:
         """A sweep has ended, that began now unless said otherwise."""
         self.now += 1
         began = self.now if began_at is None else began_at
         return SweepDone(self.label, self.now, sweep, began, since)
 
-    def pays(self, pulls: Iterable[PullPayment], *payouts: Payout) -> RefundsSeen:
+    def refunds_seen(self, pulls: Iterable[PullPayment], *payouts: Payout) -> RefundsSeen:
         """All pull payments and payouts."""
         self.now += 1
         return RefundsSeen(self.label, self.now, tuple(pulls), payouts)
 
-    def acted(self, results: Mapping[int, str], **refunds: str) -> DeliveriesDone:
+    def deliveries_done(self, results: Mapping[int, str], **refunds: str) -> DeliveriesDone:
         """Deliveries were acted on; signed ones named the invoices of pull payments."""
         self.now += 1
         return DeliveriesDone(self.label, self.now, results, refunds)

@@ -11,7 +11,7 @@ _REMEMBERED: Final = 20_000
 _FAR_APART: Final = 86_400  # seconds between two invoices that are not searched for together
 
 
-class Apps:
+class CrowdfundApps:
     """The apps that the configuration names. An invoice is made by its app, or by none for ever."""
 
     def __init__(self, apps: tuple[str, ...], server: Greenfield) -> None:

@@ -4,26 +4,26 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from raised.btcpay.client.invoice_query import InvoiceAnswer
-from raised.btcpay.paginator import Walk
-from raised.btcpay.publisher import Follower
+from raised.btcpay.paginator import InvoicePaginator
+from raised.btcpay.publisher import StoreContext
 
 LARGE_STORE: Final = 20_000  # invoices; beyond it a full sweep takes a month at a time
 _MONTH: Final = 31 * 86_400
 
 
 @dataclass(slots=True)
-class FullSweep:
+class FullSweepState:
     """How far it is. `is_first`: none has ended before. `rest_at`: what is older can wait."""
 
     began_at: int
-    walk: Walk
+    walk: InvoicePaginator
     is_first: bool
     done: int
     unread: int = 0
     rest_at: int | None = None
 
     @classmethod
-    async def begin(cls, follower: Follower, *, fresh: bool) -> Self:
+    async def begin(cls, follower: StoreContext, *, fresh: bool) -> Self:
         """The one that was interrupted, or a new one; always a new one if `fresh`."""
         label, record = follower.label, follower.record
         is_first = not fresh and await record.swept_at(label) is None
@@ -33,7 +33,7 @@ class FullSweep:
         newest = began_at if begun is None else begun.end
         return cls(
             began_at=began_at,
-            walk=Walk(follower.server, end=None if begun is None else begun.end),
+            walk=InvoicePaginator(follower.server, end=None if begun is None else begun.end),
             is_first=is_first,
             done=held if is_first else 0,
             rest_at=newest - _MONTH if held > LARGE_STORE and not is_first else None,

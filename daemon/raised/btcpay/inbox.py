@@ -12,9 +12,9 @@ from typing import Final, Never
 
 from raised.btcpay.health import LOCKED_OUT
 from raised.btcpay.ports import PendingDelivery
-from raised.btcpay.publisher import Follower, Telling
-from raised.btcpay.refunds import Refunds
-from raised.btcpay.timing import Pauses
+from raised.btcpay.publisher import InvoicePublisher, StoreContext
+from raised.btcpay.refunds import RefundFetcher
+from raised.btcpay.timing import StoreTiming
 from raised.domain.observation import DeliveriesDone
 from raised.errors import SourceError, Unavailable
 from raised.net.backoff import Backoff, backoff_seconds
@@ -31,7 +31,7 @@ _TEST_MARK: Final = "__test__"  # the test button of servers 1.2 to 2.2
 
 
 @dataclass(slots=True)
-class _Ring:
+class _PendingFetch:
     """An invoice to be fetched: which deliveries wait for it, and when it is due."""
 
     due_at: float
@@ -40,18 +40,22 @@ class _Ring:
     busy: bool = False
 
 
-class Doorbell:
+class InboxWorker:
     """Follows the inbox of one store."""
 
     def __init__(
-        self, follower: Follower, telling: Telling, refunds: Refunds, pauses: Pauses
+        self,
+        follower: StoreContext,
+        telling: InvoicePublisher,
+        refunds: RefundFetcher,
+        pauses: StoreTiming,
     ) -> None:
         self._follower = follower
         self._telling = telling
         self._refunds = refunds
         self._pauses = pauses
         self._backoff = Backoff(pauses.first, pauses.most)
-        self._rings: dict[str | None, _Ring] = {}
+        self._rings: dict[str | None, _PendingFetch] = {}
         self._told: set[int] = set()  # deliveries that are done, once the record has heard of it
         self._news = asyncio.Event()
         self._bell = asyncio.Event()
@@ -95,7 +99,7 @@ class Doorbell:
     def _ring(self, delivery: PendingDelivery) -> None:
         now = asyncio.get_running_loop().time()
         target = _REFUNDS if delivery.invoice_id is None else delivery.invoice_id
-        ring = self._rings.setdefault(target, _Ring(now))
+        ring = self._rings.setdefault(target, _PendingFetch(now))
         ring.waiting[delivery.id] = delivery
         ring.due_at = min(ring.due_at, now)
         self._bell.set()
@@ -109,7 +113,7 @@ class Doorbell:
             finally:
                 ring.busy = False
 
-    async def _next(self) -> tuple[str | None, _Ring]:
+    async def _next(self) -> tuple[str | None, _PendingFetch]:
         """The ring that is due for longest and that nobody answers; waits for one."""
         time = asyncio.get_running_loop().time
         while True:
@@ -124,7 +128,7 @@ class Doorbell:
                 async with asyncio.timeout_at(due_at):
                     await self._bell.wait()
 
-    async def _fetch(self, target: str | None, ring: _Ring) -> None:
+    async def _fetch(self, target: str | None, ring: _PendingFetch) -> None:
         waiting = dict(ring.waiting)  # what rings while we ask wants an answer of its own
         began_at = asyncio.get_running_loop().time()
         try:
@@ -158,7 +162,7 @@ class Doorbell:
             return APPLIED if await self._refunds.pull() else IGNORED
         return APPLIED if await self._telling.fetch(target, "delivery") else GONE
 
-    def _failed(self, ring: _Ring, error: SourceError) -> None:
+    def _failed(self, ring: _PendingFetch, error: SourceError) -> None:
         """Keep the ring. A server that is away is waited for; a bad answer delays its invoice."""
         health = self._follower.health
         if isinstance(error, Unavailable):
@@ -187,7 +191,7 @@ class Doorbell:
         self._told.update(results)
         if refunds:  # the offer is there; the list says what it is
             now = asyncio.get_running_loop().time()
-            self._rings.setdefault(_REFUNDS, _Ring(now)).due_at = now
+            self._rings.setdefault(_REFUNDS, _PendingFetch(now)).due_at = now
 
 
 def _needs_nothing(delivery: PendingDelivery) -> str | None:

@@ -15,7 +15,7 @@ PAGE: Final = 50
 _MOST: Final = 1600  # rows of one answer; only more than these in one second are skipped over
 
 
-class Walk:
+class InvoicePaginator:
     """Where a reading of a list is. `end`: everything created from it on has been seen.
 
     Read a page, do with it what must be done, then `move`: a page that was not moved past is read

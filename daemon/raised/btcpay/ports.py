@@ -17,7 +17,7 @@ class PendingDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class FullSweep:
+class SweepCheckpoint:
     """A full sweep that was interrupted: it has seen everything created from `end` on."""
 
     began_at: int
@@ -41,7 +41,7 @@ class StoreRecord(Protocol):
     ) -> dict[str, frozenset[tuple[str, str]]]:
         """(method, payment id) of what these invoices were paid with and is not Invalid."""
 
-    async def interrupted_sweep(self, store: str) -> FullSweep | None:
+    async def interrupted_sweep(self, store: str) -> SweepCheckpoint | None:
         """The full sweep to go on with."""
 
     async def swept_at(self, store: str) -> int | None:

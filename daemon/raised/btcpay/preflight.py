@@ -5,8 +5,8 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from raised.btcpay.client.invoice_query import InvoicePage
-from raised.btcpay.publisher import Follower
-from raised.btcpay.webhook import look_at_webhook
+from raised.btcpay.publisher import StoreContext
+from raised.btcpay.webhook import check_webhook
 from raised.errors import SourceError
 
 _SAFE: Final = (2, 4, 2)  # from then on LND credentials cannot be stolen
@@ -16,7 +16,7 @@ _ABOVE: Final = ("unrestricted", "btcpay.store.canmodifystoresettings")
 _NUMBER: Final = re.compile(r"[0-9]{1,6}")
 
 
-async def check_store(follower: Follower, store_id: str, *, expects_events: bool) -> None:
+async def check_store(follower: StoreContext, store_id: str, *, expects_events: bool) -> None:
     """Try what following needs; the health says how it went.
 
     Raises SourceError: not now, or not with this key or address.
@@ -29,7 +29,7 @@ async def check_store(follower: Follower, store_id: str, *, expects_events: bool
     health.version = info.version
     health.set_problem("not_synchronized", None if info.synchronized else _NOT_SYNCHRONIZED)
     health.set_warning(
-        "old_version", _OLD_VERSION.format(info.version) if is_old(info.version) else None
+        "old_version", _OLD_VERSION.format(info.version) if is_outdated(info.version) else None
     )
     skew = server.skew_seconds or 0
     health.set_warning("clock_skew", _SKEW.format(abs(skew)) if abs(skew) > _SKEW_SECONDS else None)
@@ -42,13 +42,13 @@ _OLD_VERSION: Final = "runs version {}: before 2.4.2 Lightning credentials can b
 _SKEW: Final = "its clock and ours are {} s apart: set the wrong one, windows rest on them"
 
 
-async def _look_at_webhook(follower: Follower, store_id: str) -> None:
+async def _look_at_webhook(follower: StoreContext, store_id: str) -> None:
     """What the server says of its webhook, where the key may ask. It is no reason to stop."""
     health = follower.health
     try:
         if not allows(await follower.server.permissions(), _WEBHOOKS, store_id):
             return
-        found = await look_at_webhook(follower.server, follower.label, follower.clock())
+        found = await check_webhook(follower.server, follower.label, follower.clock())
     except SourceError as error:
         health.set_problem("webhook", f"its webhook could not be looked at: it {error.detail}")
         return
@@ -63,7 +63,7 @@ def allows(permissions: AbstractSet[str], policy: str, store_id: str) -> bool:
     )
 
 
-def is_old(version: str) -> bool:
+def is_outdated(version: str) -> bool:
     """Whether a server of this version should be upgraded."""
     numbers = tuple(int(one) for one in _NUMBER.findall(re.split(r"[+-]", version)[0])[:3])
     return numbers < _SAFE

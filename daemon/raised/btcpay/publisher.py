@@ -7,10 +7,10 @@ from typing import Literal
 
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.invoice_query import InvoicePage
-from raised.btcpay.crowdfund_apps import Apps
+from raised.btcpay.crowdfund_apps import CrowdfundApps
 from raised.btcpay.health import LOCKED_OUT, StoreHealth
 from raised.btcpay.ports import StoreRecord
-from raised.btcpay.sequence import Turns
+from raised.btcpay.sequence import RequestSequencer
 from raised.domain.btcpay.invoice import Invoice
 from raised.domain.observation import InvoicesGone, InvoicesSeen, Observation, Sweep
 from raised.errors import BadData, Refused, SourceError
@@ -19,7 +19,7 @@ Origin = Literal["delivery"] | Sweep
 
 
 @dataclass(frozen=True, slots=True)
-class Follower:
+class StoreContext:
     """What all that follows one store works with. `outbox` is where its observations go."""
 
     label: str
@@ -30,14 +30,14 @@ class Follower:
     clock: Callable[[], int]
 
 
-class Telling:
+class InvoicePublisher:
     """The only way of invoices to the outbox. Cancelled before it returns, it may tell nothing."""
 
-    def __init__(self, follower: Follower, apps: Apps) -> None:
+    def __init__(self, follower: StoreContext, apps: CrowdfundApps) -> None:
         self._follower = follower
         self._apps = apps
         self._order = asyncio.Lock()  # a full outbox does not keep the order of who waits
-        self.turns = Turns()
+        self.turns = RequestSequencer()
 
     async def fetch(self, invoice_id: str, origin: Origin) -> bool:
         """Ask for one invoice and tell of it; False when the server does not show it any more.

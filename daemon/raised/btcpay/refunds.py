@@ -3,17 +3,17 @@
 import asyncio
 from typing import Final
 
-from raised.btcpay.publisher import Follower
+from raised.btcpay.publisher import StoreContext
 from raised.domain.observation import RefundsSeen
 from raised.errors import Refused
 
 _UNSEEN: Final = "refunds_unknown"
 
 
-class Refunds:
+class RefundFetcher:
     """The lists of refunds, whole each time: they have no pages."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: StoreContext) -> None:
         self._follower = follower
         self._one = asyncio.Lock()  # an older answer must not come after a newer one
 

@@ -9,9 +9,9 @@ import contextlib
 from typing import Final, Never
 
 from raised.btcpay.health import LOCKED_OUT
-from raised.btcpay.publisher import Follower
-from raised.btcpay.sweeps import Sweeps
-from raised.btcpay.timing import Pauses
+from raised.btcpay.publisher import StoreContext
+from raised.btcpay.sweeps import SweepRunner
+from raised.btcpay.timing import StoreTiming
 from raised.domain.observation import Sweep
 from raised.errors import SourceError, Unavailable
 from raised.net.backoff import Backoff
@@ -21,10 +21,10 @@ _DAY: Final = 86_400
 _ORDER: Final[tuple[Sweep, ...]] = ("recent", "active", "late", "full")
 
 
-class Rota:
+class SweepScheduler:
     """The sweeps that are asked for. `follow` makes them; the others may be called at any time."""
 
-    def __init__(self, follower: Follower, sweeps: Sweeps, pauses: Pauses) -> None:
+    def __init__(self, follower: StoreContext, sweeps: SweepRunner, pauses: StoreTiming) -> None:
         self._follower = follower
         self._sweeps = sweeps
         self._backoff = Backoff(pauses.first, pauses.most)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
+class RequestSequencer:
     """The requests of one store in the order they were sent."""
 
     def __init__(self) -> None:

@@ -13,12 +13,12 @@ from raised.btcpay.ports import StoreRecord
 from raised.btcpay.settings import StoreSettings
 from raised.btcpay.store import Store
 from raised.btcpay.sweeps import progress_name
-from raised.btcpay.timing import Pauses
+from raised.btcpay.timing import StoreTiming
 from raised.clock import now
 from raised.domain.observation import Observation, Progress, Sweep
 
 
-class Stores:
+class StoreSource:
     """The store source. `follow` runs it; the other methods may be called at any time.
 
     Raises ConfigError when a key or a certificate file cannot be used.
@@ -32,13 +32,13 @@ class Stores:
         clock: Callable[[], int] = now,
         transport: httpx.AsyncBaseTransport | None = None,
         retry_policy: RetryPolicy | None = None,
-        pauses: Pauses | None = None,
+        pauses: StoreTiming | None = None,
     ) -> None:
         self._record = record
         self._clock = clock
         self._transport = transport
         self._retry_policy = retry_policy
-        self._pauses = pauses or Pauses()
+        self._pauses = pauses or StoreTiming()
         self._gates: dict[str, asyncio.Semaphore] = {}
         self._servers: dict[StoreSettings, Greenfield] = {}
         self._following: dict[StoreSettings, tuple[Store, asyncio.Task[Never]]] = {}

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import Final, Never
 
 from raised.btcpay.client.greenfield import Greenfield
-from raised.btcpay.crowdfund_apps import Apps
+from raised.btcpay.crowdfund_apps import CrowdfundApps
 from raised.btcpay.health import LOCKED_OUT, StoreHealth
-from raised.btcpay.inbox import Doorbell
+from raised.btcpay.inbox import InboxWorker
 from raised.btcpay.ports import StoreRecord
 from raised.btcpay.preflight import check_store
-from raised.btcpay.publisher import Follower, Telling
-from raised.btcpay.refunds import Refunds
-from raised.btcpay.scheduler import Rota
+from raised.btcpay.publisher import InvoicePublisher, StoreContext
+from raised.btcpay.refunds import RefundFetcher
+from raised.btcpay.scheduler import SweepScheduler
 from raised.btcpay.settings import StoreSettings
-from raised.btcpay.sweeps import Sweeps
-from raised.btcpay.timing import Pauses
+from raised.btcpay.sweeps import SweepRunner
+from raised.btcpay.timing import StoreTiming
 from raised.domain.observation import Observation, Sweep
 from raised.errors import SourceError
 from raised.net.backoff import Backoff
@@ -35,7 +35,7 @@ class Store:
         outbox: asyncio.Queue[Observation],
         *,
         clock: Callable[[], int],
-        pauses: Pauses,
+        pauses: StoreTiming,
     ) -> None:
         label = settings.label
         health = StoreHealth(
@@ -44,12 +44,12 @@ class Store:
         self._settings = settings
         self._pauses = pauses
         self._asked = asyncio.Event()
-        self._me = Follower(label, server, record, health, outbox, clock)
-        telling = Telling(self._me, Apps(settings.crowdfund_apps, server))
-        refunds = Refunds(self._me)
-        self._doorbell = Doorbell(self._me, telling, refunds, pauses)
-        self._sweeps = Sweeps(self._me, telling, refunds, pauses)
-        self._rota = Rota(self._me, self._sweeps, pauses)
+        self._me = StoreContext(label, server, record, health, outbox, clock)
+        telling = InvoicePublisher(self._me, CrowdfundApps(settings.crowdfund_apps, server))
+        refunds = RefundFetcher(self._me)
+        self._doorbell = InboxWorker(self._me, telling, refunds, pauses)
+        self._sweeps = SweepRunner(self._me, telling, refunds, pauses)
+        self._rota = SweepScheduler(self._me, self._sweeps, pauses)
 
     @property
     def is_at_its_first(self) -> bool:

@@ -6,12 +6,12 @@ from typing import Final, Literal
 import structlog
 
 from raised.btcpay.client.invoice_query import InvoiceAnswer
-from raised.btcpay.full_sweep import FullSweep
+from raised.btcpay.full_sweep import FullSweepState
 from raised.btcpay.health import LOCKED_OUT
-from raised.btcpay.paginator import PAGE, Walk
-from raised.btcpay.publisher import Follower, Telling
-from raised.btcpay.refunds import Refunds
-from raised.btcpay.timing import Pauses
+from raised.btcpay.paginator import PAGE, InvoicePaginator
+from raised.btcpay.publisher import InvoicePublisher, StoreContext
+from raised.btcpay.refunds import RefundFetcher
+from raised.btcpay.timing import StoreTiming
 from raised.domain.observation import Progress, Sweep, SweepDone, SweepReached
 from raised.errors import BadData, Refused
 
@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 Left = Literal["nothing", "pages", "later"]
 
 
-class Sweeps:
+class SweepRunner:
     """What each sweep of one store does. Every one raises SourceError when it cannot go on.
 
     `covered_until`: what was made before has been seen by a sweep. `rests_until`: when the next
@@ -37,13 +37,17 @@ class Sweeps:
     """
 
     def __init__(
-        self, follower: Follower, telling: Telling, refunds: Refunds, pauses: Pauses
+        self,
+        follower: StoreContext,
+        telling: InvoicePublisher,
+        refunds: RefundFetcher,
+        pauses: StoreTiming,
     ) -> None:
         self._follower = follower
         self._telling = telling
         self._refunds = refunds
         self._pauses = pauses
-        self._full: FullSweep | None = None
+        self._full: FullSweepState | None = None
         self._made_full = False  # the record may not have heard of it yet
         self._unread = 0
         self.covered_until: int | None = None
@@ -69,7 +73,9 @@ class Sweeps:
         """What is open, and what was and is not any more."""
         me = self._follower
         held = await me.record.open_invoices(me.label)
-        shown = await self._read("active", Walk(me.server, statuses=("new", "processing")))
+        shown = await self._read(
+            "active", InvoicePaginator(me.server, statuses=("new", "processing"))
+        )
         await self._fetch_all("active", [one for one in held if one not in shown])
 
     async def _recent(self) -> None:
@@ -79,7 +85,7 @@ class Sweeps:
         since = began_at - max(_LEAST_RECENT, 2 * await self._terms() + _MARGIN)
         if self.covered_until is not None:
             since = min(since, self.covered_until - _MARGIN)
-        await self._read("recent", Walk(me.server, start=max(0, since)))
+        await self._read("recent", InvoicePaginator(me.server, start=max(0, since)))
         await self._refunds.pull()
         await me.outbox.put(SweepDone(me.label, me.clock(), "recent", began_at, max(0, since)))
         self.covered_until = began_at
@@ -93,7 +99,7 @@ class Sweeps:
         if len(held) > _FEW:
             made_since = max(0, since - await self._terms() - _MARGIN)
             shown = await self._read(
-                "late", Walk(me.server, statuses=("expired",), start=made_since)
+                "late", InvoicePaginator(me.server, statuses=("expired",), start=made_since)
             )
         await self._fetch_all("late", [one for one in held if one not in shown])
 
@@ -104,7 +110,7 @@ class Sweeps:
             _USUAL_TERMS if terms is None else terms.expiration_seconds + terms.monitoring_seconds
         )
 
-    async def _read(self, kind: Sweep, walk: Walk) -> set[str]:
+    async def _read(self, kind: Sweep, walk: InvoicePaginator) -> set[str]:
         """Tell of every invoice of a list; their ids."""
         shown: set[str] = set()
         time = asyncio.get_running_loop().time
@@ -117,7 +123,7 @@ class Sweeps:
                 await asyncio.sleep(started + self._pauses.page - time())
         return shown
 
-    async def _page(self, kind: Sweep, walk: Walk) -> InvoiceAnswer:
+    async def _page(self, kind: Sweep, walk: InvoicePaginator) -> InvoiceAnswer:
         with self._telling.turns.turn() as turn:
             answer = await walk.read()
             await self._telling.tell(turn, kind, answer.asked_at, answer.invoices)
@@ -138,7 +144,7 @@ class Sweeps:
         """A page of everything there is; a large store is left alone after each month."""
         me = self._follower
         if self._full is None:
-            self._full = await FullSweep.begin(me, fresh=self._made_full)
+            self._full = await FullSweepState.begin(me, fresh=self._made_full)
         full = self._full
         started = asyncio.get_running_loop().time()
         answer = await self._page("full", full.walk)
@@ -154,7 +160,7 @@ class Sweeps:
         self.rests_until = started + (self._pauses.rest if rests else self._pauses.page)
         return "later" if rests else "pages"
 
-    async def _end_full(self, full: FullSweep) -> None:
+    async def _end_full(self, full: FullSweepState) -> None:
         """All was seen. Rows that could not be read are not missing, only unreadable."""
         me = self._follower
         self._full, self._made_full = None, True
@@ -166,7 +172,7 @@ class Sweeps:
         await self._tell_progress(full)
         _log.info("all invoices read", store=me.label, invoices=full.done)
 
-    async def _tell_progress(self, full: FullSweep) -> None:
+    async def _tell_progress(self, full: FullSweepState) -> None:
         """Of the very first one only: figures are incomplete until it has ended."""
         if full.is_first:
             me = self._follower

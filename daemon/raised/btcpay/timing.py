@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Pauses:
+class StoreTiming:
     """Pauses in seconds.
 
     `poll`: between two looks at the inbox. `wake`: the least between two of them, however often

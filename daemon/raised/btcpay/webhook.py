@@ -18,26 +18,26 @@ _RETRIED: Final = frozenset({408, 429})  # and 5xx, and no answer (btcpay.md 7.4
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class WebhookReport:
     """`state`: what the store's `webhook` fact says; `trouble`: in words, None when all is well."""
 
     state: str
     trouble: str | None = None
 
 
-async def look_at_webhook(server: Greenfield, label: str, now: int) -> Judgement:
+async def check_webhook(server: Greenfield, label: str, now: int) -> WebhookReport:
     """How the webhook that rings here is doing. Raises SourceError."""
     webhooks = await server.webhooks()
     ours = [one for one in webhooks if _rings_here(one, label)]
     if not ours:
         return _none_found(webhooks, label)
     if not any(one.enabled for one in ours):
-        return Judgement("disabled", "the webhook is disabled on the server: enable it there")
+        return WebhookReport("disabled", "the webhook is disabled on the server: enable it there")
     sent: list[SentDelivery] = []
     for one in ours:
         if one.enabled:
             sent += await server.deliveries(one.id, _LOOKED_AT)
-    return judge_deliveries(sent, now)
+    return assess_deliveries(sent, now)
 
 
 def _rings_here(webhook: Webhook, label: str) -> bool:
@@ -46,20 +46,20 @@ def _rings_here(webhook: Webhook, label: str) -> bool:
     return address.endswith((f"/webhooks/btcpay/{label}", "/webhook"))
 
 
-def _none_found(webhooks: Sequence[Webhook], label: str) -> Judgement:
+def _none_found(webhooks: Sequence[Webhook], label: str) -> WebhookReport:
     if webhooks:
-        return Judgement("unknown")  # a proxy may give our path another name
-    return Judgement(
+        return WebhookReport("unknown")  # a proxy may give our path another name
+    return WebhookReport(
         "missing",
         f"the store has no webhook, though a secret is configured: raised btcpay setup {label}",
     )
 
 
-def judge_deliveries(sent: Sequence[SentDelivery], now: int) -> Judgement:
+def assess_deliveries(sent: Sequence[SentDelivery], now: int) -> WebhookReport:
     """What these attempts to tell us say."""
     attempts = sorted(sent, key=_sent_at)
     if attempts and attempts[-1].status != "HttpSuccess":
-        return Judgement(
+        return WebhookReport(
             "failing",
             f"the server's last delivery did not reach us ({_outcome(attempts[-1])}): check the"
             " webhook's address, the proxy before it and that raised api runs",
@@ -67,15 +67,17 @@ def judge_deliveries(sent: Sequence[SentDelivery], now: int) -> Judgement:
     recent = [one for one in attempts if _sent_at(one) > now - _RECENT_SECONDS]
     refused = [one for one in recent if _is_refused(one)]
     if refused:
-        return Judgement(
+        return WebhookReport(
             "failing",
             f"{len(refused)} deliveries of the last hour were refused and are not sent again"
             f" ({_outcome(refused[-1])}): check the webhook's secret",
         )
     wait = max((_sent_at(one) - one.queued_at for one in recent), default=0)
     if wait > _LATE_SECONDS:
-        return Judgement("late", f"deliveries waited up to {wait} s on the server before they came")
-    return Judgement("ok")
+        return WebhookReport(
+            "late", f"deliveries waited up to {wait} s on the server before they came"
+        )
+    return WebhookReport("ok")
 
 
 def _sent_at(delivery: SentDelivery) -> int:

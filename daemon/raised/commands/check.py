@@ -8,7 +8,7 @@ import click
 
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.invoice_query import InvoicePage
-from raised.btcpay.preflight import is_old
+from raised.btcpay.preflight import is_outdated
 from raised.btcpay.settings import StoreSettings
 from raised.chain.pool import Panel
 from raised.config.load import Config
@@ -102,7 +102,7 @@ async def _check_store(settings: StoreSettings) -> Finding:
     finally:
         await server.close()
     words = f"version {info.version}"
-    words += ", older than 2.4.2: upgrade" if is_old(info.version) else ""
+    words += ", older than 2.4.2: upgrade" if is_outdated(info.version) else ""
     words += "" if info.synchronized else ", its node has not all blocks yet"
     words += "" if settings.expects_events else ", no webhook: payments come by pulls"
     words += "" if refunds is None else f"; refunds are unknown: {refunds}"

@@ -12,7 +12,7 @@ from raised.db.facts import campaigns, cursors, deliveries, invoices, payouts
 from raised.db.facts.deliveries import Expected
 from raised.domain.btcpay.invoice import Invoice, InvoiceStatus
 from raised.domain.btcpay.invoice_snapshot import (
-    INVOICE_TOLD,
+    INVOICE_CHANGES,
     SLACK_SECONDS,
     InvoiceSnapshot,
     PaymentKey,
@@ -214,4 +214,4 @@ async def apply_sweep(conn: AsyncConnection, done: SweepDone, dirty: DirtySet) -
 def _tell_missing(store: str, found: Mapping[str, InvoiceStatus], dirty: DirtySet) -> None:
     for invoice_id, status in found.items():
         subject = subject_of((store, invoice_id))
-        dirty.tell(Change(INVOICE_TOLD[status], "btcpay", subject, reference=subject))
+        dirty.tell(Change(INVOICE_CHANGES[status], "btcpay", subject, reference=subject))

@@ -8,7 +8,11 @@ from raised.db.facts import claims, movements, payouts
 from raised.db.facts.invoices import campaigns_of
 from raised.domain.angor.investment_snapshot import InvestmentSnapshot
 from raised.domain.bitcoin.tx import Txid
-from raised.domain.btcpay.coin_claims import judge, once_each, received
+from raised.domain.btcpay.coin_claims import (
+    deduplicate_refunds,
+    receipts_by_invoice,
+    resolve_claims,
+)
 from raised.domain.btcpay.invoice_snapshot import subject_of
 from raised.domain.change import Change
 from raised.domain.ledger import Correction, InvoiceKey, LedgerRow, correct, effects
@@ -56,10 +60,10 @@ async def _settle_payments(conn: AsyncConnection, coins: Iterable[str]) -> Corre
     booked = await movements.booked_payments(conn, every)
     concerned |= {one.row.invoice for one in booked if one.row.invoice is not None}
     staged = await claims.staged_among(conn, every)
-    verdicts = judge(await claims.claims_on(conn, every), booked, staged)
+    verdicts = resolve_claims(await claims.claims_on(conn, every), booked, staged)
     due = [one.counted.row for one in verdicts.values() if one.counted is not None]
     shown = await claims.received_by(conn, concerned)
-    found = received(verdicts.values(), concerned)
+    found = receipts_by_invoice(verdicts.values(), concerned)
     await claims.put_received(
         conn, {key: one for key, one in found.items() if shown.get(key) != one}
     )
@@ -69,7 +73,7 @@ async def _settle_payments(conn: AsyncConnection, coins: Iterable[str]) -> Corre
 async def _settle_refunds(conn: AsyncConnection, dirty: DirtySet) -> Correction:
     ids = sorted({payout_id for _, payout_id in dirty.payouts})
     booked = await movements.booked_refunds(conn, ids)
-    due = once_each(await payouts.refunds_due(conn, ids), booked)
+    due = deduplicate_refunds(await payouts.refunds_due(conn, ids), booked)
     correction = correct(booked, due)
     for row in correction.rows:
         _tell_refund(row, dirty)

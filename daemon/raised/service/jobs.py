@@ -8,7 +8,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raised.btcpay.source import Stores
+from raised.btcpay.source import StoreSource
 from raised.clock import now
 from raised.config.load import Retention
 from raised.db.engine import transact
@@ -32,7 +32,7 @@ def schedule(
     retention: Retention,
     writer: AsyncEngine,
     relays: RelaySource,
-    stores: Stores,
+    stores: StoreSource,
 ) -> None:
     """Start the scheduler; it ends with `stack`."""
     # However late the loop comes to it, a job is done, and once.

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raised.btcpay.ports import FullSweep, PendingDelivery
+from raised.btcpay.ports import PendingDelivery, SweepCheckpoint
 from raised.chain.ports import WatchedCoin
 from raised.clock import now
 from raised.db.engine import reading
@@ -109,13 +109,13 @@ class RecordView:
         async with reading(self._engine) as conn:
             return await invoices.counting_payments(conn, store, ids)
 
-    async def interrupted_sweep(self, store: str) -> FullSweep | None:
+    async def interrupted_sweep(self, store: str) -> SweepCheckpoint | None:
         """The full sweep to go on with."""
         async with reading(self._engine) as conn:
             found = await cursors.cursor_of(conn, cursors.FULL_SWEEP, store)
         if found is None or found[1] is None:
             return None
-        return FullSweep(began_at=found[1], end=found[0])
+        return SweepCheckpoint(began_at=found[1], end=found[0])
 
     async def swept_at(self, store: str) -> int | None:
         """When the last complete full sweep began; None before the first."""

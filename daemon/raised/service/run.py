@@ -10,7 +10,7 @@ from typing import Any, Final, Never
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raised.btcpay.source import Stores
+from raised.btcpay.source import StoreSource
 from raised.chain.source import Explorers
 from raised.clock import now
 from raised.config.load import Config, Environment, load_config
@@ -67,7 +67,7 @@ async def keep_record(config: Config) -> int:
         relays = RelaySource(relay_settings(config), view, proxy=proxy_settings(config))
         explorers = Explorers(chain_settings(config), network_named(config.network), view)
         stack.push_async_callback(explorers.close)
-        stores = Stores(store_settings(config), view)
+        stores = StoreSource(store_settings(config), view)
         stack.push_async_callback(stores.close)
         schedule(stack, config.retention, opened.writer, relays, stores)
 
@@ -169,7 +169,7 @@ async def _tick(observations: asyncio.Queue[Observation], assure: Assure) -> Nev
 async def _reload(
     config: Config,
     relays: RelaySource,
-    stores: Stores,
+    stores: StoreSource,
     writer: AsyncEngine,
     observations: asyncio.Queue[Observation],
 ) -> Never:

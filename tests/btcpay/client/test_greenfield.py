@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from structlog.testing import capture_logs
-from tests.rig.canned_greenfield import HURRY, KEY, STORE, Teller, shown, vector
+from tests.rig.canned_greenfield import HURRY, KEY, STORE, CannedGreenfield, shown, vector
 
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http_status import Forbidden, Gone
@@ -32,7 +32,7 @@ FORBIDDEN = shown(
 )
 
 
-async def test_the_key_goes_in_the_header_and_below_the_base_path(teller: Teller) -> None:
+async def test_the_key_goes_in_the_header_and_below_the_base_path(teller: CannedGreenfield) -> None:
     teller.tell("server/info", shown(vector("server_info_2.x")))
     assert await teller.store().server() == ServerInfo("2.4.1", synchronized=True)
     (request,) = teller.requests
@@ -43,7 +43,7 @@ async def test_the_key_goes_in_the_header_and_below_the_base_path(teller: Teller
     assert KEY not in request.path
 
 
-async def test_small_answers_are_read(teller: Teller) -> None:
+async def test_small_answers_are_read(teller: CannedGreenfield) -> None:
     teller.tell("health", shown(vector("health")))
     teller.tell("api-keys/current", shown(vector("api_key_current")))
     teller.tell("", shown({"invoiceExpiration": 900, "monitoringExpiration": 86400}))
@@ -60,12 +60,14 @@ async def test_small_answers_are_read(teller: Teller) -> None:
     assert store.stats.latency_ms is not None
 
 
-async def test_the_terms_of_a_store_that_the_key_may_not_see_are_unknown(teller: Teller) -> None:
+async def test_the_terms_of_a_store_that_the_key_may_not_see_are_unknown(
+    teller: CannedGreenfield,
+) -> None:
     teller.tell(f"stores/{STORE}", FORBIDDEN)
     assert await teller.store().store_terms() is None
 
 
-async def test_a_page_is_asked_for_as_it_is_described(teller: Teller) -> None:
+async def test_a_page_is_asked_for_as_it_is_described(teller: CannedGreenfield) -> None:
     teller.tell("/invoices", shown([]))
     page = InvoicePage(("New", "Processing"), start=5, end=9, skip=3, take=7, text="a b")
     answer = await teller.store().invoices(page)
@@ -82,7 +84,7 @@ async def test_a_page_is_asked_for_as_it_is_described(teller: Teller) -> None:
     }
 
 
-async def test_payments_that_come_with_the_list_are_not_asked_for(teller: Teller) -> None:
+async def test_payments_that_come_with_the_list_are_not_asked_for(teller: CannedGreenfield) -> None:
     teller.tell("/invoices", shown(vector(LIST)))
     answer = await teller.store().invoices(InvoicePage())
     assert teller.paths() == ["/invoices"]
@@ -92,7 +94,7 @@ async def test_payments_that_come_with_the_list_are_not_asked_for(teller: Teller
 
 
 async def test_an_older_server_is_asked_for_the_payments_of_who_may_have_some(
-    teller: Teller,
+    teller: CannedGreenfield,
 ) -> None:
     rows = vector("invoice_list_1.13")
     teller.tell("/invoices", shown(rows))
@@ -108,7 +110,7 @@ async def test_an_older_server_is_asked_for_the_payments_of_who_may_have_some(
     assert all(request.query == {"onlyAccountedPayments": ["true"]} for request in asked)
 
 
-async def test_never_more_than_two_requests_are_under_way(teller: Teller) -> None:
+async def test_never_more_than_two_requests_are_under_way(teller: CannedGreenfield) -> None:
     """Also of two stores of one server, which share a gate."""
     under_way = 0
     most = 0
@@ -132,7 +134,7 @@ async def test_never_more_than_two_requests_are_under_way(teller: Teller) -> Non
     assert all(one.payments for answer in answers for one in answer.invoices)
 
 
-async def test_an_invoice_that_goes_away_meanwhile_keeps_its_row(teller: Teller) -> None:
+async def test_an_invoice_that_goes_away_meanwhile_keeps_its_row(teller: CannedGreenfield) -> None:
     teller.tell("/invoices", shown([SINGLE, {**SINGLE, "id": "gone"}, {**SINGLE, "id": "odd"}]))
     teller.tell(f"/invoices/{PAID}/payment-methods", shown(METHODS))
     teller.tell("/invoices/gone/payment-methods", FORBIDDEN)
@@ -145,7 +147,7 @@ async def test_an_invoice_that_goes_away_meanwhile_keeps_its_row(teller: Teller)
     assert answer.bad == {"bad_payment": 1}
 
 
-async def test_a_page_fails_as_a_whole_when_the_server_goes_away(teller: Teller) -> None:
+async def test_a_page_fails_as_a_whole_when_the_server_goes_away(teller: CannedGreenfield) -> None:
     teller.tell("/invoices", shown([SINGLE, {**SINGLE, "id": "other"}]))
     teller.tell(f"/invoices/{PAID}/payment-methods", Response(503))
     teller.tell("/invoices/other/payment-methods", Response(503))
@@ -154,7 +156,7 @@ async def test_a_page_fails_as_a_whole_when_the_server_goes_away(teller: Teller)
     assert caught.value.code == "busy"
 
 
-async def test_bad_rows_are_counted_and_the_others_kept(teller: Teller) -> None:
+async def test_bad_rows_are_counted_and_the_others_kept(teller: CannedGreenfield) -> None:
     rows = vector(LIST)
     rows[0] = {**rows[0], "amount": "much"}
     rows[1]["paymentMethods"][1]["payments"][0]["value"] = "0.5e0"
@@ -170,14 +172,14 @@ async def test_bad_rows_are_counted_and_the_others_kept(teller: Teller) -> None:
     assert store.stats.last_error is not None
 
 
-async def test_a_row_shown_twice_is_told_once(teller: Teller) -> None:
+async def test_a_row_shown_twice_is_told_once(teller: CannedGreenfield) -> None:
     rows = vector(LIST)
     teller.tell("/invoices", shown([*rows, rows[0]]))
     answer = await teller.store().invoices(InvoicePage())
     assert (len(answer.invoices), answer.raw_count) == (4, 5)
 
 
-async def test_a_list_that_is_none_is_a_bad_answer(teller: Teller) -> None:
+async def test_a_list_that_is_none_is_a_bad_answer(teller: CannedGreenfield) -> None:
     teller.tell("/invoices", shown({"invoices": []}))
     store = teller.store()
     with pytest.raises(BadData) as caught:
@@ -186,7 +188,7 @@ async def test_a_list_that_is_none_is_a_bad_answer(teller: Teller) -> None:
     assert store.stats.errors == {"bad_answer": 1}
 
 
-async def test_one_invoice_comes_with_its_payments(teller: Teller) -> None:
+async def test_one_invoice_comes_with_its_payments(teller: CannedGreenfield) -> None:
     teller.tell(f"/invoices/{PAID}", shown(SINGLE))
     teller.tell(f"/invoices/{PAID}/payment-methods", shown(METHODS))
     found = await teller.store().invoice(PAID)
@@ -198,7 +200,9 @@ async def test_one_invoice_comes_with_its_payments(teller: Teller) -> None:
     assert teller.requests[0].query == {"includePaymentMethods": ["true"]}
 
 
-async def test_one_invoice_whose_payments_are_inline_takes_one_request(teller: Teller) -> None:
+async def test_one_invoice_whose_payments_are_inline_takes_one_request(
+    teller: CannedGreenfield,
+) -> None:
     teller.tell(f"/invoices/{PAID}", shown({**SINGLE, "paymentMethods": METHODS}))
     found = await teller.store().invoice(PAID)
     assert found is not None
@@ -206,12 +210,12 @@ async def test_one_invoice_whose_payments_are_inline_takes_one_request(teller: T
     assert teller.paths() == [f"/invoices/{PAID}"]
 
 
-async def test_an_invoice_that_is_gone_is_none(teller: Teller) -> None:
+async def test_an_invoice_that_is_gone_is_none(teller: CannedGreenfield) -> None:
     teller.tell(f"/invoices/{PAID}", NOT_FOUND)
     assert await teller.store().invoice(PAID) is None
 
 
-async def test_an_invoice_that_is_forbidden_is_left_to_who_asks(teller: Teller) -> None:
+async def test_an_invoice_that_is_forbidden_is_left_to_who_asks(teller: CannedGreenfield) -> None:
     """2.4 says so of unknown ids, too; only a list tells the difference."""
     teller.tell(f"/invoices/{PAID}", FORBIDDEN)
     with pytest.raises(Forbidden) as caught:
@@ -220,20 +224,20 @@ async def test_an_invoice_that_is_forbidden_is_left_to_who_asks(teller: Teller) 
 
 
 @pytest.mark.parametrize("name", ["../..", "a/b", "", "a?b", "ä", "x" * 200, "__test__ __test__"])
-async def test_what_can_be_no_id_is_not_asked_for(teller: Teller, name: str) -> None:
+async def test_what_can_be_no_id_is_not_asked_for(teller: CannedGreenfield, name: str) -> None:
     assert await teller.store().invoice(name) is None
     with pytest.raises(Gone):
         await teller.store().payments(name, accounted_only=True)
     assert teller.requests == []
 
 
-async def test_another_invoice_than_asked_for_is_a_bad_answer(teller: Teller) -> None:
+async def test_another_invoice_than_asked_for_is_a_bad_answer(teller: CannedGreenfield) -> None:
     teller.tell("/invoices/other", shown({**SINGLE, "paymentMethods": METHODS}))
     with pytest.raises(BadData):
         await teller.store().invoice("other")
 
 
-async def test_payments_that_count_no_more_are_shown_on_request(teller: Teller) -> None:
+async def test_payments_that_count_no_more_are_shown_on_request(teller: CannedGreenfield) -> None:
     teller.tell(
         "/invoices/x/payment-methods", shown(vector("payment_methods/rbf_all_payments_2.x"))
     )
@@ -243,7 +247,7 @@ async def test_payments_that_count_no_more_are_shown_on_request(teller: Teller) 
     assert "includeSensitive" not in teller.requests[0].query
 
 
-async def test_payments_before_their_invoice_are_said_once(teller: Teller) -> None:
+async def test_payments_before_their_invoice_are_said_once(teller: CannedGreenfield) -> None:
     methods = json.loads(json.dumps(METHODS))
     methods[0]["payments"][0]["receivedDate"] = SINGLE["createdTime"] - 3600
     teller.tell("/invoices", shown([{**SINGLE, "paymentMethods": methods}]))
@@ -261,7 +265,7 @@ def crowdfund(app: str, number: int, created: int) -> dict[str, Any]:
     return {"id": f"{app}{number}", "createdTime": created, "metadata": {"orderUrl": page}}
 
 
-async def test_invoices_of_an_app_are_found_page_by_page(teller: Teller) -> None:
+async def test_invoices_of_an_app_are_found_page_by_page(teller: CannedGreenfield) -> None:
     """By search and by the order's page: the search also finds apps whose id begins alike."""
     made = [crowdfund("app", number, 9_000 - number // 2) for number in range(230)]
     rows = [*made[:50], crowdfund("apple", 1, 8_975), *made[50:]]
@@ -294,7 +298,7 @@ async def test_invoices_of_an_app_are_found_page_by_page(teller: Teller) -> None
     ],
 )
 async def test_only_an_app_with_a_longer_id_is_another(
-    teller: Teller, page: object, *, is_its: bool
+    teller: CannedGreenfield, page: object, *, is_its: bool
 ) -> None:
     row = {"id": "x", "createdTime": 5, "metadata": {"orderUrl": page}}
     teller.tell("/invoices", shown([row, {**row, "id": "y", "metadata": "none"}, {"id": ""}]))
@@ -311,7 +315,7 @@ async def test_a_search_without_end_is_given_up() -> None:
     await store.close()
 
 
-async def test_refunds_are_read_whole(teller: Teller) -> None:
+async def test_refunds_are_read_whole(teller: CannedGreenfield) -> None:
     teller.tell("/pull-payments", shown([*vector("pull_payments"), {"id": 5}]))
     teller.tell("/payouts", shown(vector("payouts")))
     store = teller.store()
@@ -325,7 +329,7 @@ async def test_refunds_are_read_whole(teller: Teller) -> None:
     assert store.stats.errors == {"bad_row": 1}
 
 
-async def test_a_webhook_is_listed_created_and_made_ours(teller: Teller) -> None:
+async def test_a_webhook_is_listed_created_and_made_ours(teller: CannedGreenfield) -> None:
     created = vector("webhook_create_response")
     teller.tell(
         "/webhooks",
@@ -359,7 +363,7 @@ async def test_a_webhook_is_listed_created_and_made_ours(teller: Teller) -> None
     assert deliveries.query == {"count": ["50"]}
 
 
-async def test_a_refused_webhook_names_what_was_wrong(teller: Teller) -> None:
+async def test_a_refused_webhook_names_what_was_wrong(teller: CannedGreenfield) -> None:
     teller.tell("/webhooks", shown([{"path": "Url", "message": "Invalid Url"}], 422))
     with pytest.raises(Refused) as caught:
         await teller.store().create_webhook("here", "s", [])

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from tests.rig.canned_greenfield import KEPT, KEY, STORE, vector
 
 from raised.btcpay.client import server_json
-from raised.btcpay.client.crowdfund_json import id_if_of_app
+from raised.btcpay.client.crowdfund_json import app_invoice_id
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http import RetryPolicy
 from raised.btcpay.client.http_status import Reply, value_of
 from raised.btcpay.client.invoice_query import InvoicePage
-from raised.btcpay.client.invoices_json import invoice_from, payments_from
-from raised.btcpay.client.json_fields import UNREADABLE, read_json, rows_of
-from raised.btcpay.client.payouts_json import payout_from, pull_payment_from
+from raised.btcpay.client.invoices_json import parse_invoice, parse_payments
+from raised.btcpay.client.json_fields import UNREADABLE, parse_rows, read_json
+from raised.btcpay.client.payouts_json import parse_payout, parse_pull_payment
 from raised.btcpay.settings import StoreSettings
 from raised.domain.btcpay.invoice import Invoice, Payment
 from raised.domain.json_object import JsonObject
@@ -44,20 +44,20 @@ JSON = st.recursive(
 )
 LISTED = vector("invoice_list_with_payment_methods_2.4.1")
 READERS: dict[str, Callable[[Any], object]] = {
-    "invoices": lambda value: rows_of(value, lambda row: invoice_from(row, KEPT, STORE)),
-    "payments": payments_from,
-    "payouts": lambda value: rows_of(value, payout_from),
-    "pull payments": lambda value: rows_of(value, pull_payment_from),
-    "webhooks": lambda value: rows_of(value, server_json.webhook_from),
-    "deliveries": lambda value: rows_of(value, server_json.delivery_from),
-    "rates": lambda value: server_json.rates_from(["USD"], value),
-    "apps": lambda value: rows_of(value, lambda row: id_if_of_app("app", row)),
+    "invoices": lambda value: parse_rows(value, lambda row: parse_invoice(row, KEPT, STORE)),
+    "payments": parse_payments,
+    "payouts": lambda value: parse_rows(value, parse_payout),
+    "pull payments": lambda value: parse_rows(value, parse_pull_payment),
+    "webhooks": lambda value: parse_rows(value, server_json.parse_webhook),
+    "deliveries": lambda value: parse_rows(value, server_json.parse_delivery),
+    "rates": lambda value: server_json.parse_rates(["USD"], value),
+    "apps": lambda value: parse_rows(value, lambda row: app_invoice_id("app", row)),
 }
 OBJECT_READERS: dict[str, Callable[[JsonObject], object]] = {
-    "health": server_json.synchronized_from,
-    "server": server_json.server_from,
-    "permissions": server_json.permissions_from,
-    "terms": server_json.terms_from,
+    "health": server_json.parse_synchronized,
+    "server": server_json.parse_server_info,
+    "permissions": server_json.parse_permissions,
+    "terms": server_json.parse_store_terms,
 }
 ROWS: dict[str, list[Any]] = {
     "invoices": LISTED,

@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.rig.canned_greenfield import HURRY, KEY, STORE, Teller, shown, vector
+from tests.rig.canned_greenfield import HURRY, KEY, STORE, CannedGreenfield, shown, vector
 
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http import SMALL, RetryPolicy
@@ -72,7 +72,7 @@ async def failing(store: Greenfield) -> SourceError:
     return caught.value
 
 
-async def test_a_busy_server_is_asked_again(teller: Teller) -> None:
+async def test_a_busy_server_is_asked_again(teller: CannedGreenfield) -> None:
     teller.tell("health", BUSY, Response(429), Response(502, b"<html/>", "text/html"), HEALTH)
     store = teller.store()
     assert await store.is_synchronized()
@@ -81,32 +81,34 @@ async def test_a_busy_server_is_asked_again(teller: Teller) -> None:
     assert store.stats.last_success_at is not None
 
 
-async def test_a_server_that_stays_busy_is_given_up_after_five_tries(teller: Teller) -> None:
+async def test_a_server_that_stays_busy_is_given_up_after_five_tries(
+    teller: CannedGreenfield,
+) -> None:
     teller.tell("health", BUSY)
     assert (await failing(teller.store())).code == "busy"
     assert len(teller.requests) == 5
 
 
-async def test_a_page_instead_of_json_is_asked_for_again(teller: Teller) -> None:
+async def test_a_page_instead_of_json_is_asked_for_again(teller: CannedGreenfield) -> None:
     teller.tell("health", Response(200, b"<html>starting</html>", "text/html"), HEALTH)
     assert await teller.store().is_synchronized()
 
 
-async def test_what_is_refused_is_not_asked_again(teller: Teller) -> None:
+async def test_what_is_refused_is_not_asked_again(teller: CannedGreenfield) -> None:
     teller.tell("health", shown({"code": "unauthenticated", "message": ""}, 401))
     error = await failing(teller.store())
     assert (type(error), error.code) == (Refused, "unauthenticated")
     assert len(teller.requests) == 1
 
 
-async def test_what_changes_something_is_sent_once(teller: Teller) -> None:
+async def test_what_changes_something_is_sent_once(teller: CannedGreenfield) -> None:
     teller.tell("/webhooks", BUSY)
     with pytest.raises(Unavailable):
         await teller.store().create_webhook("https://here", "s", ["InvoiceSettled"])
     assert len(teller.requests) == 1
 
 
-async def test_a_server_that_asks_for_a_second_gets_it(teller: Teller) -> None:
+async def test_a_server_that_asks_for_a_second_gets_it(teller: CannedGreenfield) -> None:
     teller.tell("health", Response(429, headers={"Retry-After": "1"}), HEALTH)
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -114,7 +116,9 @@ async def test_a_server_that_asks_for_a_second_gets_it(teller: Teller) -> None:
     assert loop.time() - began >= 1
 
 
-async def test_a_server_that_wants_more_time_is_left_alone_by_everybody(teller: Teller) -> None:
+async def test_a_server_that_wants_more_time_is_left_alone_by_everybody(
+    teller: CannedGreenfield,
+) -> None:
     teller.tell("health", Response(503, headers={"Retry-After": "600"}), HEALTH)
     store = teller.store()
     error = await failing(store)
@@ -128,7 +132,7 @@ async def test_a_server_that_wants_more_time_is_left_alone_by_everybody(teller: 
     assert store.stats.errors == {"busy": 1}
 
 
-async def test_a_rest_ends(teller: Teller) -> None:
+async def test_a_rest_ends(teller: CannedGreenfield) -> None:
     teller.tell("health", Response(503, headers={"Retry-After": "9"}), HEALTH)
     store = teller.store(
         retry_policy=replace(HURRY, longest_wait_seconds=1, longest_rest_seconds=0.02)
@@ -139,20 +143,20 @@ async def test_a_rest_ends(teller: Teller) -> None:
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "9" * 5000, "1.5", "²"])
-async def test_a_strange_retry_after_is_ignored(teller: Teller, value: str) -> None:
+async def test_a_strange_retry_after_is_ignored(teller: CannedGreenfield, value: str) -> None:
     headers = {"Retry-After": value.encode().decode("latin-1")}
     teller.tell("health", Response(503, headers=headers), HEALTH)
     assert await teller.store().is_synchronized()
 
 
-async def test_a_redirect_is_not_followed(teller: Teller) -> None:
+async def test_a_redirect_is_not_followed(teller: CannedGreenfield) -> None:
     teller.tell("health", Response(302, headers={"Location": "/elsewhere"}))
     teller.tell("*", HEALTH)
     assert (await failing(teller.store())).code == "redirect"
     assert len(teller.requests) == 1
 
 
-async def test_a_session_is_not_kept(teller: Teller) -> None:
+async def test_a_session_is_not_kept(teller: CannedGreenfield) -> None:
     teller.tell("health", replace(HEALTH, headers={"Set-Cookie": "a=b"}))
     store = teller.store()
     await store.is_synchronized()
@@ -160,13 +164,13 @@ async def test_a_session_is_not_kept(teller: Teller) -> None:
     assert "cookie" not in teller.requests[1].headers
 
 
-async def test_packed_answers_are_refused(teller: Teller) -> None:
+async def test_packed_answers_are_refused(teller: CannedGreenfield) -> None:
     teller.tell("health", replace(HEALTH, headers={"Content-Encoding": "gzip"}))
     assert (await failing(teller.store())).code == "bad_answer"
     assert teller.requests[0].headers["accept-encoding"] == "identity"
 
 
-async def test_a_packed_error_is_still_an_error(teller: Teller) -> None:
+async def test_a_packed_error_is_still_an_error(teller: CannedGreenfield) -> None:
     teller.tell("health", replace(BUSY, headers={"Content-Encoding": "gzip"}), HEALTH)
     assert await teller.store().is_synchronized()
 
@@ -201,7 +205,7 @@ async def test_an_error_without_end_is_an_error() -> None:
         assert (await failing(store)).code == "no_route"
 
 
-async def test_an_answer_that_is_cut_short_is_asked_for_again(teller: Teller) -> None:
+async def test_an_answer_that_is_cut_short_is_asked_for_again(teller: CannedGreenfield) -> None:
     whole = shown(vector("invoice_list_with_payment_methods_2.4.1"))
     teller.tell("/invoices", replace(whole, cut_at=3_000), whole)
     store = teller.store()
@@ -209,7 +213,7 @@ async def test_an_answer_that_is_cut_short_is_asked_for_again(teller: Teller) ->
     assert store.stats.errors == {"unreachable": 1}
 
 
-async def test_a_server_that_is_not_there_cannot_be_reached(teller: Teller) -> None:
+async def test_a_server_that_is_not_there_cannot_be_reached(teller: CannedGreenfield) -> None:
     store = teller.store(retry_policy=ONCE)
     teller.refuse()
     assert (await failing(store)).code == "unreachable"
@@ -225,7 +229,7 @@ async def test_a_server_that_speaks_something_else_cannot_be_reached(garbage: by
         assert (await failing(store)).code == "unreachable"
 
 
-async def test_a_server_that_does_not_answer_in_time_is_given_up(teller: Teller) -> None:
+async def test_a_server_that_does_not_answer_in_time_is_given_up(teller: CannedGreenfield) -> None:
     async def sleepy(_request: Request) -> Response:
         await asyncio.sleep(0.5)
         return HEALTH
@@ -252,7 +256,7 @@ async def test_an_answer_that_trickles_is_given_up() -> None:
         assert (await failing(store)).code == "timeout"
 
 
-async def test_the_clock_of_the_server_is_compared(teller: Teller) -> None:
+async def test_the_clock_of_the_server_is_compared(teller: CannedGreenfield) -> None:
     store = teller.store()
     teller.tell("health", HEALTH)
     await store.is_synchronized()
@@ -285,7 +289,7 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 
 async def test_the_key_is_in_no_log_no_error_and_no_representation(
-    teller: Teller, caplog: pytest.LogCaptureFixture
+    teller: CannedGreenfield, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     teller.tell("health", HEALTH)
@@ -380,7 +384,7 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-async def test_a_proxy_is_gone_through_and_resolves_the_name(teller: Teller) -> None:
+async def test_a_proxy_is_gone_through_and_resolves_the_name(teller: CannedGreenfield) -> None:
     """As Tor needs it: no name is looked up here."""
     teller.tell("health", HEALTH)
     port = int(teller.url.split(":")[2].split("/")[0])

@@ -10,12 +10,12 @@ from tests.rig.canned_greenfield import KEPT, STORE, VECTORS, vector
 
 from raised.btcpay.client.invoices_json import (
     coin_id,
-    invoice_from,
     kept_metadata,
     method_name,
-    payments_from,
+    parse_invoice,
+    parse_payments,
 )
-from raised.btcpay.client.json_fields import Rows, read_json
+from raised.btcpay.client.json_fields import ParsedRows, read_json
 from raised.domain.btcpay.invoice import Invoice, Payment, amount_msats, chain_amount_msats
 from raised.domain.json_object import as_object
 from raised.errors import InvalidInput
@@ -32,11 +32,11 @@ def read(value: Any) -> Any:
 def invoice(**changes: Any) -> Invoice:
     row = {**vector("invoice_single_2.4.1"), **changes}
     row = {key: value for key, value in row.items() if value is not ...}
-    return invoice_from(as_object(read(row), "it"), KEPT, STORE)
+    return parse_invoice(as_object(read(row), "it"), KEPT, STORE)
 
 
 def invoices(name: str) -> dict[str, Invoice]:
-    rows = [invoice_from(as_object(one, "it"), KEPT, STORE) for one in read(vector(name))]
+    rows = [parse_invoice(as_object(one, "it"), KEPT, STORE) for one in read(vector(name))]
     return {row.id: row for row in rows}
 
 
@@ -52,9 +52,9 @@ def payment(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in {**row, **changes}.items() if value is not ...}
 
 
-def payments(*rows: Any, **method: Any) -> Rows[Payment]:
+def payments(*rows: Any, **method: Any) -> ParsedRows[Payment]:
     told = {"paymentMethodId": "BTC-CHAIN", "currency": "BTC", "rate": "1", **method}
-    return payments_from(read([{**told, "payments": list(rows)}]))
+    return parse_payments(read([{**told, "payments": list(rows)}]))
 
 
 @pytest.mark.parametrize("case", vector("amounts"), ids=lambda case: f"{case['input']!r}")
@@ -88,7 +88,7 @@ def test_more_bitcoin_than_there_is_is_no_amount() -> None:
 def test_what_came_by_each_method_is_what_the_server_adds_up(name: str) -> None:
     """The server rounds each method's sum up to eight decimals (btcpay.md 1)."""
     for method in vector(f"payment_methods/{name}"):
-        read_of_it = payments_from(read([method]))
+        read_of_it = parse_payments(read([method]))
         came = sum(one.value_msats or 0 for one in read_of_it.rows if one.status != "Invalid")
         step = Decimal("0.00000001")
         paid = (Decimal(came) / 10**11).quantize(step, rounding=ROUND_CEILING)
@@ -99,7 +99,7 @@ def test_what_came_by_each_method_is_what_the_server_adds_up(name: str) -> None:
 @pytest.mark.parametrize("name", ["onchain_settled", "lightning_settled"])
 def test_payments_of_1x_and_2x_are_equal_rows(name: str) -> None:
     old, new = (
-        payments_from(read(vector(f"payment_methods/{name}_{version}")))
+        parse_payments(read(vector(f"payment_methods/{name}_{version}")))
         for version in ("1.13", "2.x")
     )
     assert old == new
@@ -162,7 +162,7 @@ def test_payment_methods_without_payments_tell_that_there_is_none() -> None:
 
 def test_a_replaced_payment_shows_only_when_all_are_asked_for() -> None:
     some, everything = (
-        payments_from(read(vector(f"payment_methods/rbf_{which}_2.x"))).rows
+        parse_payments(read(vector(f"payment_methods/rbf_{which}_2.x"))).rows
         for which in ("only_accounted", "all_payments")
     )
     assert [one.status for one in everything] == ["Invalid", "Settled"]
@@ -225,7 +225,7 @@ def test_a_lightning_payment_is_known_by_its_hash_or_by_what_was_paid() -> None:
 def test_millisatoshis_are_kept_on_lightning_and_refused_on_the_chain() -> None:
     odd = payment(value="0.00005624711", id="cd" * 32)
     assert payments(odd, paymentMethodId="BTC-LN").rows[0].value_msats == 5_624_711
-    assert payments(payment(value="0.00005624711")) == Rows((), 1)
+    assert payments(payment(value="0.00005624711")) == ParsedRows((), 1)
 
 
 def test_another_coin_has_no_millisatoshis() -> None:
@@ -238,7 +238,7 @@ def test_another_coin_has_no_millisatoshis() -> None:
 
 @pytest.mark.parametrize("odd", ["", "a\nb", "x" * 4_001])
 def test_a_payment_in_another_coin_needs_an_id_too(odd: str) -> None:
-    assert payments(payment(id=odd), paymentMethodId="LTC", currency="LTC") == Rows((), 1)
+    assert payments(payment(id=odd), paymentMethodId="LTC", currency="LTC") == ParsedRows((), 1)
 
 
 def test_the_currency_of_a_method_may_be_left_out() -> None:
@@ -246,7 +246,7 @@ def test_the_currency_of_a_method_may_be_left_out() -> None:
 
 
 def test_bitcoin_that_says_it_is_another_coin_is_not_counted() -> None:
-    assert payments(payment(), currency="LTC") == Rows((), 1)
+    assert payments(payment(), currency="LTC") == ParsedRows((), 1)
 
 
 def test_money_may_be_written_as_a_number() -> None:
@@ -254,7 +254,7 @@ def test_money_may_be_written_as_a_number() -> None:
     exact = read_json(b'[{"paymentMethodId":"BTC-LN","rate":6.5e4,"payments":[{"id":"%s",'
                       b'"receivedDate":1,"value":0.00000000003,"status":"Settled"}]}]'
                       % (b"cd" * 32))  # fmt: skip
-    row = payments_from(exact).rows[0]
+    row = parse_payments(exact).rows[0]
     assert (row.value, row.value_msats, row.rate) == ("0.00000000003", 3, "65000")
     assert invoice(amount=5, paidAmount=5.25).paid_amount == "5.25"
 
@@ -283,7 +283,7 @@ def test_a_wrong_payment_is_counted_and_the_right_one_kept(wrong: dict[str, Any]
 
 @pytest.mark.parametrize("method", [None, 3, [], {}, {"paymentMethodId": "BTC"}])
 def test_a_wrong_payment_method_is_counted(method: object) -> None:
-    assert payments_from(read([method])) == Rows((), 1)
+    assert parse_payments(read([method])) == ParsedRows((), 1)
 
 
 def test_payment_methods_that_are_no_list_cost_the_invoice() -> None:
@@ -293,7 +293,7 @@ def test_payment_methods_that_are_no_list_cost_the_invoice() -> None:
 
 def test_a_payment_shown_twice_is_one_and_two_that_contradict_are_none() -> None:
     assert len(payments(payment(), payment(id=f"{'AB' * 32}-1")).rows) == 1
-    assert payments(payment(), payment(status="Processing")) == Rows((), 1)
+    assert payments(payment(), payment(status="Processing")) == ParsedRows((), 1)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ import pytest
 
 from raised.btcpay.client.json_fields import (
     UNREADABLE,
-    Rows,
-    amount,
-    flag,
+    ParsedRows,
+    amount_text,
+    boolean,
     identifier,
-    optional_amount,
+    optional_amount_text,
+    parse_rows,
     read_json,
-    rows_of,
-    time,
-    words,
+    short_text,
+    timestamp,
 )
 from raised.domain.json_object import JsonObject
 from raised.errors import InvalidInput
@@ -33,11 +33,11 @@ def test_a_number_that_is_none_spoils_only_itself(odd: bytes) -> None:
 
 def test_what_is_named_twice_is_not_believed() -> None:
     assert read_json(b'{"a":1,"b":2,"a":1}') == {"a": UNREADABLE, "b": 2}
-    for read in (amount, time, identifier, words, optional_amount):
+    for read in (amount_text, timestamp, identifier, short_text, optional_amount_text):
         with pytest.raises(InvalidInput):
             read(JsonObject({"a": UNREADABLE}), "a")
     with pytest.raises(InvalidInput):
-        flag(JsonObject({"a": UNREADABLE}), "a", default=True)
+        boolean(JsonObject({"a": UNREADABLE}), "a", default=True)
 
 
 @pytest.mark.parametrize(
@@ -53,15 +53,15 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
 
 def test_a_large_exponent_is_not_written_out() -> None:
     row = JsonObject({"small": Decimal("1e-20"), "huge": Decimal("1e999999999999999")})
-    assert amount(row, "small") == "0.00000000000000000001"
+    assert amount_text(row, "small") == "0.00000000000000000001"
     with pytest.raises(InvalidInput):
-        amount(row, "huge")
+        amount_text(row, "huge")
 
 
 def test_entries_that_cannot_be_read_are_counted() -> None:
-    read = rows_of([{"a": "x"}, None, {"a": 1}, {"a": "y"}], lambda row: row.text("a"))
-    assert read == Rows(("x", "y"), 2)
+    read = parse_rows([{"a": "x"}, None, {"a": 1}, {"a": "y"}], lambda row: row.text("a"))
+    assert read == ParsedRows(("x", "y"), 2)
     wrong: list[object] = [None, {}, "[]", 0]
     for value in wrong:
         with pytest.raises(InvalidInput):
-            rows_of(value, lambda row: row)
+            parse_rows(value, lambda row: row)

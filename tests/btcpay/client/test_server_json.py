@@ -8,7 +8,7 @@ from tests.rig.canned_greenfield import STORE, vector
 
 from raised.btcpay.client import server_json
 from raised.btcpay.client.json_fields import read_json
-from raised.btcpay.client.payouts_json import payout_from, pull_payment_from
+from raised.btcpay.client.payouts_json import parse_payout, parse_pull_payment
 from raised.btcpay.client.server_json import SentDelivery, ServerInfo, StoreTerms, Webhook
 from raised.domain.btcpay.invoice import Payout, PullPayment
 from raised.domain.json_object import JsonObject, as_object
@@ -34,49 +34,51 @@ def row(value: Any) -> JsonObject:
 
 @pytest.mark.parametrize(("name", "version"), [("2.x", "2.4.1"), ("1.13", "1.13.7")])
 def test_the_version_of_a_server_is_read(name: str, version: str) -> None:
-    assert server_json.server_from(row(vector(f"server_info_{name}"))) == ServerInfo(version, True)
+    assert server_json.parse_server_info(row(vector(f"server_info_{name}"))) == ServerInfo(
+        version, True
+    )
 
 
 def test_a_version_may_carry_a_suffix_but_nothing_else() -> None:
-    assert server_json.server_from(row({"version": "2.4.2-rc1+9a"})) == ServerInfo(
+    assert server_json.parse_server_info(row({"version": "2.4.2-rc1+9a"})) == ServerInfo(
         "2.4.2-rc1+9a", False
     )
     for odd in ("", None, 2, "2.4.1\n", "<b>2</b>", "2" * 100):
         with pytest.raises(InvalidInput):
-            server_json.server_from(row({"version": odd}))
+            server_json.parse_server_info(row({"version": odd}))
 
 
 def test_health_says_whether_the_node_has_all_blocks() -> None:
-    assert server_json.synchronized_from(row(vector("health"))) is True
-    assert server_json.synchronized_from(row({})) is False
+    assert server_json.parse_synchronized(row(vector("health"))) is True
+    assert server_json.parse_synchronized(row({})) is False
 
 
 def test_permissions_are_kept_and_the_key_is_not() -> None:
     told = vector("api_key_current")
-    permissions = server_json.permissions_from(row({**told, "apiKey": "secret" * 8}))
+    permissions = server_json.parse_permissions(row({**told, "apiKey": "secret" * 8}))
     assert permissions == set(told["permissions"])
     assert f"btcpay.store.canviewinvoices:{STORE}" in permissions
     assert "secret" not in repr(permissions)
     odd = {"permissions": [5, None, "two words", "x" * 300, "unrestricted"]}
-    assert server_json.permissions_from(row(odd)) == {"unrestricted"}
+    assert server_json.parse_permissions(row(odd)) == {"unrestricted"}
 
 
 def test_terms_are_seconds() -> None:
     told = {"invoiceExpiration": 900, "monitoringExpiration": 86_400}
-    assert server_json.terms_from(row(told)) == StoreTerms(900, 86_400)
+    assert server_json.parse_store_terms(row(told)) == StoreTerms(900, 86_400)
     with pytest.raises(InvalidInput):
-        server_json.terms_from(row({"invoiceExpiration": 900}))
+        server_json.parse_store_terms(row({"invoiceExpiration": 900}))
 
 
 def test_a_rate_that_the_server_does_not_know_is_none() -> None:
-    rates = server_json.rates_from(
+    rates = server_json.parse_rates(
         ["USD", "XXX", "EUR"], read_json(json.dumps(vector("rates")).encode())
     )
     assert rates == {"USD": "64392.23", "XXX": None, "EUR": None}
 
 
 def test_a_created_webhook_is_read_without_its_secret() -> None:
-    webhook = server_json.webhook_from(row(vector("webhook_create_response")))
+    webhook = server_json.parse_webhook(row(vector("webhook_create_response")))
     assert webhook.id == "RknBDPqTXUrHShEL9mgPZE"
     assert webhook.url == "https://analytics.example.org/hooks/btcpay"
     assert (webhook.enabled, webhook.redelivers, webhook.everything) == (True, True, False)
@@ -86,7 +88,7 @@ def test_a_created_webhook_is_read_without_its_secret() -> None:
 
 def test_a_listed_webhook_may_get_everything() -> None:
     (listed,) = vector("webhook_list_response")
-    assert server_json.webhook_from(row(listed)) == Webhook(
+    assert server_json.parse_webhook(row(listed)) == Webhook(
         "RknBDPqTXUrHShEL9mgPZE",
         "https://analytics.example.org/hooks/btcpay",
         enabled=True,
@@ -109,27 +111,27 @@ def test_a_webhook_is_sent_whole_and_its_secret_only_when_it_changes() -> None:
 
 
 def test_the_deliveries_of_a_webhook_are_read() -> None:
-    sent = [server_json.delivery_from(row(one)) for one in vector("webhook_deliveries_response")]
+    sent = [server_json.parse_delivery(row(one)) for one in vector("webhook_deliveries_response")]
     assert [one.status for one in sent].count("HttpSuccess") == 4
     assert sent[1] == SentDelivery(
         "5ykxGYdThipS5JB9W945Kh", 1773126901, 1773126901, 503, "HttpError"
     )
     assert sent[4].http_status is None
     assert sent[4].status == "Failed"
-    old = server_json.delivery_from(row({"id": "x", "timestamp": 5, "status": "Lost"}))
+    old = server_json.parse_delivery(row({"id": "x", "timestamp": 5, "status": "Lost"}))
     assert old == SentDelivery("x", 5, None, None, "Other")
 
 
 def test_an_offer_to_pay_back_is_read() -> None:
     (told,) = vector("pull_payments")
-    assert pull_payment_from(row(told)) == PullPayment(
+    assert parse_pull_payment(row(told)) == PullPayment(
         "4DebvnMPvNxLtsorc7vBCL8zAY9G", "Refund 3n6NcjD4hBA1C52YpTyway", "BTC", "0.00018798"
     )
 
 
 def test_what_was_paid_back_is_read() -> None:
     (told,) = vector("payouts")
-    assert payout_from(row(told)) == PAYOUT
+    assert parse_payout(row(told)) == PAYOUT
 
 
 def test_a_payout_of_1x_is_an_equal_row() -> None:
@@ -138,28 +140,28 @@ def test_a_payout_of_1x_is_an_equal_row() -> None:
         del told[name]
     paid = told.pop("payoutAmount")
     old = {**told, "amount": "12.50", "paymentMethodAmount": paid, "cryptoCode": "BTC"}
-    assert payout_from(row({**old, "paymentMethod": "BTC"})) == PAYOUT
-    assert payout_from(row(old)) == PAYOUT
+    assert parse_payout(row({**old, "paymentMethod": "BTC"})) == PAYOUT
+    assert parse_payout(row(old)) == PAYOUT
 
 
 def test_a_payout_that_is_not_priced_yet_has_no_amount() -> None:
     (told,) = vector("payouts")
     waiting = {**told, "state": "AwaitingApproval", "payoutAmount": None, "paymentProof": None}
-    read = payout_from(row(waiting))
+    read = parse_payout(row(waiting))
     assert (read.amount, read.value_msats, read.txid) == (None, None, None)
-    alone = payout_from(row({**waiting, "pullPaymentId": None}))
+    alone = parse_payout(row({**waiting, "pullPaymentId": None}))
     assert alone.pull_payment_id is None
 
 
 def test_a_lightning_payout_has_no_transaction() -> None:
     (told,) = vector("payouts")
-    read = payout_from(row({**told, "payoutMethodId": "BTC-LN", "payoutAmount": "0.00000000001"}))
+    read = parse_payout(row({**told, "payoutMethodId": "BTC-LN", "payoutAmount": "0.00000000001"}))
     assert (read.method, read.value_msats, read.txid) == ("BTC-LN", 1, None)
 
 
 def test_a_payout_in_another_coin_has_no_millisatoshis() -> None:
     (told,) = vector("payouts")
-    read = payout_from(row({**told, "payoutMethodId": "LTC-CHAIN", "payoutCurrency": "LTC"}))
+    read = parse_payout(row({**told, "payoutMethodId": "LTC-CHAIN", "payoutCurrency": "LTC"}))
     assert (read.currency, read.amount, read.value_msats) == ("LTC", "0.00018798", None)
     assert read.txid is None
 
@@ -167,7 +169,7 @@ def test_a_payout_in_another_coin_has_no_millisatoshis() -> None:
 @pytest.mark.parametrize("proof", [{}, {"id": "x"}, {"id": 5}, [], "text", {"id": "zz" * 32}])
 def test_a_proof_in_another_form_names_no_transaction(proof: object) -> None:
     (told,) = vector("payouts")
-    assert payout_from(row({**told, "paymentProof": proof})).txid is None
+    assert parse_payout(row({**told, "paymentProof": proof})).txid is None
 
 
 @pytest.mark.parametrize(
@@ -179,4 +181,4 @@ def test_a_proof_in_another_form_names_no_transaction(proof: object) -> None:
 def test_a_wrong_payout_is_none(wrong: dict[str, Any]) -> None:
     (told,) = vector("payouts")
     with pytest.raises(InvalidInput):
-        payout_from(row({**told, **wrong}))
+        parse_payout(row({**told, **wrong}))

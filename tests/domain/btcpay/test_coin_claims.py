@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raised.domain.btcpay.coin_claims import Claim, Received, Staged, Verdict, judge, received
+from raised.domain.btcpay.coin_claims import (
+    Claim,
+    CoinResult,
+    InvoiceReceipts,
+    StageOutputStatus,
+    receipts_by_invoice,
+    resolve_claims,
+)
 from raised.domain.btcpay.invoice import PaymentStatus
 from raised.domain.ledger import BookedRow, correct
 
@@ -46,9 +53,11 @@ stages = st.dictionaries(
 )
 
 
-def book(found: Sequence[Claim], staged: dict[str, Staged], booked: list[BookedRow]) -> None:
+def book(
+    found: Sequence[Claim], staged: dict[str, StageOutputStatus], booked: list[BookedRow]
+) -> None:
     """Bring what is booked in line with the claims."""
-    verdicts = judge(found, booked, staged)
+    verdicts = resolve_claims(found, booked, staged)
     due = [one.counted.row for one in verdicts.values() if one.counted is not None]
     correction = correct(booked, due)
     first = max((one.id for one in booked), default=0) + 1
@@ -59,22 +68,22 @@ def book(found: Sequence[Claim], staged: dict[str, Staged], booked: list[BookedR
 
 @given(claims, stages)
 def test_a_coin_is_counted_or_pending_at_most_once(
-    found: list[Claim], staged: dict[str, Staged]
+    found: list[Claim], staged: dict[str, StageOutputStatus]
 ) -> None:
-    for reference, verdict in judge(found, [], staged).items():
+    for reference, verdict in resolve_claims(found, [], staged).items():
         assert verdict.counted is None or verdict.pending is None
         assert verdict.counted is None or verdict.counted.reference == reference
         if staged.get(reference) == "confirmed":
-            assert verdict == Verdict()
+            assert verdict == CoinResult()
         if staged.get(reference) == "unconfirmed":
             assert verdict.pending is None
 
 
 @given(claims, stages)
 def test_a_settled_coin_is_counted_unless_an_investment_has_it(
-    found: list[Claim], staged: dict[str, Staged]
+    found: list[Claim], staged: dict[str, StageOutputStatus]
 ) -> None:
-    verdicts = judge(found, [], staged)
+    verdicts = resolve_claims(found, [], staged)
     for one in found:
         if (
             one.status == "Settled"
@@ -86,10 +95,10 @@ def test_a_settled_coin_is_counted_unless_an_investment_has_it(
 
 @given(claims, stages)
 def test_what_invoices_received_is_what_the_coins_are(
-    found: list[Claim], staged: dict[str, Staged]
+    found: list[Claim], staged: dict[str, StageOutputStatus]
 ) -> None:
-    verdicts = judge(found, [], staged).values()
-    totals = received(verdicts, {one.invoice for one in found}).values()
+    verdicts = resolve_claims(found, [], staged).values()
+    totals = receipts_by_invoice(verdicts, {one.invoice for one in found}).values()
     counted = [one.counted for one in verdicts if one.counted is not None]
     pending = [one.pending for one in verdicts if one.pending is not None]
     assert sum(one.counted_msats for one in totals) == sum(one.amount_msats for one in counted)
@@ -98,16 +107,16 @@ def test_what_invoices_received_is_what_the_coins_are(
 
 @given(claims, stages, st.randoms(use_true_random=False))
 def test_the_order_in_which_claims_are_told_does_not_matter(
-    found: list[Claim], staged: dict[str, Staged], chance: random.Random
+    found: list[Claim], staged: dict[str, StageOutputStatus], chance: random.Random
 ) -> None:
     shuffled = list(found)
     chance.shuffle(shuffled)
-    assert judge(found, [], staged) == judge(shuffled, [], staged)
+    assert resolve_claims(found, [], staged) == resolve_claims(shuffled, [], staged)
 
 
 @given(st.lists(st.tuples(claims, stages), max_size=5))
 def test_whatever_happened_every_settled_coin_has_one_row(
-    history: list[tuple[list[Claim], dict[str, Staged]]],
+    history: list[tuple[list[Claim], dict[str, StageOutputStatus]]],
 ) -> None:
     booked: list[BookedRow] = []
     for found, staged in history:
@@ -149,9 +158,9 @@ def test_the_other_store_takes_over_when_the_first_payment_is_replaced() -> None
 
 def test_a_payment_seen_by_two_methods_of_one_invoice_counts_once() -> None:
     found = [claim(method="BTC-LNURL"), claim(method="BTC-LN")]
-    assert judge(found, [], {})[COIN].counted == found[1]
-    assert received(judge(found, [], {}).values(), [("shop", "one")]) == {
-        ("shop", "one"): Received(1000, 0, 10)
+    assert resolve_claims(found, [], {})[COIN].counted == found[1]
+    assert receipts_by_invoice(resolve_claims(found, [], {}).values(), [("shop", "one")]) == {
+        ("shop", "one"): InvoiceReceipts(1000, 0, 10)
     }
 
 

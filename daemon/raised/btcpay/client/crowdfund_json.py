@@ -15,7 +15,7 @@ def search_term(app_id: str) -> str:
     return f"crowdfund-app_{app_id}"
 
 
-def id_if_of_app(app_id: str, row: JsonObject) -> str | None:
+def app_invoice_id(app_id: str, row: JsonObject) -> str | None:
     """The id of an invoice that the search found; None when an app with a longer id made it.
 
     The order's page names the app, unless that has a domain of its own or takes all the store's

@@ -12,7 +12,7 @@ import httpx
 import structlog
 
 from raised.btcpay.client import server_json
-from raised.btcpay.client.crowdfund_json import id_if_of_app, search_term
+from raised.btcpay.client.crowdfund_json import app_invoice_id, search_term
 from raised.btcpay.client.http import (
     IN_FLIGHT,
     SMALL,
@@ -23,9 +23,14 @@ from raised.btcpay.client.http import (
 )
 from raised.btcpay.client.http_status import Forbidden, Gone, bad_answer
 from raised.btcpay.client.invoice_query import InvoiceAnswer, InvoicePage
-from raised.btcpay.client.invoices_json import invoice_from, payments_from
-from raised.btcpay.client.json_fields import Rows, is_identifier, optional_time, rows_of
-from raised.btcpay.client.payouts_json import payout_from, pull_payment_from
+from raised.btcpay.client.invoices_json import parse_invoice, parse_payments
+from raised.btcpay.client.json_fields import (
+    ParsedRows,
+    is_identifier,
+    optional_timestamp,
+    parse_rows,
+)
+from raised.btcpay.client.payouts_json import parse_payout, parse_pull_payment
 from raised.btcpay.client.server_json import SentDelivery, ServerInfo, StoreTerms, Webhook
 from raised.btcpay.settings import StoreSettings
 from raised.clock import now
@@ -89,20 +94,20 @@ class Greenfield:
 
     async def is_synchronized(self) -> bool:
         """Whether the server's node has all blocks. Source: GET /health."""
-        return await self._object("health", server_json.synchronized_from)
+        return await self._object("health", server_json.parse_synchronized)
 
     async def server(self) -> ServerInfo:
         """Version and synchronisation. Source: GET /server/info."""
-        return await self._object("server/info", server_json.server_from)
+        return await self._object("server/info", server_json.parse_server_info)
 
     async def permissions(self) -> frozenset[str]:
         """What the key may do, as `policy` or `policy:storeId`. Source: GET /api-keys/current."""
-        return await self._object("api-keys/current", server_json.permissions_from)
+        return await self._object("api-keys/current", server_json.parse_permissions)
 
     async def store_terms(self) -> StoreTerms | None:
         """How long its invoices live; None where the key may not see. Source: GET /stores/:id."""
         try:
-            return await self._object(self._store, server_json.terms_from)
+            return await self._object(self._store, server_json.parse_store_terms)
         except Forbidden:
             return None
 
@@ -149,7 +154,7 @@ class Greenfield:
         except Gone:
             return None
 
-    async def payments(self, invoice_id: str, *, accounted_only: bool) -> Rows[Payment]:
+    async def payments(self, invoice_id: str, *, accounted_only: bool) -> ParsedRows[Payment]:
         """An invoice's payments, also those that count no more unless `accounted_only`.
 
         Source: GET /stores/:id/invoices/:id/payment-methods.
@@ -158,7 +163,7 @@ class Greenfield:
             raise Gone(self.name)
         path = f"{self._store}/invoices/{invoice_id}/payment-methods"
         query = (("onlyAccountedPayments", str(accounted_only).lower()),)
-        return self._taken(await self._http.get(path, query), payments_from)
+        return self._taken(await self._http.get(path, query), parse_payments)
 
     async def app_invoice_ids(
         self, app_id: str, *, start: int | None = None, end: int | None = None
@@ -171,7 +176,7 @@ class Greenfield:
         page = InvoicePage(start=start, end=end, take=_APP_PAGE, text=search_term(app_id))
         for _ in range(_MOST_APP_PAGES):
             listed = await self._list(page)
-            ids = self._read(listed, partial(id_if_of_app, app_id)).rows
+            ids = self._read(listed, partial(app_invoice_id, app_id)).rows
             found.update(one for one in ids if one is not None)
             if len(listed) < page.take:
                 return frozenset(found)
@@ -182,12 +187,12 @@ class Greenfield:
     async def pull_payments(self) -> tuple[PullPayment, ...]:
         """All offers to take money back. Source: GET /stores/:id/pull-payments."""
         query = (("includeArchived", "true"),)
-        return await self._rows(f"{self._store}/pull-payments", pull_payment_from, query)
+        return await self._rows(f"{self._store}/pull-payments", parse_pull_payment, query)
 
     async def payouts(self) -> tuple[Payout, ...]:
         """All money that left or will. Source: GET /stores/:id/payouts."""
         query = (("includeCancelled", "true"),)
-        return await self._rows(f"{self._store}/payouts", payout_from, query)
+        return await self._rows(f"{self._store}/payouts", parse_payout, query)
 
     async def rates(self, currencies: Collection[str]) -> dict[str, str | None]:
         """The price of one bitcoin, decimal text by currency; None where the server knows none.
@@ -196,11 +201,11 @@ class Greenfield:
         """
         query = tuple(("currencyPair", f"BTC_{currency}") for currency in currencies)
         value = await self._http.get(f"{self._store}/rates", query, SMALL)
-        return self._taken(value, partial(server_json.rates_from, currencies))
+        return self._taken(value, partial(server_json.parse_rates, currencies))
 
     async def webhooks(self) -> tuple[Webhook, ...]:
         """The store's webhooks. Source: GET /stores/:id/webhooks."""
-        return await self._rows(f"{self._store}/webhooks", server_json.webhook_from, limit=SMALL)
+        return await self._rows(f"{self._store}/webhooks", server_json.parse_webhook, limit=SMALL)
 
     async def create_webhook(self, url: str, secret: str, events: Collection[str]) -> Webhook:
         """A new webhook; nothing stops a second one for the same url: list before.
@@ -209,7 +214,7 @@ class Greenfield:
         """
         body = server_json.webhook_body(url, events, secret)
         value = await self._http.send("POST", f"{self._store}/webhooks", body)
-        return self._taken(value, _object_by(server_json.webhook_from))
+        return self._taken(value, _object_by(server_json.parse_webhook))
 
     async def replace_webhook(
         self, webhook_id: str, url: str, secret: str | None, events: Collection[str]
@@ -221,7 +226,7 @@ class Greenfield:
         body = server_json.webhook_body(url, events, secret)
         path = f"{self._store}/webhooks/{quote(webhook_id, safe='')}"
         value = await self._http.send("PUT", path, body)
-        return self._taken(value, _object_by(server_json.webhook_from))
+        return self._taken(value, _object_by(server_json.parse_webhook))
 
     async def deliveries(self, webhook_id: str, count: int) -> tuple[SentDelivery, ...]:
         """What a webhook sent last, newest first.
@@ -229,7 +234,7 @@ class Greenfield:
         Source: GET /stores/:id/webhooks/:id/deliveries.
         """
         path = f"{self._store}/webhooks/{quote(webhook_id, safe='')}/deliveries"
-        return await self._rows(path, server_json.delivery_from, (("count", str(count)),))
+        return await self._rows(path, server_json.parse_delivery, (("count", str(count)),))
 
     async def _list(self, page: InvoicePage, more: Query = ()) -> list[object]:
         value = await self._http.get(f"{self._store}/invoices", (*page.query, *more))
@@ -251,8 +256,8 @@ class Greenfield:
             self.stats.record_error(BAD_ROW, sentence, rows.unread)
         return rows.rows
 
-    def _read(self, value: object, read: Callable[[JsonObject], T]) -> Rows[T]:
-        return self._taken(value, lambda value: rows_of(value, read))
+    def _read(self, value: object, read: Callable[[JsonObject], T]) -> ParsedRows[T]:
+        return self._taken(value, lambda value: parse_rows(value, read))
 
     def _taken(self, value: object, read: Callable[[object], T]) -> T:
         """What a value holds; BadData when that is not what it should."""
@@ -267,7 +272,7 @@ class Greenfield:
         return error
 
     def _invoice(self, row: JsonObject) -> Invoice:
-        return invoice_from(row, self._settings.kept_metadata, self._settings.store_id)
+        return parse_invoice(row, self._settings.kept_metadata, self._settings.store_id)
 
     async def _filled(self, invoices: Iterable[Invoice]) -> tuple[Invoice, ...]:
         """The invoices, each with its payments; two are asked for at a time."""
@@ -330,7 +335,7 @@ def _oldest(listed: Iterable[object]) -> int | None:
 
 def _created_at(row: object) -> int | None:
     try:
-        return optional_time(as_object(row, "a row"), "createdTime")
+        return optional_timestamp(as_object(row, "a row"), "createdTime")
     except InvalidInput:
         return None
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from raised.btcpay.client.json_fields import read_json, words
+from raised.btcpay.client.json_fields import read_json, short_text
 from raised.domain.json_object import as_object
 from raised.errors import BadData, InvalidInput, Refused, SourceError, Unavailable
 
@@ -146,6 +146,6 @@ def _parameters(content: object) -> list[str]:
 
 def _text(content: object, name: str) -> str:
     try:
-        return words(as_object(content, "the answer"), name)
+        return short_text(as_object(content, "the answer"), name)
     except InvalidInput:
         return ""

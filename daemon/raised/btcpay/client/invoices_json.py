@@ -11,15 +11,15 @@ from typing import Final
 import msgspec
 
 from raised.btcpay.client.json_fields import (
-    Rows,
-    amount,
-    flag,
+    ParsedRows,
+    amount_text,
+    boolean,
     identifier,
-    optional_amount,
-    optional_time,
-    rows_of,
-    time,
-    words,
+    optional_amount_text,
+    optional_timestamp,
+    parse_rows,
+    short_text,
+    timestamp,
 )
 from raised.domain.btcpay.invoice import (
     BITCOIN,
@@ -72,52 +72,54 @@ _LONGEST_TEXT: Final = 4_000
 _encoder: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
-def invoice_from(row: JsonObject, kept: Collection[str], store_id: str) -> Invoice:
+def parse_invoice(row: JsonObject, kept: Collection[str], store_id: str) -> Invoice:
     """An invoice of this store; of its metadata only the `kept` keys are looked at.
 
     `paymentMethods` that are empty or absent tell nothing, but a status may say that no payment
     counts. Raises InvalidInput.
     """
-    if words(row, "storeId") not in ("", store_id):
+    if short_text(row, "storeId") not in ("", store_id):
         raise InvalidInput("belongs to another store")
-    created_at = time(row, "createdTime")
-    expires_at = optional_time(row, "expirationTime")
+    created_at = timestamp(row, "createdTime")
+    expires_at = optional_timestamp(row, "expirationTime")
     expires_at = created_at if expires_at is None else expires_at
-    monitored_until = optional_time(row, "monitoringExpiration")
-    status = words(row, "status")
-    additional_status = words(row, "additionalStatus")
+    monitored_until = optional_timestamp(row, "monitoringExpiration")
+    status = short_text(row, "status")
+    additional_status = short_text(row, "additionalStatus")
     payments = _told_payments(row, status, additional_status)
     return Invoice(
         id=identifier(row, "id"),
         status=_INVOICE.get(status.lower(), "Other"),
         additional_status=additional_status or "None",
-        type=words(row, "type") or "Standard",
+        type=short_text(row, "type") or "Standard",
         currency=_currency(row),
-        amount=amount(row, "amount"),
-        paid_amount=optional_amount(row, "paidAmount"),
+        amount=amount_text(row, "amount"),
+        paid_amount=optional_amount_text(row, "paidAmount"),
         created_at=created_at,
         expires_at=expires_at,
         monitored_until=expires_at if monitored_until is None else monitored_until,
-        archived=flag(row, "archived", default=False),
+        archived=boolean(row, "archived", default=False),
         metadata=kept_metadata(row.value("metadata"), kept),
         payments=None if payments is None else payments.rows,
         unread_payments=0 if payments is None else payments.unread,
     )
 
 
-def _told_payments(row: JsonObject, status: str, additional_status: str) -> Rows[Payment] | None:
+def _told_payments(
+    row: JsonObject, status: str, additional_status: str
+) -> ParsedRows[Payment] | None:
     methods = row.value("paymentMethods")
     if methods is not None and methods != []:
-        return payments_from(methods)
+        return parse_payments(methods)
     # New or Expired and nothing more: nothing that still counts (btcpay.md 5).
     if status in ("New", "Expired") and additional_status == "None":
-        return Rows(())
+        return ParsedRows(())
     return None
 
 
-def payments_from(methods: object) -> Rows[Payment]:
+def parse_payments(methods: object) -> ParsedRows[Payment]:
     """The payments of all methods of an invoice, each once. Raises InvalidInput: no list."""
-    read = rows_of(methods, _method_payments)
+    read = parse_rows(methods, _method_payments)
     unread = read.unread + sum(payments.unread for payments in read.rows)
     once: dict[tuple[str, str], Payment] = {}
     contradicted: set[tuple[str, str]] = set()
@@ -126,24 +128,24 @@ def payments_from(methods: object) -> Rows[Payment]:
         if once.setdefault(key, payment) != payment:
             contradicted.add(key)
     rows = tuple(payment for key, payment in once.items() if key not in contradicted)
-    return Rows(rows, unread + len(contradicted))
+    return ParsedRows(rows, unread + len(contradicted))
 
 
-def _method_payments(row: JsonObject) -> Rows[Payment]:
-    method = method_name(words(row, "paymentMethodId") or words(row, "paymentMethod"))
-    currency = method_currency(method, words(row, "currency") or words(row, "cryptoCode"))
+def _method_payments(row: JsonObject) -> ParsedRows[Payment]:
+    method = method_name(short_text(row, "paymentMethodId") or short_text(row, "paymentMethod"))
+    currency = method_currency(method, short_text(row, "currency") or short_text(row, "cryptoCode"))
     try:
-        rate = optional_amount(row, "rate")
+        rate = optional_amount_text(row, "rate")
     except InvalidInput:
         rate = None  # nothing that we count rests on it
-    return rows_of(row.value("payments"), partial(_payment, method, currency, rate))
+    return parse_rows(row.value("payments"), partial(_payment, method, currency, rate))
 
 
 def _payment(method: str, currency: str, rate: str | None, row: JsonObject) -> Payment:
-    value = amount(row, "value")
+    value = amount_text(row, "value")
     if value.startswith("-"):
         raise InvalidInput("money that came is not negative")
-    status = words(row, "status")
+    status = short_text(row, "status")
     if not status:
         raise InvalidInput("a payment without a status")
     read_msats = chain_amount_msats if method == CHAIN_METHOD else amount_msats
@@ -154,7 +156,7 @@ def _payment(method: str, currency: str, rate: str | None, row: JsonObject) -> P
         value=value,
         value_msats=read_msats(value, currency),
         status=_PAYMENT.get(status.lower(), "Other"),
-        received_at=time(row, "receivedDate"),
+        received_at=timestamp(row, "receivedDate"),
         rate=rate,
     )
 
@@ -224,7 +226,7 @@ def _as_text(value: object) -> str | None:
 
 
 def _currency(row: JsonObject) -> str:
-    code = words(row, "currency", 20)
+    code = short_text(row, "currency", 20)
     if not code:
         raise InvalidInput("currency is missing")
     return code.upper()

@@ -27,7 +27,7 @@ UNREADABLE: Final = _Unreadable()
 
 
 @dataclass(frozen=True, slots=True)
-class Rows(Generic[T]):
+class ParsedRows(Generic[T]):
     """A list of an answer: what could be read of it, and how many entries could not."""
 
     rows: tuple[T, ...]
@@ -58,7 +58,7 @@ def read_json(body: bytes) -> object:
         raise InvalidInput("not JSON") from error
 
 
-def rows_of(value: object, read: Callable[[JsonObject], T]) -> Rows[T]:
+def parse_rows(value: object, read: Callable[[JsonObject], T]) -> ParsedRows[T]:
     """Every object of a list that `read` takes; one that is wrong is left out and counted.
 
     Raises:
@@ -72,7 +72,7 @@ def rows_of(value: object, read: Callable[[JsonObject], T]) -> Rows[T]:
             rows.append(read(as_object(entry, "an entry")))
         except InvalidInput:
             continue
-    return Rows(tuple(rows), len(cast("list[object]", value)) - len(rows))
+    return ParsedRows(tuple(rows), len(cast("list[object]", value)) - len(rows))
 
 
 def identifier(row: JsonObject, name: str) -> str:
@@ -88,7 +88,7 @@ def is_identifier(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def words(row: JsonObject, name: str, most: int = 100) -> str:
+def short_text(row: JsonObject, name: str, most: int = 100) -> str:
     """A short text of printable characters, empty when absent. Raises InvalidInput."""
     text = row.text(name)
     if len(text) > most or not text.isprintable():
@@ -96,15 +96,15 @@ def words(row: JsonObject, name: str, most: int = 100) -> str:
     return text
 
 
-def amount(row: JsonObject, name: str) -> str:
+def amount_text(row: JsonObject, name: str) -> str:
     """Decimal text of an amount, also where the server writes a number. Raises InvalidInput."""
-    text = optional_amount(row, name)
+    text = optional_amount_text(row, name)
     if text is None:
         raise InvalidInput(f"{name} is missing")
     return text
 
 
-def optional_amount(row: JsonObject, name: str) -> str | None:
+def optional_amount_text(row: JsonObject, name: str) -> str | None:
     """The same, or None when absent."""
     value = row.value(name)
     if value is None:
@@ -115,7 +115,7 @@ def optional_amount(row: JsonObject, name: str) -> str | None:
     return text
 
 
-def flag(row: JsonObject, name: str, *, default: bool) -> bool:
+def boolean(row: JsonObject, name: str, *, default: bool) -> bool:
     """Yes or no. Raises InvalidInput."""
     value = row.value(name)
     if value is None:
@@ -125,12 +125,12 @@ def flag(row: JsonObject, name: str, *, default: bool) -> bool:
     return value
 
 
-def time(row: JsonObject, name: str) -> int:
+def timestamp(row: JsonObject, name: str) -> int:
     """Unix seconds. Raises InvalidInput."""
     return row.integer(name, 0, _LAST_TIME)
 
 
-def optional_time(row: JsonObject, name: str) -> int | None:
+def optional_timestamp(row: JsonObject, name: str) -> int | None:
     """The same, or None when absent."""
     return row.optional_integer(name, 0, _LAST_TIME)
 

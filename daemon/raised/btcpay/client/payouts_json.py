@@ -4,7 +4,13 @@ import re
 from typing import Final
 
 from raised.btcpay.client.invoices_json import method_currency, method_name
-from raised.btcpay.client.json_fields import amount, identifier, optional_amount, time, words
+from raised.btcpay.client.json_fields import (
+    amount_text,
+    identifier,
+    optional_amount_text,
+    short_text,
+    timestamp,
+)
 from raised.domain.bitcoin.tx import Txid
 from raised.domain.btcpay.invoice import (
     CHAIN_METHOD,
@@ -20,35 +26,41 @@ _TXID: Final = re.compile(r"[0-9a-fA-F]{64}")
 _LONGEST_NAME: Final = 200
 
 
-def pull_payment_from(row: JsonObject) -> PullPayment:
+def parse_pull_payment(row: JsonObject) -> PullPayment:
     """An offer to take money back. Raises InvalidInput."""
     return PullPayment(
         id=identifier(row, "id"),
         name=_name(row),
-        currency=words(row, "currency", 20).upper(),
-        amount=amount(row, "amount"),
+        currency=short_text(row, "currency", 20).upper(),
+        amount=amount_text(row, "amount"),
     )
 
 
-def payout_from(row: JsonObject) -> Payout:
+def parse_payout(row: JsonObject) -> Payout:
     """Money that left, or will; 1.x names the coin's amount otherwise. Raises InvalidInput."""
     method = method_name(
-        words(row, "payoutMethodId") or words(row, "paymentMethod") or words(row, "cryptoCode")
+        short_text(row, "payoutMethodId")
+        or short_text(row, "paymentMethod")
+        or short_text(row, "cryptoCode")
     )
-    currency = method_currency(method, words(row, "payoutCurrency") or words(row, "cryptoCode"))
-    paid = optional_amount(row, "payoutAmount") or optional_amount(row, "paymentMethodAmount")
+    currency = method_currency(
+        method, short_text(row, "payoutCurrency") or short_text(row, "cryptoCode")
+    )
+    paid = optional_amount_text(row, "payoutAmount") or optional_amount_text(
+        row, "paymentMethodAmount"
+    )
     read_msats = chain_amount_msats if method == CHAIN_METHOD else amount_msats
     if paid is not None and paid.startswith("-"):
         raise InvalidInput("money that left is not negative")
     return Payout(
         id=identifier(row, "id"),
         pull_payment_id=None if row.value("pullPaymentId") is None else _offer(row),
-        state=words(row, "state"),
+        state=short_text(row, "state"),
         method=method,
         currency=currency,
         amount=paid,
         value_msats=None if paid is None else read_msats(paid, currency),
-        at=time(row, "date"),
+        at=timestamp(row, "date"),
         txid=_txid(row) if method == CHAIN_METHOD else None,
     )
 

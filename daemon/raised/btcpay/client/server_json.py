@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from raised.btcpay.client.json_fields import (
-    flag,
+    boolean,
     identifier,
-    optional_amount,
-    optional_time,
-    rows_of,
-    time,
-    words,
+    optional_amount_text,
+    optional_timestamp,
+    parse_rows,
+    short_text,
+    timestamp,
 )
 from raised.domain.json_object import JsonObject
 from raised.errors import InvalidInput
@@ -73,26 +73,26 @@ class SentDelivery:
     status: DeliveryStatus
 
 
-def synchronized_from(row: JsonObject) -> bool:
+def parse_synchronized(row: JsonObject) -> bool:
     """Whether the server's node has all blocks. Source: GET /api/v1/health."""
-    return flag(row, "synchronized", default=False)
+    return boolean(row, "synchronized", default=False)
 
 
-def server_from(row: JsonObject) -> ServerInfo:
+def parse_server_info(row: JsonObject) -> ServerInfo:
     """The server's own words of itself. Raises InvalidInput."""
     version = row.text("version")
     if not _VERSION.fullmatch(version):
         raise InvalidInput("version is none")
-    return ServerInfo(version, flag(row, "fullySynched", default=False))
+    return ServerInfo(version, boolean(row, "fullySynched", default=False))
 
 
-def permissions_from(row: JsonObject) -> frozenset[str]:
+def parse_permissions(row: JsonObject) -> frozenset[str]:
     """What a key may do. The answer holds the key itself, of which nothing is kept."""
     listed = row.values("permissions", _MOST_NAMES)
     return frozenset(one for one in listed if isinstance(one, str) and _PERMISSION.fullmatch(one))
 
 
-def terms_from(row: JsonObject) -> StoreTerms:
+def parse_store_terms(row: JsonObject) -> StoreTerms:
     """The times of a store's invoices. Raises InvalidInput."""
     return StoreTerms(
         row.integer("invoiceExpiration", 0, _MOST_SECONDS),
@@ -100,16 +100,16 @@ def terms_from(row: JsonObject) -> StoreTerms:
     )
 
 
-def webhook_from(row: JsonObject) -> Webhook:
+def parse_webhook(row: JsonObject) -> Webhook:
     """A registration. Raises InvalidInput."""
     events = row.inner("authorizedEvents")
     names = [] if events is None else events.values("specificEvents", _MOST_NAMES)
     return Webhook(
         id=identifier(row, "id"),
-        url=words(row, "url", _LONGEST_URL),
-        enabled=flag(row, "enabled", default=True),
-        redelivers=flag(row, "automaticRedelivery", default=True),
-        everything=events is None or flag(events, "everything", default=False),
+        url=short_text(row, "url", _LONGEST_URL),
+        enabled=boolean(row, "enabled", default=True),
+        redelivers=boolean(row, "automaticRedelivery", default=True),
+        everything=events is None or boolean(events, "everything", default=False),
         events=frozenset(name for name in names if isinstance(name, str)),
     )
 
@@ -128,22 +128,22 @@ def webhook_body(url: str, events: Collection[str], secret: str | None) -> dict[
     return body if secret is None else {**body, "secret": secret}
 
 
-def delivery_from(row: JsonObject) -> SentDelivery:
+def parse_delivery(row: JsonObject) -> SentDelivery:
     """One delivery of a webhook. Raises InvalidInput."""
     return SentDelivery(
         id=identifier(row, "id"),
-        queued_at=time(row, "timestamp"),
-        sent_at=optional_time(row, "deliveryTime"),
+        queued_at=timestamp(row, "timestamp"),
+        sent_at=optional_timestamp(row, "deliveryTime"),
         http_status=row.optional_integer("httpCode", 0, 999),
-        status=_DELIVERY_STATUS.get(words(row, "status"), "Other"),
+        status=_DELIVERY_STATUS.get(short_text(row, "status"), "Other"),
     )
 
 
-def rates_from(currencies: Collection[str], value: object) -> dict[str, str | None]:
+def parse_rates(currencies: Collection[str], value: object) -> dict[str, str | None]:
     """The price of one bitcoin in each of these currencies, decimal text; None where unknown."""
-    priced = dict(rows_of(value, _pair).rows)
+    priced = dict(parse_rows(value, _pair).rows)
     return {currency: priced.get(f"BTC_{currency}") for currency in currencies}
 
 
 def _pair(row: JsonObject) -> tuple[str, str | None]:
-    return words(row, "currencyPair").upper(), optional_amount(row, "rate")
+    return short_text(row, "currencyPair").upper(), optional_amount_text(row, "rate")

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.facts.bulk import rows_among
 from raised.db.facts.invoices import rows_of_invoices
 from raised.db.schema import investment, invoice, invoice_payment, stage_output
-from raised.domain.btcpay.coin_claims import Claim, Received, Staged
+from raised.domain.btcpay.coin_claims import Claim, InvoiceReceipts, StageOutputStatus
 from raised.domain.btcpay.invoice import CHAIN_METHOD
 from raised.domain.ledger import InvoiceKey
 
@@ -50,7 +50,9 @@ async def claimed_among(conn: AsyncConnection, references: Iterable[str]) -> set
     return {row.id for row in await rows_among(conn, statement, invoice_payment.c.id, references)}
 
 
-async def staged_among(conn: AsyncConnection, references: Iterable[str]) -> dict[str, Staged]:
+async def staged_among(
+    conn: AsyncConnection, references: Iterable[str]
+) -> dict[str, StageOutputStatus]:
     """Those of these coins that are stage outputs of investments that count, or may count yet."""
     wanted = {one for one in references if one[_TXID_DIGITS : _TXID_DIGITS + 1] == ":"}
     output = stage_output.c
@@ -60,13 +62,13 @@ async def staged_among(conn: AsyncConnection, references: Iterable[str]) -> dict
         .where(investment.c.status.in_(_COUNTED))
     )
     rows = await rows_among(conn, statement, output.txid, {one[:_TXID_DIGITS] for one in wanted})
-    found = {f"{row.txid}:{row.vout}": cast("Staged", row.status) for row in rows}
+    found = {f"{row.txid}:{row.vout}": cast("StageOutputStatus", row.status) for row in rows}
     return {key: status for key, status in found.items() if key in wanted}
 
 
 async def received_by(
     conn: AsyncConnection, keys: Iterable[InvoiceKey]
-) -> dict[InvoiceKey, Received]:
+) -> dict[InvoiceKey, InvoiceReceipts]:
     """What these invoices are shown to have received."""
     this = invoice.c
     columns = select(
@@ -74,12 +76,14 @@ async def received_by(
     )
     rows = await rows_of_invoices(conn, columns, (this.store, this.id), keys)
     return {
-        (row.store, row.id): Received(row.counted_msats, row.pending_msats, row.first_counted_at)
+        (row.store, row.id): InvoiceReceipts(
+            row.counted_msats, row.pending_msats, row.first_counted_at
+        )
         for row in rows
     }
 
 
-async def put_received(conn: AsyncConnection, found: Mapping[InvoiceKey, Received]) -> None:
+async def put_received(conn: AsyncConnection, found: Mapping[InvoiceKey, InvoiceReceipts]) -> None:
     """Show that these invoices received so much."""
     rows = [
         {

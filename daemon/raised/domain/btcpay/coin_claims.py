@@ -14,7 +14,9 @@ from raised.domain.bitcoin.tx import Txid
 from raised.domain.btcpay.invoice import PaymentStatus
 from raised.domain.ledger import BookedRow, InvoiceKey, LedgerRow
 
-Staged = Literal["unconfirmed", "confirmed"]  # the coin is a stage output of such an investment
+StageOutputStatus = Literal[
+    "unconfirmed", "confirmed"
+]  # the coin is a stage output of such an investment
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,16 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CoinResult:
     """What becomes of a coin: the claim that counts, else the one that may count yet."""
 
     counted: Claim | None = None
     pending: Claim | None = None
 
 
-def judge(
-    claims: Iterable[Claim], booked: Iterable[BookedRow], staged: Mapping[str, Staged]
-) -> dict[str, Verdict]:
+def resolve_claims(
+    claims: Iterable[Claim], booked: Iterable[BookedRow], staged: Mapping[str, StageOutputStatus]
+) -> dict[str, CoinResult]:
     """What becomes of each coin that is claimed. All claims of a coin must be there.
 
     `booked` are the payment rows that stand; whose row stands keeps the coin while its payment is
@@ -84,9 +86,11 @@ def judge(
     }
 
 
-def _verdict(claims: list[Claim], holder: LedgerRow | None, staged: Staged | None) -> Verdict:
+def _verdict(
+    claims: list[Claim], holder: LedgerRow | None, staged: StageOutputStatus | None
+) -> CoinResult:
     if staged == "confirmed":
-        return Verdict()
+        return CoinResult()
 
     def rank(claim: Claim) -> tuple[bool, bool, tuple[int, str, str, str]]:
         if holder is None:
@@ -95,15 +99,15 @@ def _verdict(claims: list[Claim], holder: LedgerRow | None, staged: Staged | Non
 
     settled = [one for one in claims if one.status == "Settled"]
     if settled:
-        return Verdict(counted=min(settled, key=rank))
+        return CoinResult(counted=min(settled, key=rank))
     waiting = [one for one in claims if one.status == "Processing"]
     if waiting and staged is None:
         # Whoever had it: a row that is reversed leaves no claim, and the next look knows of none.
-        return Verdict(pending=min(waiting, key=lambda claim: claim.order))
-    return Verdict()
+        return CoinResult(pending=min(waiting, key=lambda claim: claim.order))
+    return CoinResult()
 
 
-def once_each(due: Iterable[LedgerRow], booked: Iterable[BookedRow]) -> list[LedgerRow]:
+def deduplicate_refunds(due: Iterable[LedgerRow], booked: Iterable[BookedRow]) -> list[LedgerRow]:
     """Of rows that are due with the same reference the one whose store has it, else the first."""
     holders = {one.row.reference: one.row.store for one in booked}
     chosen: dict[str, LedgerRow] = {}
@@ -114,7 +118,7 @@ def once_each(due: Iterable[LedgerRow], booked: Iterable[BookedRow]) -> list[Led
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class InvoiceReceipts:
     """What an invoice received, in millisatoshis, and when the first that counts came."""
 
     counted_msats: int = 0
@@ -122,9 +126,9 @@ class Received:
     first_counted_at: int | None = None
 
 
-def received(
-    verdicts: Iterable[Verdict], invoices: Iterable[InvoiceKey]
-) -> dict[InvoiceKey, Received]:
+def receipts_by_invoice(
+    verdicts: Iterable[CoinResult], invoices: Iterable[InvoiceKey]
+) -> dict[InvoiceKey, InvoiceReceipts]:
     """What these invoices received; `verdicts` must hold those of all their coins."""
     counted: dict[InvoiceKey, list[Claim]] = {key: [] for key in invoices}
     pending: dict[InvoiceKey, int] = dict.fromkeys(counted, 0)
@@ -134,7 +138,7 @@ def received(
         if one.pending is not None and one.pending.invoice in pending:
             pending[one.pending.invoice] += one.pending.amount_msats
     return {
-        key: Received(
+        key: InvoiceReceipts(
             sum(one.amount_msats for one in found),
             pending[key],
             min((one.received_at for one in found), default=None),

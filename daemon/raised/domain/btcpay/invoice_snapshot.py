@@ -18,7 +18,7 @@ PaymentKey = tuple[str, str]  # method, payment id
 # A clock that differs from the server's, and an event that overtakes what it tells.
 SLACK_SECONDS: Final = 120
 
-INVOICE_TOLD: Final[Mapping[InvoiceStatus, ChangeType]] = {
+INVOICE_CHANGES: Final[Mapping[InvoiceStatus, ChangeType]] = {
     "New": "invoice.new",
     "Processing": "invoice.processing",
     "Settled": "invoice.settled",
@@ -244,7 +244,7 @@ def invoice_changes(
     told = [one for one in moved if _is_news(before.get(one.key), one)]
     states = (None, None) if old is None else (old.status, old.additional_status)
     if states != (new.status, new.additional_status) or (not told and (moved or old != new)):
-        yield Change(INVOICE_TOLD[new.status], "btcpay", new.subject, reference=new.subject)
+        yield Change(INVOICE_CHANGES[new.status], "btcpay", new.subject, reference=new.subject)
     for one in told:
         yield Change(_PAYMENT_TOLD[one.status], "btcpay", new.subject, reference=one.id)
 
