@@ -16,7 +16,7 @@ from raised.chain.explorer.api import Explorer, Proof, SeenTx, Spender
 from raised.chain.explorer.merkle_proof import check_inclusion
 from raised.chain.header_chain import bare_ref
 from raised.domain.angor.identifier import project_script
-from raised.domain.angor.spend_proof import is_made_up
+from raised.domain.angor.spend_proof import is_forged
 from raised.domain.angor.watch import CoinKind, NewCoin, coins_made
 from raised.domain.bitcoin.sighash import Spending
 from raised.domain.bitcoin.tx import OutPoint, Txid
@@ -183,4 +183,4 @@ def _placed(seen: SeenTx, proof: Proof) -> tuple[BlockRef, PlacedTx]:
 
 
 def _any_made_up(spending: Spending, vins: list[int]) -> bool:
-    return any(is_made_up(spending, vin) for vin in vins)
+    return any(is_forged(spending, vin) for vin in vins)

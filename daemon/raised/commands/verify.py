@@ -131,7 +131,7 @@ async def _fetched(config: Config, project_id: str, kept: EvidenceFacts | None) 
     named = [
         found.event_id
         for one in txs
-        if (found := founding_of(one.held.tx, network)) is not None and found.event_id
+        if (found := founding_of(one.stored.tx, network)) is not None and found.event_id
     ]
     event = await _event(config, named, kept)
     tip = Tip(history.tip.height, history.tip.hash, config.chain.confirmations)

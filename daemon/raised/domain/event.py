@@ -79,7 +79,7 @@ def event_id(event: Event) -> str:
 def is_authentic(event: Event) -> bool:
     """Whether the id is that of the content and the signature is the author's.
 
-    The library's own check can be fooled (nostr-sdk.md 5.2); this one is what counts.
+    The library's own check can be fooled (docs/nostr.md 5.2); this one is what counts.
     """
     try:
         if event_id(event) != event.id:

@@ -19,8 +19,8 @@ from raised.domain.angor.project_state import (
     Candidate,
     ProjectState,
     StoredFounding,
-    choose,
-    first_reproduced,
+    decide_project,
+    first_reproduced_investment,
 )
 from raised.domain.angor.terms import Announcement, Terms
 from raised.domain.event import PROFILE, Event
@@ -108,7 +108,9 @@ async def _investment_states(
             if founding.event_id is not None and founding.event_id in by_event:
                 candidates[founding.event_id] = by_event[founding.event_id]
         reproducing = await _reproducing(conn, key, held, candidates.values(), policy)
-        investment_states[key] = choose(key, held, tuple(candidates.values()), tip, reproducing.get)
+        investment_states[key] = decide_project(
+            key, held, tuple(candidates.values()), tip, reproducing.get
+        )
     return investment_states
 
 
@@ -132,7 +134,7 @@ async def _reproducing(
     found: dict[str, tuple[int, int]] = {}
     for key, event in (await events.events_by_id(conn, possible)).items():
         terms = _terms_in(event, policy)
-        first = None if terms is None else first_reproduced(terms, paying.values())
+        first = None if terms is None else first_reproduced_investment(terms, paying.values())
         if first is not None:
             found[key] = first
     return found

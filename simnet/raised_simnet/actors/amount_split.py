@@ -1,4 +1,4 @@
-"""How an investor's client divides an amount. Source: angor.md 7.3, 7.4.
+"""How an investor's client divides an amount. Source: docs/angor.md 7.3, 7.4.
 
 The clients compute with .NET's decimal: at most 96 bits of mantissa and 28 decimal places, every
 result rounded half to even. Here that is done with integers only.

@@ -1,4 +1,4 @@
-"""The Nostr events of founders: project, profile, texts, withdrawal. Source: angor.md 5."""
+"""The Nostr events of founders: project, profile, texts, withdrawal. Source: docs/angor.md 5."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Founding and investment transactions, their outputs. Source: angor.md 4, 7.1."""
+"""Founding and investment transactions, their outputs. Source: docs/angor.md 4, 7.1."""
 
 from dataclasses import dataclass
 from typing import Final

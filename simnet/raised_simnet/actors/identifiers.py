@@ -1,4 +1,4 @@
-"""Project identifiers as a founder derives them. Source: angor.md 3."""
+"""Project identifiers as a founder derives them. Source: docs/angor.md 3."""
 
 from functools import cache
 from typing import Final, Literal

@@ -26,7 +26,7 @@ class Key:
 
     @property
     def leaf_secret(self) -> bytes:
-        """The secret that signs for this key inside a stage leaf. Source: angor.md 8.1."""
+        """The secret that signs for this key inside a stage leaf. Source: docs/angor.md 8.1."""
         return tweak_secret(self.secret, tagged("TapTweak", self.xonly))
 
     @property

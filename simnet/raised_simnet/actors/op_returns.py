@@ -1,4 +1,4 @@
-"""The OP_RETURN scripts that founders and investors write. Source: angor.md 4, 7.2."""
+"""The OP_RETURN scripts that founders and investors write. Source: docs/angor.md 4, 7.2."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""A project as its founder plans it, and the JSON that announces it. Source: angor.md 5.2, 9.1."""
+"""A founder's plan of a project, and the JSON that announces it. Source: docs/angor.md 5.2, 9.1."""
 
 import json
 from dataclasses import dataclass

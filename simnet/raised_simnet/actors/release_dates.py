@@ -1,4 +1,4 @@
-"""When the stages of a Fund or Subscribe investment fall due. Source: angor.md 9.2."""
+"""When the stages of a Fund or Subscribe investment fall due. Source: docs/angor.md 9.2."""
 
 from calendar import monthrange
 from collections.abc import Iterator

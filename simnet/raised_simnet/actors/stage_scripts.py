@@ -1,4 +1,4 @@
-"""Stage outputs as an investor locks them: leaves, tree, output key. Source: angor.md 8, 10.3."""
+"""Stage outputs as investors build them: leaves, tree, key. Source: docs/angor.md 8, 10.3."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

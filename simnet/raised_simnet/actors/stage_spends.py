@@ -1,4 +1,4 @@
-"""How stage outputs are spent: claims, recoveries, releases, ends. Source: angor.md 10."""
+"""How stage outputs are spent: claims, recoveries, releases, ends. Source: docs/angor.md 10."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

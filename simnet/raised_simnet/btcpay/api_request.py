@@ -1,4 +1,4 @@
-"""A request to the server's API, and who asks. Source: btcpay.md 2, 9."""
+"""A request to the server's API, and who asks. Source: docs/btcpay.md 2, 9."""
 
 import json
 from dataclasses import dataclass

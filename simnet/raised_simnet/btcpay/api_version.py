@@ -1,4 +1,4 @@
-"""What a version of the server calls things. Source: btcpay.md 11."""
+"""What a version of the server calls things. Source: docs/btcpay.md 11."""
 
 from dataclasses import dataclass, field
 from typing import Final

@@ -1,4 +1,4 @@
-"""What the server sees on the chain. Source: btcpay.md 5."""
+"""What the server sees on the chain. Source: docs/btcpay.md 5."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

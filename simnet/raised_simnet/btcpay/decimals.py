@@ -1,4 +1,4 @@
-"""Amounts as the server writes them: decimal texts. Source: btcpay.md 4."""
+"""Amounts as the server writes them: decimal texts. Source: docs/btcpay.md 4."""
 
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import Final

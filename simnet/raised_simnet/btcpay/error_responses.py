@@ -1,4 +1,4 @@
-"""Answers that say no, as the server words them. Source: btcpay.md 9.1."""
+"""Answers that say no, as the server words them. Source: docs/btcpay.md 9.1."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Invoices and their payments as the server keeps them. Source: btcpay.md 3.4, 4, 5."""
+"""Invoices and their payments as the server keeps them. Source: docs/btcpay.md 3.4, 4, 5."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal

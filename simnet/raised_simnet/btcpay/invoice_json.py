@@ -1,4 +1,4 @@
-"""Invoices as Greenfield shows them, by version. Source: btcpay.md 3.4."""
+"""Invoices as Greenfield shows them, by version. Source: docs/btcpay.md 3.4."""
 
 from raised_simnet.btcpay.api_version import ApiVersion
 from raised_simnet.btcpay.decimals import price_text

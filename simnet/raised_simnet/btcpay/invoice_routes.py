@@ -1,4 +1,4 @@
-"""Greenfield's invoice routes. Source: btcpay.md 3."""
+"""Greenfield's invoice routes. Source: docs/btcpay.md 3."""
 
 from dataclasses import dataclass
 from typing import Final

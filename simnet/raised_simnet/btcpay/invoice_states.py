@@ -1,4 +1,4 @@
-"""The invoice state machine. Source: btcpay.md 5 (the server's InvoiceWatcher)."""
+"""The invoice state machine. Source: docs/btcpay.md 5 (the server's InvoiceWatcher)."""
 
 from collections.abc import Iterator
 

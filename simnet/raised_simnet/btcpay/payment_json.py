@@ -1,4 +1,4 @@
-"""Payments and payment methods as Greenfield shows them. Source: btcpay.md 4.1, 4.2."""
+"""Payments and payment methods as Greenfield shows them. Source: docs/btcpay.md 4.1, 4.2."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""The ways to pay an invoice, as they are when it is made. Source: btcpay.md 4.1."""
+"""The ways to pay an invoice, as they are when it is made. Source: docs/btcpay.md 4.1."""
 
 from dataclasses import replace
 from decimal import Decimal

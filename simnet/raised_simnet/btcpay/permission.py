@@ -1,4 +1,4 @@
-"""API keys and what they may. Source: btcpay.md 2.2."""
+"""API keys and what they may. Source: docs/btcpay.md 2.2."""
 
 from dataclasses import dataclass
 from typing import Final

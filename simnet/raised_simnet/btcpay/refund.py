@@ -1,4 +1,4 @@
-"""Pull payments and payouts: how money goes back. Source: btcpay.md 10."""
+"""Pull payments and payouts: how money goes back. Source: docs/btcpay.md 10."""
 
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Greenfield's other routes: server, keys, stores, rates, refunds, apps. Source: btcpay.md 10."""
+"""Greenfield routes of server, keys, stores, rates, refunds, apps. Source: docs/btcpay.md 10."""
 
 from decimal import Decimal
 from typing import Final
@@ -134,5 +134,5 @@ def _rate(store: Store, pair: str) -> Json:
 
 
 def _number(amount: Decimal) -> int | float:
-    """Money that the server writes as a JSON number. Source: btcpay.md 4.6."""
+    """Money that the server writes as a JSON number. Source: docs/btcpay.md 4.6."""
     return int(amount) if amount == int(amount) else float(amount)

@@ -1,4 +1,4 @@
-"""Webhooks of a store and what became of their deliveries. Source: btcpay.md 6."""
+"""Webhooks of a store and what became of their deliveries. Source: docs/btcpay.md 6."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum

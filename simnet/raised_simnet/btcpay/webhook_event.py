@@ -1,4 +1,4 @@
-"""Webhook events and their bodies, byte for byte. Source: btcpay.md 7.1, 7.4, 8."""
+"""Webhook events and their bodies, byte for byte. Source: docs/btcpay.md 7.1, 7.4, 8."""
 
 import json
 from dataclasses import dataclass, field

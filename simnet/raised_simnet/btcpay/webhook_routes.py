@@ -1,4 +1,4 @@
-"""Greenfield's webhook routes. Source: btcpay.md 6."""
+"""Greenfield's webhook routes. Source: docs/btcpay.md 6."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""Posting webhooks: one queue for each, in order, in memory. Source: btcpay.md 7.2, 7.4."""
+"""Posting webhooks: one queue for each, in order, in memory. Source: docs/btcpay.md 7.2, 7.4."""
 
 import asyncio
 import hashlib

@@ -1,7 +1,7 @@
 """The JSON of the mempool backend on an Electrum server (flavour C).
 
 The same names as Esplora's with other habits: what is absent is an empty text or list.
-Source: chain-api.md 4.
+Source: docs/chain-api.md 4.
 """
 
 from typing import Final

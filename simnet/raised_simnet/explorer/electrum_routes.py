@@ -1,6 +1,6 @@
 """The routes of the mempool backend on an Electrum server (flavour C), as Angor's hosts run it.
 
-Source: chain-api.md 3 to 7.
+Source: docs/chain-api.md 3 to 7.
 """
 
 import re

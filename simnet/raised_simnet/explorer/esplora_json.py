@@ -1,4 +1,4 @@
-"""The JSON objects of Esplora (Blockstream/electrs). Source: chain-api.md 4 and its vectors."""
+"""The JSON objects of Esplora (Blockstream/electrs). Source: docs/chain-api.md 4."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Every route of Esplora (flavour A) that a client would use. Source: chain-api.md 3 to 7."""
+"""Every route of Esplora (flavour A) that a client would use. Source: docs/chain-api.md 3 to 7."""
 
 from collections.abc import Callable
 from contextlib import suppress

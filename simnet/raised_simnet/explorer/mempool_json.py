@@ -1,6 +1,6 @@
 """The JSON of mempool/electrs (flavour B), where it differs from Esplora's.
 
-Source: chain-api.md 4 and 5.
+Source: docs/chain-api.md 4 and 5.
 """
 
 from raised.domain.bitcoin.tx import Tx, TxIn

@@ -1,6 +1,6 @@
 """The routes of mempool/electrs with the mempool backend beside it (flavour B).
 
-Everything under `v1/` is the backend's, the rest electrs'. Source: chain-api.md 3 to 7.
+Everything under `v1/` is the backend's, the rest electrs'. Source: docs/chain-api.md 3 to 7.
 """
 
 from typing import Final

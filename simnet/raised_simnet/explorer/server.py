@@ -20,7 +20,7 @@ _NO_PAGE: Final = b"<html>\r\n<head><title>404 Not Found</title></head>\r\n</htm
 
 
 class Flavour(StrEnum):
-    """Which server software it plays. Source: chain-api.md 2."""
+    """Which server software it plays. Source: docs/chain-api.md 2."""
 
     ESPLORA = "esplora"  # A: Blockstream/electrs
     MEMPOOL = "mempool"  # B: mempool/electrs with the mempool backend

@@ -14,7 +14,7 @@ from tests.rig import vectors
 from raised.chain.explorer.api import SeenTx
 from raised.chain.explorer.esplora import Esplora
 from raised.chain.explorer.json_types import BlockObject, Transaction, decode, header_of, seen_tx
-from raised.domain.angor.spend_proof import is_made_up
+from raised.domain.angor.spend_proof import is_forged
 from raised.domain.bitcoin.bech32 import script_from_address
 from raised.domain.bitcoin.block import meets_target, parse_header
 from raised.domain.bitcoin.sighash import Spending
@@ -82,12 +82,12 @@ def test_a_real_spend_of_a_stage_proves_itself(name: str) -> None:
         vin for vin, output in enumerate(spent) if output.script_pubkey.startswith(b"\x51\x20")
     ]
     assert stages
-    assert not any(is_made_up(Spending(found.tx, spent), vin) for vin in stages)
+    assert not any(is_forged(Spending(found.tx, spent), vin) for vin in stages)
     inputs = list(found.tx.inputs)
     first = inputs[stages[0]]
     forged = bytes([first.witness[0][0] ^ 1]) + first.witness[0][1:]
     inputs[stages[0]] = first._replace(witness=(forged, *first.witness[1:]))
-    assert is_made_up(Spending(replace(found.tx, inputs=tuple(inputs)), spent), stages[0])
+    assert is_forged(Spending(replace(found.tx, inputs=tuple(inputs)), spent), stages[0])
 
 
 async def test_the_history_of_a_real_stage_is_its_investment_and_its_spend(meet: Meet) -> None:

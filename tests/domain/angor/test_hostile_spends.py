@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.rig import vectors
 
-from raised.domain.angor.spend_proof import is_made_up
+from raised.domain.angor.spend_proof import is_forged
 from raised.domain.angor.stage_output import UNSPENDABLE_KEY
 from raised.domain.bitcoin.curve import pubkey_from_secret, schnorr_sign, tweak_secret
 from raised.domain.bitcoin.hashes import tagged
@@ -51,14 +51,14 @@ def with_witness(spending: Spending, vin: int, witness: tuple[bytes, ...]) -> Sp
 
 def test_every_true_spend_is_believed_and_every_change_of_it_is_found() -> None:
     for spending, vin in stage_spends():
-        assert not is_made_up(spending, vin)
+        assert not is_forged(spending, vin)
         witness = spending.tx.inputs[vin].witness
         for at, item in enumerate(witness):
             changed = bytes([item[0] ^ 4]) + item[1:]
             forged = (*witness[:at], changed, *witness[at + 1 :])
-            assert is_made_up(with_witness(spending, vin, forged), vin)
+            assert is_forged(with_witness(spending, vin, forged), vin)
         for forged in ((), (b"",), (b"\x01" * 64,), witness[1:], (b"\x51", *witness[-1:])):
-            assert is_made_up(with_witness(spending, vin, forged), vin)
+            assert is_forged(with_witness(spending, vin, forged), vin)
 
 
 @pytest.mark.parametrize("script", FOREIGN, ids=bytes.hex)
@@ -66,22 +66,22 @@ def test_a_tapscript_of_another_shape_is_no_forgery(script: bytes) -> None:
     """Anybody may lock a taproot output so behind a key, and spend it as consensus allows."""
     key, parity = output_key(UNSPENDABLE_KEY, leaf_hash(script))
     witness = (b"\x30" * 71, script, control_block(UNSPENDABLE_KEY, parity, ()))
-    assert not is_made_up(spent_by(p2tr(key), witness), 0)
+    assert not is_forged(spent_by(p2tr(key), witness), 0)
     # But the output must commit to it, or any witness could be explained away.
-    assert is_made_up(spent_by(p2tr(UNSPENDABLE_KEY), witness), 0)
+    assert is_forged(spent_by(p2tr(UNSPENDABLE_KEY), witness), 0)
 
 
 def test_a_leaf_of_an_unknown_version_is_no_forgery() -> None:
     script = push(bytes(32)) + b"\xad" + b"\x04abcd" + b"\xb1"
     key, parity = output_key(UNSPENDABLE_KEY, leaf_hash(script, 0xC2))
     control = bytes([0xC2 | parity]) + UNSPENDABLE_KEY
-    assert not is_made_up(spent_by(p2tr(key), (script, control)), 0)
+    assert not is_forged(spent_by(p2tr(key), (script, control)), 0)
 
 
 @pytest.mark.parametrize("script", [b"\x51", b"\x52" + b"\x21" + b"\x02" * 33 + b"\x51\xae", b""])
 def test_change_to_a_multisig_beside_a_spend_is_no_forgery(script: bytes) -> None:
-    assert not is_made_up(spent_by(p2wsh(script), (b"", b"\x30", script)), 0)
-    assert is_made_up(spent_by(p2wsh(script + b"\x51"), (b"", b"\x30", script)), 0)
+    assert not is_forged(spent_by(p2wsh(script), (b"", b"\x30", script)), 0)
+    assert is_forged(spent_by(p2wsh(script + b"\x51"), (b"", b"\x30", script)), 0)
 
 
 def test_a_wallets_own_taproot_change_is_spent_by_its_key() -> None:
@@ -92,5 +92,5 @@ def test_a_wallets_own_taproot_change_is_spent_by_its_key() -> None:
     signature = schnorr_sign(taproot_sighash(bare, 0, 0), tweaked)
     spending = with_witness(bare, 0, (signature,))
     assert verify_spend(spending, 0)
-    assert not is_made_up(spending, 0)
-    assert is_made_up(with_witness(bare, 0, (bytes(64),)), 0)
+    assert not is_forged(spending, 0)
+    assert is_forged(with_witness(bare, 0, (bytes(64),)), 0)

@@ -50,11 +50,11 @@ PLACE = Place(100, "hash", 1, 60_000)
 def test_without_terms_only_what_no_terms_could_heal_is_rejected(
     outputs: tuple[TxOut, ...], status: str, reason: str | None
 ) -> None:
-    basis = InvestmentContext(PROJECT, None, counts=False, founding=None)
-    held = StoredTx(tx(*outputs), PLACE, 5, gone=False)
-    standing = evaluate_investment(basis, held, {}, TIP)
+    context = InvestmentContext(PROJECT, None, counts=False, founding=None)
+    stored = StoredTx(tx(*outputs), PLACE, 5, gone=False)
+    standing = evaluate_investment(context, stored, {}, TIP)
     assert (standing.status, standing.reason, standing.rows) == (status, reason, ())
-    gone = evaluate_investment(basis, replace(held, place=None, gone=True), {}, TIP)
+    gone = evaluate_investment(context, replace(stored, place=None, gone=True), {}, TIP)
     assert (gone.status, gone.reason, gone.at) == ("dropped", None, 5)
 
 
@@ -65,14 +65,14 @@ def test_of_several_spenders_the_mined_one_counts_then_the_newest_that_is_somewh
     )
     assert spender_of([old, new, gone]) == new
     assert spender_of([gone]) is None
-    mined = replace(mined, held=replace(mined.held, place=PLACE, gone=True))
+    mined = replace(mined, stored=replace(mined.stored, place=PLACE, gone=True))
     assert spender_of([old, gone, mined, new]) == mined
 
 
 def test_a_view_that_does_not_change_is_no_news() -> None:
-    basis = InvestmentContext(PROJECT, None, counts=False, founding=None)
-    held = StoredTx(tx(FEE, marked(KEY)), PLACE, 5, gone=False)
-    snapshot = investment_snapshot(evaluate_investment(basis, held, {}, TIP))
+    context = InvestmentContext(PROJECT, None, counts=False, founding=None)
+    stored = StoredTx(tx(FEE, marked(KEY)), PLACE, 5, gone=False)
+    snapshot = investment_snapshot(evaluate_investment(context, stored, {}, TIP))
     assert changes_between(snapshot, snapshot) == []
     (change,) = changes_between(None, snapshot)
     assert (change.type, change.project_id) == ("investment.unverified", PROJECT)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.rig import vectors
 
-from raised.domain.angor.network import NETWORKS, fits, network_beginning, network_named
+from raised.domain.angor.network import NETWORKS, may_belong_to, network_beginning, network_named
 from raised.domain.bitcoin.bip32 import parse_xpub
 from raised.errors import InvalidInput
 
@@ -77,4 +77,4 @@ def test_a_text_that_begins_with_no_network_is_refused(text: str) -> None:
 def test_an_event_fits_its_own_network_and_an_unknown_name_is_main(
     ours: str, theirs: str, *, fitting: bool
 ) -> None:
-    assert fits(network_named(ours), theirs) is fitting
+    assert may_belong_to(network_named(ours), theirs) is fitting

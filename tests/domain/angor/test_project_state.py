@@ -9,7 +9,7 @@ from raised.domain.angor.project_snapshot import Profile, parse_profile
 from raised.domain.angor.project_state import (
     Candidate,
     StoredFounding,
-    choose,
+    decide_project,
     first_reaching,
     target_reached,
 )
@@ -47,7 +47,7 @@ def stands(
     tip: Tip | None = TIP,
     reproducing: Mapping[str, tuple[int, int]] | None = None,
 ) -> tuple[str, str | None, str | None]:
-    standing = choose(ME, foundings, candidates, tip, (reproducing or {}).get)
+    standing = decide_project(ME, foundings, candidates, tip, (reproducing or {}).get)
     event = standing.event
     return standing.status, standing.reason, None if event is None else event.event_id
 
@@ -123,11 +123,11 @@ def test_the_coins_choose_among_the_events_of_a_legacy_founding() -> None:
 def test_flags_and_candidates() -> None:
     events = [candidate("a"), candidate("b"), BAD, ALIEN]
     foundings = [founding("a", 100), founding("b", 101), founding("b", 110)]
-    standing = choose(ME, foundings, events, TIP, NOTHING.get)
+    standing = decide_project(ME, foundings, events, TIP, NOTHING.get)
     assert (standing.flags, standing.candidates) == (("conflict",), 2)
-    shallow = choose(ME, [foundings[0], foundings[2]], events, TIP, NOTHING.get)
+    shallow = decide_project(ME, [foundings[0], foundings[2]], events, TIP, NOTHING.get)
     assert shallow.flags == ()
-    legacy = choose(ME, [founding(None, 100)], events, TIP, NOTHING.get)
+    legacy = decide_project(ME, [founding(None, 100)], events, TIP, NOTHING.get)
     assert legacy.flags == ("legacy_founding",)
 
 

@@ -13,8 +13,8 @@ CLAIM = "aa" * 32
 FRESH = "bb" * 32
 
 
-def recycled(tx: Tx, *held: Tx) -> bool:
-    known = {tx.txid: tx for tx in held}
+def recycled(tx: Tx, *stored: Tx) -> bool:
+    known = {tx.txid: tx for tx in stored}
     return is_recycled(tx, known.get, {CLAIM}.__contains__)
 
 
@@ -22,11 +22,11 @@ def test_one_to_three_hops_count_and_a_fourth_does_not() -> None:
     first = spending(CLAIM)
     second = spending(FRESH, first.txid)
     third = spending(second.txid, FRESH)
-    held = (first, second, third)
-    assert recycled(first, *held)
-    assert recycled(second, *held)
-    assert recycled(third, *held)
-    assert not recycled(spending(third.txid), *held)
+    stored = (first, second, third)
+    assert recycled(first, *stored)
+    assert recycled(second, *stored)
+    assert recycled(third, *stored)
+    assert not recycled(spending(third.txid), *stored)
 
 
 def test_a_transaction_that_we_do_not_hold_hides_what_is_behind_it() -> None:
@@ -41,9 +41,9 @@ def test_many_ways_to_the_same_coin_are_walked_once() -> None:
     level = [Tx(2, (TxIn(OutPoint(first.txid, 0), b"", n),), (), n) for n in range(50)]
     known = {one.txid: one for one in (first, *level)}
 
-    def held(txid: Txid) -> Tx | None:
+    def stored(txid: Txid) -> Tx | None:
         asked.append(txid)
         return known.get(txid)
 
-    assert not is_recycled(spending(*(one.txid for one in level)), held, lambda _: False)
+    assert not is_recycled(spending(*(one.txid for one in level)), stored, lambda _: False)
     assert len(asked) == len(set(asked)) == 52

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.rig import vectors
 
-from raised.domain.angor.spend_proof import disproved
+from raised.domain.angor.spend_proof import disproved_inputs
 from raised.domain.bitcoin.tx import OutPoint, Tx, TxOut, parse_tx
 
 VECTORS = vectors.ANGOR
@@ -60,8 +60,8 @@ def flipped(witness: tuple[bytes, ...]) -> tuple[bytes, ...]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_spend_of_a_scenario_is_proven(name: str) -> None:
     for tx, coins, vins in spends(name):
-        assert disproved(tx, vins, coins.get) == ()
-        assert disproved(tx, vins, only(coins, tx, vins).get) == ()
+        assert disproved_inputs(tx, vins, coins.get) == ()
+        assert disproved_inputs(tx, vins, only(coins, tx, vins).get) == ()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,15 +69,15 @@ def test_a_changed_signature_or_secret_is_found_even_beside_unknown_inputs(name:
     for tx, coins, vins in spends(name):
         for vin in vins:
             forged = changed(tx, vin, flipped)
-            assert disproved(forged, vins, coins.get) == (vin,)
-            assert disproved(forged, vins, only(coins, tx, vins).get) == (vin,)
+            assert disproved_inputs(forged, vins, coins.get) == (vin,)
+            assert disproved_inputs(forged, vins, only(coins, tx, vins).get) == (vin,)
 
 
 def test_a_signature_over_everything_cannot_be_judged_beside_an_unknown_input() -> None:
     tx, coins, vins = spends("subscribe")[0]
     stranger = tx.inputs[0]._replace(outpoint=OutPoint("cc" * 32, 0))
     more = replace(changed(tx, 0, flipped), inputs=(*changed(tx, 0, flipped).inputs, stranger))
-    assert disproved(more, vins, coins.get) == ()
+    assert disproved_inputs(more, vins, coins.get) == ()
 
 
 def test_a_script_that_the_output_does_not_commit_to_is_always_found() -> None:
@@ -92,4 +92,4 @@ def test_a_script_that_the_output_does_not_commit_to_is_always_found() -> None:
 
         forged = changed(tx, 0, swapped)
         more = replace(forged, inputs=(*forged.inputs, stranger))
-        assert disproved(more, vins[:1], coins.get) == (0,)
+        assert disproved_inputs(more, vins[:1], coins.get) == (0,)

@@ -54,8 +54,8 @@ def proven(entry: dict[str, Any]) -> ProvenTx:
     siblings = tuple(
         hex_from_raw(sibling) for sibling in merkle_branch(merkle_levels(leaves), position)
     )
-    held = StoredTx(tx, place, entry["time"], gone=False)
-    return ProvenTx(held, header.serialize(), siblings, raw_block=position == 1)
+    stored = StoredTx(tx, place, entry["time"], gone=False)
+    return ProvenTx(stored, header.serialize(), siblings, raw_block=position == 1)
 
 
 def event_of(story: dict[str, Any]) -> Event:
@@ -178,12 +178,14 @@ def test_a_proof_that_is_missing_or_wrong_is_named() -> None:
     assert good.siblings is not None
     assert good.header is not None
     other = mined("11" * 32, 1)
-    place = good.held.place
+    place = good.stored.place
     assert place is not None
     weak = bytearray(good.header)
     weak[72:76] = (0x03000001).to_bytes(4, "little")
-    elsewhere = replace(good.held, place=replace(place, block_hash=other.hash))
-    strange = replace(good.held, place=replace(place, block_hash=hex_from_raw(double(bytes(weak)))))
+    elsewhere = replace(good.stored, place=replace(place, block_hash=other.hash))
+    strange = replace(
+        good.stored, place=replace(place, block_hash=hex_from_raw(double(bytes(weak))))
+    )
     for bad, words in (
         (replace(good, header=None), "missing"),
         (replace(good, siblings=None), "missing"),
@@ -192,8 +194,8 @@ def test_a_proof_that_is_missing_or_wrong_is_named() -> None:
         (replace(good, siblings=good.siblings * 2), "elsewhere"),
         (replace(good, siblings=("11" * 32,) * len(good.siblings)), "elsewhere"),
         (replace(good, header=other.serialize()), "another block"),
-        (replace(good, header=other.serialize(), held=elsewhere), "elsewhere"),
-        (replace(good, header=bytes(weak), held=strange), "proof of work"),
+        (replace(good, header=other.serialize(), stored=elsewhere), "elsewhere"),
+        (replace(good, header=bytes(weak), stored=strange), "proof of work"),
     ):
         problem = proof_problem(bad)
         assert problem is not None

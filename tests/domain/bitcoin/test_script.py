@@ -48,7 +48,7 @@ def test_a_push_is_as_short_as_it_can_be_and_is_read_back(size: int) -> None:
     ],
 )
 def test_numbers_are_minimal(value: int, text: str) -> None:
-    """Times from 2038 on take five bytes (angor.md 8.2)."""
+    """Times from 2038 on take five bytes (docs/angor.md 8.2)."""
     assert number(value).hex() == text
 
 

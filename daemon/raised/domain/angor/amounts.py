@@ -1,7 +1,7 @@
 """How clients divide an investment into stages, sat by sat.
 
 The clients compute with the .NET decimal type, whose rounding neither exact fractions nor Python's
-decimal module reproduce; it is emulated with integers here. Source: angor.md 7.3, 7.4.
+decimal module reproduce; it is emulated with integers here. Source: docs/angor.md 7.3, 7.4.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
-"""Which dates the leaves of an investment may carry, given how the clients changed over the years.
+"""The dates that the leaves of an investment may contain; clients changed their rules over time.
 
-The chain tells only whether a guess was right: every date in force at some time is a candidate, and
-the scripts decide. Source: angor.md 9.
+Every rule that was in force is tried, and the scripts on the chain show which one was used.
+Source: docs/angor.md 9.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from raised.domain.angor.stage_output import MAX_LOCKTIME
 from raised.domain.angor.terms import Pattern, ProjectType, Terms
 from raised.errors import InvalidInput
 
-# The day clients began to cut the start of an investment to midnight (angor.md 15).
+# The day clients began to cut the start of an investment to midnight (docs/angor.md 15).
 _MIDNIGHT_SINCE: Final = 1_772_409_600
 
 
 @dataclass(frozen=True, slots=True)
 class DateVariant:
-    """One reading of how the stages of an investment are laid out.
+    """One way in which the stages of an investment may be laid out.
 
     `pattern` is None for type Invest. `by_id` is false where clients before 2026-03-02 took the
     pattern by its place in the list.
@@ -54,10 +54,10 @@ def date_variants(terms: Terms, dynamic: DynamicInfo | None) -> tuple[DateVarian
 
 
 def releases(
-    terms: Terms, dynamic: DynamicInfo | None, schedule: DateVariant
+    terms: Terms, dynamic: DynamicInfo | None, variant: DateVariant
 ) -> Iterator[tuple[int, ...]]:
     """The release dates of all stages, in every way that clients have computed them."""
-    pattern = schedule.pattern
+    pattern = variant.pattern
     if pattern is None or dynamic is None:
         dates = tuple(stage.release_at for stage in terms.stages)
         if _fits(dates):
@@ -67,7 +67,7 @@ def releases(
     late = pattern.payout_day_type is PayoutDayType.SPECIFIC_DAY_OF_MONTH
     for start_at in (dynamic.start_at, dynamic.start_at + DAY_SECONDS)[: 1 + late]:
         try:
-            stages = range(schedule.stage_count)
+            stages = range(variant.stage_count)
             dates = tuple(dynamic_release(start_at, pattern, index) for index in stages)
         except InvalidInput:
             return
@@ -95,20 +95,20 @@ def expiries(terms: Terms, gross_sats: int) -> tuple[int, ...]:
     return tuple(date for date in known if 0 <= date <= MAX_LOCKTIME)
 
 
-def percents(terms: Terms, schedule: DateVariant) -> tuple[Decimal, ...]:
+def percents(terms: Terms, variant: DateVariant) -> tuple[Decimal, ...]:
     """The shares of the stages."""
-    if schedule.pattern is None:
+    if variant.pattern is None:
         return tuple(stage.percent for stage in terms.stages)
-    return equal_percents(schedule.stage_count)
+    return equal_percents(variant.stage_count)
 
 
-def may_hide_time_of_day(dynamic: DynamicInfo | None, schedule: DateVariant) -> bool:
+def may_hide_time_of_day(dynamic: DynamicInfo | None, variant: DateVariant) -> bool:
     """Whether the dates may carry a time of day that the chain does not record.
 
     Stages counted in days from the start kept the second of investing until clients cut it off.
     A search over a day's seconds would tell, at seconds of work for each; anybody could ask for
-    that with a look-alike, so it is not made. Source: angor.md 9.3.
+    that with a look-alike, so it is not made. Source: docs/angor.md 9.3.
     """
-    if dynamic is None or schedule.pattern is None or dynamic.start_at >= _MIDNIGHT_SINCE:
+    if dynamic is None or variant.pattern is None or dynamic.start_at >= _MIDNIGHT_SINCE:
         return False
-    return schedule.pattern.payout_day_type is PayoutDayType.FROM_START_DATE
+    return variant.pattern.payout_day_type is PayoutDayType.FROM_START_DATE

@@ -1,7 +1,8 @@
-"""Founding transactions: which ones pass the test.
+"""Recognise founding transactions.
 
 A founding transaction is not signed by the founder key: anybody who has seen the key can publish
-one that passes. The first on the chain decides (`project.choose`). Source: angor.md 4.
+one that passes. The first on the chain decides (`project_state.decide_project`).
+Source: docs/angor.md 4.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Founding:
 
 
 def founding_mark(tx: Tx) -> FoundingMark | LegacyFoundingMark | None:
-    """What the transaction would publish as a founding transaction, by its layout alone."""
+    """The founding fields in the OP_RETURN at output 1, by layout alone; None without them."""
     if len(tx.outputs) <= MARK_VOUT:
         return None
     return parse_founding_mark(tx.outputs[MARK_VOUT].script_pubkey)

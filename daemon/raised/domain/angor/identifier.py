@@ -1,7 +1,7 @@
 """Project identifiers: derived from the founder key under the network's root key.
 
 An identifier is a 20-byte program in disguise: the same program is the project's address. Nothing
-in it tells by which rule it was derived. Source: angor.md 3.
+in it tells by which rule it was derived. Source: docs/angor.md 3.
 """
 
 from functools import lru_cache
@@ -70,7 +70,7 @@ def derivation_rule(
     """The rule by which the identifier derives from the key, or None.
 
     `version` is what the event says of itself: only those that claim the dormant version 3 are
-    tried by its rule, and first. Source: angor.md 3.2, 3.3.
+    tried by its rule, and first. Source: docs/angor.md 3.2, 3.3.
     """
     rules: tuple[Rule, ...] = ("v2", "legacy")
     if version >= _DORMANT_SINCE:

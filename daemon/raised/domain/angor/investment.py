@@ -1,8 +1,8 @@
-"""Recognise an investment: a transaction whose stage outputs are the very scripts of the terms.
+"""Recognise investments: transactions whose stage outputs are exactly the scripts of the terms.
 
-Nothing is accepted by its looks: the scripts are recomputed from the committed terms and the
-investor's key. When they all match, the coins are locked and count, whatever else is odd.
-Source: angor.md 7 and 9.
+Nothing is accepted by structure: the scripts are recomputed from the committed terms and the
+investor's key. When all match, the coins are locked and count, whatever else is unusual.
+Source: docs/angor.md 7 and 9.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ _BURNED: Final = p2tr(bytes(32))
 
 
 class Reason(StrEnum):
-    """Why a transaction is no investment, in the order in which it is asked."""
+    """Why a transaction is no investment, in the order of the checks."""
 
     NO_OP_RETURN = "no_op_return"
     BAD_OP_RETURN = "bad_op_return"
@@ -58,7 +58,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Investment:
-    """Coins locked under the scripts of a project; `flags` name what is odd but counted."""
+    """Coins locked by the scripts of a project; `flags` name what is unusual but counted."""
 
     txid: Txid
     project_id: str
@@ -76,7 +76,7 @@ class Investment:
 
     @property
     def amount_sats(self) -> int:
-        """What is in the stages; the fee to the project's address is beside it."""
+        """Sum of the stage outputs in sats, without the fee to the project's address."""
         return sum(stage.value_sats for stage in self.stages)
 
 
@@ -89,10 +89,10 @@ class RejectedInvestment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """One combination of what the scripts may be made of."""
+class _ScriptVariant:
+    """One combination of dates, leaves and internal key that the scripts may be built from."""
 
-    schedule: DateVariant
+    variant: DateVariant
     releases: tuple[int, ...]
     expiry_at: int
     trunk: Trunk
@@ -102,8 +102,8 @@ class _Reading:
 def recognise(terms: Terms, tx: Tx) -> Investment | RejectedInvestment:
     """The investment that this transaction is under these terms, or why it is none.
 
-    Bounded work whatever terms and transaction say: stages by the outputs that are there, seeder
-    leaves by what clients build, readings by angor.md 9.3.
+    The work is bounded whatever terms and transaction contain: stages by the outputs that exist,
+    seeder leaves by what clients build, variants by docs/angor.md 9.3.
     """
     mark = _investor_mark(tx)
     if isinstance(mark, Reason):
@@ -115,9 +115,9 @@ def recognise(terms: Terms, tx: Tx) -> Investment | RejectedInvestment:
         for date_variant in date_variants(terms, mark.dynamic)
         if _has_stages(tx, date_variant)
     ]
-    for reading in _readings(terms, tx, mark, possible):
-        if _matches(terms, tx, reading):
-            return _investment(terms, tx, mark, reading)
+    for variant in _script_variants(terms, tx, mark, possible):
+        if _matches(terms, tx, variant):
+            return _investment(terms, tx, mark, variant)
     return RejectedInvestment(tx.txid, _mismatch(terms, tx, mark, possible))
 
 
@@ -130,33 +130,33 @@ def _investor_mark(tx: Tx) -> InvestorMark | Reason:
         return Reason(error.args[0])
 
 
-def _stage_outputs(tx: Tx, layout: DateVariant) -> tuple[TxOut, ...]:
-    return tx.outputs[FIRST_STAGE_VOUT : FIRST_STAGE_VOUT + max(layout.stage_count, 0)]
+def _stage_outputs(tx: Tx, variant: DateVariant) -> tuple[TxOut, ...]:
+    return tx.outputs[FIRST_STAGE_VOUT : FIRST_STAGE_VOUT + max(variant.stage_count, 0)]
 
 
-def _has_stages(tx: Tx, layout: DateVariant) -> bool:
-    stages = _stage_outputs(tx, layout)
-    full = 0 < len(stages) == layout.stage_count
+def _has_stages(tx: Tx, variant: DateVariant) -> bool:
+    stages = _stage_outputs(tx, variant)
+    full = 0 < len(stages) == variant.stage_count
     return full and all(is_p2tr(output.script_pubkey) for output in stages)
 
 
-def _readings(
-    terms: Terms, tx: Tx, mark: InvestorMark, layouts: list[DateVariant]
-) -> Iterator[_Reading]:
-    for layout in layouts:
+def _script_variants(
+    terms: Terms, tx: Tx, mark: InvestorMark, variants: list[DateVariant]
+) -> Iterator[_ScriptVariant]:
+    for variant in variants:
         gross = tx.outputs[0].value + sum(
-            stage_output.value for stage_output in _stage_outputs(tx, layout)
+            stage_output.value for stage_output in _stage_outputs(tx, variant)
         )
-        dates = tuple(dict.fromkeys(releases(terms, mark.dynamic, layout)))
+        dates = tuple(dict.fromkeys(releases(terms, mark.dynamic, variant)))
         for expiry_at in expiries(terms, gross):
             for shared in _trunks(terms, mark, expiry_at):
                 for internal_key in INTERNAL_KEYS:
                     for release_ats in dates:
-                        yield _Reading(layout, release_ats, expiry_at, shared, internal_key)
+                        yield _ScriptVariant(variant, release_ats, expiry_at, shared, internal_key)
 
 
 def _trunks(terms: Terms, mark: InvestorMark, expiry_at: int) -> Iterator[Trunk]:
-    """With seeder leaves, and without: some apps drop the seeders of a project (angor.md 8.4)."""
+    """With seeder leaves, then without: some apps drop a project's seeders (docs/angor.md 8.4)."""
     investor = leaf_key(mark.investor_key)
     recover = recover_leaf(leaf_key(terms.founder_recovery_key), investor, mark.secret_hash)
     end = end_leaf(investor, expiry_at)
@@ -167,31 +167,31 @@ def _trunks(terms: Terms, mark: InvestorMark, expiry_at: int) -> Iterator[Trunk]
     yield trunk(recover, end)
 
 
-def _matches(terms: Terms, tx: Tx, reading: _Reading) -> bool:
+def _matches(terms: Terms, tx: Tx, variant: _ScriptVariant) -> bool:
     founder = leaf_key(terms.founder_key)
-    stages = _stage_outputs(tx, reading.schedule)
+    stages = _stage_outputs(tx, variant.variant)
     return all(
-        reading.trunk.output_key(founder, release_at, reading.internal_key)
+        variant.trunk.output_key(founder, release_at, variant.internal_key)
         == output.script_pubkey[2:]
-        for output, release_at in zip(stages, reading.releases, strict=True)
+        for output, release_at in zip(stages, variant.releases, strict=True)
     )
 
 
-def _investment(terms: Terms, tx: Tx, mark: InvestorMark, reading: _Reading) -> Investment:
+def _investment(terms: Terms, tx: Tx, mark: InvestorMark, variant: _ScriptVariant) -> Investment:
     founder = leaf_key(terms.founder_key)
-    outputs = _stage_outputs(tx, reading.schedule)
+    outputs = _stage_outputs(tx, variant.variant)
     stages = tuple(
         StageOutput(
             index,
             FIRST_STAGE_VOUT + index,
             output.value,
             release_at,
-            reading.expiry_at,
+            variant.expiry_at,
             output.script_pubkey,
-            reading.trunk.leaves(founder, release_at),
-            reading.internal_key,
+            variant.trunk.leaves(founder, release_at),
+            variant.internal_key,
         )
-        for index, (output, release_at) in enumerate(zip(outputs, reading.releases, strict=True))
+        for index, (output, release_at) in enumerate(zip(outputs, variant.releases, strict=True))
     )
     return Investment(
         tx.txid,
@@ -200,26 +200,26 @@ def _investment(terms: Terms, tx: Tx, mark: InvestorMark, reading: _Reading) -> 
         mark.secret_hash,
         tx.outputs[0].value,
         stages,
-        _flags(terms, tx, reading.schedule),
+        _flags(terms, tx, variant.variant),
         terms.penalty_days,
     )
 
 
 def _mismatch(terms: Terms, tx: Tx, mark: InvestorMark, possible: list[DateVariant]) -> Reason:
-    if not any(layout.by_id for layout in date_variants(terms, mark.dynamic)):
+    if not any(variant.by_id for variant in date_variants(terms, mark.dynamic)):
         return Reason.BAD_DYNAMIC_INFO
     if not possible:
         return Reason.MISSING_STAGE
     if any(output.script_pubkey == _BURNED for output in _stage_outputs(tx, possible[0])):
         return Reason.BURNED_OUTPUTS
-    # With the right amounts it may be honest or a look-alike: nothing on the chain tells.
+    # With the right amounts it may be honest or a look-alike: the chain alone cannot show which.
     hidden = [variant for variant in possible if may_hide_time_of_day(mark.dynamic, variant)]
     if any(not {AMOUNT_SPLIT, FEE_AMOUNT} & set(_flags(terms, tx, variant)) for variant in hidden):
         return Reason.LEGACY_UNVERIFIABLE
     return Reason.NOT_STAGE_SCRIPTS
 
 
-def _flags(terms: Terms, tx: Tx, layout: DateVariant) -> tuple[str, ...]:
-    values = [output.value for output in _stage_outputs(tx, layout)]
-    odd = amount_flags(tx.outputs[0].value, values, percents(terms, layout))
+def _flags(terms: Terms, tx: Tx, variant: DateVariant) -> tuple[str, ...]:
+    values = [output.value for output in _stage_outputs(tx, variant)]
+    odd = amount_flags(tx.outputs[0].value, values, percents(terms, variant))
     return (*odd, BELOW_DUST) if min(values) < DUST_SATS else odd

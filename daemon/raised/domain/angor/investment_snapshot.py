@@ -1,4 +1,4 @@
-"""What is kept and shown of an investment, and which changes turn one such view into the next."""
+"""The stored form of an investment, and the feed changes between two of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from raised.domain.change import Change, ChangeType
 
 @dataclass(frozen=True, slots=True)
 class StageSnapshot:
-    """A stage output as it is shown."""
+    """A stage output as it is stored and served."""
 
     vout: int
     index: int
@@ -25,7 +25,7 @@ class StageSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PenaltySnapshot:
-    """A penalty output as it is shown."""
+    """A penalty output as it is stored and served."""
 
     txid: str
     vout: int
@@ -40,7 +40,7 @@ class PenaltySnapshot:
 
 @dataclass(frozen=True, slots=True)
 class InvestmentSnapshot:
-    """An investment as it is shown, in any status."""
+    """An investment in any status, as it is stored and served."""
 
     txid: str
     project_id: str
@@ -59,37 +59,37 @@ class InvestmentSnapshot:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether it counts."""
+        """Whether it counts as raised."""
         return self.status == "confirmed"
 
     @property
     def unconfirmed_sats(self) -> int:
-        """What it adds to the sum that is shown apart."""
+        """Its part of the unconfirmed sum, which is never added to the confirmed ones."""
         return self.amount_sats if self.status == "unconfirmed" else 0
 
 
-def investment_snapshot(standing: InvestmentState) -> InvestmentSnapshot:
-    """The view of an investment that stands so."""
-    place = standing.place
+def investment_snapshot(state: InvestmentState) -> InvestmentSnapshot:
+    """The stored form of this state."""
+    place = state.place
     return InvestmentSnapshot(
-        txid=standing.txid,
-        project_id=standing.project_id,
-        status=standing.status,
-        reason=standing.reason,
-        flags=standing.flags,
-        investor_key=standing.investor_key,
-        seeder=standing.seeder,
-        amount_sats=standing.amount_sats,
-        fee_sats=standing.fee_sats,
+        txid=state.txid,
+        project_id=state.project_id,
+        status=state.status,
+        reason=state.reason,
+        flags=state.flags,
+        investor_key=state.investor_key,
+        seeder=state.seeder,
+        amount_sats=state.amount_sats,
+        fee_sats=state.fee_sats,
         height=None if place is None else place.height,
         block_hash=None if place is None else place.block_hash,
-        at=standing.at,
-        stages=tuple(_stage_snapshot(stage) for stage in standing.stages),
+        at=state.at,
+        stages=tuple(_stage_snapshot(stage) for stage in state.stages),
         penalties=tuple(
             sorted(
                 (
                     _penalty_snapshot(stage.stage.vout, stage.penalty)
-                    for stage in standing.stages
+                    for stage in state.stages
                     if stage.penalty is not None
                 ),
                 key=lambda snapshot: (snapshot.txid, snapshot.vout),
@@ -151,16 +151,16 @@ _STATUS_CHANGES: dict[str, ChangeType] = {
 
 
 def changes_between(old: InvestmentSnapshot | None, new: InvestmentSnapshot) -> list[Change]:
-    """What happened. Whatever differs makes at least one change, for readers wait for those."""
+    """The changes from old to new: at least one where they differ, since readers follow changes."""
     if old == new:
         return []
     changes = [*_stage_changes(old, new), *_penalty_changes(old, new)]
-    if old is None or not changes or _own(old) != _own(new):
+    if old is None or not changes or _identity(old) != _identity(new):
         changes.insert(0, _change(_STATUS_CHANGES[new.status], new, new.txid))
     return changes
 
 
-def _own(snapshot: InvestmentSnapshot) -> tuple[object, ...]:
+def _identity(snapshot: InvestmentSnapshot) -> tuple[object, ...]:
     return (
         snapshot.status,
         snapshot.reason,

@@ -1,7 +1,7 @@
-"""How an investment stands: what the chain makes of one transaction that pays a project.
+"""The state of an investment: status, stages, penalties and ledger rows, computed from the facts.
 
-Decided anew from the facts whenever one of them changes, so the order in which they came, and
-whatever was believed before, leave no trace. Source: design.md 5; angor.md 7, 10, 13.
+Computed anew whenever a fact changes, so the result depends neither on the order in which facts
+arrived nor on earlier results. Source: docs/angor.md 7, 10, 12.1.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ LOCKED: Final = "locked"
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """Where the best chain ends, and how deep a block must be to count."""
+    """The tip of the best chain, and how many confirmations count as final."""
 
     height: int
     hash: str
@@ -36,13 +36,17 @@ class Tip:
     median_time: int | None = None
 
     def is_deep(self, place: "Place | None") -> bool:
-        """Whether what stands there counts."""
+        """Whether a transaction at this place has enough confirmations."""
         return place is not None and self.height - place.height + 1 >= self.confirmations
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a transaction stands on the best chain. `prior_median_time`: before its block."""
+    """The block of a transaction on the best chain.
+
+    `at` is the block's time, `prior_median_time` the median time past before it (BIP113), None
+    where the headers below were not seen. Times in unix seconds.
+    """
 
     height: int
     block_hash: str
@@ -53,7 +57,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class StoredTx:
-    """A transaction that we hold. `gone`: it was unconfirmed and is nowhere any more."""
+    """A transaction in the record. `gone`: it was unconfirmed and has left every mempool."""
 
     tx: Tx
     place: Place | None
@@ -63,10 +67,10 @@ class StoredTx:
 
 @dataclass(frozen=True, slots=True)
 class InvestmentContext:
-    """What an investment is measured against.
+    """The project that an investment is judged by.
 
-    `terms` is None while nobody knows the project's event, or it is bad; `counts` while its
-    founding transaction is deep enough.
+    `terms` is None while the project's event is missing or bad; `counts` says whether its founding
+    transaction has enough confirmations.
     """
 
     project_id: str
@@ -79,13 +83,13 @@ class InvestmentContext:
 class Spender:
     """The input that spends an outpoint."""
 
-    held: StoredTx
+    stored: StoredTx
     vin: int
 
 
 @dataclass(frozen=True, slots=True)
 class SpentBy:
-    """How an output left, as far as the chain shows: without height and time while unconfirmed."""
+    """The transaction that spent an output; `height` and `at` are None while it is unconfirmed."""
 
     txid: Txid
     vin: int
@@ -95,7 +99,7 @@ class SpentBy:
 
 @dataclass(frozen=True, slots=True)
 class PenaltyOutput:
-    """A penalty output: `value_sats` is that of the stage output that went in."""
+    """A penalty output; `value_sats` is the value of the stage output that went into it."""
 
     outpoint: OutPoint
     value_sats: int
@@ -106,7 +110,7 @@ class PenaltyOutput:
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """A stage output and what became of it; `state` is `locked` or the kind of its spend."""
+    """A stage output; `state` is `locked` or the kind of its spend."""
 
     stage: StageOutput
     state: str
@@ -116,7 +120,7 @@ class StageState:
 
 @dataclass(frozen=True, slots=True)
 class InvestmentState:
-    """All the record says about one investment, and the rows that must stand in the ledger."""
+    """Everything derived about one investment, with the rows that the ledger must hold for it."""
 
     txid: Txid
     project_id: str
@@ -134,120 +138,124 @@ class InvestmentState:
 
 
 def spender_of(spenders: Iterable[Spender]) -> Spender | None:
-    """The one that counts among those that spend an outpoint: the one on the best chain, else the
-    newest that is still somewhere.
-    """
+    """The spender that counts: the confirmed one, else the newest that is still in a mempool."""
     live = [
-        spender for spender in spenders if not spender.held.gone or spender.held.place is not None
+        spender
+        for spender in spenders
+        if not spender.stored.gone or spender.stored.place is not None
     ]
-    placed = [spender for spender in live if spender.held.place is not None]
+    placed = [spender for spender in live if spender.stored.place is not None]
     if placed:
         return placed[0]
     return max(
-        live, key=lambda spender: (spender.held.first_seen_at, spender.held.tx.txid), default=None
+        live,
+        key=lambda spender: (spender.stored.first_seen_at, spender.stored.tx.txid),
+        default=None,
     )
 
 
 def evaluate_investment(
-    basis: InvestmentContext, held: StoredTx, spenders: Mapping[OutPoint, Spender], tip: Tip
+    context: InvestmentContext, stored: StoredTx, spenders: Mapping[OutPoint, Spender], tip: Tip
 ) -> InvestmentState:
-    """How the transaction stands. `spenders` hold who spends its stage and penalty outputs."""
-    if basis.terms is None:
-        return _unverified(basis, held)
-    found = recognise(basis.terms, held.tx)
-    if isinstance(found, RejectedInvestment):
-        return _other(basis, held, "rejected", found.reason)
-    return _recognised(basis, found, held, spenders, tip)
+    """The state of this transaction; `spenders` are those of its stage and penalty outputs."""
+    if context.terms is None:
+        return _unverified(context, stored)
+    investment = recognise(context.terms, stored.tx)
+    if isinstance(investment, RejectedInvestment):
+        return _without_stages(context, stored, "rejected", investment.reason)
+    return _recognised_state(context, investment, stored, spenders, tip)
 
 
-def _unverified(basis: InvestmentContext, held: StoredTx) -> InvestmentState:
-    """Without terms only what no terms could heal is rejected."""
-    outputs = held.tx.outputs
+def _unverified(context: InvestmentContext, stored: StoredTx) -> InvestmentState:
+    """Without terms a transaction is rejected only for what no terms could make valid."""
+    outputs = stored.tx.outputs
     if len(outputs) < 2 or outputs[1].script_pubkey[:1] != bytes([OP_RETURN]):
-        return _other(basis, held, "rejected", "no_op_return")
+        return _without_stages(context, stored, "rejected", "no_op_return")
     try:
         mark = parse_investor_mark(outputs[1].script_pubkey)
     except InvalidInput as error:
-        return _other(basis, held, "rejected", str(error.args[0]))
-    if outputs[0].script_pubkey != project_script(basis.project_id):
-        return _other(basis, held, "rejected", "wrong_fee_output")
-    return _other(basis, held, "unverified", None, mark.investor_key)
+        return _without_stages(context, stored, "rejected", str(error.args[0]))
+    if outputs[0].script_pubkey != project_script(context.project_id):
+        return _without_stages(context, stored, "rejected", "wrong_fee_output")
+    return _without_stages(context, stored, "unverified", None, mark.investor_key)
 
 
-def _other(
-    basis: InvestmentContext,
-    held: StoredTx,
+def _without_stages(
+    context: InvestmentContext,
+    stored: StoredTx,
     status: InvestmentStatus,
     reason: str | None,
     investor_key: bytes | None = None,
 ) -> InvestmentState:
-    if held.place is None and held.gone:
+    if stored.place is None and stored.gone:
         status, reason = "dropped", None
     return InvestmentState(
-        txid=held.tx.txid,
-        project_id=basis.project_id,
+        txid=stored.tx.txid,
+        project_id=context.project_id,
         status=status,
         reason=reason,
         flags=(),
         investor_key=None if investor_key is None else investor_key.hex(),
         seeder=False,
         amount_sats=0,
-        fee_sats=_fee(basis, held.tx),
-        place=held.place,
-        at=_at(held),
+        fee_sats=_fee(context, stored.tx),
+        place=stored.place,
+        at=_at(stored),
     )
 
 
-def _fee(basis: InvestmentContext, tx: Tx) -> int:
-    script = project_script(basis.project_id)
+def _fee(context: InvestmentContext, tx: Tx) -> int:
+    script = project_script(context.project_id)
     return sum(output.value for output in tx.outputs[:1] if output.script_pubkey == script)
 
 
-def _at(held: StoredTx) -> int:
-    return held.first_seen_at if held.place is None else held.place.at
+def _at(stored: StoredTx) -> int:
+    return stored.first_seen_at if stored.place is None else stored.place.at
 
 
-def _recognised(
-    basis: InvestmentContext,
-    found: Investment,
-    held: StoredTx,
+def _recognised_state(
+    context: InvestmentContext,
+    investment: Investment,
+    stored: StoredTx,
     spenders: Mapping[OutPoint, Spender],
     tip: Tip,
 ) -> InvestmentState:
-    stages = tuple(_stage(found, stage, spenders, tip) for stage in found.stages)
-    status = _status(basis, held, tip)
-    rows = _rows(basis, found, held, stages, spenders, tip) if status == "confirmed" else ()
+    stages = tuple(_stage(investment, stage, spenders, tip) for stage in investment.stages)
+    status = _status(context, stored, tip)
+    rows = (
+        _rows(context, investment, stored, stages, spenders, tip) if status == "confirmed" else ()
+    )
     return InvestmentState(
-        txid=found.txid,
-        project_id=basis.project_id,
+        txid=investment.txid,
+        project_id=context.project_id,
         status=status,
         reason=None,
-        flags=found.flags + _circumstances(basis, held.place),
-        investor_key=found.investor_key.hex(),
-        seeder=found.seeder,
-        amount_sats=found.amount_sats,
-        fee_sats=found.fee_sats,
-        place=held.place,
-        at=_at(held),
+        flags=investment.flags + _time_flags(context, stored.place),
+        investor_key=investment.investor_key.hex(),
+        seeder=investment.seeder,
+        amount_sats=investment.amount_sats,
+        fee_sats=investment.fee_sats,
+        place=stored.place,
+        at=_at(stored),
         stages=stages,
         rows=rows,
     )
 
 
-def _status(basis: InvestmentContext, held: StoredTx, tip: Tip) -> InvestmentStatus:
-    if held.place is None and held.gone:
+def _status(context: InvestmentContext, stored: StoredTx, tip: Tip) -> InvestmentStatus:
+    if stored.place is None and stored.gone:
         return "dropped"
-    return "confirmed" if basis.counts and tip.is_deep(held.place) else "unconfirmed"
+    return "confirmed" if context.counts and tip.is_deep(stored.place) else "unconfirmed"
 
 
-def _circumstances(basis: InvestmentContext, place: Place | None) -> tuple[str, ...]:
-    """The flags that follow from when it was mined."""
-    if place is None or basis.terms is None:
+def _time_flags(context: InvestmentContext, place: Place | None) -> tuple[str, ...]:
+    """The flags that follow from when the investment was mined."""
+    if place is None or context.terms is None:
         return ()
     flags: list[str] = []
-    if basis.terms.type is ProjectType.INVEST and not _in_window(basis.terms, place.at):
+    if context.terms.type is ProjectType.INVEST and not _in_window(context.terms, place.at):
         flags.append("outside_window")
-    if basis.founding is not None and place.height < basis.founding.height:
+    if context.founding is not None and place.height < context.founding.height:
         flags.append("before_founding")
     return tuple(flags)
 
@@ -257,24 +265,24 @@ def _in_window(terms: Terms, at: int) -> bool:
 
 
 def _stage(
-    found: Investment, stage: StageOutput, spenders: Mapping[OutPoint, Spender], tip: Tip
+    investment: Investment, stage: StageOutput, spenders: Mapping[OutPoint, Spender], tip: Tip
 ) -> StageState:
-    spender = spenders.get(OutPoint(found.txid, stage.vout))
+    spender = spenders.get(OutPoint(investment.txid, stage.vout))
     if spender is None:
         return StageState(stage, LOCKED, None, None)
     try:
-        spend = classify(found, stage, spender.held.tx, spender.vin)
-    except InvalidInput:  # a witness that was made up: no block holds it
+        spend = classify(investment, stage, spender.stored.tx, spender.vin)
+    except InvalidInput:  # a forged witness: no block can contain it
         return StageState(stage, LOCKED, None, None)
     penalty = None
     if spend.kind is SpendKind.RECOVERY and spend.penalty_vout is not None:
-        outpoint = OutPoint(spender.held.tx.txid, spend.penalty_vout)
-        penalty = _penalty(found, stage, outpoint, spenders, (spender.held.place, tip))
+        outpoint = OutPoint(spender.stored.tx.txid, spend.penalty_vout)
+        penalty = _penalty(investment, stage, outpoint, spenders, (spender.stored.place, tip))
     return StageState(stage, spend.kind.value, _spent_by(spender), penalty)
 
 
 def _penalty(
-    found: Investment,
+    investment: Investment,
     stage: StageOutput,
     outpoint: OutPoint,
     spenders: Mapping[OutPoint, Spender],
@@ -282,7 +290,7 @@ def _penalty(
 ) -> PenaltyOutput:
     place, tip = recovered
     release = spenders.get(outpoint)
-    matures = _matures_at(found, place)
+    matures = _matures_at(investment, place)
     state: PenaltyState = "in_penalty"
     if release is not None:
         state = "penalty_released"
@@ -292,34 +300,36 @@ def _penalty(
     return PenaltyOutput(outpoint, stage.value_sats, state, matures, released)
 
 
-def _matures_at(found: Investment, recovered: Place | None) -> int | None:
-    """When the lock ends. Where the headers below the block were not seen the latest moment that it
-    can be: a block's time is after the median time past before it.
+def _matures_at(investment: Investment, recovered: Place | None) -> int | None:
+    """When the penalty's relative lock ends, in unix seconds.
+
+    Without the headers below the block it is the latest possible time: a block's time is always
+    after the median time past before it.
     """
     if recovered is None:
         return None
-    assert found.penalty_days <= MAX_PENALTY_DAYS, "its penalty script could be built"
+    assert investment.penalty_days <= MAX_PENALTY_DAYS, "its penalty script could be built"
     prior = recovered.prior_median_time
-    return matures_at(recovered.at - 1 if prior is None else prior, found.penalty_days)
+    return matures_at(recovered.at - 1 if prior is None else prior, investment.penalty_days)
 
 
 def _spent_by(spender: Spender) -> SpentBy:
-    place = spender.held.place
-    txid = spender.held.tx.txid
+    place = spender.stored.place
+    txid = spender.stored.tx.txid
     if place is None:
         return SpentBy(txid, spender.vin, None, None)
     return SpentBy(txid, spender.vin, place.height, place.at)
 
 
 def _rows(
-    basis: InvestmentContext,
-    found: Investment,
-    held: StoredTx,
+    context: InvestmentContext,
+    investment: Investment,
+    stored: StoredTx,
     stages: tuple[StageState, ...],
     spenders: Mapping[OutPoint, Spender],
     tip: Tip,
 ) -> tuple[LedgerRow, ...]:
-    party = found.investor_key.hex()
+    party = investment.investor_key.hex()
     rows: list[LedgerRow] = []
 
     def book(kind: AngorKind, value_sats: int, outpoint: OutPoint, cause: StoredTx) -> None:
@@ -335,23 +345,28 @@ def _rows(
                 block_hash=place.block_hash,
                 reference=str(outpoint),
                 txid=cause.tx.txid,
-                project_id=basis.project_id,
-                investment_txid=found.txid,
+                project_id=context.project_id,
+                investment_txid=investment.txid,
                 party=party,
                 position=place.position,
             )
         )
 
     for stage in stages:
-        book("investment", stage.stage.value_sats, OutPoint(found.txid, stage.stage.vout), held)
+        book(
+            "investment",
+            stage.stage.value_sats,
+            OutPoint(investment.txid, stage.stage.vout),
+            stored,
+        )
     for stage in stages:
-        outpoint = OutPoint(found.txid, stage.stage.vout)
+        outpoint = OutPoint(investment.txid, stage.stage.vout)
         if stage.spent is not None:
-            book(_kind(stage.state), stage.stage.value_sats, outpoint, spenders[outpoint].held)
+            book(_kind(stage.state), stage.stage.value_sats, outpoint, spenders[outpoint].stored)
     for stage in stages:
         if stage.penalty is not None and stage.penalty.released is not None:
             penalty = stage.penalty.outpoint
-            book("penalty_release", stage.stage.value_sats, penalty, spenders[penalty].held)
+            book("penalty_release", stage.stage.value_sats, penalty, spenders[penalty].stored)
     return tuple(sorted(rows, key=lambda row: (row.height, row.position)))
 
 

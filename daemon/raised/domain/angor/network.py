@@ -1,7 +1,7 @@
 """The Bitcoin networks that Angor knows, and the root keys compiled into its clients.
 
-Source: angor.md 2. The root key of the test networks is public in the unit tests of the clients:
-anybody can spend what is paid to a project address there.
+The private key of the test networks' root is public in the unit tests of the clients: anybody can
+spend what is paid to a project address there. Source: docs/angor.md 2.
 """
 
 from dataclasses import dataclass
@@ -92,10 +92,10 @@ def network_beginning(text: str) -> Network:
     raise InvalidInput(f"begins with no network: one of {', '.join(_BY_NAME)}")
 
 
-def fits(network: Network, network_name: str) -> bool:
+def may_belong_to(network: Network, network_name: str) -> bool:
     """Whether an event that names this network may belong to ours.
 
-    No name fits every network. The clients read a name they do not know as Main (angor.md 2.1).
+    An empty name may belong to any. Clients read unknown names as Main (docs/angor.md 2.1).
     """
     name = network_name.lower()
     if not name:

@@ -1,7 +1,7 @@
 """What Angor writes behind OP_RETURN: who founded a project, and who invested in one.
 
 Pushes count by what they push: a longer push opcode than needed is read as the clients read it.
-Source: angor.md 4, 7.2.
+Source: docs/angor.md 4, 7.2.
 """
 
 from dataclasses import dataclass

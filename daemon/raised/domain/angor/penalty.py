@@ -1,6 +1,6 @@
 """The penalty output of a recovery: the investor's coins behind a relative time lock.
 
-Source: angor.md 10.3, 10.4; BIP68 and BIP112.
+Source: docs/angor.md 10.3, 10.4; BIP68 and BIP112.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""What is kept and shown of a project, and which changes turn one such view into the next."""
+"""The stored form of a project, and the feed changes between two of them."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from raised.domain.angor.project_state import CONFLICT, ProjectState
 from raised.domain.angor.terms import Terms
 from raised.domain.change import Change, ChangeType
 
-# Anybody may claim any number in an event; a column holds 64 bits, some 32.
+# An event may contain any number; a column holds 64 bits, some 32.
 _BIG: Final = 1 << 63
 _SMALL: Final = 1 << 31
 _NAME_LENGTH: Final = 200
@@ -18,7 +18,7 @@ _PICTURE_LENGTH: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a project says of itself in a kind-0 event; null where it says nothing."""
+    """A project's kind-0 profile (NIP-01); None where a field is absent."""
 
     name: str | None = None
     about: str | None = None
@@ -27,7 +27,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class ProjectSnapshot:
-    """A project as it is shown, but for sums. `stages`: (percent, release_at) of type Invest."""
+    """A project as stored and served, without sums. `stages`: (percent, release_at) of Invest."""
 
     id: str
     status: str
@@ -56,7 +56,7 @@ class ProjectSnapshot:
 
 
 def parse_profile(content: str) -> Profile:
-    """What a profile's JSON says; nothing when it is none. Source: angor.md 5.6."""
+    """The profile in a kind-0 content; empty if it is no JSON object. Source: docs/angor.md 5.6."""
     try:
         value: object = json.loads(content)
     except (ValueError, RecursionError):
@@ -82,45 +82,45 @@ def _text(value: object, length: int) -> str | None:
 
 
 def project_snapshot(
-    project_id: str, standing: ProjectState, terms: Terms | None, profile: Profile
+    project_id: str, state: ProjectState, terms: Terms | None, profile: Profile
 ) -> ProjectSnapshot:
-    """The view of a project that stands so; `terms` are those of the chosen event, if any."""
-    founding, event = standing.founding, standing.event
+    """The stored form of this state; `terms` are those of the chosen event, if any."""
+    founding, event = state.founding, state.event
     place = None if founding is None else founding.place
     founder = None if founding is None else founding.founder_key
     author = None if founding is None else founding.nostr_pubkey
     return ProjectSnapshot(
         id=project_id,
-        status=standing.status,
-        reason=standing.reason,
+        status=state.status,
+        reason=state.reason,
         type=None if terms is None else terms.type.name.lower(),
-        version=None if terms is None else _number(terms.version, _SMALL),
+        version=None if terms is None else _within(terms.version, _SMALL),
         name=profile.name,
         about=profile.about,
         picture=profile.picture,
         founder_key=founder if terms is None else terms.founder_key.hex(),
         nostr_pubkey=author if terms is None else terms.nostr_pubkey,
-        event_id=_named_event(standing),
+        event_id=_named_event(state),
         founding_txid=None if founding is None else founding.txid,
         founded_height=None if place is None else place.height,
         founded_hash=None if place is None else place.block_hash,
         founded_at=None if place is None else place.at,
         created_at=None if event is None else event.created_at,
-        start_at=None if terms is None else _number(terms.start_at, _BIG),
-        end_at=None if terms is None else _number(terms.end_at, _BIG),
-        expiry_at=None if terms is None else _number(terms.expiry_at, _BIG),
-        penalty_days=None if terms is None else _number(terms.penalty_days, _SMALL),
-        target_sats=None if terms is None else _number(terms.target_sats, _BIG),
-        flags=standing.flags,
-        candidates=standing.candidates,
+        start_at=None if terms is None else _within(terms.start_at, _BIG),
+        end_at=None if terms is None else _within(terms.end_at, _BIG),
+        expiry_at=None if terms is None else _within(terms.expiry_at, _BIG),
+        penalty_days=None if terms is None else _within(terms.penalty_days, _SMALL),
+        target_sats=None if terms is None else _within(terms.target_sats, _BIG),
+        flags=state.flags,
+        candidates=state.candidates,
         stages=_stages(terms),
     )
 
 
-def _named_event(standing: ProjectState) -> str | None:
-    if standing.event is not None:
-        return standing.event.event_id
-    return None if standing.founding is None else standing.founding.event_id
+def _named_event(state: ProjectState) -> str | None:
+    if state.event is not None:
+        return state.event.event_id
+    return None if state.founding is None else state.founding.event_id
 
 
 def _stages(terms: Terms | None) -> tuple[tuple[str, int], ...]:
@@ -129,11 +129,11 @@ def _stages(terms: Terms | None) -> tuple[tuple[str, int], ...]:
     return tuple(
         (str(stage.percent), stage.release_at)
         for stage in terms.stages
-        if _number(stage.release_at, _BIG) is not None
+        if _within(stage.release_at, _BIG) is not None
     )
 
 
-def _number(value: int | None, limit: int) -> int | None:
+def _within(value: int | None, limit: int) -> int | None:
     return value if value is not None and -limit <= value < limit else None
 
 
@@ -147,11 +147,11 @@ _STATUS_CHANGES: dict[str, ChangeType] = {
 
 
 def project_changes(old: ProjectSnapshot | None, new: ProjectSnapshot) -> list[Change]:
-    """What happened. Whatever differs makes at least one change, for readers wait for those."""
+    """The changes from old to new: at least one where they differ, since readers follow changes."""
     if old == new or new.status not in _STATUS_CHANGES:
         return []
     changes: list[Change] = []
-    if old is None or _outline(old) != _outline(new):
+    if old is None or _identity(old) != _identity(new):
         changes.append(_change(_STATUS_CHANGES[new.status], new))
     if CONFLICT in new.flags and (old is None or CONFLICT not in old.flags):
         changes.append(_change("project.conflict", new))
@@ -160,7 +160,7 @@ def project_changes(old: ProjectSnapshot | None, new: ProjectSnapshot) -> list[C
     return changes or [_change(_STATUS_CHANGES[new.status], new)]
 
 
-def _outline(snapshot: ProjectSnapshot) -> tuple[object, ...]:
+def _identity(snapshot: ProjectSnapshot) -> tuple[object, ...]:
     return (
         snapshot.status,
         snapshot.reason,
@@ -175,7 +175,7 @@ def _profile(snapshot: ProjectSnapshot) -> tuple[object, ...]:
 
 
 def profile_change(project_id: str) -> Change:
-    """Something that the project says of itself, or who holds its event, is new."""
+    """The project's profile, or the set of relays that hold its event, changed."""
     return Change("project.profile", "angor", project_id, project_id, project_id)
 
 

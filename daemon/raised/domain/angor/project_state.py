@@ -1,7 +1,7 @@
-"""How a project stands: which founding transaction decides, which event is meant, and its status.
+"""The state of a project: which founding transaction decides, which event counts, and the status.
 
-Decided anew from all events and founding transactions of the identifier whenever one of them
-changes. Source: design.md 5; angor.md 4, 5.5.
+Computed anew from all events and founding transactions of the identifier whenever one of them
+changes. Source: docs/angor.md 4, 5.5.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +13,7 @@ from raised.domain.angor.investment_state import Place, StoredTx, Tip
 from raised.domain.angor.terms import Terms
 from raised.domain.bitcoin.tx import Txid
 
-# `hidden`: nothing but a founding transaction that does not count yet.
+# `hidden`: known only by a founding transaction without enough confirmations; never listed.
 ProjectStatus = Literal[
     "hidden", "announced", "committed", "confirmed", "rejected", "event_missing"
 ]
@@ -24,9 +24,10 @@ LEGACY_FOUNDING: Final = "legacy_founding"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An event that says it is a project, or that a founding transaction names.
+    """An event that announces a project, or that a founding transaction names.
 
-    `project_id` and `founder_key` are what it claims; `reason` says why it cannot be that project.
+    `project_id` and `founder_key` are what its content claims; `reason` is why it is no valid
+    announcement, or None.
     """
 
     event_id: str
@@ -39,7 +40,7 @@ class Candidate:
 
     @property
     def order(self) -> tuple[int, str]:
-        """Which of several comes first."""
+        """Sort key: the oldest first."""
         return (self.created_at, self.event_id)
 
 
@@ -56,12 +57,12 @@ class StoredFounding:
 
     @property
     def names(self) -> tuple[str | None, str | None]:
-        """What it commits to."""
+        """The event id or nostr key that it commits to."""
         return (self.event_id, self.nostr_pubkey)
 
     @property
     def order(self) -> tuple[bool, int, int, str]:
-        """Which of several comes first; the unconfirmed ones last."""
+        """Sort key: place on the chain, the unconfirmed ones last."""
         if self.place is None:
             return (True, 0, 0, self.txid)
         return (False, self.place.height, self.place.position, self.txid)
@@ -69,7 +70,7 @@ class StoredFounding:
 
 @dataclass(frozen=True, slots=True)
 class ProjectState:
-    """Status and choice. `event`: the one whose terms hold: committed, else first announced."""
+    """Status and choice. `event` is the committed one, else the first that was announced."""
 
     status: ProjectStatus
     reason: str | None
@@ -79,29 +80,30 @@ class ProjectState:
     candidates: int
 
 
-# Where on the chain the first investment stands whose stage scripts follow from this event's terms.
+# By event id: (height, position) of the first investment that matches the event's terms.
 Reproduces = Callable[[str], tuple[int, int] | None]
 
 
-def first_reproduced(terms: Terms, held: Iterable[StoredTx]) -> tuple[int, int] | None:
-    """Where, as (height, position), the first investment under these terms stands, if any."""
-    placed = [(tx.place.height, tx.place.position, tx.tx) for tx in held if tx.place]
+def first_reproduced_investment(terms: Terms, stored: Iterable[StoredTx]) -> tuple[int, int] | None:
+    """(height, position) of the first investment under these terms, if any."""
+    placed = [(tx.place.height, tx.place.position, tx.tx) for tx in stored if tx.place]
     for height, position, tx in sorted(placed, key=lambda row: row[:2]):
         if isinstance(recognise(terms, tx), Investment):
             return (height, position)
     return None
 
 
-def choose(
+def decide_project(
     project_id: str,
     foundings: Sequence[StoredFounding],
     candidates: Sequence[Candidate],
     tip: Tip | None,
     reproduces: Reproduces,
 ) -> ProjectState:
-    """How the project stands.
+    """The project's state.
 
-    `candidates`: the events that announce this identifier, and those that its foundings name.
+    `candidates` are the events that announce this identifier, and those that its founding
+    transactions name.
     """
     good = sorted(
         (
@@ -115,58 +117,58 @@ def choose(
     ordered = sorted(live, key=lambda founding: founding.order)
     deep = [founding for founding in ordered if tip is not None and tip.is_deep(founding.place)]
     if deep:
-        status, reason, event = _decided(project_id, deep[0], candidates, reproduces)
+        status, reason, event = _decide_by_event(project_id, deep[0], candidates, reproduces)
         return ProjectState(status, reason, event, deep[0], _flags(deep), len(good))
     by_id = {candidate.event_id: candidate for candidate in candidates}
     for founding in ordered:
         named = by_id.get(founding.event_id or "")
-        if named is not None and _misfit(project_id, founding, named) is None:
+        if named is not None and _mismatch(project_id, founding, named) is None:
             return ProjectState("committed", None, named, founding, (), len(good))
     claiming = [candidate for candidate in candidates if candidate.project_id == project_id]
-    status, reason, event = _announced(good, claiming)
+    status, reason, event = _decide_unfounded(good, claiming)
     return ProjectState(status, reason, event, None, (), len(good))
 
 
 _Choice = tuple[ProjectStatus, str | None, Candidate | None]
 
 
-def _decided(
+def _decide_by_event(
     project_id: str,
     founding: StoredFounding,
     candidates: Sequence[Candidate],
     reproduces: Reproduces,
 ) -> _Choice:
-    """What the first founding transaction makes of it; its event alone counts, for good or bad."""
+    """Decide by the first founding transaction: only the event that it names can count."""
     if founding.event_id is None:
-        return _decided_by_coins(project_id, founding, candidates, reproduces)
+        return _decide_by_investments(project_id, founding, candidates, reproduces)
     named = next(
         (candidate for candidate in candidates if candidate.event_id == founding.event_id), None
     )
     if named is None:
         return ("event_missing", None, None)
-    misfit = _misfit(project_id, founding, named)
-    # A deletion after the fact changes nothing: the coins are bound to the terms. Nor does one that
-    # claims to be older: its date is its author's word, and would make raised money vanish.
-    return ("confirmed", None, named) if misfit is None else ("rejected", misfit, named)
+    mismatch = _mismatch(project_id, founding, named)
+    # A deletion (NIP-09) never withdraws a committed event: the coins are bound to its terms. Its
+    # date is no argument either, for its author writes it.
+    return ("confirmed", None, named) if mismatch is None else ("rejected", mismatch, named)
 
 
-def _decided_by_coins(
+def _decide_by_investments(
     project_id: str,
     founding: StoredFounding,
     candidates: Sequence[Candidate],
     reproduces: Reproduces,
 ) -> _Choice:
-    """A legacy founding names a nostr key: its event whose terms reproduce an investment counts.
+    """A legacy founding names a nostr key: its event whose terms match an investment counts.
 
-    Of several the one whose investment the chain holds first: an event written later, under
-    whatever date, cannot take the money of those who came before.
+    Of several, the one whose first investment is earliest on the chain: an event written later,
+    whatever its date, must not take over earlier money.
     """
     possible = sorted(
         (
             candidate
             for candidate in candidates
             if candidate.pubkey == founding.nostr_pubkey
-            and _misfit(project_id, founding, candidate) is None
+            and _mismatch(project_id, founding, candidate) is None
         ),
         key=lambda candidate: candidate.order,
     )
@@ -175,14 +177,14 @@ def _decided_by_coins(
     ]
     if proven:
         return ("confirmed", None, min(proven, key=lambda found: (found[0], found[1].order))[1])
-    standing = [variant for variant in possible if not variant.withdrawn]
-    if standing:
-        return ("announced", None, standing[0])
+    valid = [variant for variant in possible if not variant.withdrawn]
+    if valid:
+        return ("announced", None, valid[0])
     return ("rejected", "withdrawn", possible[0]) if possible else ("event_missing", None, None)
 
 
-def _misfit(project_id: str, founding: StoredFounding, named: Candidate) -> str | None:
-    """Why an event is not what this founding transaction commits to; None when it is."""
+def _mismatch(project_id: str, founding: StoredFounding, named: Candidate) -> str | None:
+    """Why the event is not the one that this founding transaction commits to, or None."""
     if named.reason is not None:
         return named.reason
     if named.project_id != project_id:
@@ -192,10 +194,10 @@ def _misfit(project_id: str, founding: StoredFounding, named: Candidate) -> str 
     return None
 
 
-def _announced(good: Sequence[Candidate], claiming: Sequence[Candidate]) -> _Choice:
-    standing = [candidate for candidate in good if not candidate.withdrawn]
-    if standing:
-        return ("announced", None, standing[0])
+def _decide_unfounded(good: Sequence[Candidate], claiming: Sequence[Candidate]) -> _Choice:
+    valid = [candidate for candidate in good if not candidate.withdrawn]
+    if valid:
+        return ("announced", None, valid[0])
     if good:
         return ("rejected", "withdrawn", good[0])
     if claiming:
@@ -214,9 +216,9 @@ def _flags(deep: Sequence[StoredFounding]) -> tuple[str, ...]:
 
 
 def target_reached(target_sats: int | None) -> int | None:
-    """The sum at which the target counts as reached: what the fee takes is left out.
+    """The sum in sats at which the target counts as reached: the target without the 1 percent fee.
 
-    Source: angor.md 11.
+    Source: docs/angor.md 11.
     """
     if target_sats is None or target_sats <= 0:
         return None
@@ -224,7 +226,7 @@ def target_reached(target_sats: int | None) -> int | None:
 
 
 def first_reaching(goal_sats: int, amounts: Sequence[tuple[int, int]]) -> int | None:
-    """When a running sum reaches the goal; `amounts` are (at, sats) in the order of time."""
+    """When the running sum reaches the goal, or None; `amounts` are (time, sats) by time."""
     total = 0
     for at, sats in amounts:
         total += sats

@@ -1,4 +1,4 @@
-"""Money that may go round: an investment paid with what was claimed from the same project."""
+"""Recycled money: an investment paid with coins that were claimed from the same project."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,9 +9,9 @@ MAX_HOPS: Final = 3
 
 
 def is_recycled(
-    tx: Tx, held: Callable[[Txid], Tx | None], is_claim: Callable[[Txid], bool]
+    tx: Tx, stored: Callable[[Txid], Tx | None], is_claim: Callable[[Txid], bool]
 ) -> bool:
-    """Whether an input descends from a claim within three hops through transactions we hold.
+    """Whether an input descends from a claim within three hops through transactions in the record.
 
     `is_claim` says of a transaction whether it claims a stage output of the project.
     """
@@ -22,5 +22,5 @@ def is_recycled(
         if any(map(is_claim, parents)):
             return True
         seen |= parents
-        generation = [parent for parent in map(held, parents) if parent is not None]
+        generation = [parent for parent in map(stored, parents) if parent is not None]
     return False

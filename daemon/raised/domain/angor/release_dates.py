@@ -1,4 +1,4 @@
-"""Release dates of dynamic stages. Source: angor.md 9.2."""
+"""Release dates of dynamic stages. Source: docs/angor.md 9.2."""
 
 from calendar import monthrange
 from datetime import date

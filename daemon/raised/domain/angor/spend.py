@@ -1,6 +1,6 @@
 """What the spend of a stage output meant: named by the leaf that its witness revealed.
 
-Source: angor.md 10.2.
+Source: docs/angor.md 10.2.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What proves a spend: a txid does not cover the witness, so only the signatures do."""
+"""Check spends by their signatures: a txid does not cover the witness, so it proves no spend."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ _PAIRED: Final = SIGHASH_SINGLE | SIGHASH_ANYONECANPAY
 _UNSEEN: Final = TxOut(0, b"")
 _KEY: Final = rb"\x20.{32}"
 _NUMBER: Final = rb"(?:[\x00\x51-\x60]|\x01.|\x02.{2}|\x03.{3}|\x04.{4}|\x05.{5})"
-# The shapes of angor.md 8.3 and 10.3.
+# The script forms of docs/angor.md 8.3 and 10.3.
 _LEAF: Final = re.compile(
     rb"%(key)b\xad%(number)b\xb1"  # founder, end of project
     rb"|%(key)b\xad%(key)b\xac"  # recover
@@ -30,13 +30,13 @@ _LEAF: Final = re.compile(
 _PENALTY: Final = re.compile(rb"\x21.{33}\xad" + _NUMBER + rb"\xb2", re.DOTALL)
 
 
-def disproved(
+def disproved_inputs(
     tx: Tx, vins: Iterable[int], output: Callable[[OutPoint], TxOut | None]
 ) -> tuple[int, ...]:
-    """Which of these inputs, each of a known output, carry a witness that is shown to be wrong.
+    """Which of these inputs, whose outputs are known, have a witness that is proven wrong.
 
-    `output` gives the outputs that are known. Where another input's is not, only signatures that
-    leave the other inputs out can be checked; the rest gets the benefit of the doubt.
+    `output` looks up known outputs. Where that of another input is unknown only signatures that do
+    not cover the other inputs can be checked; the others count as valid.
     """
     outputs = [output(txin.outpoint) for txin in tx.inputs]
     spending = Spending(tx, tuple(output or _UNSEEN for output in outputs))
@@ -44,12 +44,12 @@ def disproved(
     return tuple(vin for vin in vins if _is_wrong(spending, vin, complete=complete))
 
 
-def is_made_up(spending: Spending, vin: int) -> bool:
-    """Whether the witness of this input of a watched coin is shown to be no spend of it.
+def is_forged(spending: Spending, vin: int) -> bool:
+    """Whether the witness of this input of a watched coin is proven to be no valid spend of it.
 
-    What is watched need not be Angor's: anybody may put a taproot output behind a key, and change
-    may go to any P2WSH. A script of another shape that the output does commit to says just that;
-    then nothing depends on its signatures, which may be of kinds that we do not run.
+    A watched coin need not be Angor's: anybody may put a taproot output after a key, and change may
+    go to any P2WSH. If the output commits to a script of another form it is not Angor's, and its
+    signatures, which may be of kinds that we do not verify, decide nothing.
     """
     return not (_is_foreign(spending, vin) or verify_spend(spending, vin))
 

@@ -1,7 +1,7 @@
 """Stage outputs: the leaves of a stage, their tree, and the script it ends in.
 
 Keys stand in the leaves tweaked (`leaf_key`); builders take the tweaked keys, so that leaves can be
-rebuilt from what a spend revealed, too. Source: angor.md 8.
+rebuilt from what a spend revealed, too. Source: docs/angor.md 8.
 """
 
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ class StageOutput:
 def leaf_key(pubkey: bytes) -> bytes:
     """The x-only key that stands in the leaves for a compressed key: its BIP86 output key.
 
-    Raises InvalidInput when it is no point. Source: angor.md 8.1.
+    Raises InvalidInput when it is no point. Source: docs/angor.md 8.1.
     """
     return output_key(pubkey[1:])[0]
 
@@ -124,7 +124,7 @@ def seeder_leaves(
     """One leaf for each combination of `threshold` secrets that lets the investor leave freely.
 
     `secret_hashes` are in script order. Empty when no combination exists; None when there are more
-    than the clients build. Source: angor.md 8.4.
+    than the clients build. Source: docs/angor.md 8.4.
     """
     if not 0 < threshold <= len(secret_hashes):
         return ()
@@ -141,7 +141,7 @@ def seeder_leaves(
 
 @lru_cache(maxsize=64)
 def stage_merges(seeders: int) -> Merges:
-    """How the tree of a stage with so many seeder leaves is merged. Source: angor.md 8.5, 8.6."""
+    """The merges of a stage tree with so many seeder leaves. Source: docs/angor.md 8.5, 8.6."""
     return huffman([FOUNDER_WEIGHT, RECOVER_WEIGHT, END_WEIGHT] + [SEEDER_WEIGHT] * seeders)
 
 

@@ -1,7 +1,7 @@
-"""A project's terms: what its event says, as far as money depends on it.
+"""A project's terms: the fields of its event on which money depends.
 
-Read as leniently as the clients read, for the scripts decide which coins are bound to the terms;
-what the clients could not read, or could not be computed with, is refused. Source: angor.md 5.
+Parsed as leniently as the clients do, for the scripts decide which coins are bound to the terms;
+what no client could read or compute with is refused. Source: docs/angor.md 5.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from raised.domain.angor.amounts import is_net_decimal
 from raised.domain.angor.identifier import Rule, derivation_rule, program_of
-from raised.domain.angor.network import Network, fits
+from raised.domain.angor.network import Network, may_belong_to
 from raised.domain.angor.release_dates import MAX_TIME, Frequency, PayoutDayType
 from raised.domain.bitcoin.curve import is_point
 from raised.domain.event import Event
@@ -23,17 +23,17 @@ _INT64: Final = 1 << 63
 _PENALTY_DAYS: Final = (1 << 31) - 1
 _SATS_PER_BTC: Final = 100_000_000
 _MAX_SATS: Final = 21_000_000 * _SATS_PER_BTC
-# Targets were decimal BTC before this day (2025-02-06), with no mark to tell (angor.md 5.3).
+# Targets were decimal BTC before this day (2025-02-06), with no mark to tell (docs/angor.md 5.3).
 _TARGET_IN_SATS_SINCE: Final = 1_738_800_000
 _MAX_BTC: Final = 21_000
-# Ours, against hostile terms. No transaction has that many outputs or a byte that many values.
+# Our limits against hostile terms: no transaction has that many outputs, no byte that many values.
 _MAX_STAGES: Final = 1_000
 _MAX_PATTERNS: Final = 1_000
 _MAX_SECRETS: Final = 10_000
 
 
 class ProjectType(IntEnum):
-    """Invest has one calendar for everybody; with the others each investor picks a pattern."""
+    """Invest has one calendar for all; in the other types each investor picks a pattern."""
 
     INVEST = 0
     FUND = 1
@@ -50,7 +50,7 @@ class StageTerm:
 
 @dataclass(frozen=True, slots=True)
 class Seeders:
-    """How many of these secrets free the other investors; the hashes in the order of scripts."""
+    """`threshold` of these secrets let others leave freely; hashes in script byte order."""
 
     threshold: int
     secret_hashes: tuple[bytes, ...]
@@ -91,7 +91,7 @@ class Terms:
     patterns: tuple[Pattern, ...]
 
 
-Misfit = Literal["bad_terms", "wrong_network", "not_author", "not_founder_key"]
+RejectionReason = Literal["bad_terms", "wrong_network", "not_author", "not_founder_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class RejectedEvent:
     """An event that announces no project of this network, and why."""
 
     event: Event
-    reason: Misfit
+    reason: RejectionReason
 
 
 def check_announcement(event: Event, network: Network) -> Announcement | RejectedEvent:
@@ -117,7 +117,7 @@ def check_announcement(event: Event, network: Network) -> Announcement | Rejecte
         terms = parse_terms(event.content, event.created_at)
     except InvalidInput:
         return RejectedEvent(event, "bad_terms")
-    if not fits(network, terms.network_name):
+    if not may_belong_to(network, terms.network_name):
         return RejectedEvent(event, "wrong_network")
     if terms.nostr_pubkey != event.pubkey:
         return RejectedEvent(event, "not_author")

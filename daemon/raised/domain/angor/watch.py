@@ -1,13 +1,13 @@
-"""What deserves watching on the chain, by structure alone.
+"""Which outputs are watched on the chain: decided by structure alone.
 
 Whether a transaction is an investment depends on the project's event, which may come years later;
-that somebody spent one of its outputs never changes. So the chain source reports, and the record
-keeps, everything that could matter, by the one rule of this file:
+that an output was spent never changes. So the chain source reports, and the record keeps,
+everything that could matter, by this rule:
 
 - a transaction that pays a project, or founds one, and names a key at output 1 makes a *stage coin*
-  of each taproot output after that (angor.md 7.1);
+  of each taproot output after that (docs/angor.md 7.1);
 - a transaction that spends a stage coin makes a *penalty coin* of its P2WSH output beside that
-  input, if there is one (angor.md 10.1, 10.2);
+  input, if there is one (docs/angor.md 10.1, 10.2);
 - who spends a stage coin or a penalty coin is worth reporting.
 """
 
@@ -24,7 +24,7 @@ FIRST_STAGE_VOUT: Final = 2
 
 
 class CoinKind(StrEnum):
-    """Which of the two an outpoint could be; its script_pubkey tells (`kind_of_coin`)."""
+    """What a watched outpoint may be, by its script_pubkey (`kind_of_coin`)."""
 
     STAGE = "stage"
     PENALTY = "penalty"

@@ -1,7 +1,6 @@
-"""The audit of one project: everything that is known about it, judged in one go.
+"""Audit one project: decide everything about it from its event and a set of transactions.
 
-By the same rules as the record, which judges as facts come in; nothing but what is given counts.
-Source: design.md 3 and 5, angor.md 13.
+Uses the same rules as the record, and nothing but what is passed in. Source: docs/angor.md 13.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,20 +21,20 @@ from raised.domain.angor.project_state import (
     Candidate,
     ProjectState,
     StoredFounding,
-    choose,
-    first_reproduced,
+    decide_project,
+    first_reproduced_investment,
 )
 from raised.domain.angor.recycled import is_recycled
 from raised.domain.angor.spend import SpendKind
-from raised.domain.angor.spend_proof import disproved
+from raised.domain.angor.spend_proof import disproved_inputs
 from raised.domain.angor.terms import RejectedEvent, Terms, check_announcement, parse_terms
 from raised.domain.audit.report import AuditReport, FoundingReport, ProjectReport, totals_of
-from raised.domain.audit.roles import candidates_of, reported
+from raised.domain.audit.roles import candidates_of, reported_txs
 from raised.domain.audit.tx_set import TxSet, penalty_coins, stage_coins, tx_set_of
 from raised.domain.bitcoin.tx import OutPoint, Txid
 from raised.domain.event import Event, is_authentic
 
-_JUDGED = frozenset({"announced", "committed", "confirmed"})
+_STATUSES_WITH_TERMS = frozenset({"announced", "committed", "confirmed"})
 _Input = tuple[Txid, int]
 
 
@@ -55,19 +54,19 @@ def audit(
     case = tx_set_of(txs, tip)
     claim = _claim(event, network)
     foundings = {
-        held.tx.txid: found
-        for held in case.txs
-        if (found := founding_of(held.tx, network)) is not None
+        stored.tx.txid: found
+        for stored in case.txs
+        if (found := founding_of(stored.tx, network)) is not None
     }
-    project_id = project_id or _meant(claim, foundings)
+    project_id = project_id or _audited_project(claim, foundings)
     ours = {
         txid: founding for txid, founding in foundings.items() if founding.project_id == project_id
     }
     project = _project(project_id, ours, claim, case)
-    chosen = _chosen(project, ours)
-    basis = _basis(project_id, project, claim)
-    plain = [held for held in case.txs if held.tx.txid not in ours]
-    investment_states, wrong = _investment_states(basis, plain, case)
+    chosen = _deciding_founding(project, ours)
+    context = _investment_context(project_id, project, claim)
+    plain = [stored for stored in case.txs if stored.tx.txid not in ours]
+    investment_states, wrong = _investment_states(context, plain, case)
     investment_states = _with_recycled(investment_states, case)
     coins = (*stage_coins(investment_states), *penalty_coins(investment_states))
     forged = frozenset(txid for txid, _ in wrong)
@@ -83,7 +82,7 @@ def audit(
             None if chosen is None else case.height(chosen.txid),
             tuple(candidates_of(project_id, ours, chosen, case)),
         ),
-        tuple(reported(investment_states, ours, chosen, case, forged)),
+        tuple(reported_txs(investment_states, ours, chosen, case, forged)),
         investments,
         totals_of(investments, case.tip),
         (*_problems(project, investments, wrong), *_double_spends(coins, case)),
@@ -92,7 +91,7 @@ def audit(
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What the event says, and whether it may say so."""
+    """What the event claims, and the terms that could be parsed."""
 
     candidate: Candidate
     terms: Terms | None
@@ -117,7 +116,7 @@ def _claim(event: Event | None, network: Network) -> _Claim | None:
     return _Claim(candidate, terms)
 
 
-def _meant(claim: _Claim | None, foundings: Mapping[Txid, Founding]) -> str | None:
+def _audited_project(claim: _Claim | None, foundings: Mapping[Txid, Founding]) -> str | None:
     """The project that is audited: the event's, else that of a founding transaction."""
     if claim is not None and claim.terms is not None:
         return claim.terms.project_id
@@ -135,11 +134,11 @@ def _project(
     def reproduces(_event_id: str) -> tuple[int, int] | None:
         assert claim is not None, "only the event is asked about"
         assert claim.terms is not None, "only a good one is"
-        return first_reproduced(claim.terms, case.txs)
+        return first_reproduced_investment(claim.terms, case.txs)
 
-    held = [_held_founding(our, case.by_id[our.txid]) for our in ours.values()]
+    stored = [_stored_founding(our, case.by_id[our.txid]) for our in ours.values()]
     candidates = () if claim is None else (claim.candidate,)
-    state = choose(project_id or "", held, candidates, case.tip, reproduces)
+    state = decide_project(project_id or "", stored, candidates, case.tip, reproduces)
     if state.status not in ("event_missing", "hidden"):
         return state
     if claim is None:
@@ -149,56 +148,56 @@ def _project(
     return replace(state, status="rejected", reason=reason)
 
 
-def _held_founding(founding: Founding, held: StoredTx) -> StoredFounding:
+def _stored_founding(founding: Founding, stored: StoredTx) -> StoredFounding:
     return StoredFounding(
         founding.txid,
         founding.founder_key.hex(),
         founding.event_id,
         founding.nostr_pubkey,
-        held.place,
-        held.gone,
+        stored.place,
+        stored.gone,
     )
 
 
-def _chosen(project: ProjectState, ours: Mapping[Txid, Founding]) -> Founding | None:
+def _deciding_founding(project: ProjectState, ours: Mapping[Txid, Founding]) -> Founding | None:
     """The founding transaction that decides, else the one that would if it were confirmed."""
     if project.founding is not None:
         return ours[project.founding.txid]
     return next(iter(ours.values()), None)
 
 
-def _basis(
+def _investment_context(
     project_id: str | None, project: ProjectState, claim: _Claim | None
 ) -> InvestmentContext | None:
     if project_id is None:
         return None
     return InvestmentContext(
         project_id,
-        claim.terms if claim is not None and project.status in _JUDGED else None,
+        claim.terms if claim is not None and project.status in _STATUSES_WITH_TERMS else None,
         counts=project.status == "confirmed",
         founding=None if project.founding is None else project.founding.place,
     )
 
 
 def _investment_states(
-    basis: InvestmentContext | None, txs: Sequence[StoredTx], case: TxSet
+    context: InvestmentContext | None, txs: Sequence[StoredTx], case: TxSet
 ) -> tuple[list[InvestmentState], frozenset[_Input]]:
-    """How every transaction stands, and the inputs whose witness is shown to be wrong.
+    """The state of every transaction, and the inputs whose witness is proven wrong.
 
-    Whatever a wrong witness seems to say does not count: what it spends stays locked.
+    A wrong witness spends nothing: the output stays locked.
     """
-    if basis is None:
+    if context is None:
         return [], frozenset()
     spenders = _spenders(case)
-    investment_states = [evaluate_investment(basis, held, spenders, case.tip) for held in txs]
+    investment_states = [evaluate_investment(context, stored, spenders, case.tip) for stored in txs]
     wrong = frozenset(_wrong_inputs(investment_states, spenders, case))
     if wrong:
         good = {
             outpoint: spender
             for outpoint, spender in spenders.items()
-            if (spender.held.tx.txid, spender.vin) not in wrong
+            if (spender.stored.tx.txid, spender.vin) not in wrong
         }
-        investment_states = [evaluate_investment(basis, held, good, case.tip) for held in txs]
+        investment_states = [evaluate_investment(context, stored, good, case.tip) for stored in txs]
     return investment_states, wrong
 
 
@@ -214,10 +213,10 @@ def _wrong_inputs(
     for outpoint in (*stage_coins(investment_states), *penalty_coins(investment_states)):
         spender = spenders.get(outpoint)
         if spender is not None:
-            vins.setdefault(spender.held.tx.txid, set()).add(spender.vin)
+            vins.setdefault(spender.stored.tx.txid, set()).add(spender.vin)
     for txid, inputs in vins.items():
         tx = case.by_id[txid].tx
-        for vin in disproved(tx, sorted(inputs), case.output):
+        for vin in disproved_inputs(tx, sorted(inputs), case.output):
             yield (txid, vin)
 
 
@@ -243,7 +242,7 @@ def _with_recycled(
 def _problems(
     project: ProjectState, investments: Sequence[InvestmentState], wrong: frozenset[_Input]
 ) -> Iterable[str]:
-    """What makes an audit fail. What strangers can make at will is never a problem."""
+    """What makes an audit fail. Transactions that any stranger can make are never a problem."""
     if project.status != "confirmed":
         because = "" if project.reason is None else f" ({project.reason})"
         unfounded = ": no transaction founds it" if project.founding is None else ""
@@ -257,10 +256,12 @@ def _problems(
 
 
 def _double_spends(coins: Iterable[OutPoint], case: TxSet) -> Iterable[str]:
-    """Two blocks of one chain cannot spend the same coin: one of the two is made up."""
+    """One chain cannot spend a coin twice, so one of two confirmed spenders must be forged."""
     for outpoint in coins:
         placed = [
-            spender for spender in case.spenders.get(outpoint, ()) if spender.held.place is not None
+            spender
+            for spender in case.spenders.get(outpoint, ())
+            if spender.stored.place is not None
         ]
         if len(placed) > 1:
             yield f"{outpoint} is spent by {len(placed)} confirmed transactions"

@@ -1,7 +1,7 @@
 """A project's case in one document: its event and its transactions, audited offline.
 
 The document has the shape of the scenarios among the vectors; keys it does not need are ignored.
-Source: design.md 3.
+The form is that of tests/vectors/angor/scenario_*.json.
 """
 
 import re
@@ -40,12 +40,12 @@ def _audit(document: JsonObject) -> AuditReport:
     network = network_beginning(name)
     if document.value("transactions") is None:
         raise InvalidInput("transactions are missing")
-    held = [
+    stored = [
         _held(entry, number)
         for number, entry in enumerate(document.objects("transactions", _MAX_TXS))
     ]
-    _refuse_repeats(held)
-    return audit(network, _event(document.value("projectEvent")), held)
+    _refuse_repeats(stored)
+    return audit(network, _event(document.value("projectEvent")), stored)
 
 
 def _event(value: object) -> Event | None:
@@ -83,7 +83,7 @@ def _tx(text: str) -> Tx:
 
 def _refuse_repeats(txs: Sequence[StoredTx]) -> None:
     seen: set[Txid] = set()
-    for held in txs:
-        if held.tx.txid in seen:
-            raise InvalidInput(f"transaction {held.tx.txid} is there twice")
-        seen.add(held.tx.txid)
+    for stored in txs:
+        if stored.tx.txid in seen:
+            raise InvalidInput(f"transaction {stored.tx.txid} is there twice")
+        seen.add(stored.tx.txid)

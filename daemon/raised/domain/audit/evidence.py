@@ -1,9 +1,8 @@
-"""The evidence of a project: all that a stranger needs to check it with any Bitcoin library.
+"""The evidence of a project: everything a stranger needs to check it with any Bitcoin library.
 
 The audit's report, with the proof beside each statement: the event as signed; every transaction
 raw, with its merkle path and header; of each stage the recomputed leaves, their root and output key
 beside the script on the chain; of each spend the revealed leaf and control block.
-Source: design.md 5.
 """
 
 import json
@@ -34,7 +33,7 @@ class ProvenTx:
     from a whole block that was checked: only that covers the witness, so only then wtxid is shown.
     """
 
-    held: StoredTx
+    stored: StoredTx
     header: bytes | None
     siblings: tuple[str, ...] | None
     raw_block: bool
@@ -63,9 +62,9 @@ def build_evidence(
     project_id: str | None = None,
 ) -> Evidence:
     """Audit the project and show why. `tip` and `project_id` as in `audit`."""
-    proven = {tx.held.tx.txid: tx for tx in txs}
-    held = [proven_tx.held for proven_tx in proven.values()]
-    report = audit(network, event, held, tip=tip, project_id=project_id)
+    proven = {tx.stored.tx.txid: tx for tx in txs}
+    stored = [proven_tx.stored for proven_tx in proven.values()]
+    report = audit(network, event, stored, tip=tip, project_id=project_id)
     problems = (*report.problems, *_proof_problems(report, proven))
     document = {
         "network": network.name,
@@ -90,14 +89,14 @@ def build_evidence(
 
 def proof_problem(proven: ProvenTx) -> str | None:
     """What is missing or wrong about the proof of a transaction's place; None when it holds."""
-    place = proven.held.place
+    place = proven.stored.place
     if place is None:
         return None
     if proven.header is None or proven.siblings is None:
         return "the proof of its block is missing"
     try:
         header = parse_header(proven.header)
-        root = fold_merkle_proof(proven.held.tx.txid, proven.siblings, place.position)
+        root = fold_merkle_proof(proven.stored.tx.txid, proven.siblings, place.position)
     except (InvalidInput, ValueError):
         return "the proof of its block is no proof"
     return _mismatch(header, root, place.block_hash)
@@ -124,7 +123,7 @@ def _proof_problems(report: AuditReport, proven: Mapping[Txid, ProvenTx]) -> Ite
 
 
 def _transaction(proven: ProvenTx) -> _Json:
-    tx, place = proven.held.tx, proven.held.place
+    tx, place = proven.stored.tx, proven.stored.place
     return {
         "hex": tx.serialize().hex(),
         "wtxid": tx.wtxid if proven.raw_block else None,
@@ -180,7 +179,7 @@ def _stage(stage_state: StageState, proven: Mapping[Txid, ProvenTx]) -> _Json:
 
 
 def _spend(stage_state: StageState, spent: SpentBy, proven: Mapping[Txid, ProvenTx]) -> _Json:
-    tx: Tx = proven[spent.txid].held.tx
+    tx: Tx = proven[spent.txid].stored.tx
     witness = tx.inputs[spent.vin].witness
     leaf = revealed_leaf(witness, program_of(stage_state.stage.script_pubkey))
     released = None if stage_state.penalty is None else stage_state.penalty.released

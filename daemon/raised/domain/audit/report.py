@@ -1,4 +1,4 @@
-"""What an audit found, and its JSON. Source: design.md 3."""
+"""The result of an audit, and its JSON form: `raised verify --json`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What each transaction of a case is to the project. Source: design.md 3."""
+"""The role of each audited transaction for the project, as `raised verify --json` prints it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,13 +17,13 @@ def candidates_of(
     chosen: Founding | None,
     case: TxSet,
 ) -> Iterable[FoundingCandidate]:
-    """What pays the project and is laid out like a founding transaction."""
-    for held in case.txs:
-        txid = held.tx.txid
+    """The transactions that pay the project and have the layout of a founding transaction."""
+    for stored in case.txs:
+        txid = stored.tx.txid
         if txid in ours:
             first = chosen is not None and txid == chosen.txid
-            yield FoundingCandidate(txid, first, None if first else _later(held))
-        elif project_id is not None and _looks_like_founding(held.tx, project_id):
+            yield FoundingCandidate(txid, first, None if first else _why_not_first(stored))
+        elif project_id is not None and _looks_like_founding(stored.tx, project_id):
             yield FoundingCandidate(txid, accepted=False, reason="not_founder_key")
 
 
@@ -34,28 +34,28 @@ def _looks_like_founding(tx: Tx, project_id: str) -> bool:
     return tx.outputs[0].script_pubkey == project_script(project_id)
 
 
-def _later(held: StoredTx) -> str:
-    return "unconfirmed" if held.place is None else "not_first"
+def _why_not_first(stored: StoredTx) -> str:
+    return "unconfirmed" if stored.place is None else "not_first"
 
 
-def reported(
+def reported_txs(
     investment_states: Sequence[InvestmentState],
     ours: Mapping[Txid, Founding],
     chosen: Founding | None,
     case: TxSet,
     forged: frozenset[Txid],
 ) -> Iterable[ReportedTx]:
-    """The role of each; `forged`: a witness of theirs is shown to be wrong."""
+    """The role of each transaction; `forged` are those with a witness that is proven wrong."""
     by_id = {investment_state.txid: investment_state for investment_state in investment_states}
     locked, in_penalty = set(stage_coins(investment_states)), set(penalty_coins(investment_states))
-    for held in case.txs:
-        txid = held.tx.txid
+    for stored in case.txs:
+        txid = stored.tx.txid
         if txid in ours:
             first = chosen is not None and txid == chosen.txid
             role: Role = "founding" if first else "founding_duplicate"
-            yield ReportedTx(txid, role, None if first else _later(held))
+            yield ReportedTx(txid, role, None if first else _why_not_first(stored))
             continue
-        role = _role(held.tx, by_id.get(txid), locked, in_penalty)
+        role = _role(stored.tx, by_id.get(txid), locked, in_penalty)
         yield ReportedTx(txid, role, _reason(role, by_id.get(txid), forged))
 
 

@@ -1,4 +1,4 @@
-"""A case: all transactions that may concern a project, in the order of the chain."""
+"""All transactions that may concern a project, in the order of the chain."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ class TxSet:
     def spenders(self) -> Mapping[OutPoint, tuple[Spender, ...]]:
         """Who spends what."""
         found: dict[OutPoint, list[Spender]] = {}
-        for held in self.txs:
-            for vin, txin in enumerate(held.tx.inputs):
-                found.setdefault(txin.outpoint, []).append(Spender(held, vin))
+        for stored in self.txs:
+            for vin, txin in enumerate(stored.tx.inputs):
+                found.setdefault(txin.outpoint, []).append(Spender(stored, vin))
         return {outpoint: tuple(spenders) for outpoint, spenders in found.items()}
 
     def tx(self, txid: Txid) -> Tx | None:
-        """The transaction, or None when it is not part of the case."""
-        held = self.by_id.get(txid)
-        return None if held is None else held.tx
+        """The transaction, or None when it is not in the set."""
+        stored = self.by_id.get(txid)
+        return None if stored is None else stored.tx
 
     def height(self, txid: Txid) -> int | None:
         """The height of a transaction of the case, None while it is in no block."""
@@ -46,16 +46,16 @@ class TxSet:
 def tx_set_of(txs: Iterable[StoredTx], tip: Tip | None) -> TxSet:
     """The case that these transactions make; without `tip` it ends with the highest of them."""
     ordered = tuple(sorted(txs, key=_order))
-    heights = [held.place.height for held in ordered if held.place is not None]
+    heights = [stored.place.height for stored in ordered if stored.place is not None]
     highest = Tip(max(heights, default=0), "", confirmations=1)
-    return TxSet(ordered, {held.tx.txid: held for held in ordered}, tip or highest)
+    return TxSet(ordered, {stored.tx.txid: stored for stored in ordered}, tip or highest)
 
 
-def _order(held: StoredTx) -> tuple[bool, int, int, str]:
-    place = held.place
+def _order(stored: StoredTx) -> tuple[bool, int, int, str]:
+    place = stored.place
     if place is None:
-        return (True, 0, 0, held.tx.txid)
-    return (False, place.height, place.position, held.tx.txid)
+        return (True, 0, 0, stored.tx.txid)
+    return (False, place.height, place.position, stored.tx.txid)
 
 
 def stage_coins(investment_states: Iterable[InvestmentState]) -> Iterable[OutPoint]:

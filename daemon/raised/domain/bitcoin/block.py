@@ -189,7 +189,7 @@ def fold_merkle_proof(txid: str, siblings: Sequence[str], position: int) -> str:
     """The root that a txid and its siblings (display order, from the leaf up) lead to.
 
     Raises InvalidInput when the position does not fit the branch or the branch is absurdly long.
-    Source: chain-api.md 14.
+    Source: docs/chain-api.md 14.
     """
     if len(siblings) > _MAX_MERKLE_DEPTH or position >> len(siblings):
         raise InvalidInput("a merkle branch of the wrong length")

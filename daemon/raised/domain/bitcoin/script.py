@@ -35,7 +35,7 @@ def push(data: bytes) -> bytes:
 def number(value: int) -> bytes:
     """The push of a script number, minimal: OP_0, OP_1..OP_16, else little-endian with a sign bit.
 
-    Source: CScriptNum; angor.md 8.2.
+    Source: CScriptNum; docs/angor.md 8.2.
     """
     if value == 0:
         return bytes([OP_0])

@@ -86,7 +86,7 @@ def huffman(weights: Sequence[int]) -> Merges:
     """The merges of a Huffman tree whose ties fall as in .NET's PriorityQueue.
 
     That queue is a heap of four children a node and not stable: neither insertion order nor
-    `heapq` gives the same trees once leaves have equal weights. Source: angor.md 8.6.
+    `heapq` gives the same trees once leaves have equal weights. Source: docs/angor.md 8.6.
     """
     heap: list[Node] = []
     for number, weight in enumerate(weights):
