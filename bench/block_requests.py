@@ -9,11 +9,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Collection
 
-from tests.rig.single_project import Venture
+from tests.rig.single_project import SingleProject
 
 from raised.chain.ports import WatchedCoin
 from raised.chain.settings import ChainSettings, ExplorerSettings, RateLimit
-from raised.chain.source import Explorers
+from raised.chain.source import ChainSource
 from raised.domain.angor.network import network_named
 from raised.domain.observation import BlockSeen, Observation, TipSeen
 from raised_simnet.world import World
@@ -27,8 +27,8 @@ TIP = "blocks/tip/hash"
 class Nothing:
     """A record that knows projects, and has read all their histories."""
 
-    def __init__(self, ventures: list[Venture]) -> None:
-        self._ids = tuple(venture.project_id for venture in ventures)
+    def __init__(self, projects: list[SingleProject]) -> None:
+        self._ids = tuple(project.project_id for project in projects)
 
     async def recent_blocks(self, count: int) -> tuple[()]:
         """None: it begins at the tip."""
@@ -73,36 +73,38 @@ async def seen(outbox: asyncio.Queue[Observation], kind: type[Observation]) -> O
             return one
 
 
-async def measure(projects: int, investments: int) -> None:
+async def measure(project_count: int, investment_count: int) -> None:
     """One size's line."""
     async with World(relays=0) as world:
-        ventures = [Venture(f"venture {number}") for number in range(projects)]
-        wallet = world.wallet("actors", coins=projects * (investments + 1), value=1_000_000)
-        world.chain.mine([venture.found(wallet) for venture in ventures])
+        projects = [SingleProject(f"project {number}") for number in range(project_count)]
+        wallet = world.wallet(
+            "actors", coins=project_count * (investment_count + 1), value=1_000_000
+        )
+        world.chain.mine([project.found(wallet) for project in projects])
         settings = ChainSettings(
             (ExplorerSettings(world.explorer.url, rate_limit=UNHURRIED),),
             poll_seconds=0.1,
             mempool_seconds=1e6,
         )
-        source = Explorers(settings, network_named("regtest"), Nothing(ventures))
+        source = ChainSource(settings, network_named("regtest"), Nothing(projects))
         outbox: asyncio.Queue[Observation] = asyncio.Queue()
         following = asyncio.create_task(source.follow(outbox))
         await seen(outbox, TipSeen)
         await asyncio.sleep(0.5)  # the first look at the mempool is over
         world.explorer.forget()
-        for number in range(investments):
-            stakes = [venture.invest(wallet, str(number)) for venture in ventures]
-            world.chain.mine([stake.tx for stake in stakes])
+        for number in range(investment_count):
+            investments = [project.invest(wallet, str(number)) for project in projects]
+            world.chain.mine([investment.tx for investment in investments])
             block = await seen(outbox, BlockSeen)
             assert isinstance(block, BlockSeen)
-            assert len(block.txs) == projects, "every investment is seen"
+            assert len(block.txs) == project_count, "every investment is seen"
         counts = world.explorer.counts.copy()
         following.cancel()
         await asyncio.wait([following])
         await source.close()
-    requests = (counts.total() - counts[TIP]) / investments + 1
+    requests = (counts.total() - counts[TIP]) / investment_count + 1
     assert counts[TIP], "the route of the tip is counted under this name"
-    say(projects, investments, requests)
+    say(project_count, investment_count, requests)
 
 
 def say(projects: int, investments: int, requests: float) -> None:

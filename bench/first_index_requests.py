@@ -15,12 +15,12 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.rig.single_project import Venture
+from tests.rig.single_project import SingleProject
 
-from raised.chain.ancestry.linker import Anchors
+from raised.chain.ancestry.linker import AncestryLinker
 from raised.chain.fork import end_of_chain
 from raised.chain.history import read_history
-from raised.chain.pool import Panel
+from raised.chain.pool import ExplorerPool
 from raised.chain.settings import ExplorerSettings, RateLimit
 from raised.domain.angor.network import network_named
 from raised.domain.observation import HistorySeen
@@ -34,44 +34,44 @@ UNHURRIED = RateLimit(per_second=1e6, burst=1_000_000)
 
 
 @asynccontextmanager
-async def invested(stages: int, spends: int) -> AsyncIterator[tuple[World, Venture]]:
+async def invested(stages: int, spends: int) -> AsyncIterator[tuple[World, SingleProject]]:
     """A world with a project, its investments, and as many transactions that spend from them."""
     async with World(relays=0) as world:
-        venture = Venture(stages=stages)
+        project = SingleProject(stages=stages)
         wallet = world.wallet("actors", coins=INVESTMENTS + spends + 1, value=1_000_000)
-        founding = venture.found(wallet)
-        stakes = [venture.invest(wallet, str(number)) for number in range(INVESTMENTS)]
-        world.chain.mine([founding, *(stake.tx for stake in stakes)])
+        founding = project.found(wallet)
+        investments = [project.invest(wallet, str(number)) for number in range(INVESTMENTS)]
+        world.chain.mine([founding, *(investment.tx for investment in investments)])
         half = spends // 2
-        left = [venture.claim(stake) for stake in stakes[:half]]
-        left += [venture.recover(stake, wallet) for stake in stakes[: spends - half]]
+        left = [project.claim(investment) for investment in investments[:half]]
+        left += [project.recover(investment, wallet) for investment in investments[: spends - half]]
         world.chain.mine(left)
-        yield world, venture
+        yield world, project
 
 
-async def read(world: World, venture: Venture) -> HistorySeen:
+async def read(world: World, project: SingleProject) -> HistorySeen:
     """The history, from a world whose explorers have counted nothing else."""
     network = network_named("regtest")
-    panel = Panel(
+    panel = ExplorerPool(
         [ExplorerSettings(one.url, rate_limit=UNHURRIED) for one in world.explorers], network
     )
     try:
         await panel.look()
         explorer = panel.hosts[0].explorer
         assert explorer is not None, "it was met"
-        anchors = Anchors(panel.hosts, network.name, panel.disputes)
+        anchors = AncestryLinker(panel.hosts, network.name, panel.disputes)
         anchors.stand_on(await end_of_chain(explorer, network.name))
         for one in world.explorers:
             one.forget()
-        return await read_history(explorer, venture.project_id, 0, anchors)
+        return await read_history(explorer, project.project_id, 0, anchors)
     finally:
         await panel.close()
 
 
 async def measure(stages: int, spends: int) -> None:
     """One project's line."""
-    async with invested(stages, spends) as (world, venture):
-        history = await read(world, venture)
+    async with invested(stages, spends) as (world, project):
+        history = await read(world, project)
         requests = world.explorer.counts.total()
     counted = len(history.txs)
     assert counted == 1 + INVESTMENTS + spends, "the history is whole"
@@ -82,12 +82,15 @@ async def measure(stages: int, spends: int) -> None:
 async def measure_old(explorers: int) -> None:
     """The lines of one project that was invested in long ago, one investment a block."""
     async with World(relays=0, explorers=explorers) as world:
-        venture, wallet = Venture(), world.wallet("actors", coins=INVESTMENTS + 1, value=1_000_000)
-        world.chain.mine([venture.found(wallet)])
+        project, wallet = (
+            SingleProject(),
+            world.wallet("actors", coins=INVESTMENTS + 1, value=1_000_000),
+        )
+        world.chain.mine([project.found(wallet)])
         for number in range(INVESTMENTS):
-            world.chain.mine([venture.invest(wallet, str(number)).tx])
+            world.chain.mine([project.invest(wallet, str(number)).tx])
         world.chain.mine_many(OLD_BLOCKS)
-        history = await read(world, venture)
+        history = await read(world, project)
         first, *others = world.explorers
         counted = len(history.txs)
         assert counted == 1 + INVESTMENTS, "the history is whole"

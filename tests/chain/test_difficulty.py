@@ -6,7 +6,7 @@ import pytest
 
 from raised.chain.difficulty import may_follow, may_lie_above
 from raised.chain.explorer.api import Explorer
-from raised.chain.fork import find_branch
+from raised.chain.fork import find_fork
 from raised.chain.header_chain import HeaderChain
 from raised.domain.bitcoin.block import Header
 from raised.errors import BadData
@@ -104,7 +104,7 @@ async def test_easy_blocks_on_top_of_ours_are_a_lie(above: int) -> None:
         made_up[n] = header(EASIEST, made_up[n - 1].hash, made_up[n - 1].time + 600)
     explorer = cast("Explorer", Shows(HEIGHT + above, made_up))
     with pytest.raises(BadData) as caught:
-        await find_branch(explorer, HeaderChain(HEIGHT - 19, ours), 144, "main")
+        await find_fork(explorer, HeaderChain(HEIGHT - 19, ours), 144, "main")
     assert caught.value.code == "easy"
 
 
@@ -114,7 +114,7 @@ async def test_blocks_as_hard_as_ours_are_followed() -> None:
     while len(more) < 23:
         more.append(header(HARD, more[-1].hash, more[-1].time + 600))
     explorer = cast("Explorer", Shows(HEIGHT + 3, more))
-    branch = await find_branch(explorer, HeaderChain(HEIGHT - 19, ours), 144, "main")
+    branch = await find_fork(explorer, HeaderChain(HEIGHT - 19, ours), 144, "main")
     assert branch is not None
     assert (branch.fork, branch.height, list(branch.headers or ())) == (
         HEIGHT,

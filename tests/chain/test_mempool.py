@@ -8,7 +8,15 @@ from typing import cast
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.rig.followed_chain import NETWORK, Follower, Shown, Stage, following, hurried, staged
+from tests.rig.followed_chain import (
+    NETWORK,
+    FundedProject,
+    ObservationLog,
+    ProjectTotals,
+    fast_settings,
+    following,
+    funded_project,
+)
 
 from raised.chain.explorer.api import Explorer, SeenTx, Spender
 from raised.chain.mempool import Mempool
@@ -61,10 +69,10 @@ class Pool:
 class Looking:
     """The mempool of a stage's project, looked at again and again."""
 
-    def __init__(self, stage: Stage, pool: Pool) -> None:
+    def __init__(self, funded: FundedProject, pool: Pool) -> None:
         self.watched = Watched(project_script)
         self.known: set[Txid] = set()
-        self._project = stage.venture.project_id
+        self._project = funded.project.project_id
         self._pool = pool
         self._mempool = Mempool(self.watched, partial(founding_of, network=NETWORK))
 
@@ -78,26 +86,26 @@ class Looking:
 
 
 @pytest.fixture(name="stage")
-async def _stage() -> AsyncIterator[Stage]:
-    async with staged() as stage:
-        yield stage
+async def _stage() -> AsyncIterator[FundedProject]:
+    async with funded_project() as funded:
+        yield funded
 
 
-def strangers(stage: Stage, count: int) -> list[Tx]:
+def strangers(funded: FundedProject, count: int) -> list[Tx]:
     """Transactions of no concern."""
-    return [stage.wallet.pay([TxOut(1_000, stage.wallet.script)]) for _ in range(count)]
+    return [funded.wallet.pay([TxOut(1_000, funded.wallet.script)]) for _ in range(count)]
 
 
-def watching(stage: Stage, pool: Pool) -> Looking:
-    looking = Looking(stage, pool)
-    looking.watched.add_project(stage.venture.project_id)
+def watching(funded: FundedProject, pool: Pool) -> Looking:
+    looking = Looking(funded, pool)
+    looking.watched.add_project(funded.project.project_id)
     return looking
 
 
-async def test_each_transaction_is_read_once(stage: Stage) -> None:
-    first, second = stage.invest().tx, stage.invest().tx
-    pool = Pool(first, *strangers(stage, 5))
-    looking = watching(stage, pool)
+async def test_each_transaction_is_read_once(funded: FundedProject) -> None:
+    first, second = funded.invest().tx, funded.invest().tx
+    pool = Pool(first, *strangers(funded, 5))
+    looking = watching(funded, pool)
     view = await looking.look(100)
     assert (view.txs, view.gone, view.whole_at) == ((first,), (), 100)
     assert pool.asked["tx"] == 6
@@ -108,11 +116,11 @@ async def test_each_transaction_is_read_once(stage: Stage) -> None:
 
 
 async def test_a_look_costs_what_can_be_spared_and_says_how_old_the_whole_view_is(
-    stage: Stage,
+    funded: FundedProject,
 ) -> None:
-    tx = stage.invest().tx
-    pool = Pool(*strangers(stage, 9), tx)
-    looking = watching(stage, pool)
+    tx = funded.invest().tx
+    pool = Pool(*strangers(funded, 9), tx)
+    looking = watching(funded, pool)
     view = await looking.look(100, spare=4)
     assert view.txs == (tx,), "addresses are asked when not all can be read"
     assert view.whole_at is None
@@ -126,13 +134,15 @@ async def test_a_look_costs_what_can_be_spared_and_says_how_old_the_whole_view_i
     assert pool.asked["tx"] <= 10
 
 
-async def test_in_a_large_mempool_a_spend_of_a_stage_is_seen(stage: Stage) -> None:
-    stake = stage.mine_investment()
-    claim = stage.venture.claim(stake)
-    pool = Pool(*strangers(stage, 5), claim)
+async def test_in_a_large_mempool_a_spend_of_a_stage_is_seen(funded: FundedProject) -> None:
+    investment = funded.mine_investment()
+    claim = funded.project.claim(investment)
+    pool = Pool(*strangers(funded, 5), claim)
     pool.others = 10_000
-    looking = watching(stage, pool)
-    looking.watched.add_made(stake.tx.txid, coins_made(stake.tx, pays_project=True, spent=()))
+    looking = watching(funded, pool)
+    looking.watched.add_made(
+        investment.tx.txid, coins_made(investment.tx, pays_project=True, spent=())
+    )
     views = [await looking.look(at, spare=3) for at in range(100, 150)]
     assert [view.txs for view in views if view.txs] == [(claim,)]
     assert views[0].whole_at is None
@@ -142,55 +152,59 @@ async def test_in_a_large_mempool_a_spend_of_a_stage_is_seen(stage: Stage) -> No
     assert pool.asked["list"] == 2
 
 
-async def test_a_huge_mempool_is_never_listed(stage: Stage) -> None:
-    tx = stage.invest().tx
+async def test_a_huge_mempool_is_never_listed(funded: FundedProject) -> None:
+    tx = funded.invest().tx
     pool = Pool(tx)
     pool.others = 300_000
-    looking = watching(stage, pool)
+    looking = watching(funded, pool)
     view = await looking.look(100)
     assert (view.txs, view.whole_at) == ((tx,), None)
     assert pool.asked == {"address": 1}
 
 
-async def test_a_child_is_known_by_its_parent_whichever_is_read_first(stage: Stage) -> None:
-    stake = stage.invest()
-    child = stage.venture.claim(stake)
+async def test_a_child_is_known_by_its_parent_whichever_is_read_first(
+    funded: FundedProject,
+) -> None:
+    investment = funded.invest()
+    child = funded.project.claim(investment)
     pool = Pool(child)
-    looking = watching(stage, pool)
+    looking = watching(funded, pool)
     assert (await looking.look(100)).txs == ()
-    pool.txs = {child.txid: child, stake.tx.txid: stake.tx}
-    assert set((await looking.look(101)).txs) == {stake.tx, child}
+    pool.txs = {child.txid: child, investment.tx.txid: investment.tx}
+    assert set((await looking.look(101)).txs) == {investment.tx, child}
 
 
-async def test_what_waits_is_judged_again_when_its_project_is_known(stage: Stage) -> None:
-    tx = stage.invest().tx
+async def test_what_waits_is_judged_again_when_its_project_is_known(funded: FundedProject) -> None:
+    tx = funded.invest().tx
     pool = Pool(tx)
-    looking = Looking(stage, pool)
+    looking = Looking(funded, pool)
     assert (await looking.look(100)).txs == ()
-    looking.watched.add_project(stage.venture.project_id)
+    looking.watched.add_project(funded.project.project_id)
     assert (await looking.look(101)).txs == (tx,)
     assert pool.asked["tx"] == 1
 
 
 @pytest.mark.parametrize("others", [0, 10_000, 300_000])
 async def test_what_is_replaced_is_gone_and_what_replaces_it_is_there(
-    stage: Stage, others: int
+    funded: FundedProject, others: int
 ) -> None:
-    old, new = stage.invest().tx, stage.invest().tx
+    old, new = funded.invest().tx, funded.invest().tx
     new = Tx(new.version, old.inputs, new.outputs, new.locktime)
     pool = Pool(old)
     pool.others = others
-    looking = watching(stage, pool)
+    looking = watching(funded, pool)
     assert (await looking.look(100)).txs == (old,)
     pool.txs = {new.txid: new}
     view = await looking.look(200)
     assert (view.txs, view.gone) == ((new,), (old.txid,))
 
 
-async def test_a_transaction_that_leaves_between_two_requests_is_passed_over(stage: Stage) -> None:
+async def test_a_transaction_that_leaves_between_two_requests_is_passed_over(
+    funded: FundedProject,
+) -> None:
     pool = Pool()
-    looking = watching(stage, pool)
-    listed = stage.invest().tx.txid
+    looking = watching(funded, pool)
+    listed = funded.invest().tx.txid
 
     async def txids() -> list[Txid]:
         return [listed]
@@ -200,40 +214,42 @@ async def test_a_transaction_that_leaves_between_two_requests_is_passed_over(sta
     assert (view.txs, view.gone, view.whole_at) == ((), (), 100)
 
 
-async def test_a_replacement_is_followed_to_the_record(writer: AsyncEngine, stage: Stage) -> None:
-    chain = stage.world.chain
-    settings = replace(hurried(stage.world), mempool_seconds=0.01)
-    async with following(settings, writer, stage.venture) as follower:
-        await follower.caught_up(stage.world)
-        coins = stage.wallet.take(500_000)
-        outputs = stage.invest().tx.outputs[:-1]
+async def test_a_replacement_is_followed_to_the_record(
+    writer: AsyncEngine, funded: FundedProject
+) -> None:
+    chain = funded.world.chain
+    settings = replace(fast_settings(funded.world), mempool_seconds=0.01)
+    async with following(settings, writer, funded.project) as observed:
+        await observed.wait_until_caught_up(funded.world)
+        coins = funded.wallet.take(500_000)
+        outputs = funded.invest().tx.outputs[:-1]
         old, new = (
-            stage.wallet.pay(outputs, coins=coins, fee_rate=fee_rate) for fee_rate in (2, 9)
+            funded.wallet.pay(outputs, coins=coins, fee_rate=fee_rate) for fee_rate in (2, 9)
         )
         chain.accept(old)
-        await follower.until(partial(_is_told, follower, old))
+        await observed.wait_until(partial(_is_told, observed, old))
         chain.accept(new)
-        await follower.until(partial(_is_told, follower, new))
-        await follower.until(
-            lambda: any(old.txid in view.gone for view in follower.of(MempoolSeen))
+        await observed.wait_until(partial(_is_told, observed, new))
+        await observed.wait_until(
+            lambda: any(old.txid in view.gone for view in observed.of_kind(MempoolSeen))
         )
         chain.mine()
-        await follower.caught_up(stage.world)
-        assert await follower.shown(stage.venture) == Shown(2 * 99_000, 0, 2)
+        await observed.wait_until_caught_up(funded.world)
+        assert await observed.totals(funded.project) == ProjectTotals(2 * 99_000, 0, 2)
 
 
 async def test_money_that_comes_and_goes_in_one_block_is_seen(
-    writer: AsyncEngine, stage: Stage
+    writer: AsyncEngine, funded: FundedProject
 ) -> None:
-    async with following(hurried(stage.world), writer, stage.venture) as follower:
-        await follower.caught_up(stage.world)
-        stake = stage.invest()
-        stage.world.chain.mine([stake.tx, stage.venture.claim(stake)])
-        await follower.caught_up(stage.world)
-        claimed = stake.coins[0].stage.value
-        assert await follower.shown(stage.venture) == Shown(2 * 99_000, claimed, 2)
-        assert await follower.is_sound(stage.world)
+    async with following(fast_settings(funded.world), writer, funded.project) as observed:
+        await observed.wait_until_caught_up(funded.world)
+        investment = funded.invest()
+        funded.world.chain.mine([investment.tx, funded.project.claim(investment)])
+        await observed.wait_until_caught_up(funded.world)
+        claimed = investment.coins[0].stage.value
+        assert await observed.totals(funded.project) == ProjectTotals(2 * 99_000, claimed, 2)
+        assert await observed.is_consistent(funded.world)
 
 
-def _is_told(follower: Follower, tx: Tx) -> bool:
-    return any(tx in view.txs for view in follower.of(MempoolSeen))
+def _is_told(observed: ObservationLog, tx: Tx) -> bool:
+    return any(tx in view.txs for view in observed.of_kind(MempoolSeen))

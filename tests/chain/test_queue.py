@@ -2,15 +2,15 @@
 
 import asyncio
 
-from tests.rig.followed_chain import NETWORK, hurried, staged
-from tests.rig.memory_chain_record import Notebook
+from tests.rig.followed_chain import NETWORK, fast_settings, funded_project
+from tests.rig.memory_chain_record import MemoryChainRecord
 
-from raised.chain.source import Explorers
+from raised.chain.source import ChainSource
 from raised.domain.angor.identifier import project_script
 from raised.domain.observation import BlockSeen, ClockTicked, HistorySeen, Observation, RolledBack
 
 
-class Slow(Notebook):
+class Slow(MemoryChainRecord):
     """It has not written down a history yet."""
 
     async def unindexed_projects(self) -> tuple[str, ...]:
@@ -20,31 +20,31 @@ class Slow(Notebook):
 
 
 async def test_blocks_follow_a_history_that_is_on_its_way_and_is_told_once() -> None:
-    async with staged() as stage:
-        notebook = Slow({"scriptpubkey": project_script(stage.venture.project_id).hex()})
-        source = Explorers(hurried(stage.world), NETWORK, notebook)
+    async with funded_project() as funded:
+        chain_record = Slow({"scriptpubkey": project_script(funded.project.project_id).hex()})
+        source = ChainSource(fast_settings(funded.world), NETWORK, chain_record)
         outbox: asyncio.Queue[Observation] = asyncio.Queue()
         outbox.put_nowait(ClockTicked(0))  # somebody's item that is never done
 
         async def take() -> None:
             while True:
-                notebook.take(await outbox.get())
+                chain_record.take(await outbox.get())
                 source.wake()
 
         tasks = [asyncio.create_task(source.follow(outbox)), asyncio.create_task(take())]
         try:
             for blocks in range(1, 4):
-                stage.mine_investment()
-                tip = stage.world.chain.tip_hash
-                await notebook.until(
-                    lambda: bool(notebook.chain) and notebook.chain[-1].hash == tip  # noqa: B023
+                funded.mine_investment()
+                tip = funded.world.chain.tip_hash
+                await chain_record.wait_until(
+                    lambda: bool(chain_record.chain) and chain_record.chain[-1].hash == tip  # noqa: B023
                 )
-                await notebook.until(lambda: notebook.indexed)
-                assert len(notebook.kinds(BlockSeen)) in (blocks - 1, blocks)
-            assert len(notebook.kinds(HistorySeen)) == 1
-            stage.world.chain.reorg(4, keep=False)  # the tip that the history went up to is gone
-            await notebook.until(lambda: len(notebook.kinds(HistorySeen)) == 2)
-            assert len(notebook.kinds(RolledBack)) == 1
+                await chain_record.wait_until(lambda: chain_record.indexed)
+                assert len(chain_record.of_kinds(BlockSeen)) in (blocks - 1, blocks)
+            assert len(chain_record.of_kinds(HistorySeen)) == 1
+            funded.world.chain.reorg(4, keep=False)  # the tip that the history went up to is gone
+            await chain_record.wait_until(lambda: len(chain_record.of_kinds(HistorySeen)) == 2)
+            assert len(chain_record.of_kinds(RolledBack)) == 1
         finally:
             for task in tasks:
                 task.cancel()

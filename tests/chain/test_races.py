@@ -10,8 +10,15 @@ from typing import Final
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.rig.followed_chain import Follower, Shown, Stage, following, hurried, staged
-from tests.rig.intercepting_transport import Between
+from tests.rig.followed_chain import (
+    FundedProject,
+    ObservationLog,
+    ProjectTotals,
+    fast_settings,
+    following,
+    funded_project,
+)
+from tests.rig.intercepting_transport import InterceptingTransport
 
 from raised.chain.settings import ChainSettings, RateLimit
 
@@ -21,9 +28,9 @@ OF_A_RACE: Final = {"moved", "absent", "withheld", "unsure", "behind"}
 CYCLES: Final = 3
 
 
-def unforgiving(stage: Stage) -> ChainSettings:
+def unforgiving(funded: FundedProject) -> ChainSettings:
     """The mempool is looked at in every cycle."""
-    settings = hurried(stage.world)
+    settings = fast_settings(funded.world)
     return replace(
         settings,
         explorers=tuple(replace(one, rate_limit=UNFORGIVING) for one in settings.explorers),
@@ -40,15 +47,21 @@ class Strike:
     `looks`: how often a tip was asked for between that and the raw block of the tip it left behind.
     """
 
-    def __init__(self, stage: Stage, between: Between, number: int, blow: Callable[[], object]):
+    def __init__(
+        self,
+        funded: FundedProject,
+        transport: InterceptingTransport,
+        number: int,
+        blow: Callable[[], object],
+    ):
         self.looks = 0
         self.struck = False
-        self._chain = stage.world.chain
+        self._chain = funded.world.chain
         self._arrived = False
-        self._at = between.asked + number
+        self._at = transport.asked + number
         self._blow = blow
-        between.before = self._strike
-        between.instead = self._count
+        transport.before = self._strike
+        transport.instead = self._count
 
     def _strike(self, asked: int) -> None:
         if asked >= self._at and not self.struck:
@@ -62,45 +75,49 @@ class Strike:
         return None
 
 
-def confirmed(stage: Stage) -> Shown:
+def confirmed(funded: FundedProject) -> ProjectTotals:
     """What the best chain holds of the project."""
-    held = [one for one in stage.stakes if stage.world.chain.height_of(one.tx.txid) is not None]
-    return Shown(99_000 * len(held), 0, len(held))
+    held = [
+        one for one in funded.investments if funded.world.chain.height_of(one.tx.txid) is not None
+    ]
+    return ProjectTotals(99_000 * len(held), 0, len(held))
 
 
-async def endure(stage: Stage, follower: Follower, strike: Strike) -> None:
+async def endure(funded: FundedProject, observed: ObservationLog, strike: Strike) -> None:
     """Wait until what happened is followed; nobody may have been blamed, nothing be wrong."""
-    await follower.until(lambda: strike.struck)
-    await follower.caught_up(stage.world)
-    assert strike.looks <= CYCLES * len(stage.world.explorers)
-    await follower.until(lambda: all(_is_ok(follower, one.url) for one in stage.world.explorers))
-    assert await follower.shown(stage.venture) == confirmed(stage)
+    await observed.wait_until(lambda: strike.struck)
+    await observed.wait_until_caught_up(funded.world)
+    assert strike.looks <= CYCLES * len(funded.world.explorers)
+    await observed.wait_until(
+        lambda: all(_is_ok(observed, one.url) for one in funded.world.explorers)
+    )
+    assert await observed.totals(funded.project) == confirmed(funded)
 
 
-def _is_ok(follower: Follower, url: str) -> bool:
-    told = follower.latest(url)
+def _is_ok(observed: ObservationLog, url: str) -> bool:
+    told = observed.latest(url)
     assert told is None or set(told.errors) <= OF_A_RACE, told
     return told is not None and told.state == "ok"
 
 
 @pytest.mark.parametrize("depth", range(1, 7))
 async def test_a_reorg_between_any_two_requests_is_no_lie(writer: AsyncEngine, depth: int) -> None:
-    between = Between()
+    transport = InterceptingTransport()
     async with (
-        staged(explorers=2, coins=100) as stage,
-        following(unforgiving(stage), writer, stage.venture, between) as follower,
+        funded_project(explorers=2, coins=100) as funded,
+        following(unforgiving(funded), writer, funded.project, transport) as observed,
     ):
-        stage.world.chain.mine_many(6)
-        await follower.caught_up(stage.world)
+        funded.world.chain.mine_many(6)
+        await observed.wait_until_caught_up(funded.world)
         for number in range(1 + depth % 2, 16, 2):  # each with depths of the other parity
-            strike = Strike(stage, between, number, lambda: _replace(stage, depth))
-            stage.mine_investment()
-            await endure(stage, follower, strike)
-        assert await follower.is_sound(stage.world)
+            strike = Strike(funded, transport, number, lambda: _replace(funded, depth))
+            funded.mine_investment()
+            await endure(funded, observed, strike)
+        assert await observed.is_consistent(funded.world)
 
 
-def _replace(stage: Stage, depth: int) -> None:
+def _replace(funded: FundedProject, depth: int) -> None:
     """The last blocks go; what the lowest of them held is a block higher now."""
-    chain = stage.world.chain
+    chain = funded.world.chain
     lowest = chain.block_at(chain.height - depth + 1)
     chain.reorg(depth, [[], lowest.txs[1:]], keep=depth % 2 == 0)

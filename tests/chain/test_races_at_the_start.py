@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import httpx
 from tests.chain.test_races import OF_A_RACE, UNFORGIVING
-from tests.rig.followed_chain import NETWORK, Stage, hurried, staged
-from tests.rig.intercepting_transport import Between
-from tests.rig.memory_chain_record import Notebook
+from tests.rig.followed_chain import NETWORK, FundedProject, fast_settings, funded_project
+from tests.rig.intercepting_transport import InterceptingTransport
+from tests.rig.memory_chain_record import MemoryChainRecord
 
-from raised.chain.source import Explorers
+from raised.chain.source import ChainSource
 from raised.domain.angor.identifier import project_script
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 from raised.domain.observation import Observation
@@ -21,7 +21,7 @@ class Strike:
     """Something that happens just before the request of this number is answered."""
 
     def __init__(self, number: int, blow: Callable[[], object]) -> None:
-        self.between = Between()
+        self.between = InterceptingTransport()
         self.between.before = self._strike
         self.struck = False
         self._number = number
@@ -35,10 +35,12 @@ class Strike:
 
 @asynccontextmanager
 async def looking(
-    stage: Stage, notebook: Notebook, transport: httpx.AsyncBaseTransport | None = None
+    funded: FundedProject,
+    chain_record: MemoryChainRecord,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[None]:
     """The source runs inside and the notebook writes."""
-    settings = hurried(stage.world)
+    settings = fast_settings(funded.world)
     settings = replace(
         settings,
         explorers=tuple(replace(one, rate_limit=UNFORGIVING) for one in settings.explorers),
@@ -47,12 +49,12 @@ async def looking(
         mempool_seconds=1e-6,
         finality=20,
     )
-    source = Explorers(settings, NETWORK, notebook, transport)
+    source = ChainSource(settings, NETWORK, chain_record, transport)
     outbox: asyncio.Queue[Observation] = asyncio.Queue(8)
 
     async def write() -> None:
         while True:
-            notebook.take(await outbox.get())
+            chain_record.take(await outbox.get())
             outbox.task_done()
 
     tasks = [asyncio.create_task(source.follow(outbox)), asyncio.create_task(write())]
@@ -68,10 +70,10 @@ async def looking(
 
 
 async def test_a_reorg_in_a_first_look_is_no_lie_and_loses_nothing() -> None:
-    async with staged(explorers=2) as stage:
-        chain = stage.world.chain
+    async with funded_project(explorers=2) as funded:
+        chain = funded.world.chain
         base = chain.height
-        stake = stage.invest()
+        investment = funded.invest()
         claim: Tx | None = None
         number, struck = 0, True
         while struck:
@@ -79,40 +81,42 @@ async def test_a_reorg_in_a_first_look_is_no_lie_and_loses_nothing() -> None:
             if chain.height > base:
                 chain.reorg(chain.height - base, keep=False)
                 base = chain.height
-            chain.mine([stake.tx])
-            claim = claim or stage.venture.claim(stake)
+            chain.mine([investment.tx])
+            claim = claim or funded.project.claim(investment)
             chain.mine([claim])
-            notebook = Notebook({"scriptpubkey": project_script(stage.venture.project_id).hex()})
-            strike = Strike(number, lambda: _replace(stage, 1 + number % 4))  # noqa: B023
-            async with looking(stage, notebook, strike.between):
-                await notebook.until(lambda: _is_told(stage, notebook))  # noqa: B023
-                told = len(notebook.told)
-                await notebook.until(lambda: len(notebook.told) > told + 4)  # noqa: B023
+            chain_record = MemoryChainRecord(
+                {"scriptpubkey": project_script(funded.project.project_id).hex()}
+            )
+            strike = Strike(number, lambda: _replace(funded, 1 + number % 4))  # noqa: B023
+            async with looking(funded, chain_record, strike.between):
+                await chain_record.wait_until(lambda: _is_told(funded, chain_record))  # noqa: B023
+                told = len(chain_record.observations)
+                await chain_record.wait_until(lambda: len(chain_record.observations) > told + 4)  # noqa: B023
                 struck = strike.struck
-                assert _is_told(stage, notebook)
-            for health in notebook.health.values():
+                assert _is_told(funded, chain_record)
+            for health in chain_record.health.values():
                 assert set(health.errors) <= OF_A_RACE, (number, health)
                 assert health.state == "ok", (number, health)
     assert number > 30
 
 
-def _replace(stage: Stage, depth: int) -> None:
-    chain = stage.world.chain
+def _replace(funded: FundedProject, depth: int) -> None:
+    chain = funded.world.chain
     lowest = chain.block_at(chain.height - depth + 1)
     chain.reorg(depth, [[], lowest.txs[1:]], keep=depth % 2 == 0)
 
 
-def _is_told(stage: Stage, notebook: Notebook) -> bool:
+def _is_told(funded: FundedProject, chain_record: MemoryChainRecord) -> bool:
     """Whether the notebook says of the project what the best chain holds of it."""
-    chain = stage.world.chain
-    if not notebook.indexed or notebook.chain[-1].hash != chain.tip_hash:
+    chain = funded.world.chain
+    if not chain_record.indexed or chain_record.chain[-1].hash != chain.tip_hash:
         return False
-    return {txid: ref.hash for txid, (ref, _, _) in notebook.placed.items()} == _held(stage)
+    return {txid: ref.hash for txid, (ref, _, _) in chain_record.placed.items()} == _held(funded)
 
 
-def _held(stage: Stage) -> dict[Txid, str]:
-    chain = stage.world.chain
-    script = project_script(stage.venture.project_id)
+def _held(funded: FundedProject) -> dict[Txid, str]:
+    chain = funded.world.chain
+    script = project_script(funded.project.project_id)
     watched: set[OutPoint] = set()
     found: dict[Txid, str] = {}
     for height in range(chain.height + 1):

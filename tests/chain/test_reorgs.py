@@ -4,52 +4,58 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.rig.followed_chain import Shown, Stage, following, hurried, staged
+from tests.rig.followed_chain import (
+    FundedProject,
+    ProjectTotals,
+    fast_settings,
+    following,
+    funded_project,
+)
 
 from raised.domain.observation import BlockSeen, RolledBack, SourceHealth
 
 
-def shown(investments: int) -> Shown:
-    return Shown(99_000 * investments, 0, investments)
+def totals(investments: int) -> ProjectTotals:
+    return ProjectTotals(99_000 * investments, 0, investments)
 
 
-def replace_blocks(stage: Stage, depth: int) -> None:
+def replace_blocks(funded: FundedProject, depth: int) -> None:
     """Every block held one investment; in their place is one block with another, then empty."""
-    stage.world.chain.reorg(depth, [[stage.invest().tx]], keep=False)
+    funded.world.chain.reorg(depth, [[funded.invest().tx]], keep=False)
 
 
 @pytest.mark.parametrize("depth", range(1, 7))
 async def test_a_reorg_is_followed(writer: AsyncEngine, depth: int) -> None:
-    async with staged() as stage:
-        chain = stage.world.chain
-        async with following(hurried(stage.world), writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
+    async with funded_project() as funded:
+        chain = funded.world.chain
+        async with following(fast_settings(funded.world), writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
             fork = chain.height
             for _ in range(depth):
-                stage.mine_investment()
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == shown(1 + depth)
-            replace_blocks(stage, depth)
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == shown(2)
-            assert {one.to.height for one in follower.of(RolledBack)} == {fork}
-            assert await follower.is_sound(stage.world)
+                funded.mine_investment()
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == totals(1 + depth)
+            replace_blocks(funded, depth)
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == totals(2)
+            assert {one.to.height for one in observed.of_kind(RolledBack)} == {fork}
+            assert await observed.is_consistent(funded.world)
 
 
 @pytest.mark.parametrize("depth", [1, 3, 6])
 async def test_a_reorg_while_nobody_looked_is_followed(writer: AsyncEngine, depth: int) -> None:
-    async with staged() as stage:
-        async with following(hurried(stage.world), writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
+    async with funded_project() as funded:
+        async with following(fast_settings(funded.world), writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
             for _ in range(depth):
-                stage.mine_investment()
-            await follower.caught_up(stage.world)
-        replace_blocks(stage, depth)
-        async with following(hurried(stage.world), writer) as follower:
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == shown(2)
-            assert len(follower.of(RolledBack)) == 1
-            assert await follower.is_sound(stage.world)
+                funded.mine_investment()
+            await observed.wait_until_caught_up(funded.world)
+        replace_blocks(funded, depth)
+        async with following(fast_settings(funded.world), writer) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == totals(2)
+            assert len(observed.of_kind(RolledBack)) == 1
+            assert await observed.is_consistent(funded.world)
 
 
 @pytest.mark.parametrize("depth", [2, 6, 90])
@@ -57,55 +63,55 @@ async def test_a_reorg_after_the_very_first_look_is_followed(
     writer: AsyncEngine, depth: int
 ) -> None:
     """What is below the first tip is in the record, too: there is something to go back to."""
-    async with staged() as stage:
-        stage.world.chain.mine_many(depth - 1)
-        stage.mine_investment()
-        async with following(hurried(stage.world), writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == shown(2)
-            assert not follower.of(BlockSeen)
-        stage.world.chain.reorg(depth, keep=False)
-        async with following(hurried(stage.world), writer) as follower:
-            await follower.caught_up(stage.world)
-            fork = stage.world.chain.height - depth - 1
-            assert [one.to.height for one in follower.of(RolledBack)] == [fork]
-            assert await follower.shown(stage.venture) == shown(1)
-            assert await follower.is_sound(stage.world)
+    async with funded_project() as funded:
+        funded.world.chain.mine_many(depth - 1)
+        funded.mine_investment()
+        async with following(fast_settings(funded.world), writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == totals(2)
+            assert not observed.of_kind(BlockSeen)
+        funded.world.chain.reorg(depth, keep=False)
+        async with following(fast_settings(funded.world), writer) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            fork = funded.world.chain.height - depth - 1
+            assert [one.to.height for one in observed.of_kind(RolledBack)] == [fork]
+            assert await observed.totals(funded.project) == totals(1)
+            assert await observed.is_consistent(funded.world)
 
 
 async def test_a_tip_that_goes_back_for_a_moment_takes_nothing_back(writer: AsyncEngine) -> None:
-    async with staged() as stage:
-        explorer = stage.world.explorer
-        settings = replace(hurried(stage.world), patience_seconds=60)
-        async with following(settings, writer, stage.venture) as follower:
+    async with funded_project() as funded:
+        explorer = funded.world.explorer
+        settings = replace(fast_settings(funded.world), patience_seconds=60)
+        async with following(settings, writer, funded.project) as observed:
             for _ in range(3):
-                stage.mine_investment()
-            await follower.caught_up(stage.world)
+                funded.mine_investment()
+            await observed.wait_until_caught_up(funded.world)
             explorer.view.lag = 3
-            await follower.until(lambda: _state(follower.health(explorer)) == "degraded")
-            assert await follower.shown(stage.venture) == shown(4)
+            await observed.wait_until(lambda: _state(observed.health(explorer)) == "degraded")
+            assert await observed.totals(funded.project) == totals(4)
             explorer.view.lag = 0
-            stage.mine_investment()
-            await follower.caught_up(stage.world)
-            await follower.until(lambda: _state(follower.health(explorer)) == "ok")
-            assert await follower.shown(stage.venture) == shown(5)
-            assert not follower.of(RolledBack)
+            funded.mine_investment()
+            await observed.wait_until_caught_up(funded.world)
+            await observed.wait_until(lambda: _state(observed.health(explorer)) == "ok")
+            assert await observed.totals(funded.project) == totals(5)
+            assert not observed.of_kind(RolledBack)
 
 
 async def test_a_tip_that_stays_back_is_believed_in_the_end(writer: AsyncEngine) -> None:
-    async with staged() as stage:
-        explorer = stage.world.explorer
-        async with following(hurried(stage.world), writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
-            stage.mine_investment()
-            await follower.caught_up(stage.world)
+    async with funded_project() as funded:
+        explorer = funded.world.explorer
+        async with following(fast_settings(funded.world), writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            funded.mine_investment()
+            await observed.wait_until_caught_up(funded.world)
             explorer.view.lag = 1
-            await follower.until(lambda: bool(follower.of(RolledBack)))
-            assert await follower.shown(stage.venture) == shown(1)
+            await observed.wait_until(lambda: bool(observed.of_kind(RolledBack)))
+            assert await observed.totals(funded.project) == totals(1)
             explorer.view.lag = 0
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == shown(2)
-            assert await follower.is_sound(stage.world)
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == totals(2)
+            assert await observed.is_consistent(funded.world)
 
 
 def _state(health: SourceHealth | None) -> str | None:

@@ -4,8 +4,14 @@ from collections.abc import Iterable
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.chain.test_races_at_the_start import looking
-from tests.rig.followed_chain import Follower, Shown, following, hurried, staged
-from tests.rig.memory_chain_record import Notebook
+from tests.rig.followed_chain import (
+    ObservationLog,
+    ProjectTotals,
+    fast_settings,
+    following,
+    funded_project,
+)
+from tests.rig.memory_chain_record import MemoryChainRecord
 
 from raised.domain.angor.identifier import project_script
 from raised.domain.observation import BlockRef, BlockSeen, HistorySeen, PlacedTx
@@ -19,34 +25,38 @@ async def test_sixty_investments_are_the_same_both_ways(writer: AsyncEngine) -> 
 
     Every block holds several, and some are spent in the block that holds them.
     """
-    async with staged(coins=INVESTMENTS + 30) as stage:
-        chain = stage.world.chain
+    async with funded_project(coins=INVESTMENTS + 30) as funded:
+        chain = funded.world.chain
         claimed = 0
-        async with following(hurried(stage.world), writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
+        async with following(fast_settings(funded.world), writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
             start = chain.height
-            while len(stage.stakes) < INVESTMENTS:
-                three = [stage.invest() for _ in range(3)]
-                claim = stage.venture.claim(three[0])
+            while len(funded.investments) < INVESTMENTS:
+                three = [funded.invest() for _ in range(3)]
+                claim = funded.project.claim(three[0])
                 claimed += three[0].coins[0].stage.value
                 chain.mine([*(one.tx for one in three), claim])
-                chain.mine([stage.venture.recover(three[1], stage.wallet)])
-            await follower.caught_up(stage.world)
-            count = len(stage.stakes)
-            assert await follower.shown(stage.venture) == Shown(99_000 * count, claimed, count)
-            assert await follower.is_sound(stage.world)
-        by_blocks = _told(_in_blocks(follower))
-        notebook = Notebook({"scriptpubkey": project_script(stage.venture.project_id).hex()})
-        async with looking(stage, notebook):
-            await notebook.until(lambda: notebook.indexed)
-    (history,) = (one for one in notebook.told if isinstance(one, HistorySeen))
+                chain.mine([funded.project.recover(three[1], funded.wallet)])
+            await observed.wait_until_caught_up(funded.world)
+            count = len(funded.investments)
+            assert await observed.totals(funded.project) == ProjectTotals(
+                99_000 * count, claimed, count
+            )
+            assert await observed.is_consistent(funded.world)
+        by_blocks = _told(_in_blocks(observed))
+        chain_record = MemoryChainRecord(
+            {"scriptpubkey": project_script(funded.project.project_id).hex()}
+        )
+        async with looking(funded, chain_record):
+            await chain_record.wait_until(lambda: chain_record.indexed)
+    (history,) = (one for one in chain_record.observations if isinstance(one, HistorySeen))
     by_addresses = _told(pair for pair in history.txs if pair[0].height > start)
     assert by_blocks == by_addresses
     assert len(by_blocks) == count - 1 + 2 * (count - 1) // 3
 
 
-def _in_blocks(follower: Follower) -> Iterable[tuple[BlockRef, PlacedTx]]:
-    return ((seen.block, one) for seen in follower.of(BlockSeen) for one in seen.txs)
+def _in_blocks(observed: ObservationLog) -> Iterable[tuple[BlockRef, PlacedTx]]:
+    return ((seen.block, one) for seen in observed.of_kind(BlockSeen) for one in seen.txs)
 
 
 def _told(pairs: Iterable[tuple[BlockRef, PlacedTx]]) -> Told:

@@ -9,10 +9,10 @@ from typing import TypeVar
 import httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.rig.single_project import Stake, Venture
+from tests.rig.single_project import Investment, SingleProject
 
 from raised.chain.settings import ChainSettings, ExplorerSettings, RateLimit
-from raised.chain.source import Explorers
+from raised.chain.source import ChainSource
 from raised.db import schema
 from raised.db.audit.check import differences
 from raised.db.engine import open_reader, reading
@@ -40,7 +40,7 @@ Kind = TypeVar("Kind", bound=Observation)
 
 DEADLINE_SECONDS = 15
 NETWORK = network_named("regtest")
-HURRY = RateLimit(
+UNLIMITED = RateLimit(
     per_second=1e6,
     burst=1_000_000,
     base_seconds=0.005,
@@ -50,10 +50,10 @@ HURRY = RateLimit(
 )
 
 
-def hurried(world: World) -> ChainSettings:
+def fast_settings(world: World) -> ChainSettings:
     """All explorers of a world, asked as often as need be; the mempool once."""
     return ChainSettings(
-        tuple(ExplorerSettings(one.url, rate_limit=HURRY) for one in world.explorers),
+        tuple(ExplorerSettings(one.url, rate_limit=UNLIMITED) for one in world.explorers),
         poll_seconds=0.02,
         patience_seconds=0.5,
         mempool_seconds=1e6,
@@ -62,7 +62,7 @@ def hurried(world: World) -> ChainSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ProjectTotals:
     """What the record says of the one project."""
 
     raised: int
@@ -70,22 +70,22 @@ class Shown:
     investments: int
 
 
-class Follower:
+class ObservationLog:
     """What was observed, in order, and what became of it."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
-        self.seen: list[Observation] = []
+        self.observations: list[Observation] = []
         self._news = asyncio.Event()
 
     def committed(self, batch: Sequence[Observation]) -> None:
         """These are in the record."""
-        self.seen += batch
+        self.observations += batch
         self._news.set()
 
-    def of(self, kind: type[Kind]) -> list[Kind]:
+    def of_kind(self, kind: type[Kind]) -> list[Kind]:
         """All observations of a kind."""
-        return [one for one in self.seen if isinstance(one, kind)]
+        return [one for one in self.observations if isinstance(one, kind)]
 
     def health(self, explorer: Explorer) -> SourceHealth | None:
         """The last word on an explorer."""
@@ -93,13 +93,13 @@ class Follower:
 
     def latest(self, url: str) -> SourceHealth | None:
         """The last word on an explorer, by its address."""
-        told = (one for one in reversed(self.seen) if isinstance(one, SourceHealth))
+        told = (one for one in reversed(self.observations) if isinstance(one, SourceHealth))
         return next((one for one in told if one.name == url), None)
 
     @property
     def tip(self) -> BlockRef | None:
         """The newest block by all that was observed."""
-        for one in reversed(self.seen):
+        for one in reversed(self.observations):
             match one:
                 case BlockSeen(block=block) | TipSeen(block=block) | RolledBack(to=block):
                     return block
@@ -107,38 +107,38 @@ class Follower:
                     continue
         return None
 
-    async def until(self, test: Callable[[], bool]) -> None:
+    async def wait_until(self, test: Callable[[], bool]) -> None:
         """Wait until something is so."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not test():
                 self._news.clear()
                 await self._news.wait()
 
-    async def caught_up(self, world: World) -> None:
+    async def wait_until_caught_up(self, world: World) -> None:
         """Wait until the best block is in the record and every history was read."""
         tip = world.chain.tip_hash
-        await self.until(lambda: self.tip is not None and self.tip.hash == tip)
+        await self.wait_until(lambda: self.tip is not None and self.tip.hash == tip)
         async with asyncio.timeout(DEADLINE_SECONDS):
             while await RecordView(self.engine, 100).unindexed_projects():
                 self._news.clear()
                 await self._news.wait()
 
-    async def named(self, explorer: Explorer, code: str) -> SourceHealth:
+    async def wait_for_error(self, explorer: Explorer, code: str) -> SourceHealth:
         """Wait until health names an explorer for this; what it says."""
-        await self.until(lambda: _blamed(self.health(explorer), code))
+        await self.wait_until(lambda: _blamed(self.health(explorer), code))
         health = self.health(explorer)
         assert health is not None
         return health
 
-    async def shown(self, venture: Venture) -> Shown:
+    async def totals(self, project: SingleProject) -> ProjectTotals:
         """The project's totals."""
         table = schema.project
         columns = (table.c.raised_sats, table.c.claimed_sats, table.c.investments)
         async with reading(self.engine) as conn:
-            found = await conn.execute(select(*columns).where(table.c.id == venture.project_id))
-            return Shown(*found.one())
+            found = await conn.execute(select(*columns).where(table.c.id == project.project_id))
+            return ProjectTotals(*found.one())
 
-    async def is_sound(self, world: World) -> bool:
+    async def is_consistent(self, world: World) -> bool:
         """Whether all sums agree, and nothing was observed but what the chain's nodes saw."""
         async with reading(self.engine) as conn:
             if await differences(conn):
@@ -146,9 +146,9 @@ class Follower:
         return all(world.chain.tx(tx.txid) == tx for tx in self._txs())
 
     def _txs(self) -> list[Tx]:
-        placed = [one for block in self.of(BlockSeen) for one in block.txs]
-        placed += [one for history in self.of(HistorySeen) for _, one in history.txs]
-        waiting = [tx for view in self.of(MempoolSeen) for tx in view.txs]
+        placed = [one for block in self.of_kind(BlockSeen) for one in block.txs]
+        placed += [one for history in self.of_kind(HistorySeen) for _, one in history.txs]
+        waiting = [tx for view in self.of_kind(MempoolSeen) for tx in view.txs]
         return [*(one.tx for one in placed), *waiting]
 
 
@@ -162,25 +162,25 @@ def _blamed(health: SourceHealth | None, code: str) -> bool:
 async def following(
     settings: ChainSettings,
     engine: AsyncEngine,
-    venture: Venture | None = None,
+    project: SingleProject | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
-) -> AsyncIterator[Follower]:
+) -> AsyncIterator[ObservationLog]:
     """The source runs inside, the record writes; the venture's event came from a relay.
 
     `transport`: what stands between the source and the explorers.
     """
     # As the process does it: a read that is cancelled half-way must not keep the writer's lock.
     reader = open_reader(engine.url.render_as_string(hide_password=False))
-    follower = Follower(reader)
+    observed = ObservationLog(reader)
     view = RecordView(reader, settings.finality)
-    explorers = Explorers(settings, NETWORK, view, transport)
+    explorers = ChainSource(settings, NETWORK, view, transport)
     outbox: asyncio.Queue[Observation] = asyncio.Queue(256)
-    if venture is not None:
-        event = event_from_json(dict(venture.event))
+    if project is not None:
+        event = event_from_json(dict(project.event))
         outbox.put_nowait(EventsSeen("wss://relay", event.created_at, (event,)))
 
     def committed(batch: Sequence[Observation], _seconds: float) -> None:
-        follower.committed(batch)
+        observed.committed(batch)
         explorers.wake()
 
     policy = Policy(NETWORK, settings.confirmations, settings.finality)
@@ -188,7 +188,7 @@ async def following(
     await outbox.join()
     asking = asyncio.create_task(explorers.follow(outbox))
     try:
-        yield follower
+        yield observed
         assert not asking.done(), asking.exception()
     finally:
         asking.cancel()
@@ -203,35 +203,39 @@ async def following(
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class FundedProject:
     """A project with money in it, and actors with more."""
 
     world: World
-    venture: Venture
+    project: SingleProject
     wallet: Wallet
-    stakes: list[Stake]
+    investments: list[Investment]
 
-    def invest(self, gross: int = 100_000) -> Stake:
+    def invest(self, gross: int = 100_000) -> Investment:
         """One more investment, in no block yet."""
-        stake = self.venture.invest(self.wallet, str(len(self.stakes)), gross)
-        self.stakes.append(stake)
-        return stake
+        investment = self.project.invest(self.wallet, str(len(self.investments)), gross)
+        self.investments.append(investment)
+        return investment
 
-    def mine_investment(self, gross: int = 100_000) -> Stake:
+    def mine_investment(self, gross: int = 100_000) -> Investment:
         """One more investment, in the next block."""
-        stake = self.invest(gross)
-        self.world.chain.mine([stake.tx])
-        return stake
+        investment = self.invest(gross)
+        self.world.chain.mine([investment.tx])
+        return investment
 
 
 @asynccontextmanager
-async def staged(explorers: int | Sequence[Flavour] = 1, coins: int = 30) -> AsyncIterator[Stage]:
+async def funded_project(
+    explorers: int | Sequence[Flavour] = 1, coins: int = 30
+) -> AsyncIterator[FundedProject]:
     """A project, founded and invested in once, before anybody follows it.
 
     `coins`: enough for so many transactions less one.
     """
     async with World(explorers=explorers, relays=0) as world:
-        stage = Stage(world, Venture(), world.wallet("actors", coins=coins, value=1_000_000), [])
-        world.chain.mine([stage.venture.found(stage.wallet)])
-        stage.mine_investment()
-        yield stage
+        funded = FundedProject(
+            world, SingleProject(), world.wallet("actors", coins=coins, value=1_000_000), []
+        )
+        world.chain.mine([funded.project.found(funded.wallet)])
+        funded.mine_investment()
+        yield funded

@@ -7,7 +7,7 @@ import httpx
 Answer = Callable[[str], httpx.Response | None]
 
 
-class Between(httpx.AsyncBaseTransport):
+class InterceptingTransport(httpx.AsyncBaseTransport):
     """Passes every request on, unless `instead` has an answer for its path.
 
     `instead_of`: the same for the requests to one explorer, by its address.

@@ -19,7 +19,7 @@ class Leaf:
     txid: str
 
 
-class Liar(ChainView):
+class LyingExplorer(ChainView):
     """The chain and one transaction that is not in it, in one block that is not.
 
     `names`: whether it also says that this is the block at its height. `silent`: heights of which
@@ -82,14 +82,14 @@ def with_work(chain: RegtestChain, height: int, tx: Tx) -> StoredBlock:
 def with_forged_leaf(chain: RegtestChain, height: int, tx: Tx) -> StoredBlock:
     """A block of two transactions, the second of 64 bytes: the ids of `tx` and of nothing.
 
-    The id of `tx` must be the beginning of a transaction, as `ground` finds it.
+    The id of `tx` must be the beginning of a transaction, as `with_forgeable_txid` finds it.
     """
     rest = bytes(9) + b"\x00" + b"\xff" * 4 + b"\x01" + bytes(8) + b"\x04" + bytes(8)
     leaves = (Leaf("11" * 32), Leaf("22" * 32), tx, Leaf(hex_from_raw(rest)))
     return _block(chain, height, leaves, meets_target)
 
 
-def ground(tx: Tx) -> Tx:
+def with_forgeable_txid(tx: Tx) -> Tx:
     """The same transaction with a lock time that makes its id read as the beginning of another."""
     for locktime in range(1 << 16):
         changed = Tx(tx.version, tx.inputs, tx.outputs, locktime)
@@ -98,7 +98,7 @@ def ground(tx: Tx) -> Tx:
     raise AssertionError("one in 256 does")
 
 
-def elsewhere(chain: RegtestChain, txid: str, height: int) -> StoredBlock:
+def at_another_height(chain: RegtestChain, txid: str, height: int) -> StoredBlock:
     """The real block of a transaction, said to be at another height."""
     place = ChainView(chain).place(txid)
     assert place is not None

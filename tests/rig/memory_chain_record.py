@@ -22,7 +22,7 @@ from raised.domain.observation import (
 DEADLINE_SECONDS = 10.0
 
 
-class Notebook:
+class MemoryChainRecord:
     """It applies what it is told and nothing else."""
 
     def __init__(self, project: dict[str, str]) -> None:
@@ -34,7 +34,7 @@ class Notebook:
         self.gone: set[Txid] = set()
         self.indexed = False
         self._news = asyncio.Event()
-        self.told: list[Observation] = []
+        self.observations: list[Observation] = []
         self.health: dict[str, SourceHealth] = {}
 
     async def recent_blocks(self, count: int) -> tuple[BlockRef, ...]:
@@ -71,7 +71,7 @@ class Notebook:
 
     def take(self, told: Observation) -> None:
         """Apply an observation."""
-        self.told.append(told)
+        self.observations.append(told)
         match told:
             case TipSeen(block=block, below=below):
                 self.chain = [*below, block]
@@ -90,7 +90,7 @@ class Notebook:
                 self.health[name] = told
         self._news.set()
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until what it was told makes this true."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not condition():
@@ -107,9 +107,9 @@ class Notebook:
         assert len(found) < 2
         return found[0] if found else None
 
-    def kinds(self, *kinds: type[Observation]) -> list[Observation]:
+    def of_kinds(self, *kinds: type[Observation]) -> list[Observation]:
         """What it was told of these kinds, in order."""
-        return [one for one in self.told if isinstance(one, kinds)]
+        return [one for one in self.observations if isinstance(one, kinds)]
 
     def _place(self, found: Iterable[tuple[BlockRef, PlacedTx]]) -> None:
         for block, placed in found:

@@ -28,7 +28,7 @@ _NETWORK_FEE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Stake:
+class Investment:
     """An investment's transaction, and what is needed to spend it."""
 
     tx: Tx
@@ -42,7 +42,7 @@ class Stake:
 
 
 @dataclass(frozen=True)
-class Venture:
+class SingleProject:
     """A project of type Invest, all its stages released already. It builds and sends nothing."""
 
     name: str = "venture"
@@ -80,23 +80,23 @@ class Venture:
         """The founding transaction."""
         return wallet.pay(founding_outputs(self.plan, self.event["id"]))
 
-    def invest(self, wallet: Wallet, who: str, gross: int = 100_000) -> Stake:
+    def invest(self, wallet: Wallet, who: str, gross: int = 100_000) -> Investment:
         """An investment."""
         investor = self._key(f"investor {who}")
         placement = funding_tx(self.plan, Pledge(investor.public, gross))
-        return Stake(wallet.pay(placement.outputs), placement, investor)
+        return Investment(wallet.pay(placement.outputs), placement, investor)
 
-    def claim(self, stake: Stake, stage: int = 0) -> Tx:
+    def claim(self, investment: Investment, stage: int = 0) -> Tx:
         """The founder takes a stage."""
-        coin = stake.coins[stage]
+        coin = investment.coins[stage]
         to = TxOut(coin.stage.value - _NETWORK_FEE, self._key("founder").address_script)
         return claim([coin], self._key("founder"), to)
 
-    def recover(self, stake: Stake, wallet: Wallet, stage: int = -1) -> Tx:
+    def recover(self, investment: Investment, wallet: Wallet, stage: int = -1) -> Tx:
         """Investor and founder move a stage to the penalty."""
-        coin, paying = stake.coins[stage], wallet.take(1)[0]
-        keys = RecoveryKeys(stake.investor, self._key("recovery"))
-        to = penalty_output(coin, stake.investor.public, _PENALTY_DAYS)
+        coin, paying = investment.coins[stage], wallet.take(1)[0]
+        keys = RecoveryKeys(investment.investor, self._key("recovery"))
+        to = penalty_output(coin, investment.investor.public, _PENALTY_DAYS)
         fee = OwnedCoin(OutPoint(*paying.outpoint), paying.output.value, Key(wallet.secret))
         return recover([coin], keys, [to], fee)
 

@@ -8,9 +8,9 @@ import structlog
 
 from raised.chain.explorer.api import Explorer
 from raised.chain.explorer.peer import ExplorerPeer
-from raised.chain.fork import Branch, end_of_chain, find_branch, with_past
+from raised.chain.fork import Fork, end_of_chain, find_fork, with_past
 from raised.chain.header_chain import MEDIAN_SPAN, HeaderChain
-from raised.chain.pool import Panel
+from raised.chain.pool import ExplorerPool
 from raised.chain.ports import ChainRecord
 from raised.chain.scan import FoundingTest, Watched, read_and_scan
 from raised.chain.settings import ChainSettings
@@ -34,14 +34,14 @@ _FIRST_SECONDS: Final = 15.0  # so long the first tip waits for those that are s
 _log = structlog.get_logger()
 
 
-class Blocks:
+class BestChain:
     """The chain as we follow it; `chain` is None until a tip was seen."""
 
     def __init__(
         self,
         settings: ChainSettings,
         network: Network,
-        panel: Panel,
+        panel: ExplorerPool,
         watched: Watched,
         founding_of: FoundingTest,
     ) -> None:
@@ -96,9 +96,9 @@ class Blocks:
             await self._skip(explorer, branch, outbox)
         return True
 
-    async def _branch(self, host: ExplorerPeer, explorer: Explorer, chain: HeaderChain) -> Branch:
+    async def _branch(self, host: ExplorerPeer, explorer: Explorer, chain: HeaderChain) -> Fork:
         most = self._settings.catch_up_blocks if self._reads_blocks(host) else 1
-        branch = await find_branch(explorer, chain, most, self._network)
+        branch = await find_fork(explorer, chain, most, self._network)
         if branch is None:
             raise self._too_deep(explorer)
         host.set_tip(branch.tip_hash)
@@ -126,7 +126,7 @@ class Blocks:
         agree, able = await self._panel.agreeing(height, tip_hash, host)
         return agree >= min(self._settings.agreement, able)
 
-    def _is_preferred(self, host: ExplorerPeer, branch: Branch) -> bool:
+    def _is_preferred(self, host: ExplorerPeer, branch: Fork) -> bool:
         """Whether a branch is followed: at once when its work and blocks show it is the best one.
 
         Else when it lasts: a tip goes back for a while when an explorer reorganises (chain-api.md
@@ -147,7 +147,7 @@ class Blocks:
         )
         return False
 
-    def _is_sure(self, host: ExplorerPeer, branch: Branch) -> bool:
+    def _is_sure(self, host: ExplorerPeer, branch: Fork) -> bool:
         assert self.chain is not None, "checked by the caller"
         extends = branch.fork == self.chain.height
         heavier = branch.work > self.chain.work_above(branch.fork)
@@ -198,7 +198,7 @@ class Blocks:
         return any(one.polling for one in self._panel.hosts)
 
     async def _skip(
-        self, explorer: Explorer, branch: Branch, outbox: asyncio.Queue[Observation]
+        self, explorer: Explorer, branch: Fork, outbox: asyncio.Queue[Observation]
     ) -> None:
         """Go on without the blocks of a branch: address histories tell what they held."""
         assert self.chain is not None, "checked by the caller"

@@ -16,7 +16,7 @@ _PAGE: Final = 10  # headers of one answer
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class Fork:
     """Where another chain leaves ours (`fork`, a height we hold) and what it has above.
 
     `height`, `tip_hash`: of its newest block. `headers`: what is above the fork, linked; fewer when
@@ -35,9 +35,7 @@ class Branch:
         return sum(work(one.bits) for one in self.headers or ())
 
 
-async def find_branch(
-    explorer: Explorer, chain: HeaderChain, most: int, network: str
-) -> Branch | None:
+async def find_fork(explorer: Explorer, chain: HeaderChain, most: int, network: str) -> Fork | None:
     """Where the explorer's chain leaves ours, and its headers above, all when no more than `most`.
 
     None when it left below everything that we keep. Raises as the explorer does, and Unavailable
@@ -53,13 +51,13 @@ async def find_branch(
         raise _too_easy(explorer)
     fork = await _ancestor(explorer, chain)
     if fork is None or fork == chain.height:
-        return None if fork is None else Branch(fork, height, tip.hash, None)
+        return None if fork is None else Fork(fork, height, tip.hash, None)
     near = min(height, chain.height + max(most, _PAGE, chain.height - fork))
     part = await _above(explorer, chain, await explorer.headers(near), network)
     if part is None:
         return None
     owed = chain.work_above(part.fork)
-    return Branch(part.fork, height, tip.hash, _outweighing(part.headers or (), owed))
+    return Fork(part.fork, height, tip.hash, _outweighing(part.headers or (), owed))
 
 
 async def _above(
@@ -67,7 +65,7 @@ async def _above(
     chain: HeaderChain,
     page: Sequence[tuple[int, Header]],
     network: str,
-) -> Branch | None:
+) -> Fork | None:
     """All headers from the top of this page down to our chain."""
     height, tip = page[0]
     found: list[Header] = []
@@ -75,7 +73,7 @@ async def _above(
         for at, header in page:
             _check(explorer, header, at, found, network)
             if chain.height_of(header.hash) == at:
-                return Branch(at, height, tip.hash, list(reversed(found)))
+                return Fork(at, height, tip.hash, list(reversed(found)))
             found.append(header)
             if at <= chain.base:
                 return None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from raised.chain.ancestry.linker import Anchors
+from raised.chain.ancestry.linker import AncestryLinker
 from raised.chain.explorer.api import Explorer, Proof, SeenTx, Spender
 from raised.chain.explorer.merkle_proof import check_inclusion
 from raised.chain.header_chain import bare_ref
@@ -39,7 +39,7 @@ class _History:
 
 
 async def read_history(
-    explorer: Explorer, project_id: str, at: int, anchors: Anchors
+    explorer: Explorer, project_id: str, at: int, anchors: AncestryLinker
 ) -> HistorySeen:
     """Everything confirmed that concerns the project, up to the tip where `anchors` stand.
 

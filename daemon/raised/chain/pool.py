@@ -21,7 +21,7 @@ _GRACE_SECONDS: Final = 0.5  # for those who are not the first to answer
 _LATENCY_STEP_MS: Final = 250  # small differences of speed do not decide
 
 
-class Panel:
+class ExplorerPool:
     """The configured explorers, in the order of the configuration."""
 
     def __init__(
@@ -122,7 +122,7 @@ class Panel:
         words = await asyncio.gather(*(_word(host, height) for host in able))
         for host, word in zip(able, words, strict=True):
             if word:
-                self.disputes.note(asked.name, host.name, agree=word == block_hash)
+                self.disputes.record(asked.name, host.name, agree=word == block_hash)
         return 1 + words.count(block_hash), 1 + len(words) - words.count(None)
 
     def health(self, verify: str) -> list[SourceHealth]:
@@ -131,11 +131,11 @@ class Panel:
 
     def _health(self, host: ExplorerPeer, verify: str) -> SourceHealth:
         health = host.health(verify, self._opponents(host))
-        doubtful = health.state == "ok" and self.disputes.doubtful(host.name)
+        doubtful = health.state == "ok" and self.disputes.is_doubtful(host.name)
         return replace(health, state="degraded") if doubtful else health
 
     def _opponents(self, host: ExplorerPeer) -> tuple[str, ...]:
-        disputed = self.disputes.of(host.name)
+        disputed = self.disputes.opponents_of(host.name)
         return tuple(
             other.name
             for other in self.hosts

@@ -9,13 +9,13 @@ from typing import Final, Never
 
 import httpx
 
-from raised.chain.ancestry.linker import ALONE, LINKING, Anchors
-from raised.chain.best_chain import Blocks
+from raised.chain.ancestry.linker import ALONE, LINKING, AncestryLinker
+from raised.chain.best_chain import BestChain
 from raised.chain.explorer.api import Explorer
 from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.history import read_history
 from raised.chain.mempool import Mempool
-from raised.chain.pool import Panel
+from raised.chain.pool import ExplorerPool
 from raised.chain.ports import ChainRecord
 from raised.chain.scan import Watched, concern
 from raised.chain.settings import ChainSettings
@@ -45,7 +45,7 @@ class _Told:
     at: float
 
 
-class Explorers:
+class ChainSource:
     """The chain source. `follow` runs it; `wake` may be called at any time."""
 
     def __init__(
@@ -59,11 +59,11 @@ class Explorers:
         self._settings = settings
         self._network = network.name
         self._record = record
-        self._panel = Panel(settings.explorers, network, transport)
+        self._panel = ExplorerPool(settings.explorers, network, transport)
         self._watched = Watched(project_script)
         self._founding_of = test
-        self._blocks = Blocks(settings, network, self._panel, self._watched, test)
-        self._anchors = Anchors(
+        self._blocks = BestChain(settings, network, self._panel, self._watched, test)
+        self._anchors = AncestryLinker(
             self._panel.hosts, network.name, self._panel.disputes, record.hashes_at
         )
         self._owed: set[str] = set()  # projects whose old blocks have to be linked first

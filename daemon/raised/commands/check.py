@@ -10,7 +10,7 @@ from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.invoice_query import InvoicePage
 from raised.btcpay.preflight import is_outdated
 from raised.btcpay.settings import StoreSettings
-from raised.chain.pool import Panel
+from raised.chain.pool import ExplorerPool
 from raised.config.load import Config
 from raised.domain.angor.network import network_named
 from raised.errors import ConfigError, Refused, SourceError
@@ -70,7 +70,7 @@ async def _check_relay(endpoint: RelayEndpoint) -> Finding:
 
 
 async def _check_explorers(config: Config) -> list[Finding]:
-    panel = Panel(explorer_settings(config), network_named(config.network))
+    panel = ExplorerPool(explorer_settings(config), network_named(config.network))
     try:
         await panel.look(None)
         return [

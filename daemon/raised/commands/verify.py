@@ -6,11 +6,11 @@ from typing import Final
 
 import click
 
-from raised.chain.ancestry.linker import LINKING, Anchors, Patience
+from raised.chain.ancestry.linker import LINKING, AncestryLinker, LinkerTimeouts
 from raised.chain.explorer.api import Explorer
 from raised.chain.fork import end_of_chain
 from raised.chain.history import read_history
-from raised.chain.pool import Panel
+from raised.chain.pool import ExplorerPool
 from raised.clock import now
 from raised.commands.report_text import described
 from raised.config.load import Config
@@ -33,7 +33,7 @@ from raised.nostr.settings import RelayTiming
 from raised.service.source_settings import explorer_settings, proxy_settings, relay_settings
 
 # So long somebody at a terminal waits for proof of old blocks.
-_PATIENCE: Final = Patience(link_seconds=60.0, wait_seconds=0.0)
+_PATIENCE: Final = LinkerTimeouts(link_seconds=60.0, wait_seconds=0.0)
 
 
 def verify_file(path: Path, *, as_object: bool) -> int:
@@ -139,8 +139,8 @@ async def _fetched(config: Config, project_id: str, kept: EvidenceFacts | None) 
 
 
 async def _history(config: Config, project_id: str) -> HistorySeen:
-    panel = Panel(explorer_settings(config), network_named(config.network))
-    anchors = Anchors(panel.hosts, config.network, panel.disputes, patience=_PATIENCE)
+    panel = ExplorerPool(explorer_settings(config), network_named(config.network))
+    anchors = AncestryLinker(panel.hosts, config.network, panel.disputes, patience=_PATIENCE)
     trouble: SourceError | None = None
     try:
         await panel.look(None)
@@ -156,7 +156,7 @@ async def _history(config: Config, project_id: str) -> HistorySeen:
         await panel.close()
 
 
-async def _read(explorer: Explorer, project_id: str, anchors: Anchors) -> HistorySeen:
+async def _read(explorer: Explorer, project_id: str, anchors: AncestryLinker) -> HistorySeen:
     while True:
         try:
             return await read_history(explorer, project_id, now(), anchors)

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.btcpay.source import StoreSource
-from raised.chain.source import Explorers
+from raised.chain.source import ChainSource
 from raised.clock import now
 from raised.config.load import Config, Environment, load_config
 from raised.db.audit.check import differences
@@ -65,7 +65,7 @@ async def keep_record(config: Config) -> int:
         serve_metrics(config.environment.metrics_bind)
         view = RecordView(opened.reader, config.chain.finality)
         relays = RelaySource(relay_settings(config), view, proxy=proxy_settings(config))
-        explorers = Explorers(chain_settings(config), network_named(config.network), view)
+        explorers = ChainSource(chain_settings(config), network_named(config.network), view)
         stack.push_async_callback(explorers.close)
         stores = StoreSource(store_settings(config), view)
         stack.push_async_callback(stores.close)

@@ -2,14 +2,26 @@
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.rig.followed_chain import Follower, Shown, Stage, following, staged
-from tests.rig.lying_explorer import Liar, with_work
-from tests.rig.rewritten_history import FAR, height_of_stake, opponents_of, short_sighted, state_of
+from tests.rig.followed_chain import (
+    FundedProject,
+    ObservationLog,
+    ProjectTotals,
+    following,
+    funded_project,
+)
+from tests.rig.lying_explorer import LyingExplorer, with_work
+from tests.rig.rewritten_history import (
+    OLD_BLOCKS,
+    investment_height,
+    opponents_of,
+    short_chain_settings,
+    state_of,
+)
 
 from raised.domain.observation import HistorySeen, SourceHealth
 from raised_simnet.explorer.server import Explorer
 
-ONE = Shown(99_000, 0, 1)
+ONE = ProjectTotals(99_000, 0, 1)
 
 
 @pytest.mark.parametrize("patient", [True, False])
@@ -19,67 +31,67 @@ async def test_beside_an_honest_explorer_a_lie_costs_the_liar_alone(
     writer: AsyncEngine, liar: int, names: bool, patient: bool
 ) -> None:
     """Whichever is read from; whether or not the liar also names the block when it is asked."""
-    async with staged(explorers=2) as stage:
-        stage.world.chain.mine_many(FAR)
-        lying, honest = stage.world.explorers[liar], stage.world.explorers[1 - liar]
-        lying.view = _liar(stage, height_of_stake(stage) + 2, names=names)
-        settings = short_sighted(stage, patient=patient)
-        async with following(settings, writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == ONE
-            assert await follower.is_sound(stage.world)
-            assert {one.explorer for one in follower.of(HistorySeen)} == {honest.url}
+    async with funded_project(explorers=2) as funded:
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        lying, honest = funded.world.explorers[liar], funded.world.explorers[1 - liar]
+        lying.view = _liar(funded, investment_height(funded) + 2, names=names)
+        settings = short_chain_settings(funded, patient=patient)
+        async with following(settings, writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == ONE
+            assert await observed.is_consistent(funded.world)
+            assert {one.explorer for one in observed.of_kind(HistorySeen)} == {honest.url}
             if liar == 0:
-                await follower.named(lying, "foreign_block")
-            assert not _blamed(follower, honest)
+                await observed.wait_for_error(lying, "foreign_block")
+            assert not _blamed(observed, honest)
 
 
 async def test_who_contradicts_itself_about_an_old_block_is_named(writer: AsyncEngine) -> None:
-    async with staged(explorers=2) as stage:
-        stage.world.chain.mine_many(FAR)
-        honest, lying = stage.world.explorers
-        lying.view = _liar(stage, height_of_stake(stage))
-        async with following(short_sighted(stage), writer, stage.venture) as follower:
-            await follower.named(lying, "foreign_block")
-            await follower.until(lambda: opponents_of(follower, lying) == (honest.url,))
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == ONE
-            assert not _blamed(follower, honest)
-            await follower.until(lambda: state_of(follower, honest) == "ok")
+    async with funded_project(explorers=2) as funded:
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        honest, lying = funded.world.explorers
+        lying.view = _liar(funded, investment_height(funded))
+        async with following(short_chain_settings(funded), writer, funded.project) as observed:
+            await observed.wait_for_error(lying, "foreign_block")
+            await observed.wait_until(lambda: opponents_of(observed, lying) == (honest.url,))
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == ONE
+            assert not _blamed(observed, honest)
+            await observed.wait_until(lambda: state_of(observed, honest) == "ok")
 
 
 async def test_nothing_is_committed_while_nobody_can_say_who_is_right(writer: AsyncEngine) -> None:
-    async with staged(explorers=2) as stage:
-        stage.world.chain.mine_many(FAR)
-        honest, lying = stage.world.explorers
-        lying.view = view = _liar(stage, height_of_stake(stage))
-        view.silent = range(height_of_stake(stage) + 1, stage.world.chain.height - 40)
-        settings = short_sighted(stage, patient=False)
-        async with following(settings, writer, stage.venture) as follower:
-            await follower.named(honest, "disputed")
-            await follower.until(lambda: opponents_of(follower, honest) == (lying.url,))
-            assert not follower.of(HistorySeen)
+    async with funded_project(explorers=2) as funded:
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        honest, lying = funded.world.explorers
+        lying.view = view = _liar(funded, investment_height(funded))
+        view.silent = range(investment_height(funded) + 1, funded.world.chain.height - 40)
+        settings = short_chain_settings(funded, patient=False)
+        async with following(settings, writer, funded.project) as observed:
+            await observed.wait_for_error(honest, "disputed")
+            await observed.wait_until(lambda: opponents_of(observed, honest) == (lying.url,))
+            assert not observed.of_kind(HistorySeen)
 
 
 async def test_who_is_contradicted_can_prove_itself(writer: AsyncEngine) -> None:
-    async with staged(explorers=2) as stage:
-        stage.world.chain.mine_many(FAR)
-        honest, lying = stage.world.explorers
-        lying.view = view = _liar(stage, height_of_stake(stage))
-        view.silent = range(height_of_stake(stage) + 1, stage.world.chain.height - 40)
-        async with following(short_sighted(stage), writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == ONE
-            assert {one.explorer for one in follower.of(HistorySeen)} == {honest.url}
+    async with funded_project(explorers=2) as funded:
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        honest, lying = funded.world.explorers
+        lying.view = view = _liar(funded, investment_height(funded))
+        view.silent = range(investment_height(funded) + 1, funded.world.chain.height - 40)
+        async with following(short_chain_settings(funded), writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == ONE
+            assert {one.explorer for one in observed.of_kind(HistorySeen)} == {honest.url}
 
 
-def _liar(stage: Stage, height: int, *, names: bool = True) -> Liar:
+def _liar(funded: FundedProject, height: int, *, names: bool = True) -> LyingExplorer:
     """One that has an investment in another block of this height, and perhaps says it is there."""
-    other = stage.invest()
-    invented = with_work(stage.world.chain, height, other.tx)
-    return Liar(stage.world.chain, invented, other.tx.txid, names=names)
+    other = funded.invest()
+    invented = with_work(funded.world.chain, height, other.tx)
+    return LyingExplorer(funded.world.chain, invented, other.tx.txid, names=names)
 
 
-def _blamed(follower: Follower, explorer: Explorer) -> bool:
-    told = (one for one in follower.of(SourceHealth) if one.name == explorer.url)
+def _blamed(observed: ObservationLog, explorer: Explorer) -> bool:
+    told = (one for one in observed.of_kind(SourceHealth) if one.name == explorer.url)
     return any("foreign_block" in one.errors for one in told)

@@ -7,7 +7,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raised.chain.ancestry.disputes import Disputes, unfaithful
+from raised.chain.ancestry.disputes import Disputes, find_contradicting
 from raised.domain.bitcoin.block import Header
 
 LENGTH: Final = 3000
@@ -56,7 +56,7 @@ def test_the_liar_is_named_and_the_honest_one_never(
     words[height] = words.get(height, "cc" * 32)
     liar, honest = Speaker("liar", words), Speaker("honest")
     reader, witness = (liar, honest) if lies_first else (honest, liar)
-    assert asyncio.run(unfaithful(reader, witness, height, TOP)) == {"liar"}
+    assert asyncio.run(find_contradicting(reader, witness, height, TOP)) == {"liar"}
     assert max(liar.asked, honest.asked) <= MOST_REQUESTS
 
 
@@ -66,26 +66,26 @@ def test_of_two_liars_one_at_least_is_named(
 ) -> None:
     one[height], other[height] = "cc" * 32, "dd" * 32
     first, second = Speaker("first", one), Speaker("second", other)
-    assert asyncio.run(unfaithful(first, second, height, TOP)) & {"first", "second"}
+    assert asyncio.run(find_contradicting(first, second, height, TOP)) & {"first", "second"}
 
 
 def test_nobody_is_named_where_both_say_the_same() -> None:
     one, other = Speaker("one"), Speaker("other")
-    assert asyncio.run(unfaithful(one, other, 5, TOP)) == frozenset()
+    assert asyncio.run(find_contradicting(one, other, 5, TOP)) == frozenset()
 
 
 async def test_who_disagrees_with_whom_is_remembered_until_they_agree() -> None:
     disputes = Disputes()
-    disputes.note("a", "b", agree=False)
-    disputes.note("c", "a", agree=False)
-    assert disputes.of("a") == {"b", "c"}
-    assert disputes.of("b") == {"a"}
-    assert disputes.doubtful("a")
-    assert disputes.doubtful("b")
-    disputes.note("b", "a", agree=True)
-    assert disputes.of("b") == frozenset()
-    assert disputes.of("a") == {"c"}
-    disputes.settle("a", "c", "c")
-    assert disputes.doubtful("c")
-    assert not disputes.doubtful("a")
-    assert disputes.of("a") == {"c"}
+    disputes.record("a", "b", agree=False)
+    disputes.record("c", "a", agree=False)
+    assert disputes.opponents_of("a") == {"b", "c"}
+    assert disputes.opponents_of("b") == {"a"}
+    assert disputes.is_doubtful("a")
+    assert disputes.is_doubtful("b")
+    disputes.record("b", "a", agree=True)
+    assert disputes.opponents_of("b") == frozenset()
+    assert disputes.opponents_of("a") == {"c"}
+    disputes.resolve("a", "c", "c")
+    assert disputes.is_doubtful("c")
+    assert not disputes.is_doubtful("a")
+    assert disputes.opponents_of("a") == {"c"}

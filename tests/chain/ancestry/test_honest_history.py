@@ -6,56 +6,62 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
-from tests.rig.followed_chain import DEADLINE_SECONDS, NETWORK, Shown, following, staged
-from tests.rig.rewritten_history import FAR, short_sighted, state_of
+from tests.rig.followed_chain import (
+    DEADLINE_SECONDS,
+    NETWORK,
+    ProjectTotals,
+    following,
+    funded_project,
+)
+from tests.rig.rewritten_history import OLD_BLOCKS, short_chain_settings, state_of
 
-from raised.chain.ancestry.linker import LINKING, Anchors
+from raised.chain.ancestry.linker import LINKING, AncestryLinker
 from raised.chain.fork import end_of_chain
 from raised.chain.history import read_history
-from raised.chain.pool import Panel
+from raised.chain.pool import ExplorerPool
 from raised.domain.observation import HistorySeen
 from raised.errors import Unavailable
 
-ONE = Shown(99_000, 0, 1)
+ONE = ProjectTotals(99_000, 0, 1)
 
 
 async def test_a_single_explorer_shows_headers_down_to_an_old_project(writer: AsyncEngine) -> None:
-    async with staged() as stage:
-        stage.world.chain.mine_many(FAR)
-        explorer = stage.world.explorer
-        async with following(short_sighted(stage), writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == ONE
-            assert follower.of(HistorySeen)[0].explorer == explorer.url
+    async with funded_project() as funded:
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        explorer = funded.world.explorer
+        async with following(short_chain_settings(funded), writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == ONE
+            assert observed.of_kind(HistorySeen)[0].explorer == explorer.url
             pages = explorer.counts["blocks/:start"]
-            assert FAR // 10 - 2 <= pages <= FAR // 10 + 8
+            assert OLD_BLOCKS // 10 - 2 <= pages <= OLD_BLOCKS // 10 + 8
 
 
 async def test_where_headers_are_too_many_a_single_explorer_is_believed_and_the_log_says_so(
     writer: AsyncEngine,
 ) -> None:
-    async with staged() as stage:
-        stage.world.chain.mine_many(FAR)
-        settings = short_sighted(stage, patient=False)
+    async with funded_project() as funded:
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        settings = short_chain_settings(funded, patient=False)
         with capture_logs() as logs:
-            async with following(settings, writer, stage.venture) as follower:
-                await follower.caught_up(stage.world)
-                assert await follower.shown(stage.venture) == ONE
+            async with following(settings, writer, funded.project) as observed:
+                await observed.wait_until_caught_up(funded.world)
+                assert await observed.totals(funded.project) == ONE
         said = [one for one in logs if one["event"] == "old blocks are believed on one word"]
-        assert said[0]["explorer"] == stage.world.explorer.url
+        assert said[0]["explorer"] == funded.world.explorer.url
         assert said[0]["blocks"] == 2
 
 
 async def test_a_second_explorer_is_asked_once_for_each_old_block(writer: AsyncEngine) -> None:
-    async with staged(explorers=2) as stage:
-        stage.mine_investment()
-        stage.world.chain.mine_many(FAR)
-        settings = short_sighted(stage, patient=False)
-        async with following(settings, writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == Shown(198_000, 0, 2)
-            (history,) = follower.of(HistorySeen)
-            other = next(one for one in stage.world.explorers if one.url != history.explorer)
+    async with funded_project(explorers=2) as funded:
+        funded.mine_investment()
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        settings = short_chain_settings(funded, patient=False)
+        async with following(settings, writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == ProjectTotals(198_000, 0, 2)
+            (history,) = observed.of_kind(HistorySeen)
+            other = next(one for one in funded.world.explorers if one.url != history.explorer)
             old = [path for path in other.asked if path in _heights(history)]
             assert sorted(old) == sorted(_heights(history))
 
@@ -63,67 +69,67 @@ async def test_a_second_explorer_is_asked_once_for_each_old_block(writer: AsyncE
 async def test_many_old_blocks_are_asked_for_one_by_one_between_new_blocks(
     writer: AsyncEngine,
 ) -> None:
-    async with staged(explorers=2) as stage:
+    async with funded_project(explorers=2) as funded:
         for _ in range(11):
-            stage.mine_investment()
-        stage.world.chain.mine_many(FAR)
-        async with following(short_sighted(stage), writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == Shown(12 * 99_000, 0, 12)
-            (history,) = follower.of(HistorySeen)
-            other = next(one for one in stage.world.explorers if one.url != history.explorer)
+            funded.mine_investment()
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        async with following(short_chain_settings(funded), writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == ProjectTotals(12 * 99_000, 0, 12)
+            (history,) = observed.of_kind(HistorySeen)
+            other = next(one for one in funded.world.explorers if one.url != history.explorer)
             old = [path for path in other.asked if path in _heights(history)]
             assert sorted(old) == sorted(_heights(history))
             assert len(old) == 13
 
 
 async def test_what_the_record_holds_needs_no_headers_again(writer: AsyncEngine) -> None:
-    async with staged() as stage:
-        stage.world.chain.mine_many(FAR)
-        explorer = stage.world.explorer
-        settings = replace(short_sighted(stage), catch_up_blocks=2)
-        async with following(settings, writer, stage.venture) as follower:
-            await follower.caught_up(stage.world)
-        stage.mine_investment()
-        stage.world.chain.mine_many(20)
+    async with funded_project() as funded:
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        explorer = funded.world.explorer
+        settings = replace(short_chain_settings(funded), catch_up_blocks=2)
+        async with following(settings, writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+        funded.mine_investment()
+        funded.world.chain.mine_many(20)
         explorer.forget()
-        async with following(settings, writer) as follower:
-            await follower.until(lambda: bool(follower.of(HistorySeen)))
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == Shown(198_000, 0, 2)
-            assert explorer.counts["blocks/:start"] < FAR // 10
+        async with following(settings, writer) as observed:
+            await observed.wait_until(lambda: bool(observed.of_kind(HistorySeen)))
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == ProjectTotals(198_000, 0, 2)
+            assert explorer.counts["blocks/:start"] < OLD_BLOCKS // 10
 
 
 async def test_while_the_others_are_away_an_old_project_waits_for_them(writer: AsyncEngine) -> None:
-    async with staged(explorers=2) as stage:
-        stage.world.chain.mine_many(FAR)
-        first, second = stage.world.explorers
+    async with funded_project(explorers=2) as funded:
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        first, second = funded.world.explorers
         second.down()
-        settings = short_sighted(stage, patient=False)
-        async with following(settings, writer, stage.venture) as follower:
-            await follower.named(second, "unreachable")
-            await follower.until(lambda: first.counts["address/:address/txs/chain"] > 3)
-            assert not follower.of(HistorySeen)
-            assert state_of(follower, first) == "ok"
+        settings = short_chain_settings(funded, patient=False)
+        async with following(settings, writer, funded.project) as observed:
+            await observed.wait_for_error(second, "unreachable")
+            await observed.wait_until(lambda: first.counts["address/:address/txs/chain"] > 3)
+            assert not observed.of_kind(HistorySeen)
+            assert state_of(observed, first) == "ok"
             second.up()
-            await follower.caught_up(stage.world)
-            assert await follower.shown(stage.venture) == ONE
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == ONE
 
 
 async def test_headers_are_left_alone_once_another_explorer_can_be_asked() -> None:
-    async with staged(explorers=2) as stage:
-        stage.world.chain.mine_many(FAR)
-        first, second = stage.world.explorers
+    async with funded_project(explorers=2) as funded:
+        funded.world.chain.mine_many(OLD_BLOCKS)
+        first, second = funded.world.explorers
         second.down()
-        panel = Panel(short_sighted(stage).explorers, NETWORK)
+        panel = ExplorerPool(short_chain_settings(funded).explorers, NETWORK)
         try:
             await panel.look()
             explorer = panel.hosts[0].explorer
             assert explorer is not None
-            anchors = Anchors(panel.hosts, NETWORK.name, panel.disputes)
+            anchors = AncestryLinker(panel.hosts, NETWORK.name, panel.disputes)
             anchors.stand_on(await end_of_chain(explorer, NETWORK.name))
             with pytest.raises(Unavailable) as caught:
-                await read_history(explorer, stage.venture.project_id, 0, anchors)
+                await read_history(explorer, funded.project.project_id, 0, anchors)
             assert caught.value.code == LINKING
             assert not await anchors.link(explorer)
             second.up()
@@ -132,7 +138,7 @@ async def test_headers_are_left_alone_once_another_explorer_can_be_asked() -> No
                     await panel.hosts[1].poll_tip()
             first.forget()
             assert await anchors.link(explorer)
-            history = await read_history(explorer, stage.venture.project_id, 0, anchors)
+            history = await read_history(explorer, funded.project.project_id, 0, anchors)
         finally:
             await panel.close()
         assert len(history.txs) == 2

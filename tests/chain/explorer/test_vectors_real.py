@@ -40,14 +40,14 @@ TRANSACTIONS: Final = sorted(
 )
 
 
-def seen(path: Path) -> tuple[Json, SeenTx]:
+def read_vector(path: Path) -> tuple[Json, SeenTx]:
     raw = path.read_bytes()
     return json.loads(raw), seen_tx(URL, decode(URL, raw, Transaction))
 
 
 @pytest.mark.parametrize("path", TRANSACTIONS, ids=lambda path: path.stem)
 def test_a_real_transaction_is_rebuilt_from_its_json(path: Path) -> None:
-    said, found = seen(path)
+    said, found = read_vector(path)
     raw = found.tx.serialize()
     assert (found.tx.txid, len(raw), found.tx.weight) == (
         said["txid"],
@@ -76,7 +76,7 @@ def test_a_real_transaction_under_another_name_is_a_lie(path: Path) -> None:
     "name", ["tx_angor_founder_claim_scriptpath", "tx_angor_investor_recovery_scriptpath"]
 )
 def test_a_real_spend_of_a_stage_proves_itself(name: str) -> None:
-    _, found = seen(REAL / f"{name}.json")
+    _, found = read_vector(REAL / f"{name}.json")
     spent = tuple(output for output in found.spent if output is not None)
     stages = [
         vin for vin, output in enumerate(spent) if output.script_pubkey.startswith(b"\x51\x20")

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from raised.chain.ancestry.disputes import Disputes, unfaithful
+from raised.chain.ancestry.disputes import Disputes, find_contradicting
 from raised.chain.ancestry.header_links import FOREIGN
 from raised.chain.explorer.api import Explorer
 from raised.chain.explorer.peer import ExplorerPeer
@@ -24,7 +24,7 @@ class Heard:
     denied: frozenset[int]
 
 
-class Witnesses:
+class CrossCheck:
     """Everybody but the one that is read from. `above`: a block of our chain above a height."""
 
     def __init__(self, hosts: Sequence[ExplorerPeer], disputes: Disputes, above: Above) -> None:
@@ -133,9 +133,9 @@ class Witnesses:
             return False
         if await self._word(host, height) == block_hash:
             return True
-        self._disputes.note(explorer.name, host.name, agree=False)
-        lost = await unfaithful(explorer, host.explorer, height, above)
+        self._disputes.record(explorer.name, host.name, agree=False)
+        lost = await find_contradicting(explorer, host.explorer, height, above)
         # When none is named, the explorer itself names another block now than in its proof.
         guilty = host.name if lost == {host.name} else explorer.name
-        self._disputes.settle(explorer.name, host.name, guilty)
+        self._disputes.resolve(explorer.name, host.name, guilty)
         raise BadData(guilty, "names an old block that is not below ours", FOREIGN)

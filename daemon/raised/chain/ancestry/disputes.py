@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from raised.chain.ancestry.header_links import ShowsBlocks, old_headers
+from raised.chain.ancestry.header_links import HeaderSource, old_headers
 
 _REMEMBERED_SECONDS: Final = 600.0
 _Words = tuple[str | None, str | None]  # of the reader, and of the witness
@@ -22,7 +22,7 @@ class Disputes:
         self._until: dict[frozenset[str], float] = {}
         self._guilty: dict[frozenset[str], str] = {}
 
-    def note(self, one: str, other: str, *, agree: bool) -> None:
+    def record(self, one: str, other: str, *, agree: bool) -> None:
         """Two explorers said the same of a block, or not."""
         pair = frozenset((one, other))
         self._guilty.pop(pair, None)
@@ -31,15 +31,15 @@ class Disputes:
         else:
             self._until[pair] = _time() + _REMEMBERED_SECONDS
 
-    def settle(self, one: str, other: str, guilty: str) -> None:
+    def resolve(self, one: str, other: str, guilty: str) -> None:
         """One of two that disagreed contradicts itself."""
         self._guilty[frozenset((one, other))] = guilty
 
-    def of(self, name: str) -> frozenset[str]:
+    def opponents_of(self, name: str) -> frozenset[str]:
         """With whom an explorer disagrees."""
         return frozenset(one for pair in self._pairs(name) for one in pair if one != name)
 
-    def doubtful(self, name: str) -> bool:
+    def is_doubtful(self, name: str) -> bool:
         """Whether an explorer may be the one that is wrong."""
         return any(self._guilty.get(pair, name) == name for pair in self._pairs(name))
 
@@ -47,8 +47,8 @@ class Disputes:
         return [pair for pair, until in self._until.items() if name in pair and _time() < until]
 
 
-async def unfaithful(
-    reader: ShowsBlocks, witness: ShowsBlocks, low: int, above: tuple[int, str]
+async def find_contradicting(
+    reader: HeaderSource, witness: HeaderSource, low: int, above: tuple[int, str]
 ) -> frozenset[str]:
     """The names of those whose word on the block at `low` cannot be true.
 
@@ -72,12 +72,12 @@ async def unfaithful(
     return _named(reader, witness, said, lambda word: word != header.prev_hash)
 
 
-async def _words(reader: ShowsBlocks, witness: ShowsBlocks, height: int) -> _Words:
+async def _words(reader: HeaderSource, witness: HeaderSource, height: int) -> _Words:
     return await reader.block_hash(height), await witness.block_hash(height)
 
 
 def _named(
-    reader: ShowsBlocks, witness: ShowsBlocks, said: _Words, wrong: Callable[[str | None], bool]
+    reader: HeaderSource, witness: HeaderSource, said: _Words, wrong: Callable[[str | None], bool]
 ) -> frozenset[str]:
     """Those of the two who said something wrong."""
     return frozenset(

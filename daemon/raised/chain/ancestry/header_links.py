@@ -11,7 +11,7 @@ FOREIGN: Final = "foreign_block"
 _PAGE: Final = 10  # headers an explorer gives at once
 
 
-class ShowsBlocks(Protocol):
+class HeaderSource(Protocol):
     """An explorer, as far as its chain of blocks goes; see raised.chain.explorer.api."""
 
     @property
@@ -28,7 +28,7 @@ class ShowsBlocks(Protocol):
         ...
 
 
-async def old_headers(explorer: ShowsBlocks, height: int) -> Sequence[tuple[int, Header]]:
+async def old_headers(explorer: HeaderSource, height: int) -> Sequence[tuple[int, Header]]:
     """A page of headers from this height downwards, so old that none moves while they are read.
 
     Raises as the explorer does.
@@ -39,7 +39,7 @@ async def old_headers(explorer: ShowsBlocks, height: int) -> Sequence[tuple[int,
         raise BadData(explorer.name, error.detail, FOREIGN) from error
 
 
-class Strand:
+class HeaderLink:
     """The hashes of linked blocks by height, from `top` downwards, in 32 bytes each."""
 
     def __init__(self, top: int, block_hash: str) -> None:
@@ -62,7 +62,7 @@ class Strand:
         """How many requests it takes to know the block at this height."""
         return ceil(max(0, self.bottom - height) / _PAGE)
 
-    async def descend(self, explorer: ShowsBlocks) -> None:
+    async def descend(self, explorer: HeaderSource) -> None:
         """Read one page more. Raises as the explorer does, and BadData when it does not link."""
         page = await old_headers(explorer, self.bottom)
         if page[0][1].hash != self.at(self.bottom):
@@ -73,23 +73,23 @@ class Strand:
         for header in headers:
             self._hashes += bytes.fromhex(header.prev_hash)
 
-    def join(self, other: "Strand") -> None:
+    def join(self, other: "HeaderLink") -> None:
         """Take over what the other has below, once both hold the same block."""
         met = self.bottom
         if other.bottom < met and other.at(met) == self.at(met):
             self._hashes += other._hashes[32 * (other.top - met + 1) :]  # noqa: SLF001
 
 
-class Strands:
+class HeaderLinks:
     """What is known below the followed chain, and below the pinned block of the network.
 
     Heights are asked for that are below the followed chain: there is a strand above each.
     """
 
     def __init__(self, pin: tuple[int, str] | None) -> None:
-        self._pinned = [Strand(*pin)] if pin is not None else []
-        self._current: list[Strand] = []
-        self._former: Strand | None = None
+        self._pinned = [HeaderLink(*pin)] if pin is not None else []
+        self._current: list[HeaderLink] = []
+        self._former: HeaderLink | None = None
 
     def root(self, height: int, block_hash: str) -> None:
         """This block is known now: what hangs on it is below our chain."""
@@ -99,7 +99,7 @@ class Strands:
             # Not known to be below the new root before a walk down from there has met it.
             if self._former is None or strand.bottom < self._former.bottom:
                 self._former = strand
-        self._current = [Strand(height, block_hash)]
+        self._current = [HeaderLink(height, block_hash)]
         self._join()
 
     def at(self, height: int) -> str | None:
@@ -118,7 +118,7 @@ class Strands:
         """How many requests it takes to know this block."""
         return self._nearest(height).pages_to(height)
 
-    async def descend(self, explorer: ShowsBlocks, height: int) -> bool:
+    async def descend(self, explorer: HeaderSource, height: int) -> bool:
         """Read one page more on the way down to this height; True when it is reached.
 
         Raises as the explorer does, and BadData when its blocks are not below ours.
@@ -131,10 +131,10 @@ class Strands:
         return strand.bottom <= height
 
     @property
-    def _known(self) -> list[Strand]:
+    def _known(self) -> list[HeaderLink]:
         return [*self._current, *self._pinned]
 
-    def _nearest(self, height: int) -> Strand:
+    def _nearest(self, height: int) -> HeaderLink:
         able = [strand for strand in self._known if strand.top >= height]
         return min(able, key=lambda strand: strand.pages_to(height))
 

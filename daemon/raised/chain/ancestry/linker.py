@@ -14,9 +14,9 @@ from typing import Final
 
 import structlog
 
-from raised.chain.ancestry.cross_check import Witnesses
+from raised.chain.ancestry.cross_check import CrossCheck
 from raised.chain.ancestry.disputes import Disputes
-from raised.chain.ancestry.header_links import FOREIGN, Strands
+from raised.chain.ancestry.header_links import FOREIGN, HeaderLinks
 from raised.chain.explorer.api import Explorer
 from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.explorer.probe import limit_of, pin_of
@@ -37,7 +37,7 @@ Recorded = Callable[[Collection[int]], Awaitable[Mapping[int, str]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class LinkerTimeouts:
     """How long old blocks may take: reading headers, and waiting for others that are away."""
 
     link_seconds: float = 7200.0
@@ -58,7 +58,7 @@ async def nothing_recorded(heights: Collection[int]) -> Mapping[int, str]:
     return {}
 
 
-class Anchors:
+class AncestryLinker:
     """What is known of old blocks, for every history that is read while the process lives.
 
     `recorded`: the blocks the record holds at some heights.
@@ -70,14 +70,14 @@ class Anchors:
         network: str,
         disputes: Disputes,
         recorded: Recorded = nothing_recorded,
-        patience: Patience = Patience(),
+        patience: LinkerTimeouts = LinkerTimeouts(),
     ) -> None:
         self._paces = {host.name: host.http.rate_limit for host in hosts}
         self._limit = limit_of(network)
         self._recorded = recorded
         self._patience = patience
-        self._strands = Strands(pin_of(network))
-        self._witnesses = Witnesses(hosts, disputes, self._strands.above)
+        self._strands = HeaderLinks(pin_of(network))
+        self._witnesses = CrossCheck(hosts, disputes, self._strands.above)
         # What an explorer has yet to show: headers down to a height, and what others say of some.
         self._goals: dict[str, _Goal] = {}
         self._questions: dict[str, set[int]] = {}
