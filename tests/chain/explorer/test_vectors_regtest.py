@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 
 from raised.chain.ancestry.disputes import Disputes
-from raised.chain.ancestry.linker import Anchors
+from raised.chain.ancestry.linker import AncestryLinker
 from raised.chain.explorer.api import Counts
 from raised.chain.header_chain import HeaderChain
 from raised.chain.history import read_history
@@ -212,7 +212,7 @@ async def test_a_history_by_addresses_is_what_the_blocks_hold(
     blocks = best_chain(story, snapshot)
     project_id, _ = project_of(story)
     async with recorded(snapshot).meet() as explorer:
-        anchors = Anchors((), "regtest", Disputes())
+        anchors = AncestryLinker((), "regtest", Disputes())
         anchors.stand_on(HeaderChain(0, headers_of(blocks)))
         history = await read_history(explorer, project_id, 1, anchors)
     held = scanned(story, blocks, project_id)

@@ -22,7 +22,7 @@ from raised.chain.explorer.json_types import (
     spender_of,
     text_of,
 )
-from raised.chain.explorer.merkleblock import proof_from_merkleblock
+from raised.chain.explorer.merkle_proof import proof_from_merkleblock
 from raised.domain.bitcoin.bech32 import address
 from raised.domain.bitcoin.block import Header, fold_merkle_proof, parse_header
 from raised.domain.bitcoin.tx import Txid
