@@ -52,20 +52,20 @@ async def invested(stages: int, spends: int) -> AsyncIterator[tuple[World, Singl
 async def read(world: World, project: SingleProject) -> HistorySeen:
     """The history, from a world whose explorers have counted nothing else."""
     network = network_named("regtest")
-    panel = ExplorerPool(
+    pool = ExplorerPool(
         [ExplorerSettings(one.url, rate_limit=UNHURRIED) for one in world.explorers], network
     )
     try:
-        await panel.look()
-        explorer = panel.hosts[0].explorer
+        await pool.probe_all()
+        explorer = pool.peers[0].explorer
         assert explorer is not None, "it was met"
-        anchors = AncestryLinker(panel.hosts, network.name, panel.disputes)
-        anchors.stand_on(await end_of_chain(explorer, network.name))
+        linker = AncestryLinker(pool.peers, network.name, pool.disputes)
+        linker.set_chain(await end_of_chain(explorer, network.name))
         for one in world.explorers:
             one.forget()
-        return await read_history(explorer, project.project_id, 0, anchors)
+        return await read_history(explorer, project.project_id, 0, linker)
     finally:
-        await panel.close()
+        await pool.close()
 
 
 async def measure(stages: int, spends: int) -> None:

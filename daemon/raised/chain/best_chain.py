@@ -41,13 +41,13 @@ class BestChain:
         self,
         settings: ChainSettings,
         network: Network,
-        panel: ExplorerPool,
+        pool: ExplorerPool,
         watched: Watched,
         founding_of: FoundingTest,
     ) -> None:
         self._settings = settings
         self._network = network.name
-        self._panel = panel
+        self._pool = pool
         self._watched = watched
         self._founding_of = founding_of
         self._unsure_since: dict[str, float] = {}
@@ -73,35 +73,35 @@ class BestChain:
         assert self.chain is not None, "asked only after a tip was seen"
         return self.chain.ref(self.chain.height)
 
-    async def advance(self, host: ExplorerPeer, outbox: asyncio.Queue[Observation]) -> bool:
+    async def advance(self, peer: ExplorerPeer, outbox: asyncio.Queue[Observation]) -> bool:
         """Report what the host's chain has beyond ours. Raises SourceError.
 
         False when it has another tip that is not believed, so that another host shall be asked.
         """
-        explorer = host.explorer
+        explorer = peer.explorer
         assert explorer is not None, "only hosts that were met are ranked"
         if self.chain is None:
-            return await self._begin(host, explorer, outbox)
-        if host.tip_hash == self.chain.tip.hash:
-            self._unsure_since.pop(host.name, None)
+            return await self._begin(peer, explorer, outbox)
+        if peer.tip_hash == self.chain.tip.hash:
+            self._unsure_since.pop(peer.name, None)
             return True
         self.chain = await with_past(explorer, self.chain)
-        branch = await self._branch(host, explorer, self.chain)
-        agreed = await self._is_agreed(host, branch.height, branch.tip_hash)
-        if not agreed or not self._is_preferred(host, branch):
+        branch = await self._branch(peer, explorer, self.chain)
+        agreed = await self._is_agreed(peer, branch.height, branch.tip_hash)
+        if not agreed or not self._is_preferred(peer, branch):
             return False
-        if branch.headers is not None and self._reads_blocks(host):
-            await self._read(host, branch.fork, branch.headers, outbox)
+        if branch.headers is not None and self._reads_blocks(peer):
+            await self._read(peer, branch.fork, branch.headers, outbox)
         else:
             await self._skip(explorer, branch, outbox)
         return True
 
-    async def _branch(self, host: ExplorerPeer, explorer: Explorer, chain: HeaderChain) -> Fork:
-        most = self._settings.catch_up_blocks if self._reads_blocks(host) else 1
+    async def _branch(self, peer: ExplorerPeer, explorer: Explorer, chain: HeaderChain) -> Fork:
+        most = self._settings.catch_up_blocks if self._reads_blocks(peer) else 1
         branch = await find_fork(explorer, chain, most, self._network)
         if branch is None:
             raise self._too_deep(explorer)
-        host.set_tip(branch.tip_hash)
+        peer.set_tip(branch.tip_hash)
         return branch
 
     def _too_deep(self, explorer: Explorer) -> Exception:
@@ -109,59 +109,59 @@ class BestChain:
 
         Where others are asked too, one explorer alone must not be able to end the process.
         """
-        if len(self._panel.hosts) > 1:
+        if len(self._pool.peers) > 1:
             return BadData(explorer.name, "left our chain deeper than finality", "deep_fork")
         return RecordUnavailable(
             f"{explorer.name} left our chain more than {self._settings.finality} blocks ago: "
             "if that is right, undo them with `raised db rewind --to HEIGHT`"
         )
 
-    def _reads_blocks(self, host: ExplorerPeer) -> bool:
-        return host.has_raw_blocks and self._settings.verify in (None, _READ_BLOCKS)
+    def _reads_blocks(self, peer: ExplorerPeer) -> bool:
+        return peer.has_raw_blocks and self._settings.verify in (None, _READ_BLOCKS)
 
-    async def _is_agreed(self, host: ExplorerPeer, height: int, tip_hash: str | None) -> bool:
+    async def _is_agreed(self, peer: ExplorerPeer, height: int, tip_hash: str | None) -> bool:
         """Whether as many explorers as asked for have this tip, of those that can have it."""
-        if self._settings.agreement < 2 or len(self._panel.hosts) < 2 or tip_hash is None:
+        if self._settings.agreement < 2 or len(self._pool.peers) < 2 or tip_hash is None:
             return True
-        agree, able = await self._panel.agreeing(height, tip_hash, host)
+        agree, able = await self._pool.count_agreement(height, tip_hash, peer)
         return agree >= min(self._settings.agreement, able)
 
-    def _is_preferred(self, host: ExplorerPeer, branch: Fork) -> bool:
+    def _is_preferred(self, peer: ExplorerPeer, branch: Fork) -> bool:
         """Whether a branch is followed: at once when its work and blocks show it is the best one.
 
         Else when it lasts: a tip goes back for a while when an explorer reorganises (chain-api.md
         9), and headers alone are cheap to make on some networks. As long as another explorer shows
         ours, no time is enough.
         """
-        if self._is_sure(host, branch):
-            self._unsure_since.pop(host.name, None)
+        if self._is_sure(peer, branch):
+            self._unsure_since.pop(peer.name, None)
             return True
         time = asyncio.get_running_loop().time()
-        since = self._unsure_since.setdefault(host.name, time)
+        since = self._unsure_since.setdefault(peer.name, time)
         lasts = time - since > self._settings.patience(self._network)
         if lasts and not self._is_held(branch.fork):
             self._unsure_since.clear()
             return True
-        host.set_chain_problem(
+        peer.set_chain_problem(
             "unsure", "shows another chain than ours and nothing that speaks for it"
         )
         return False
 
-    def _is_sure(self, host: ExplorerPeer, branch: Fork) -> bool:
+    def _is_sure(self, peer: ExplorerPeer, branch: Fork) -> bool:
         assert self.chain is not None, "checked by the caller"
         extends = branch.fork == self.chain.height
         heavier = branch.work > self.chain.work_above(branch.fork)
-        if self._reads_blocks(host):
+        if self._reads_blocks(peer):
             return extends or heavier
         if self._settings.verify in (None, _READ_BLOCKS):
-            return extends and not self._panel.others_with_blocks(host)
+            return extends and not self._pool.others_serve_blocks(peer)
         return extends or heavier
 
     def _is_held(self, fork: int) -> bool:
         """Whether an explorer shows our chain above this height."""
         assert self.chain is not None, "checked by the caller"
         chain = self.chain
-        tips = (host.tip_hash for host in self._panel.hosts if host.available)
+        tips = (peer.tip_hash for peer in self._pool.peers if peer.available)
         return any(tip is not None and (chain.height_of(tip) or 0) > fork for tip in tips)
 
     async def _roll_back(
@@ -172,10 +172,10 @@ class BestChain:
         _log.warning("reorg", explorer=explorer, fork=fork, blocks=lost)
         await outbox.put(RolledBack(self.chain.ref(fork), tip, explorer, now()))
         self.chain = self.chain.cut(fork)
-        self._panel.forget_stances()
+        self._pool.reset_chain_membership()
 
     async def _begin(
-        self, host: ExplorerPeer, explorer: Explorer, outbox: asyncio.Queue[Observation]
+        self, peer: ExplorerPeer, explorer: Explorer, outbox: asyncio.Queue[Observation]
     ) -> bool:
         """Follow the chain that the host shows, unless too few others show it.
 
@@ -184,7 +184,7 @@ class BestChain:
         chain = await self._end(explorer)
         if self._awaits_others():
             return False
-        if not await self._is_agreed(host, chain.height, chain.tip.hash):
+        if not await self._is_agreed(peer, chain.height, chain.tip.hash):
             return False
         await self._jump(explorer, chain, outbox, gap=False)
         return True
@@ -195,7 +195,7 @@ class BestChain:
         self._begun_at = time if self._begun_at is None else self._begun_at
         if self._settings.agreement < 2 or time - self._begun_at > _FIRST_SECONDS:
             return False
-        return any(one.polling for one in self._panel.hosts)
+        return any(one.polling for one in self._pool.peers)
 
     async def _skip(
         self, explorer: Explorer, branch: Fork, outbox: asyncio.Queue[Observation]
@@ -239,7 +239,7 @@ class BestChain:
 
     async def _read(
         self,
-        host: ExplorerPeer,
+        peer: ExplorerPeer,
         fork: int,
         headers: Sequence[Header],
         outbox: asyncio.Queue[Observation],
@@ -254,13 +254,13 @@ class BestChain:
         chain, read = self.chain.cut(fork), list[BlockSeen]()
         for header in headers:
             chain = chain.grown(header, self._keep)
-            read.append(await self._block(host, chain))
+            read.append(await self._block(peer, chain))
             owed -= work(header.bits)
             weight += sum(one.tx.weight for one in read[-1].txs)
             if owed < 0 or weight > _MOST_UNTOLD:
-                await self._tell(host.name, fork, headers, read, outbox)
+                await self._tell(peer.name, fork, headers, read, outbox)
                 read.clear()
-        await self._tell(host.name, fork, headers, read, outbox)
+        await self._tell(peer.name, fork, headers, read, outbox)
 
     async def _tell(
         self,
@@ -281,23 +281,23 @@ class BestChain:
             header = parse_header(seen.block.header)
             self.chain = self.chain.grown(header, self._keep)
 
-    async def _block(self, host: ExplorerPeer, chain: HeaderChain) -> BlockSeen:
+    async def _block(self, peer: ExplorerPeer, chain: HeaderChain) -> BlockSeen:
         """The block at the tip of this chain, read and checked."""
-        explorer = host.explorer
+        explorer = peer.explorer
         assert explorer is not None, "only hosts that were met are ranked"
-        raw = await self._raw_block(host, explorer, chain.tip)
+        raw = await self._raw_block(peer, explorer, chain.tip)
         txs = await self._scan(explorer, raw, chain.tip.hash)
         return BlockSeen(chain.ref(chain.height), txs, explorer.name, now())
 
-    async def _raw_block(self, host: ExplorerPeer, explorer: Explorer, header: Header) -> bytes:
+    async def _raw_block(self, peer: ExplorerPeer, explorer: Explorer, header: Header) -> bytes:
         raw = await _raw(explorer, header.hash)
         if raw is not None:
             return raw
-        if await explorer.tip_hash() != host.tip_hash:  # then the block may have left its chain
+        if await explorer.tip_hash() != peer.tip_hash:  # then the block may have left its chain
             raise Unavailable(explorer.name, "moved to another chain while we read", "moved")
         if await _raw(explorer, header.prev_hash) is not None:
             raise Unavailable(explorer.name, "does not give a block that it shows", "withheld")
-        host.mark_no_raw_blocks()
+        peer.mark_no_raw_blocks()
         raise Unavailable(explorer.name, "has no raw blocks", "no_raw_blocks")
 
     async def _scan(self, explorer: Explorer, raw: bytes, block_hash: str) -> tuple[PlacedTx, ...]:

@@ -39,18 +39,18 @@ class _History:
 
 
 async def read_history(
-    explorer: Explorer, project_id: str, at: int, anchors: AncestryLinker
+    explorer: Explorer, project_id: str, at: int, linker: AncestryLinker
 ) -> HistorySeen:
     """Everything confirmed that concerns the project, up to the tip where `anchors` stand.
 
     Blocks that come meanwhile do not matter: what they hold is left to the follower of blocks.
     Raises Unavailable when the tip left the chain, what the explorer raises, and as anchors do.
     """
-    tip = anchors.tip
+    tip = linker.tip
     history = _History(project_script(project_id), tip.height)
     pages = await _all_pages(explorer, history.script)
     found = [one for one in pages if _height(one) <= tip.height]
-    await anchors.reach(explorer, [_place(one) for one in found])
+    await linker.prepare(explorer, [_place(one) for one in found])
     history.txs.update((one.tx.txid, one) for one in found)
     waiting = sorted(found, key=_height)
     while waiting:
@@ -59,7 +59,7 @@ async def read_history(
     _check_depths(explorer, proven)
     if await explorer.block_hash(tip.height) != tip.hash:
         raise Unavailable(explorer.name, "moved to another chain while we read", "moved")
-    await anchors.hold(explorer, [(_height(seen), proof.header) for seen, proof in proven])
+    await linker.hold(explorer, [(_height(seen), proof.header) for seen, proof in proven])
     placed = [_placed(seen, proof) for seen, proof in proven]
     placed.sort(key=lambda pair: (pair[0].height, pair[1].position))
     return HistorySeen(project_id, tuple(placed), tip, explorer.name, at)

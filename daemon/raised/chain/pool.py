@@ -30,7 +30,7 @@ class ExplorerPool:
         network: Network,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.hosts = tuple(
+        self.peers = tuple(
             ExplorerPeer(ExplorerHttp(settings, transport), network) for settings in explorers
         )
         self._late: set[str] = set()
@@ -38,25 +38,25 @@ class ExplorerPool:
 
     async def close(self) -> None:
         """Close all connections."""
-        for host in self.hosts:
-            await host.http.close()
+        for peer in self.peers:
+            await peer.http.close()
 
-    async def look(self, sample: bytes | None = None) -> None:
+    async def probe_all(self, sample: bytes | None = None) -> None:
         """See every host's tip, all at once, and wait for all of them."""
         async with asyncio.TaskGroup() as looks:
-            for host in self.hosts:
-                looks.create_task(host.poll_tip(sample), name=f"look at {host.name}")
+            for peer in self.peers:
+                looks.create_task(peer.poll_tip(sample), name=f"poll the tip of {peer.name}")
 
-    async def glance(self, looks: asyncio.TaskGroup) -> None:
+    async def poll_tips(self, looks: asyncio.TaskGroup) -> None:
         """See the tip of every host that may be asked, and do not wait for one that stalls.
 
         Once a host answers, the others have a moment to do so, too. Whoever takes longer is not
         available until it does; what it shows then counts at the next glance.
         """
         begun = {
-            looks.create_task(host.poll_tip(), name=f"look at {host.name}")
-            for host in self.hosts
-            if host.available and host.name not in self._late
+            looks.create_task(peer.poll_tip(), name=f"poll the tip of {peer.name}")
+            for peer in self.peers
+            if peer.available and peer.name not in self._late
         }
         answered = False
         while begun and not answered:
@@ -64,141 +64,143 @@ class ExplorerPool:
             answered = any(task.result() for task in done)
         if begun:
             await asyncio.wait(begun, timeout=_GRACE_SECONDS)
-        self._late = {host.name for host in self.hosts if host.polling}
+        self._late = {peer.name for peer in self.peers if peer.polling}
 
-    def ranked(self, chain: HeaderChain | None) -> list[ExplorerPeer]:
+    def by_preference(self, chain: HeaderChain | None) -> list[ExplorerPeer]:
         """The hosts that can be asked, best first: by tip, raw blocks, latency, then as configured.
 
         Those on another chain than ours come last, however new their tips are; before them those
         that kept us waiting.
         """
-        able = [host for host in self.hosts if host.available and host.explorer and host.tip_hash]
-        return sorted(able, key=lambda host: _rank(host, chain))
+        able = [peer for peer in self.peers if peer.available and peer.explorer and peer.tip_hash]
+        return sorted(able, key=lambda peer: _rank(peer, chain))
 
-    async def compare(self, chain: HeaderChain) -> None:
+    async def compare_chains(self, chain: HeaderChain) -> None:
         """Find out of each host whether it shows our chain, as far as that is not known."""
         async with asyncio.TaskGroup() as compared:
-            for host in self.hosts:
-                place_host(host, chain)
-                if len(self.hosts) > 1 and _is_to_compare(host):
-                    compared.create_task(_compare(host, chain))
+            for peer in self.peers:
+                place_peer(peer, chain)
+                if len(self.peers) > 1 and _is_to_compare(peer):
+                    compared.create_task(_compare(peer, chain))
 
-    def silent(self, asked: ExplorerPeer) -> ExplorerPeer | None:
+    def unresponsive(self, asked: ExplorerPeer) -> ExplorerPeer | None:
         """Who keeps the turn of a host waiting: itself, when another can be asked, or a witness."""
-        others = [host for host in self.hosts if host is not asked]
+        others = [peer for peer in self.peers if peer is not asked]
         able = any(one.available and one.tip_hash and not one.stalled for one in others)
-        silent = (host for host in self.hosts if host.http.is_late and not host.polling)
-        return next((host for host in silent if able or host is not asked), None)
+        silent = (peer for peer in self.peers if peer.http.is_late and not peer.polling)
+        return next((peer for peer in silent if able or peer is not asked), None)
 
-    def others_with_blocks(self, asked: ExplorerPeer) -> bool:
+    def others_serve_blocks(self, asked: ExplorerPeer) -> bool:
         """Whether another host than this one can be asked for raw blocks, and is not behind."""
         return any(
-            host.has_raw_blocks
-            and host.available
-            and not host.stalled
-            and host.on_our_chain is not False
-            for host in self.hosts
-            if host is not asked
+            peer.has_raw_blocks
+            and peer.available
+            and not peer.stalled
+            and peer.on_our_chain is not False
+            for peer in self.peers
+            if peer is not asked
         )
 
-    def forget_stances(self) -> None:
+    def reset_chain_membership(self) -> None:
         """Our chain is another one now: who shows it must be found out again."""
-        for host in self.hosts:
-            host.on_our_chain = None
+        for peer in self.peers:
+            peer.on_our_chain = None
 
-    async def agreeing(self, height: int, block_hash: str, asked: ExplorerPeer) -> tuple[int, int]:
+    async def count_agreement(
+        self, height: int, block_hash: str, asked: ExplorerPeer
+    ) -> tuple[int, int]:
         """How many hosts have this block at this height, and how many could have it.
 
         A host far behind can say nothing about a new block, so it does not count.
         """
         able = [
-            host
-            for host in self.hosts
-            if host is not asked
-            and host.available
-            and host.explorer is not None
-            and (host.tip_height is None or host.tip_height >= height - _LAG_BLOCKS)
+            peer
+            for peer in self.peers
+            if peer is not asked
+            and peer.available
+            and peer.explorer is not None
+            and (peer.tip_height is None or peer.tip_height >= height - _LAG_BLOCKS)
         ]
-        words = await asyncio.gather(*(_word(host, height) for host in able))
-        for host, word in zip(able, words, strict=True):
+        words = await asyncio.gather(*(_hash_at(peer, height) for peer in able))
+        for peer, word in zip(able, words, strict=True):
             if word:
-                self.disputes.record(asked.name, host.name, agree=word == block_hash)
+                self.disputes.record(asked.name, peer.name, agree=word == block_hash)
         return 1 + words.count(block_hash), 1 + len(words) - words.count(None)
 
     def health(self, verify: str) -> list[SourceHealth]:
         """One report for each host."""
-        return [self._health(host, verify) for host in self.hosts]
+        return [self._health(peer, verify) for peer in self.peers]
 
-    def _health(self, host: ExplorerPeer, verify: str) -> SourceHealth:
-        health = host.health(verify, self._opponents(host))
-        doubtful = health.state == "ok" and self.disputes.is_doubtful(host.name)
+    def _health(self, peer: ExplorerPeer, verify: str) -> SourceHealth:
+        health = peer.health(verify, self._opponents(peer))
+        doubtful = health.state == "ok" and self.disputes.is_doubtful(peer.name)
         return replace(health, state="degraded") if doubtful else health
 
-    def _opponents(self, host: ExplorerPeer) -> tuple[str, ...]:
-        disputed = self.disputes.opponents_of(host.name)
+    def _opponents(self, peer: ExplorerPeer) -> tuple[str, ...]:
+        disputed = self.disputes.opponents_of(peer.name)
         return tuple(
             other.name
-            for other in self.hosts
+            for other in self.peers
             if other.name in disputed
             or (
-                None not in (host.on_our_chain, other.on_our_chain)
-                and other.on_our_chain is not host.on_our_chain
+                None not in (peer.on_our_chain, other.on_our_chain)
+                and other.on_our_chain is not peer.on_our_chain
             )
         )
 
 
-def place_host(host: ExplorerPeer, chain: HeaderChain) -> None:
+def place_peer(peer: ExplorerPeer, chain: HeaderChain) -> None:
     """Set the height of a host's tip, and whether it lags, where our own chain tells."""
-    height = chain.height_of(host.tip_hash) if host.tip_hash else None
+    height = chain.height_of(peer.tip_hash) if peer.tip_hash else None
     if height is not None:
-        host.on_our_chain = True
-        _place(host, height, chain)
+        peer.on_our_chain = True
+        _place(peer, height, chain)
 
 
-def _place(host: ExplorerPeer, height: int, chain: HeaderChain) -> None:
-    host.tip_height = height
+def _place(peer: ExplorerPeer, height: int, chain: HeaderChain) -> None:
+    peer.tip_height = height
     if height < chain.height - _LAG_BLOCKS:
-        host.set_chain_problem("behind", "is behind: newer blocks of our chain are missing")
+        peer.set_chain_problem("behind", "is behind: newer blocks of our chain are missing")
     else:
-        host.clear_chain_problem()
+        peer.clear_chain_problem()
 
 
-def _rank(host: ExplorerPeer, chain: HeaderChain | None) -> tuple[bool, bool, int, bool, int]:
-    known = chain.height_of(host.tip_hash) if chain and host.tip_hash else None
+def _rank(peer: ExplorerPeer, chain: HeaderChain | None) -> tuple[bool, bool, int, bool, int]:
+    known = chain.height_of(peer.tip_hash) if chain and peer.tip_hash else None
     behind = 0 if chain is None or known is None else 1 + chain.height - known
-    latency = (host.http.stats.latency_ms or 0) // _LATENCY_STEP_MS
-    return host.on_our_chain is False, host.stalled, behind, not host.has_raw_blocks, latency
+    latency = (peer.http.stats.latency_ms or 0) // _LATENCY_STEP_MS
+    return peer.on_our_chain is False, peer.stalled, behind, not peer.has_raw_blocks, latency
 
 
-async def _word(host: ExplorerPeer, height: int) -> str | None:
+async def _hash_at(peer: ExplorerPeer, height: int) -> str | None:
     """The block a host has at this height, empty for none; None when it cannot say."""
-    assert host.explorer is not None, "checked by the caller"
+    assert peer.explorer is not None, "checked by the caller"
     try:
-        return await host.explorer.block_hash(height) or ""
+        return await peer.explorer.block_hash(height) or ""
     except SourceError as error:
-        await host.on_error(error)
+        await peer.on_error(error)
         return None
 
 
-def _is_to_compare(host: ExplorerPeer) -> bool:
-    unknown = host.on_our_chain is None and host.tip_hash is not None
-    return unknown and host.available and not host.stalled
+def _is_to_compare(peer: ExplorerPeer) -> bool:
+    unknown = peer.on_our_chain is None and peer.tip_hash is not None
+    return unknown and peer.available and not peer.stalled
 
 
-async def _compare(host: ExplorerPeer, chain: HeaderChain) -> None:
+async def _compare(peer: ExplorerPeer, chain: HeaderChain) -> None:
     try:
-        await _take_stance(host, chain)
+        await _take_stance(peer, chain)
     except SourceError as error:
-        await host.on_error(error)
+        await peer.on_error(error)
 
 
-async def _take_stance(host: ExplorerPeer, chain: HeaderChain) -> None:
-    assert host.explorer is not None, "a host with a tip was met"
-    ours = await host.explorer.block_hash(chain.height)
+async def _take_stance(peer: ExplorerPeer, chain: HeaderChain) -> None:
+    assert peer.explorer is not None, "a host with a tip was met"
+    ours = await peer.explorer.block_hash(chain.height)
     if ours is not None:
-        host.on_our_chain = ours == chain.tip.hash
+        peer.on_our_chain = ours == chain.tip.hash
         return
-    height, header = (await host.explorer.headers())[0]
+    height, header = (await peer.explorer.headers())[0]
     held = chain.at(height)
-    host.on_our_chain = None if held is None else held.hash == header.hash
-    _place(host, height, chain)
+    peer.on_our_chain = None if held is None else held.hash == header.hash
+    _place(peer, height, chain)

@@ -59,12 +59,12 @@ class ChainSource:
         self._settings = settings
         self._network = network.name
         self._record = record
-        self._panel = ExplorerPool(settings.explorers, network, transport)
+        self._pool = ExplorerPool(settings.explorers, network, transport)
         self._watched = Watched(project_script)
         self._founding_of = test
-        self._blocks = BestChain(settings, network, self._panel, self._watched, test)
-        self._anchors = AncestryLinker(
-            self._panel.hosts, network.name, self._panel.disputes, record.hashes_at
+        self._blocks = BestChain(settings, network, self._pool, self._watched, test)
+        self._linker = AncestryLinker(
+            self._pool.peers, network.name, self._pool.disputes, record.hashes_at
         )
         self._owed: set[str] = set()  # projects whose old blocks have to be linked first
         self._mempool = Mempool(self._watched, test)
@@ -82,7 +82,7 @@ class ChainSource:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._panel.close()
+        await self._pool.close()
 
     async def follow(self, outbox: asyncio.Queue[Observation]) -> Never:
         """Observe the chain, for ever."""
@@ -90,12 +90,12 @@ class ChainSource:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._news.clear()
-                await self._panel.glance(tasks)
-                for host in self._panel.ranked(self._blocks.chain):
-                    if await self._watch(tasks.create_task(self._turn(host, outbox)), host):
+                await self._pool.poll_tips(tasks)
+                for peer in self._pool.by_preference(self._blocks.chain):
+                    if await self._watch(tasks.create_task(self._turn(peer, outbox)), peer):
                         break
                 if self._blocks.chain is not None:
-                    await self._panel.compare(self._blocks.chain)
+                    await self._pool.compare_chains(self._blocks.chain)
                 await self._report(outbox)
                 await self._rest()
         raise AssertionError("only an error ends it")
@@ -107,14 +107,14 @@ class ChainSource:
             self._watched.add_coin(coin.outpoint, coin.kind)
         await self._blocks.load(self._record)
 
-    async def _watch(self, turn: asyncio.Task[bool], host: ExplorerPeer) -> bool:
+    async def _watch(self, turn: asyncio.Task[bool], peer: ExplorerPeer) -> bool:
         """The result of a turn; False when it is ended because somebody does not answer.
 
         The last one that can be asked has all its time.
         """
         while not turn.done():
             await asyncio.wait({turn}, timeout=_WATCH_SECONDS)
-            silent = None if turn.done() else self._panel.silent(host)
+            silent = None if turn.done() else self._pool.unresponsive(peer)
             if silent is not None:
                 # What a turn observed and what it remembers of that change in one step.
                 turn.cancel()
@@ -123,34 +123,34 @@ class ChainSource:
                 return False
         return turn.result()
 
-    async def _turn(self, host: ExplorerPeer, outbox: asyncio.Queue[Observation]) -> bool:
+    async def _turn(self, peer: ExplorerPeer, outbox: asyncio.Queue[Observation]) -> bool:
         """All that this host can tell now; False when another one shall be asked.
 
         Either it failed, or its chain is not the one we follow.
         """
         try:
-            followed = await self._blocks.advance(host, outbox)
-            if self._blocks.chain is not None and host.tip_hash == self._blocks.chain.tip.hash:
+            followed = await self._blocks.advance(peer, outbox)
+            if self._blocks.chain is not None and peer.tip_hash == self._blocks.chain.tip.hash:
                 # New blocks must not wait for histories, so one of these at a time.
-                trouble = await self._index(host, outbox)
-                await self._look_at_mempool(host, outbox)
+                trouble = await self._index(peer, outbox)
+                await self._look_at_mempool(peer, outbox)
                 if trouble is not None:
                     raise trouble
         except SourceError as error:
-            await host.on_error(error)
+            await peer.on_error(error)
             return False
-        host.reset()
+        peer.reset()
         return followed
 
     async def _index(
-        self, host: ExplorerPeer, outbox: asyncio.Queue[Observation]
+        self, peer: ExplorerPeer, outbox: asyncio.Queue[Observation]
     ) -> SourceError | None:
         """Read histories that were never read, for a while, or until one makes trouble.
 
         That one comes last from then on: anybody can make a history that no explorer likes, and
         the others must not wait for it.
         """
-        assert host.explorer is not None, "only hosts that were met are ranked"
+        assert peer.explorer is not None, "only hosts that were met are ranked"
         found = await self._unindexed()
         waiting = sorted(found, key=lambda one: (one in self._owed, self._unreadable[one]))
         self._index_total = max(self._index_total, len(waiting))
@@ -158,10 +158,10 @@ class ChainSource:
         until = time() + _SLICE_SECONDS
         trouble: SourceError | None = None
         while waiting and trouble is None and time() < until:
-            if waiting[0] in self._owed and not await self._anchors.link(host.explorer):
+            if waiting[0] in self._owed and not await self._linker.link(peer.explorer):
                 continue
             await self._tell_progress(outbox, len(waiting))
-            trouble = await self._read_history(host.explorer, waiting[0], outbox)
+            trouble = await self._read_history(peer.explorer, waiting[0], outbox)
             if trouble is None:
                 self._owed.discard(waiting.pop(0))
             elif trouble.code == LINKING:
@@ -178,9 +178,9 @@ class ChainSource:
     ) -> SourceError | None:
         self._watched.add_project(project_id)
         assert self._blocks.chain is not None, "histories are read after a tip was seen"
-        self._anchors.stand_on(self._blocks.chain)
+        self._linker.set_chain(self._blocks.chain)
         try:
-            history = await read_history(explorer, project_id, now(), self._anchors)
+            history = await read_history(explorer, project_id, now(), self._linker)
         except SourceError as error:
             self._unreadable[project_id] += error.code != LINKING
             return error
@@ -217,29 +217,29 @@ class ChainSource:
         self._indexed = left == 0
 
     async def _look_at_mempool(
-        self, host: ExplorerPeer, outbox: asyncio.Queue[Observation]
+        self, peer: ExplorerPeer, outbox: asyncio.Queue[Observation]
     ) -> None:
-        assert host.explorer is not None, "only hosts that were met are ranked"
+        assert peer.explorer is not None, "only hosts that were met are ranked"
         time = asyncio.get_running_loop().time()
         if time - self._mempool_at < self._settings.mempool(self._network):
             return
-        spare = host.http.bucket.available() - _VIEW_REQUESTS
+        spare = peer.http.bucket.available() - _VIEW_REQUESTS
         if spare < 0:
             return  # blocks come first
         self._mempool_at = time
         projects = await self._record.active_projects(min(_ACTIVE_PROJECTS, spare))
         known = await self._record.unconfirmed()
-        view = await self._mempool.read(host.explorer, projects, known, now(), spare)
+        view = await self._mempool.read(peer.explorer, projects, known, now(), spare)
         told = bool(view.txs or view.gone) or time - self._viewed_at > _VIEW_SECONDS
         # With a block in between, what left the mempool may have gone into it.
-        if told and await host.explorer.tip_hash() == self._blocks.tip.hash:
+        if told and await peer.explorer.tip_hash() == self._blocks.tip.hash:
             self._viewed_at = time
             await outbox.put(view)
 
     async def _report(self, outbox: asyncio.Queue[Observation]) -> None:
         """Health: a change of condition at once, moved figures now and then."""
         time = asyncio.get_running_loop().time()
-        for health in self._panel.health(self._settings.verify or "blocks"):
+        for health in self._pool.health(self._settings.verify or "blocks"):
             told_at, told = self._reported.get(health.name, (-1e9, None))
             same = told is not None and (told.state, told.last_error) == (
                 health.state,

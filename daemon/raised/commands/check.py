@@ -70,24 +70,24 @@ async def _check_relay(endpoint: RelayEndpoint) -> Finding:
 
 
 async def _check_explorers(config: Config) -> list[Finding]:
-    panel = ExplorerPool(explorer_settings(config), network_named(config.network))
+    pool = ExplorerPool(explorer_settings(config), network_named(config.network))
     try:
-        await panel.look(None)
+        await pool.probe_all(None)
         return [
             Finding(
                 "explorer",
-                host.name,
-                ok=host.tip_hash is not None,
+                peer.name,
+                ok=peer.tip_hash is not None,
                 words=(
-                    f"{host.explorer.flavour}, tip {host.tip_hash}"
-                    if host.explorer and host.tip_hash
-                    else _trouble(host.http.stats.last_error)
+                    f"{peer.explorer.flavour}, tip {peer.tip_hash}"
+                    if peer.explorer and peer.tip_hash
+                    else _trouble(peer.http.stats.last_error)
                 ),
             )
-            for host in panel.hosts
+            for peer in pool.peers
         ]
     finally:
-        await panel.close()
+        await pool.close()
 
 
 async def _check_store(settings: StoreSettings) -> Finding:

@@ -139,31 +139,31 @@ async def _fetched(config: Config, project_id: str, kept: EvidenceFacts | None) 
 
 
 async def _history(config: Config, project_id: str) -> HistorySeen:
-    panel = ExplorerPool(explorer_settings(config), network_named(config.network))
-    anchors = AncestryLinker(panel.hosts, config.network, panel.disputes, patience=_PATIENCE)
+    pool = ExplorerPool(explorer_settings(config), network_named(config.network))
+    linker = AncestryLinker(pool.peers, config.network, pool.disputes, patience=_PATIENCE)
     trouble: SourceError | None = None
     try:
-        await panel.look(None)
-        for host in panel.ranked(None):
-            assert host.explorer is not None, "only hosts that were met are ranked"
+        await pool.probe_all(None)
+        for peer in pool.by_preference(None):
+            assert peer.explorer is not None, "only hosts that were met are ranked"
             try:
-                anchors.stand_on(await end_of_chain(host.explorer, config.network))
-                return await _read(host.explorer, project_id, anchors)
+                linker.set_chain(await end_of_chain(peer.explorer, config.network))
+                return await _read(peer.explorer, project_id, linker)
             except SourceError as error:
                 trouble = error
         raise trouble or SourceError("explorers", "none of them answers", "unavailable")
     finally:
-        await panel.close()
+        await pool.close()
 
 
-async def _read(explorer: Explorer, project_id: str, anchors: AncestryLinker) -> HistorySeen:
+async def _read(explorer: Explorer, project_id: str, linker: AncestryLinker) -> HistorySeen:
     while True:
         try:
-            return await read_history(explorer, project_id, now(), anchors)
+            return await read_history(explorer, project_id, now(), linker)
         except Unavailable as error:
             if error.code != LINKING:
                 raise
-        while not await anchors.link(explorer):
+        while not await linker.link(explorer):
             pass
 
 

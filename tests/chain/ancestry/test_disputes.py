@@ -33,18 +33,18 @@ class Speaker:
     def __init__(self, name: str, words: Mapping[int, str | None] | None = None) -> None:
         self._name = name
         self._words = words or {}
-        self.asked = 0
+        self.requests = 0
 
     @property
     def name(self) -> str:
         return self._name
 
     async def block_hash(self, height: int) -> str | None:
-        self.asked += 1
+        self.requests += 1
         return self._words[height] if height in self._words else CHAIN[height].hash
 
     async def headers(self, at: int | None = None) -> tuple[tuple[int, Header], ...]:
-        self.asked += 1
+        self.requests += 1
         assert at is not None
         return tuple((height, CHAIN[height]) for height in range(at, max(-1, at - 10), -1))
 
@@ -57,7 +57,7 @@ def test_the_liar_is_named_and_the_honest_one_never(
     liar, honest = Speaker("liar", words), Speaker("honest")
     reader, witness = (liar, honest) if lies_first else (honest, liar)
     assert asyncio.run(find_contradicting(reader, witness, height, TOP)) == {"liar"}
-    assert max(liar.asked, honest.asked) <= MOST_REQUESTS
+    assert max(liar.requests, honest.requests) <= MOST_REQUESTS
 
 
 @given(HEIGHTS, WORDS, WORDS)

@@ -12,10 +12,10 @@ PIN = (1000, CHAIN[1000].hash)
 
 async def _down(strands: HeaderLinks, explorer: Speaker, height: int) -> int:
     """Walk down to a height; with how many requests."""
-    before = explorer.asked
+    before = explorer.requests
     while not await strands.descend(explorer, height):
         pass
-    return explorer.asked - before
+    return explorer.requests - before
 
 
 async def test_every_block_below_the_root_is_known_once_it_was_read() -> None:

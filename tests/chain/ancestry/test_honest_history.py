@@ -121,26 +121,26 @@ async def test_headers_are_left_alone_once_another_explorer_can_be_asked() -> No
         funded.world.chain.mine_many(OLD_BLOCKS)
         first, second = funded.world.explorers
         second.down()
-        panel = ExplorerPool(short_chain_settings(funded).explorers, NETWORK)
+        pool = ExplorerPool(short_chain_settings(funded).explorers, NETWORK)
         try:
-            await panel.look()
-            explorer = panel.hosts[0].explorer
+            await pool.probe_all()
+            explorer = pool.peers[0].explorer
             assert explorer is not None
-            anchors = AncestryLinker(panel.hosts, NETWORK.name, panel.disputes)
-            anchors.stand_on(await end_of_chain(explorer, NETWORK.name))
+            linker = AncestryLinker(pool.peers, NETWORK.name, pool.disputes)
+            linker.set_chain(await end_of_chain(explorer, NETWORK.name))
             with pytest.raises(Unavailable) as caught:
-                await read_history(explorer, funded.project.project_id, 0, anchors)
+                await read_history(explorer, funded.project.project_id, 0, linker)
             assert caught.value.code == LINKING
-            assert not await anchors.link(explorer)
+            assert not await linker.link(explorer)
             second.up()
             async with asyncio.timeout(DEADLINE_SECONDS):
-                while panel.hosts[1].explorer is None:
-                    await panel.hosts[1].poll_tip()
+                while pool.peers[1].explorer is None:
+                    await pool.peers[1].poll_tip()
             first.forget()
-            assert await anchors.link(explorer)
-            history = await read_history(explorer, funded.project.project_id, 0, anchors)
+            assert await linker.link(explorer)
+            history = await read_history(explorer, funded.project.project_id, 0, linker)
         finally:
-            await panel.close()
+            await pool.close()
         assert len(history.txs) == 2
         assert first.counts["blocks/:start"] == 0
         assert {f"/block-height/{block.height}" for block, _ in history.txs} <= {*second.asked}

@@ -139,12 +139,12 @@ async def test_a_block_counts_when_it_is_no_easier_than_its_network_allows(
 ) -> None:
     headers = (Header(1, "00" * 32, "11" * 32, 0, 0x207FFFFF, nonce) for nonce in range(100))
     header = next(one for one in headers if meets_target(one))
-    anchors = AncestryLinker((), network, Disputes())
-    anchors.stand_on(HeaderChain(0, [header]))
+    linker = AncestryLinker((), network, Disputes())
+    linker.set_chain(HeaderChain(0, [header]))
     async with meet({}) as explorer:
         if counts:
-            await anchors.hold(explorer, [(0, header)])
+            await linker.hold(explorer, [(0, header)])
             return
         with pytest.raises(BadData) as caught:
-            await anchors.hold(explorer, [(0, header)])
+            await linker.hold(explorer, [(0, header)])
         assert caught.value.code == "easy"

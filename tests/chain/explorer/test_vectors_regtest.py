@@ -212,9 +212,9 @@ async def test_a_history_by_addresses_is_what_the_blocks_hold(
     blocks = best_chain(story, snapshot)
     project_id, _ = project_of(story)
     async with recorded(snapshot).meet() as explorer:
-        anchors = AncestryLinker((), "regtest", Disputes())
-        anchors.stand_on(HeaderChain(0, headers_of(blocks)))
-        history = await read_history(explorer, project_id, 1, anchors)
+        linker = AncestryLinker((), "regtest", Disputes())
+        linker.set_chain(HeaderChain(0, headers_of(blocks)))
+        history = await read_history(explorer, project_id, 1, linker)
     held = scanned(story, blocks, project_id)
     assert {placed.tx.txid: ref.hash for ref, placed in history.txs} == {
         txid: block_hash for txid, (block_hash, _) in held.items()

@@ -27,115 +27,115 @@ class Heard:
 class CrossCheck:
     """Everybody but the one that is read from. `above`: a block of our chain above a height."""
 
-    def __init__(self, hosts: Sequence[ExplorerPeer], disputes: Disputes, above: Above) -> None:
-        self._hosts = hosts
+    def __init__(self, peers: Sequence[ExplorerPeer], disputes: Disputes, above: Above) -> None:
+        self._peers = peers
         self._disputes = disputes
         self._above = above
-        self._words: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self._hashes: defaultdict[str, dict[int, str]] = defaultdict(dict)
         self._tried: set[tuple[str, int]] = set()
         self._denials: set[tuple[str, int, str]] = set()  # by whom, the height and the block
 
     def forget(self) -> None:
         """Ask anew: what they said may have been said of another chain."""
-        self._words.clear()
+        self._hashes.clear()
         self._tried.clear()
         self._denials.clear()
 
-    def beside(self, explorer: Explorer) -> list[ExplorerPeer]:
+    def others_than(self, explorer: Explorer) -> list[ExplorerPeer]:
         """Who can be asked about it now."""
-        others = (host for host in self._hosts if host.name != explorer.name)
-        return [host for host in others if host.available and host.explorer is not None]
+        others = (peer for peer in self._peers if peer.name != explorer.name)
+        return [peer for peer in others if peer.available and peer.explorer is not None]
 
     def seconds(self, explorer: Explorer, blocks: int) -> float | None:
         """How long it takes to ask everybody for so many; None when there is nobody."""
-        paces = [host.http.rate_limit.per_second for host in self.beside(explorer)]
+        paces = [peer.http.rate_limit.per_second for peer in self.others_than(explorer)]
         return blocks / min(paces) if paces else None
 
-    def unasked(self, explorer: Explorer, heights: Iterable[int]) -> set[int]:
+    def heights_not_asked(self, explorer: Explorer, heights: Iterable[int]) -> set[int]:
         """Those heights that `ask` has not tried with everybody."""
-        names = [host.name for host in self.beside(explorer)]
+        names = [peer.name for peer in self.others_than(explorer)]
         return {at for at in heights if any((name, at) not in self._tried for name in names)}
 
     async def ask(self, explorer: Explorer, height: int) -> None:
         """Ask everybody for the block at this height, and remember what they say."""
-        for host in self.beside(explorer):
-            self._tried.add((host.name, height))
+        for peer in self.others_than(explorer):
+            self._tried.add((peer.name, height))
             try:
-                await self._word(host, height)
+                await self._block_hash(peer, height)
             except SourceError as error:
-                await host.on_error(error)
+                await peer.on_error(error)
 
-    async def hear(self, explorer: Explorer, blocks: Mapping[int, str]) -> Heard:
+    async def ask_all(self, explorer: Explorer, blocks: Mapping[int, str]) -> Heard:
         """What all others say of blocks by height.
 
         A witness that lies or fails costs itself. Raises BadData when one convicts the explorer,
         and Unavailable when that one has no answer.
         """
         agreed: set[int] = set()
-        for host in self.beside(explorer):
-            agreed |= await self._hear(explorer, host, blocks)
+        for peer in self.others_than(explorer):
+            agreed |= await self._ask_peer(explorer, peer, blocks)
         denied = {at for _, at, block_hash in self._denials if blocks.get(at) == block_hash}
         return Heard(frozenset(agreed), frozenset(denied))
 
-    async def _hear(
-        self, explorer: Explorer, host: ExplorerPeer, blocks: Mapping[int, str]
+    async def _ask_peer(
+        self, explorer: Explorer, peer: ExplorerPeer, blocks: Mapping[int, str]
     ) -> set[int]:
         """The heights at which a host names the same block."""
         agreed: set[int] = set()
         try:
             for height, block_hash in blocks.items():
-                word = await self._word(host, height)
+                word = await self._block_hash(peer, height)
                 if word is None:
                     continue
                 if word != block_hash and not await self._agrees(
-                    explorer, host, height, block_hash
+                    explorer, peer, height, block_hash
                 ):
                     return set()
                 agreed.add(height)
         except SourceError as error:
-            if error.source != host.name:
+            if error.source != peer.name:
                 raise
-            await host.on_error(error)
+            await peer.on_error(error)
             if isinstance(error, BadData):
-                self._denials = {one for one in self._denials if one[0] != host.name}
+                self._denials = {one for one in self._denials if one[0] != peer.name}
                 return set()
         return agreed
 
-    async def _word(self, host: ExplorerPeer, height: int) -> str | None:
-        held = self._words[host.name].get(height)
+    async def _block_hash(self, peer: ExplorerPeer, height: int) -> str | None:
+        held = self._hashes[peer.name].get(height)
         if held is None:
-            assert host.explorer is not None, "only those that were met are asked"
-            held = await host.explorer.block_hash(height)
+            assert peer.explorer is not None, "only those that were met are asked"
+            held = await peer.explorer.block_hash(height)
             if held is not None:
-                self._words[host.name][height] = held
+                self._hashes[peer.name][height] = held
         return held
 
     async def _agrees(
-        self, explorer: Explorer, host: ExplorerPeer, height: int, block_hash: str
+        self, explorer: Explorer, peer: ExplorerPeer, height: int, block_hash: str
     ) -> bool:
         """Whether a host that denied a block names it when asked again, or who is right is settled.
 
         False when it does not show our chain. Raises BadData of the one that contradicts itself.
         """
-        denial = (host.name, height, block_hash)
+        denial = (peer.name, height, block_hash)
         self._denials.add(denial)
-        self._words.pop(host.name, None)
-        agrees = await self._settle(explorer, host, height, block_hash)
+        self._hashes.pop(peer.name, None)
+        agrees = await self._settle(explorer, peer, height, block_hash)
         self._denials.discard(denial)
         return agrees
 
     async def _settle(
-        self, explorer: Explorer, host: ExplorerPeer, height: int, block_hash: str
+        self, explorer: Explorer, peer: ExplorerPeer, height: int, block_hash: str
     ) -> bool:
-        assert host.explorer is not None, "only those that were met are asked"
+        assert peer.explorer is not None, "only those that were met are asked"
         above = self._above(height)
-        if await host.explorer.block_hash(above[0]) != above[1]:
+        if await peer.explorer.block_hash(above[0]) != above[1]:
             return False
-        if await self._word(host, height) == block_hash:
+        if await self._block_hash(peer, height) == block_hash:
             return True
-        self._disputes.record(explorer.name, host.name, agree=False)
-        lost = await find_contradicting(explorer, host.explorer, height, above)
+        self._disputes.record(explorer.name, peer.name, agree=False)
+        lost = await find_contradicting(explorer, peer.explorer, height, above)
         # When none is named, the explorer itself names another block now than in its proof.
-        guilty = host.name if lost == {host.name} else explorer.name
-        self._disputes.resolve(explorer.name, host.name, guilty)
+        guilty = peer.name if lost == {peer.name} else explorer.name
+        self._disputes.resolve(explorer.name, peer.name, guilty)
         raise BadData(guilty, "names an old block that is not below ours", FOREIGN)

@@ -66,32 +66,32 @@ class AncestryLinker:
 
     def __init__(
         self,
-        hosts: Sequence[ExplorerPeer],
+        peers: Sequence[ExplorerPeer],
         network: str,
         disputes: Disputes,
         recorded: Recorded = nothing_recorded,
         patience: LinkerTimeouts = LinkerTimeouts(),
     ) -> None:
-        self._paces = {host.name: host.http.rate_limit for host in hosts}
+        self._paces = {peer.name: peer.http.rate_limit for peer in peers}
         self._limit = limit_of(network)
         self._recorded = recorded
         self._patience = patience
-        self._strands = HeaderLinks(pin_of(network))
-        self._witnesses = CrossCheck(hosts, disputes, self._strands.above)
+        self._links = HeaderLinks(pin_of(network))
+        self._cross_check = CrossCheck(peers, disputes, self._links.above)
         # What an explorer has yet to show: headers down to a height, and what others say of some.
         self._goals: dict[str, _Goal] = {}
         self._questions: dict[str, set[int]] = {}
         self._alone_since: float | None = None
         self._chain: HeaderChain | None = None
 
-    def stand_on(self, chain: HeaderChain) -> None:
+    def set_chain(self, chain: HeaderChain) -> None:
         """This is the chain that is followed."""
         before = self._chain
         if before is not None and chain.at(before.height) != before.tip:
-            self._witnesses.forget()
+            self._cross_check.forget()
         self._chain = chain
         if chain.base > 0:
-            self._strands.root(chain.base - 1, chain.lowest.prev_hash)
+            self._links.root(chain.base - 1, chain.lowest.prev_hash)
 
     @property
     def tip(self) -> BlockRef:
@@ -107,14 +107,14 @@ class AncestryLinker:
         name = explorer.name
         goal, questions = self._goals.get(name), self._questions.get(name)
         if goal is not None:
-            is_over = goal.alone and bool(self._witnesses.beside(explorer))
-            if is_over or await self._strands.descend(explorer, goal.height):
+            is_over = goal.alone and bool(self._cross_check.others_than(explorer))
+            if is_over or await self._links.descend(explorer, goal.height):
                 del self._goals[name]
         elif questions:
-            await self._witnesses.ask(explorer, questions.pop())
+            await self._cross_check.ask(explorer, questions.pop())
         return name not in self._goals and not questions
 
-    async def reach(self, explorer: Explorer, blocks: Collection[tuple[int, str]]) -> None:
+    async def prepare(self, explorer: Explorer, blocks: Collection[tuple[int, str]]) -> None:
         """Get ready for these blocks, by height and hash.
 
         Raises as the explorer does, and Unavailable (LINKING) when that takes longer: `link`.
@@ -123,17 +123,17 @@ class AncestryLinker:
         if not unknown:
             return
         lowest = min(unknown)
-        pages = self._strands.pages_to(lowest)
+        pages = self._links.pages_to(lowest)
         linking = pages / self._pace(explorer).per_second
-        asking = self._witnesses.seconds(explorer, len(unknown))
+        asking = self._cross_check.seconds(explorer, len(unknown))
         # Headers are proof, and serve the next history, too: to ask must be quicker.
         quicker = asking is None or linking <= asking
         if pages <= _FEW_PAGES or (quicker and linking <= _SOON_SECONDS):
-            while not await self._strands.descend(explorer, lowest):
+            while not await self._links.descend(explorer, lowest):
                 pass
             return
         if quicker:
-            self._owe(explorer, lowest)
+            self._schedule_link(explorer, lowest)
         if asking is not None and asking > _SOON_SECONDS:
             self._question(explorer, unknown)
 
@@ -147,7 +147,7 @@ class AncestryLinker:
             if not meets_target(header) or target(header.bits) > self._limit:
                 raise BadData(explorer.name, "puts transactions into blocks without work", "easy")
         named = [(height, header.hash) for height, header in blocks]
-        await self.reach(explorer, named)
+        await self.prepare(explorer, named)
         unknown = await self._unknown(named)
         for height, block_hash in named:
             if (self._at(height) or unknown.get(height, block_hash)) != block_hash:
@@ -164,7 +164,7 @@ class AncestryLinker:
     def _at(self, height: int) -> str | None:
         assert self._chain is not None, "histories are read after a tip was seen"
         held = self._chain.at(height)
-        return held.hash if held is not None else self._strands.at(height)
+        return held.hash if held is not None else self._links.at(height)
 
     def _foreign(self, explorer: Explorer, height: int) -> BadData:
         assert self._chain is not None, "histories are read after a tip was seen"
@@ -173,15 +173,15 @@ class AncestryLinker:
         return BadData(explorer.name, "puts transactions into foreign blocks", code)
 
     async def _ask_others(self, explorer: Explorer, unknown: dict[int, str]) -> None:
-        heard = await self._witnesses.hear(explorer, unknown)
+        heard = await self._cross_check.ask_all(explorer, unknown)
         if heard.denied:
-            self._owe(explorer, min(heard.denied))
+            self._schedule_link(explorer, min(heard.denied))
             raise Unavailable(explorer.name, "is contradicted about old blocks", "disputed")
         unheard = unknown.keys() - heard.agreed
         if not unheard:
             self._alone_since = None
             return
-        self._owe(explorer, min(unheard))
+        self._schedule_link(explorer, min(unheard))
         self._wait_for_others(explorer)
         _log.warning(
             "old blocks are believed on one word",
@@ -199,20 +199,20 @@ class AncestryLinker:
         if time - self._alone_since < self._patience.wait_seconds:
             raise Unavailable(explorer.name, "is alone with what it says of old blocks", ALONE)
 
-    def _owe(self, explorer: Explorer, height: int) -> None:
+    def _schedule_link(self, explorer: Explorer, height: int) -> None:
         """Raise Unavailable (LINKING) when headers down to this height are affordable."""
-        pages = self._strands.pages_to(height)
+        pages = self._links.pages_to(height)
         seconds = pages / self._pace(explorer).per_second
         if pages > _MOST_PAGES or seconds > self._patience.link_seconds:
             return
-        alone = not self._witnesses.beside(explorer)
+        alone = not self._cross_check.others_than(explorer)
         self._goals[explorer.name] = _Goal(height, alone=alone)
         _log.info("old blocks are linked to ours", explorer=explorer.name, requests=pages)
         raise Unavailable(explorer.name, "has yet to show how old blocks link to ours", LINKING)
 
     def _question(self, explorer: Explorer, unknown: Iterable[int]) -> None:
         """Raise Unavailable (LINKING) when there are others who were not asked about a height."""
-        unasked = self._witnesses.unasked(explorer, unknown)
+        unasked = self._cross_check.heights_not_asked(explorer, unknown)
         if unasked:
             self._questions[explorer.name] = unasked
             raise Unavailable(explorer.name, "has yet to be confirmed about old blocks", LINKING)
