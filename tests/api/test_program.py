@@ -17,7 +17,6 @@ import pytest
 from raised.db import schema
 from raised.db.engine import open_writer, transact
 from raised.db.requests.api_keys import add_key, new_key
-from raised.db.upgrade import upgrade
 
 TOML = """
 network = "regtest"
@@ -29,12 +28,13 @@ url = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def start(tmp_path: Path, database_url: str) -> Callable[..., Any]:
+def start(tmp_path: Path) -> Callable[..., Any]:
+    """`async with start(database_url, …) as process`: `raised api` with these settings."""
     config = tmp_path / "relays.toml"
     config.write_text(TOML)
 
     @asynccontextmanager
-    async def started(**settings: str) -> AsyncIterator[Process]:
+    async def started(database_url: str, **settings: str) -> AsyncIterator[Process]:
         environ = {key: value for key, value in os.environ.items() if key != "RAISED_CONFIG"}
         environ |= {"RAISED_DATABASE_URL": database_url, "RAISED_API_BIND": "127.0.0.1:0"}
         process = await asyncio.create_subprocess_exec(
@@ -60,22 +60,17 @@ async def end_of(process: Process) -> tuple[int, str]:
     return process.returncode, said.decode()
 
 
-async def make_record(url: str) -> None:
-    engine = open_writer(url)
-    await upgrade(engine, "regtest")
-    await engine.dispose()
-
-
-async def test_without_a_schema_it_refuses_and_names_the_command(start: Any) -> None:
-    async with start() as process:
+async def test_without_a_schema_it_refuses_and_names_the_command(
+    start: Any, empty_database_url: str
+) -> None:
+    async with start(empty_database_url) as process:
         code, said = await end_of(process)
     assert code == 78
     assert "raised db upgrade" in said
 
 
 async def test_an_open_address_without_a_key_is_refused(start: Any, database_url: str) -> None:
-    await make_record(database_url)
-    async with start(RAISED_API_BIND="0.0.0.0:0") as process:
+    async with start(database_url, RAISED_API_BIND="0.0.0.0:0") as process:
         code, said = await end_of(process)
     assert code == 78
     assert "RAISED_API_PUBLIC" in said
@@ -99,10 +94,9 @@ def free_address() -> str:
 async def test_it_says_that_it_is_ready_and_ends_with_open_streams_at_once(
     start: Any, database_url: str, tmp_path: Path
 ) -> None:
-    await make_record(database_url)
     address, loop = free_address(), asyncio.get_running_loop()
     settings = {"RAISED_API_BIND": address, "NOTIFY_SOCKET": str(tmp_path / "notify")}
-    async with listened(tmp_path / "notify") as told, start(**settings) as process:
+    async with listened(tmp_path / "notify") as told, start(database_url, **settings) as process:
         async with asyncio.timeout(20):
             assert await loop.sock_recv(told, 100) == b"READY=1"
         async with httpx.AsyncClient(base_url=f"http://{address}") as client:
@@ -122,10 +116,9 @@ async def test_it_says_that_it_is_ready_and_ends_with_open_streams_at_once(
 async def test_it_feeds_the_watchdog_while_it_can_read_the_record(
     start: Any, database_url: str, tmp_path: Path
 ) -> None:
-    await make_record(database_url)
     loop = asyncio.get_running_loop()
     settings = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}
-    async with listened(tmp_path / "notify") as told, start(**settings):
+    async with listened(tmp_path / "notify") as told, start(database_url, **settings):
         said = set()
         async with asyncio.timeout(20):
             for _ in range(5):
@@ -137,9 +130,8 @@ async def test_a_fault_of_the_follower_ends_the_program(
     start: Any, database_url: str, tmp_path: Path
 ) -> None:
     """What we do not understand is not lived with: here, what no daemon of ours writes."""
-    await make_record(database_url)
     settings = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
-    async with listened(tmp_path / "notify") as told, start(**settings) as process:
+    async with listened(tmp_path / "notify") as told, start(database_url, **settings) as process:
         async with asyncio.timeout(20):
             await asyncio.get_running_loop().sock_recv(told, 100)
         engine = open_writer(database_url)
@@ -155,12 +147,11 @@ async def test_a_fault_of_the_follower_ends_the_program(
 
 
 async def test_a_taken_address_is_refused_by_name(start: Any, database_url: str) -> None:
-    await make_record(database_url)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        async with start(RAISED_API_BIND=f"127.0.0.1:{port}") as process:
+        async with start(database_url, RAISED_API_BIND=f"127.0.0.1:{port}") as process:
             code, said = await end_of(process)
     assert code == 78
     assert f"RAISED_API_BIND: 127.0.0.1:{port}: Address already in use" in said
@@ -168,19 +159,21 @@ async def test_a_taken_address_is_refused_by_name(start: Any, database_url: str)
 
 async def test_without_a_database_it_refuses(start: Any, tmp_path: Path) -> None:
     nowhere = f"sqlite+aiosqlite:///{tmp_path}/nowhere/raised.db"
-    async with start(RAISED_DATABASE_URL=nowhere) as process:
+    async with start(nowhere) as process:
         code, said = await end_of(process)
     assert code == 78
     assert "raised db upgrade" in said
 
 
 async def test_an_open_address_is_for_those_with_a_key(start: Any, database_url: str) -> None:
-    await make_record(database_url)
     key, engine = new_key(["read"]), open_writer(database_url)
     await transact(engine, add_key, key, ["read"], 1)
     await engine.dispose()
     port = free_address().rpartition(":")[2]
-    async with start(RAISED_API_BIND=f"0.0.0.0:{port}") as process, httpx.AsyncClient() as client:
+    async with (
+        start(database_url, RAISED_API_BIND=f"0.0.0.0:{port}") as process,
+        httpx.AsyncClient() as client,
+    ):
         url = f"http://127.0.0.1:{port}/api/v1/summary"
         async with asyncio.timeout(30):
             while True:

@@ -12,7 +12,6 @@ from tests.rig.brief_story import BRIEF_TURNS, lane, project_text
 from tests.rig.harness import Harness, harness
 
 from raised.clock import now
-from raised_simnet.demo.programs import Program
 from raised_simnet.story.paced_player import Pace, followed
 from raised_simnet.story.steps import Publish, Step
 from raised_simnet.story.stories import full_story, start_before
@@ -66,7 +65,6 @@ async def test_what_was_told_before_a_kill_in_a_busy_ingest_is_told_after_it(
             Publish(each.event, each.plan.identifier) for each in words
         )
         await stage.play(_at_once)
-        await Program(("db", "upgrade"), box.environment).succeed()
         await box.api.start()
         acknowledged: list[object] = []
         for _ in range(BUSY_KILLS):

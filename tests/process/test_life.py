@@ -52,18 +52,19 @@ async def ended(program: Program) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_up_makes_the_record_serves_and_ends_with_open_streams(
-    box: Node, number: signal.Signals
+    world: World, empty_database_url: str, tmp_path: Path, number: signal.Signals
 ) -> None:
-    await box.both.start()
-    await box.both.ready(box.client)
-    heard: asyncio.Queue[Message] = asyncio.Queue()
-    async with asyncio.TaskGroup() as group, asyncio.timeout(2 * SECONDS):
-        streams = [group.create_task(listen(box, heard)) for _ in range(STREAMS)]
-        assert {(await heard.get()).type for _ in streams} == {"hello"}
-        box.both.signal(number)
-        assert await ended(box.both) == 0
-    assert all(stream.result() for stream in streams)
-    assert await box.is_consistent()
+    async with Node(tmp_path, world.settings(), database_url=empty_database_url) as box:
+        await box.both.start()
+        await box.both.ready(box.client)
+        messages: asyncio.Queue[Message] = asyncio.Queue()
+        async with asyncio.TaskGroup() as group, asyncio.timeout(2 * SECONDS):
+            streams = [group.create_task(listen(box, messages)) for _ in range(STREAMS)]
+            assert {(await messages.get()).type for _ in streams} == {"hello"}
+            box.both.signal(number)
+            assert await ended(box.both) == 0
+        assert all(stream.result() for stream in streams)
+        assert await box.is_consistent()
 
 
 async def test_up_that_is_killed_takes_its_programs_along(box: Node, database_url: str) -> None:
@@ -140,7 +141,7 @@ async def test_systemd_hears_when_it_is_ready_alive_and_stopping(
                     pass
 
         async with Node(tmp_path, world.settings(), NOTIFY_SOCKET=address) as box:
-            await Program(("db", "upgrade"), box.environment).succeed()
+            await box.make_record()
             for program in (box.daemon, box.api):
                 await program.start()
                 await hear(b"READY=1")

@@ -2,9 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ import pytest_asyncio
 
 pytest.importorskip("pbk")
 
+from tests.rig.databases import KINDS, Databases
 from tests.rig.harness import Harness, harness
 
 from raised.clock import now
@@ -21,10 +20,8 @@ from raised_simnet.story.stories import full_story, start_before
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-FreshDatabase = Callable[[str, Path], AbstractAsyncContextManager[str]]
 SEEDS = int(os.environ.get("RAISED_TEST_SEEDS", "2"))
-DATABASES = ["sqlite", "postgres"] if "RAISED_TEST_POSTGRES" in os.environ else ["sqlite"]
-TELLINGS = [(seed, DATABASES[seed % len(DATABASES)]) for seed in range(1, SEEDS + 1)]
+TELLINGS = [(seed, KINDS[seed % len(KINDS)]) for seed in range(1, SEEDS + 1)]
 
 LOOK_ALIKES = {
     "own taproot outputs": "not_stage_scripts",
@@ -46,14 +43,14 @@ BAD_EVENTS = {"not_author", "not_founder_key", "bad_terms", "wrong_network", "wi
 async def told(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    fresh_database: FreshDatabase,
+    databases: Databases,
 ) -> AsyncIterator[Harness]:
     """The story at its end, everything still running."""
     seed, kind = request.param
     folder = tmp_path_factory.mktemp("box")
     story = full_story(seed, start_before(now()), now(), shops=True)
     async with (
-        fresh_database(kind, folder) as url,
+        databases.migrated(kind, folder) as url,
         harness(folder, story, database_url=url) as stage,
     ):
         await stage.box.start()

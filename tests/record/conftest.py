@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.rig import vectors
+from tests.rig.databases import make_sqlite_record
 
 from raised.db import schema
 from raised.db.engine import open_writer, transact
-from raised.db.upgrade import upgrade
 from raised.domain.angor.network import network_named
 from raised.domain.bitcoin.tx import OutPoint, Tx, TxIn, TxOut, parse_tx
 from raised.domain.event import Event, event_from_json
@@ -193,8 +193,7 @@ def ledger(writer: AsyncEngine) -> Ledger:
 @pytest.fixture
 async def second_ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
     """Another record, to compare with; on SQLite whatever the first is on."""
-    engine = open_writer(f"sqlite+aiosqlite:///{tmp_path}/second.db")
-    await upgrade(engine, "regtest")
+    engine = open_writer(await make_sqlite_record(tmp_path / "second.db"))
     yield Ledger(engine)
     await engine.dispose()
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
+from tests.rig.databases import make_sqlite_record, sqlite_url
 
 from raised_simnet.demo.programs import Program, ProgramFailed, environment, free_port
 from raised_simnet.story.paced_player import SUMMARY
@@ -57,10 +58,10 @@ class Node:
         config = folder / "relays.toml"
         config.write_text(settings, encoding="utf-8")
         self.port = free_port()
-        record = database_url or f"sqlite+aiosqlite:///{folder}/raised.db"
+        self._folder, self._makes_record = folder, database_url is None
         self.environment = {
             **environment(config, self.port),
-            "RAISED_DATABASE_URL": record,
+            "RAISED_DATABASE_URL": database_url or sqlite_url(folder / "raised.db"),
             **variables,
         }
         self.daemon = Program(("run",), self.environment)
@@ -87,11 +88,17 @@ class Node:
         await self._stack.__aexit__(kind, error, trace)
 
     async def start(self) -> None:
-        """Make the record, run both programs, return when everything is ready."""
-        await Program(("db", "upgrade"), self.environment).succeed()
+        """Make the record if there is none, run both programs, return when they are ready."""
+        await self.make_record()
         await self.daemon.start()
         await self.api.start()
         await self.api.ready(self.client)
+
+    async def make_record(self) -> None:
+        """Make the record of a file; one that was given by its URL is there already."""
+        path = self._folder / "raised.db"
+        if self._makes_record and not path.exists():
+            await make_sqlite_record(path)
 
     async def command(self, *arguments: str) -> Ended:
         """Run `raised` with these arguments to its end."""

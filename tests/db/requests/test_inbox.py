@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.rig.databases import make_sqlite_record
 
 from raised.db import schema
-from raised.db.engine import open_writer, reading, transact
+from raised.db.engine import reading, transact
 from raised.db.requests.inbox import Delivery, count_refused, open_adder, store_ids
-from raised.db.upgrade import upgrade
 from raised.errors import RecordUnavailable
 
 ONE = Delivery(
@@ -67,10 +67,7 @@ async def test_what_is_held_is_left_as_it_is(writer: AsyncEngine, database_url: 
 
 
 async def test_a_locked_record_takes_nothing_and_is_tried_again(tmp_path: Path) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path}/raised.db"
-    engine = open_writer(url)
-    await upgrade(engine, "regtest")
-    await engine.dispose()
+    url = await make_sqlite_record(tmp_path / "raised.db")
     adder = open_adder(url)
     await adder.add([ONE])
     other = sqlite3.connect(tmp_path / "raised.db", isolation_level=None)
@@ -86,10 +83,7 @@ async def test_a_locked_record_takes_nothing_and_is_tried_again(tmp_path: Path) 
 
 async def test_a_full_disk_is_said_and_survived(tmp_path: Path) -> None:
     """As far as a process can fill a disk: files may not grow beyond a limit."""
-    url = f"sqlite+aiosqlite:///{tmp_path}/raised.db"
-    engine = open_writer(url)
-    await upgrade(engine, "regtest")
-    await engine.dispose()
+    url = await make_sqlite_record(tmp_path / "raised.db")
     script = """if True:
         import asyncio, resource, signal, sys
         from dataclasses import replace
