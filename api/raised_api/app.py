@@ -13,15 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raised.config.load import Environment
 from raised.db.engine import open_reader, open_writer
 from raised.db.requests.inbox import open_adder
-from raised_api.http.auth import METRICS, Keys, access_in, is_open
-from raised_api.http.client_ip import client_of, is_loopback
+from raised_api.http.auth import METRICS, ApiKeyCache, access_in, is_open
+from raised_api.http.client_ip import client_address, is_loopback
 from raised_api.http.metrics import MEDIA_TYPE as METRICS_TYPE
-from raised_api.http.metrics import Meter
+from raised_api.http.metrics import Metrics
 from raised_api.http.middleware import Gate, is_known, question, ready_headers
 from raised_api.http.parameters import parse_query
-from raised_api.http.problems import Problem, answer_problem
-from raised_api.http.rate_limit import Limits
-from raised_api.http.response_cache import Answers
+from raised_api.http.problems import Problem, problem_response
+from raised_api.http.rate_limit import RateLimiter
+from raised_api.http.response_cache import ResponseCache
 from raised_api.http.route import Route
 from raised_api.openapi.document import build_document
 from raised_api.openapi.page import openapi_handlers
@@ -75,9 +75,9 @@ def create_app(
     writer = open_writer(environment.database_url)
     trusted = environment.trusted_proxies
     feed = Feed(engine, ping_seconds, looked)
-    answers = Answers(engine, feed.stamp, clock)
-    meter = Meter(feed)
-    keys = Keys(engine, is_open=is_open(environment))
+    answers = ResponseCache(engine, feed.stamp, clock)
+    meter = Metrics(feed)
+    keys = ApiKeyCache(engine, is_open=is_open(environment))
     inbox = Inbox(writer, open_adder(environment.database_url), clock)
     app = Litestar(
         route_handlers=[
@@ -89,7 +89,7 @@ def create_app(
             *openapi_handlers(build_document(ROUTES, environment.public_url)),
             *page_handlers(),
         ],
-        exception_handlers={Exception: answer_problem},
+        exception_handlers={Exception: problem_response},
         lifespan=[lambda _app: _living((engine, writer), feed, inbox, stop)],
         cors_config=_sharing(environment.cors_origins),
         openapi_config=None,
@@ -100,7 +100,7 @@ def create_app(
         answers=answers,
         webhooks=Webhooks(environment.webhook_secrets, inbox, clock, trusted),
         keys=keys,
-        limits=Limits(environment.rate_limit),
+        limits=RateLimiter(environment.rate_limit),
         meter=meter,
         clock=clock,
         trusted=trusted,
@@ -147,7 +147,7 @@ def _sharing(origins: Sequence[str]) -> CORSConfig | None:
     )
 
 
-def _handler(route: Route, answers: Answers) -> HTTPRouteHandler:
+def _handler(route: Route, answers: ResponseCache) -> HTTPRouteHandler:
     """Litestar's handler of a route."""
 
     @get(route.path.replace("}", ":str}"), name=route.name)
@@ -165,10 +165,10 @@ def _handler(route: Route, answers: Answers) -> HTTPRouteHandler:
     return answer
 
 
-def _metrics_handler(meter: Meter, trusted: tuple[str, ...]) -> HTTPRouteHandler:
+def _metrics_handler(meter: Metrics, trusted: tuple[str, ...]) -> HTTPRouteHandler:
     @get("/metrics", name="metrics")
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        from_here = is_loopback(client_of(request.scope, trusted))
+        from_here = is_loopback(client_address(request.scope, trusted))
         if not from_here and METRICS not in access_in(request).scopes:
             raise Problem(403, "Figures are for this machine; from elsewhere, the scope metrics.")
         return Response(meter.page(), media_type=METRICS_TYPE)

@@ -56,10 +56,10 @@ class Access:
         raise Problem(403, f"This key has not the scope {scope}.")
 
 
-NOBODY: Final = Access(frozenset())
+ANONYMOUS: Final = Access(frozenset())
 
 
-class Keys:
+class ApiKeyCache:
     """The keys that hold."""
 
     def __init__(

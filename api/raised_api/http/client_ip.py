@@ -8,7 +8,7 @@ from litestar.types import Scope
 _FORWARDED = b"x-forwarded-for"
 
 
-def client_of(scope: Scope, trusted: tuple[str, ...]) -> str:
+def client_address(scope: Scope, trusted: tuple[str, ...]) -> str:
     """The address that asks. Proxies' words are taken from the right, as long as they are ours."""
     client = scope["client"]
     address = client[0] if client else ""

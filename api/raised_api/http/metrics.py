@@ -10,7 +10,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4"
 _SECONDS = (0.001, 0.0025, 0.005, 0.015, 0.05, 0.15, 0.5, 1.5, 5.0)
 
 
-class Meter:
+class Metrics:
     """Counts what was asked, and reads the rest from the feed when it is asked for."""
 
     def __init__(self, feed: Feed) -> None:
@@ -35,11 +35,11 @@ class Meter:
         self._gauge("raised_api_stream_readers", "Open streams.", lambda: feed.readers)
         self._gauge("raised_api_record_available", "Is the database there?", lambda: feed.available)
         self._gauge("raised_record_seq", "The newest change.", lambda: feed.seq)
-        self._gauge("raised_record_tip_height", "The newest block.", lambda: feed.ground.height)
+        self._gauge("raised_record_tip_height", "The newest block.", lambda: feed.as_of.height)
         self._gauge(
             "raised_daemon_seen_timestamp_seconds",
             "When the daemon last said that it lives.",
-            lambda: feed.ground.seen_at,
+            lambda: feed.as_of.seen_at,
         )
 
     def _gauge(self, name: str, about: str, read: Callable[[], float | None]) -> None:

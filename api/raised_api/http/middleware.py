@@ -8,15 +8,15 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from raised.errors import RecordUnavailable
-from raised_api.http.auth import NOBODY, READ, Access, Keys, note_access
-from raised_api.http.client_ip import client_of
-from raised_api.http.metrics import Meter
-from raised_api.http.problems import MEDIA_TYPE, Problem, problem_of
-from raised_api.http.rate_limit import Limits, Taken
-from raised_api.http.response_cache import Answers, Key, Ready
+from raised_api.http.auth import ANONYMOUS, READ, Access, ApiKeyCache, note_access
+from raised_api.http.client_ip import client_address
+from raised_api.http.metrics import Metrics
+from raised_api.http.problems import MEDIA_TYPE, Problem, to_problem
+from raised_api.http.rate_limit import Quota, RateLimiter
+from raised_api.http.response_cache import CachedResponse, Key, ResponseCache
 from raised_api.http.route import BASE
 from raised_api.stream.server_sent_events import PATH as STREAM
-from raised_api.webhooks.receiver import TEMPLATE as WEBHOOKS
+from raised_api.webhooks.receiver import ROUTE as WEBHOOKS
 from raised_api.webhooks.receiver import Webhooks
 
 Headers = list[tuple[bytes, bytes]]
@@ -31,11 +31,11 @@ class Gate:
     """An ASGI application around another one."""
 
     inner: ASGIApp
-    answers: Answers
+    answers: ResponseCache
     webhooks: Webhooks
-    keys: Keys
-    limits: Limits
-    meter: Meter
+    keys: ApiKeyCache
+    limits: RateLimiter
+    meter: Metrics
     clock: Callable[[], int]
     trusted: tuple[str, ...]
     is_shared: bool  # pages of other origins may read: Litestar adds what their browsers need
@@ -60,7 +60,7 @@ class Gate:
         try:
             access = await self._admit(scope, headers)
         except (Problem, RecordUnavailable) as error:
-            problem = problem_of(error)
+            problem = to_problem(error)
             status[0] = problem.status
             await _send_problem(send, problem, headers)
         else:
@@ -80,10 +80,10 @@ class Gate:
         """Who asks, unless too often; adds the headers that say how often."""
         path = scope["path"]
         if path.startswith(_HEALTH):
-            return NOBODY
+            return ANONYMOUS
         access = await self._access(scope, headers)
         if path != _METRICS:
-            asker = access.key_id or client_of(scope, self.trusted)
+            asker = access.key_id or client_address(scope, self.trusted)
             self._take(asker, headers)
         if path.startswith(BASE) and access.key_id is None and scope["method"] != "OPTIONS":
             access.require(READ)
@@ -93,7 +93,7 @@ class Gate:
         try:
             return await self.keys.access_of(scope)
         except Problem:
-            self._take(client_of(scope, self.trusted), headers)  # guesses count, too
+            self._take(client_address(scope, self.trusted), headers)  # guesses count, too
             raise
 
     def _take(self, asker: str, headers: Headers) -> None:
@@ -102,7 +102,7 @@ class Gate:
         if not taken.is_allowed:
             raise _too_many(taken)
 
-    def _ready(self, scope: HTTPScope, access: Access) -> Ready | None:
+    def _ready(self, scope: HTTPScope, access: Access) -> CachedResponse | None:
         if scope["method"] not in {"GET", "HEAD"} or not scope["path"].startswith(BASE):
             return None
         if READ not in access.scopes:
@@ -128,7 +128,7 @@ def question(scope: HTTPScope, access: Access) -> Key:
     return scope["path"], scope["query_string"], access.sees_invoices
 
 
-def ready_headers(ready: Ready) -> Headers:
+def ready_headers(ready: CachedResponse) -> Headers:
     """What every answer of the API says beside its body: ask again, it is cheap."""
     return [
         (b"etag", ready.etag.encode()),
@@ -144,7 +144,7 @@ def _shown_inside(scope: HTTPScope) -> HTTPScope:
     return scope
 
 
-def _limit_headers(limit: int, taken: Taken) -> Headers:
+def _limit_headers(limit: int, taken: Quota) -> Headers:
     return [
         (b"ratelimit-limit", b"%d" % limit),
         (b"ratelimit-remaining", b"%d" % taken.remaining),
@@ -152,7 +152,7 @@ def _limit_headers(limit: int, taken: Taken) -> Headers:
     ]
 
 
-def _too_many(taken: Taken) -> Problem:
+def _too_many(taken: Quota) -> Problem:
     return Problem(
         429,
         f"Too many questions; go on in {taken.reset_seconds} seconds.",
@@ -160,7 +160,7 @@ def _too_many(taken: Taken) -> Problem:
     )
 
 
-async def _send_ready(scope: HTTPScope, send: Send, ready: Ready, headers: Headers) -> int:
+async def _send_ready(scope: HTTPScope, send: Send, ready: CachedResponse, headers: Headers) -> int:
     headers = headers + ready_headers(ready)
     if is_known(scope, ready.etag):
         await _send(send, 304, headers, b"")

@@ -16,12 +16,12 @@ import msgspec
 
 from raised.db.queries.paging import Place
 from raised.errors import InvalidInput
-from raised_api.http.problems import Fault, Problem, bad_parameters
+from raised_api.http.problems import InvalidParameter, Problem, invalid_parameters
 
 Schema = dict[str, object]
 
 # A day in the zone that the question is about, or an instant.
-Moment = date | int
+TimeOrDate = date | int
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _INSTANT = re.compile(
@@ -58,15 +58,19 @@ def parse_query(parameters: Sequence[Parameter], query: bytes) -> dict[str, Any]
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         given.setdefault(name, []).append(value)
     known = {parameter.name for parameter in parameters}
-    faults = [Fault(_shown(name), "is no parameter here") for name in given if name not in known]
+    faults = [
+        InvalidParameter(_shown(name), "is no parameter here")
+        for name in given
+        if name not in known
+    ]
     found: dict[str, Any] = {}
     for parameter in parameters:
         try:
             found[parameter.name] = _value(parameter, given.get(parameter.name, []))
         except InvalidInput as error:
-            faults.append(Fault(parameter.name, str(error)))
+            faults.append(InvalidParameter(parameter.name, str(error)))
     if faults:
-        raise bad_parameters(faults)
+        raise invalid_parameters(faults)
     return found
 
 
@@ -108,7 +112,7 @@ def choices(
     return Parameter(name, one.read, schema, about, default, repeated=True)
 
 
-def word(name: str, pattern: str, about: str) -> Parameter:
+def text_matching(name: str, pattern: str, about: str) -> Parameter:
     """A text of a certain form."""
     form = re.compile(pattern, re.ASCII)
 
@@ -121,9 +125,9 @@ def word(name: str, pattern: str, about: str) -> Parameter:
     return Parameter(name, read, schema, about)
 
 
-def words(name: str, pattern: str, about: str) -> Parameter:
+def texts_matching(name: str, pattern: str, about: str) -> Parameter:
     """Some texts of a certain form."""
-    one = word(name, pattern, about)
+    one = text_matching(name, pattern, about)
     schema: Schema = {"type": "array", "items": one.schema, "minItems": 1}
     return Parameter(name, one.read, schema, about, (), repeated=True)
 
@@ -168,10 +172,10 @@ def flag(name: str, about: str) -> Parameter:
     return Parameter(name, read, {"type": "boolean", "default": False}, about, default=False)
 
 
-def moment(name: str, about: str) -> Parameter:
+def time_or_date(name: str, about: str) -> Parameter:
     """An RFC 3339 time or a date."""
 
-    def read(text: str) -> Moment:
+    def read(text: str) -> TimeOrDate:
         try:
             if _DATE.fullmatch(text):
                 return date.fromisoformat(text)
@@ -202,7 +206,7 @@ def time_zone(name: str, about: str) -> Parameter:
     return Parameter(name, read, {"type": "string", "default": "UTC"}, about, UTC)
 
 
-def seconds_of(found: Moment | None, zone: tzinfo = UTC) -> int | None:
+def to_seconds(found: TimeOrDate | None, zone: tzinfo = UTC) -> int | None:
     """The instant; of a date, the start of that day in the zone."""
     if isinstance(found, date):
         return int(datetime.combine(found, time(), zone).timestamp())
@@ -230,19 +234,21 @@ def read_cursor(kind: str, text: str | None, key: type[int] | type[str]) -> Plac
     except (ValueError, msgspec.MsgspecError):
         found = ("", 0, 0)
     if found[0] != kind or type(found[2]) is not key:
-        raise bad_parameters([Fault("cursor", "is no cursor of this list in this order")])
+        raise invalid_parameters(
+            [InvalidParameter("cursor", "is no cursor of this list in this order")]
+        )
     return found[1], found[2]
 
 
-PROJECT = word("project", "angor1[0-9a-z]{1,90}", "A project's identifier.")
-STORE = word("store", "[a-z][a-z0-9-]{0,31}", "A store's label.")
+PROJECT = text_matching("project", "angor1[0-9a-z]{1,90}", "A project's identifier.")
+STORE = text_matching("store", "[a-z][a-z0-9-]{0,31}", "A store's label.")
 LIMIT = whole_number("limit", 1, 200, "How many items at most.", 50)
-CURSOR = word("cursor", "[0-9A-Za-z_-]{1,400}", "Where the list goes on: a `next_cursor`.")
-SINCE = moment("since", "Not before this time or date (UTC).")
-UNTIL = moment("until", "Before this time or date (UTC).")
+CURSOR = text_matching("cursor", "[0-9A-Za-z_-]{1,400}", "Where the list goes on: a `next_cursor`.")
+SINCE = time_or_date("since", "Not before this time or date (UTC).")
+UNTIL = time_or_date("until", "Before this time or date (UTC).")
 
 
-def header_number(headers: Mapping[str, str], name: str) -> int | None:
+def parse_header_number(headers: Mapping[str, str], name: str) -> int | None:
     """A header that holds a number.
 
     Raises:
@@ -253,6 +259,8 @@ def header_number(headers: Mapping[str, str], name: str) -> int | None:
         return None
     if not _DIGITS.fullmatch(text):
         raise Problem(
-            400, f"The header {name} must be a number.", [Fault(name, "must be a number")]
+            400,
+            f"The header {name} must be a number.",
+            [InvalidParameter(name, "must be a number")],
         )
     return int(text)

@@ -29,7 +29,7 @@ _CODES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class InvalidParameter:
     """One bad parameter or field, and what is wrong with it."""
 
     name: str
@@ -42,7 +42,7 @@ class Problem(Exception):
 
     status: int
     detail: str
-    faults: Sequence[Fault] = ()
+    faults: Sequence[InvalidParameter] = ()
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def body(self) -> bytes:
@@ -59,13 +59,13 @@ class Problem(Exception):
         )
 
 
-def bad_parameters(faults: Sequence[Fault]) -> Problem:
+def invalid_parameters(faults: Sequence[InvalidParameter]) -> Problem:
     """All that is wrong with the parameters, at once."""
     listed = "; ".join(f"{fault.name} {fault.reason}" for fault in faults)
     return Problem(400, f"{listed}.", faults)
 
 
-def problem_of(error: Exception) -> Problem:
+def to_problem(error: Exception) -> Problem:
     """What a client is told; nothing of a fault of ours but that it is one."""
     match error:
         case Problem():
@@ -84,9 +84,9 @@ def problem_of(error: Exception) -> Problem:
             return Problem(500, "A fault of ours; the log says more.")
 
 
-def answer_problem(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def problem_response(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler."""
-    problem = problem_of(error)
+    problem = to_problem(error)
     return Response(
         problem.body(),
         status_code=problem.status,

@@ -6,7 +6,7 @@ _MINUTE = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Quota:
     """What one more question leaves. `reset_seconds`: until all is given back."""
 
     is_allowed: bool
@@ -14,7 +14,7 @@ class Taken:
     reset_seconds: int
 
 
-class Limits:
+class RateLimiter:
     """Counts questions by address, and forgets all of them each minute."""
 
     def __init__(self, per_minute: int) -> None:
@@ -22,7 +22,7 @@ class Limits:
         self._minute = -1
         self._counts: dict[str, int] = {}
 
-    def take(self, address: str, now: int) -> Taken:
+    def take(self, address: str, now: int) -> Quota:
         """Count a question of this address."""
         minute = now // _MINUTE
         if minute != self._minute:
@@ -31,4 +31,4 @@ class Limits:
         count = self._counts.get(address, 0) + 1
         self._counts[address] = count
         remaining = max(0, self.per_minute - count)
-        return Taken(count <= self.per_minute, remaining, _MINUTE - now % _MINUTE)
+        return Quota(count <= self.per_minute, remaining, _MINUTE - now % _MINUTE)

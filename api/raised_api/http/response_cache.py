@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.db.engine import reading
 from raised.db.queries.as_of import read_as_of
-from raised_api.http.route import Asked, Route
-from raised_api.totals.hourly_totals import Hours
+from raised_api.http.route import RequestContext, Route
+from raised_api.totals.hourly_totals import HourlyTotals
 
 _KEPT_BYTES = 32 * 1024 * 1024
 _ENTRY_BYTES = 1024  # what an entry costs beside its body, about
@@ -26,7 +26,7 @@ _ENTRY_BYTES = 1024  # what an entry costs beside its body, about
 Key = tuple[str, bytes, bool]
 
 
-class Stamp(NamedTuple):
+class RecordVersion(NamedTuple):
     """What a kept answer depends on beside the question."""
 
     seq: int
@@ -35,7 +35,7 @@ class Stamp(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class CachedResponse:
     """An answer as it goes out. `template`: the route's path, for the metrics."""
 
     body: bytes
@@ -43,23 +43,23 @@ class Ready:
     template: str
 
 
-class Answers:
+class ResponseCache:
     """Reads answers from the record, and keeps them while they hold."""
 
     def __init__(
-        self, engine: AsyncEngine, stamp: Callable[[int], Stamp], clock: Callable[[], int]
+        self, engine: AsyncEngine, stamp: Callable[[int], RecordVersion], clock: Callable[[], int]
     ) -> None:
         self._engine = engine
         self._stamp = stamp
         self._clock = clock
-        self._kept: dict[Key, Ready] = {}
-        self._kept_for = Stamp(-1, 0, stale=True)
+        self._kept: dict[Key, CachedResponse] = {}
+        self._kept_for = RecordVersion(-1, 0, stale=True)
         self._kept_bytes = 0
-        self._hours = Hours()
+        self._hours = HourlyTotals()
         self._newest = 0
         self._reading: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
-    def find(self, key: Key) -> Ready | None:
+    def find(self, key: Key) -> CachedResponse | None:
         """The kept answer, if it still holds."""
         stamp = self._stamp(self._clock())
         if stamp != self._kept_for:
@@ -70,7 +70,7 @@ class Answers:
 
     async def read(
         self, route: Route, key: Key, path: Mapping[str, str], query: Mapping[str, Any]
-    ) -> Ready:
+    ) -> CachedResponse:
         """The answer, from the record unless somebody asked the same meanwhile.
 
         Raises:
@@ -89,21 +89,23 @@ class Answers:
 
     async def _answer(
         self, route: Route, key: Key, path: Mapping[str, str], query: Mapping[str, Any]
-    ) -> tuple[Ready, Stamp]:
+    ) -> tuple[CachedResponse, RecordVersion]:
         now, sees_invoices = self._clock(), key[2]
         async with reading(self._engine) as conn:
             as_of = await read_as_of(conn)
             if as_of.seq < self._newest:
-                self._hours = Hours()  # a backup may have been put in the record's place
+                self._hours = HourlyTotals()  # a backup may have been put in the record's place
             self._newest = as_of.seq
-            asked = Asked(conn, as_of, now, path, query, self._hours, sees_invoices)
-            found = await route.answer(asked)
+            context = RequestContext(conn, as_of, now, path, query, self._hours, sees_invoices)
+            found = await route.answer(context)
         body = msgspec.json.encode(found)
         digest = blake2b(body, digest_size=16, key=b"invoices" if sees_invoices else b"")
         etag = f'"{digest.hexdigest()}"'
-        return Ready(body, etag, route.path), Stamp(as_of.seq, now // 60, as_of.is_stale(now))
+        return CachedResponse(body, etag, route.path), RecordVersion(
+            as_of.seq, now // 60, as_of.is_stale(now)
+        )
 
-    def _keep(self, key: Key, ready: Ready, stamp: Stamp) -> None:
+    def _keep(self, key: Key, ready: CachedResponse, stamp: RecordVersion) -> None:
         """Keep what is at least as new as all that was announced."""
         current = self._stamp(self._clock())
         if stamp.seq < current.seq or stamp[1:] != current[1:] or current != self._kept_for:

@@ -10,13 +10,13 @@ from raised.db.items.items import instant
 from raised.db.queries.as_of import AsOf
 from raised_api.http.auth import READ
 from raised_api.http.parameters import Parameter
-from raised_api.totals.hourly_totals import Hours
+from raised_api.totals.hourly_totals import HourlyTotals
 
 BASE = "/api/v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestContext:
     """One question, with the transaction to answer it in.
 
     `sees_invoices`: rows that make payers traceable are for the asker.
@@ -27,7 +27,7 @@ class Asked:
     now: int
     path: Mapping[str, str]
     query: Mapping[str, Any]
-    hours: Hours
+    hours: HourlyTotals
     sees_invoices: bool = False
 
     @property
@@ -35,7 +35,7 @@ class Asked:
         """The clock cut to the minute: answers know no finer time, so that they can be kept."""
         return self.now // 60 * 60
 
-    def ground(self) -> dict[str, object]:
+    def as_of_block(self) -> dict[str, object]:
         """The `as_of` block."""
         return {
             "at": instant(self.minute),
@@ -62,7 +62,7 @@ class Route:
     path: str
     name: str
     about: str
-    answer: Callable[[Asked], Awaitable[object]]
+    answer: Callable[[RequestContext], Awaitable[object]]
     shape: object
     parameters: tuple[Parameter, ...] = ()
     kept: bool = True

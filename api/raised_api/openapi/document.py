@@ -13,9 +13,9 @@ from raised_api.http.route import Route
 from raised_api.openapi import source_schemas, store_schemas
 from raised_api.openapi.schemas import Problem
 from raised_api.routes.refresh import PATH as REFRESH
-from raised_api.stream.server_sent_events import LAST_SEEN, PARAMETERS
+from raised_api.stream.server_sent_events import LAST_EVENT_ID, PARAMETERS
 from raised_api.stream.server_sent_events import PATH as STREAM
-from raised_api.webhooks.receiver import TEMPLATE as WEBHOOKS
+from raised_api.webhooks.receiver import ROUTE as WEBHOOKS
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
@@ -132,7 +132,7 @@ def _parameter(parameter: Parameter) -> Schema:
 
 def _stream() -> Schema:
     resume: Schema = {
-        "name": LAST_SEEN,
+        "name": LAST_EVENT_ID,
         "in": "header",
         "description": "The last `id` that was seen; outranks `after`.",
         "schema": {"type": "integer", "minimum": 0},

@@ -4,35 +4,35 @@ from raised.db.items.items import percent_of
 from raised.db.queries.campaign_groups import CampaignView, find_campaign, list_campaigns
 from raised.errors import NotInRecord
 from raised_api.http.parameters import CURSOR, LIMIT, read_cursor, write_cursor
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi import schemas
 from raised_api.totals.totals import read_totals, scope_of
 
 _LIST = "campaigns"
 
 
-async def campaigns(asked: Asked) -> dict[str, object]:
+async def campaigns(context: RequestContext) -> dict[str, object]:
     """A page of campaigns."""
-    after = read_cursor(_LIST, asked.query["cursor"], str)
-    page = await list_campaigns(asked.conn, after, asked.query["limit"])
-    groups = [await find_campaign(asked.conn, name) for name in page.keys]
+    after = read_cursor(_LIST, context.query["cursor"], str)
+    page = await list_campaigns(context.conn, after, context.query["limit"])
+    groups = [await find_campaign(context.conn, name) for name in page.keys]
     return {
-        "items": [await _item(asked, group) for group in groups if group is not None],
+        "items": [await _item(context, group) for group in groups if group is not None],
         "next_cursor": write_cursor(_LIST, page.next),
-        "as_of": asked.ground(),
+        "as_of": context.as_of_block(),
     }
 
 
-async def campaign(asked: Asked) -> dict[str, object]:
+async def campaign(context: RequestContext) -> dict[str, object]:
     """One campaign."""
-    group = await find_campaign(asked.conn, asked.path["slug"])
+    group = await find_campaign(context.conn, context.path["slug"])
     if group is None:
         raise NotInRecord("The record has no such campaign")
-    return await _item(asked, group) | {"as_of": asked.ground()}
+    return await _item(context, group) | {"as_of": context.as_of_block()}
 
 
-async def _item(asked: Asked, group: CampaignView) -> dict[str, object]:
-    found = await read_totals(asked.conn, scope_of(group))
+async def _item(context: RequestContext, group: CampaignView) -> dict[str, object]:
+    found = await read_totals(context.conn, scope_of(group))
     raised_sats = found.totals["raised_sats"]
     return {
         "slug": group.slug,

@@ -2,29 +2,29 @@
 
 from raised.db.queries.feed import changes_after
 from raised_api.http.parameters import CURSOR, LIMIT, read_cursor, write_cursor
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi import schemas
 from raised_api.stream.redaction import HIDDEN, public_change
 from raised_api.stream.server_sent_events import AFTER, TYPE
 
 
-async def changes(asked: Asked) -> dict[str, object]:
+async def changes(context: RequestContext) -> dict[str, object]:
     """A page of changes, oldest first."""
-    query = asked.query
+    query = context.query
     place = read_cursor("changes", query["cursor"], int)
     after: int = query["after"] or 0
     if place is not None:
         after = place[0]
     limit: int = query["limit"]
-    hidden = () if asked.sees_invoices else HIDDEN
-    found = await changes_after(asked.conn, after, limit + 1, query["type"], hidden)
+    hidden = () if context.sees_invoices else HIDDEN
+    found = await changes_after(context.conn, after, limit + 1, query["type"], hidden)
     shown = found[:limit]
     is_more = len(found) > limit
-    visible = shown if asked.sees_invoices else filter(None, map(public_change, shown))
+    visible = shown if context.sees_invoices else filter(None, map(public_change, shown))
     return {
         "items": [change.item for change in visible],
         "next_cursor": write_cursor("changes", (shown[-1].seq, 0) if is_more else None),
-        "as_of": asked.ground(),
+        "as_of": context.as_of_block(),
     }
 
 

@@ -12,33 +12,33 @@ from raised_api.http.parameters import (
     STORE,
     UNTIL,
     read_cursor,
-    seconds_of,
-    word,
-    words,
+    text_matching,
+    texts_matching,
+    to_seconds,
     write_cursor,
 )
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi import store_schemas
 
 _LIST: Final = "deliveries"
 
 
-async def deliveries(asked: Asked) -> dict[str, object]:
+async def deliveries(context: RequestContext) -> dict[str, object]:
     """A page of deliveries."""
-    query = asked.query
+    query = context.query
     page = await list_deliveries(
-        asked.conn,
+        context.conn,
         DeliveryFilter(
             types=query["type"],
             store=query["store"],
             invoice_id=query["invoice"],
-            since=seconds_of(query["since"]),
-            until=seconds_of(query["until"]),
+            since=to_seconds(query["since"]),
+            until=to_seconds(query["until"]),
         ),
         read_cursor(_LIST, query["cursor"], int),
         query["limit"],
     )
-    items = await delivery_items(asked.conn, page.keys)
+    items = await delivery_items(context.conn, page.keys)
     return {"items": list(items.values()), "next_cursor": write_cursor(_LIST, page.next)}
 
 
@@ -51,8 +51,8 @@ DELIVERIES = Route(
     shape=store_schemas.DeliveryPage,
     parameters=(
         STORE,
-        words("type", "[A-Za-z]{1,100}", "Only events of these types."),
-        word("invoice", "[0-9A-Za-z_-]{1,128}", "Only about this invoice."),
+        texts_matching("type", "[A-Za-z]{1,100}", "Only events of these types."),
+        text_matching("invoice", "[0-9A-Za-z_-]{1,128}", "Only about this invoice."),
         SINCE,
         UNTIL,
         LIMIT,

@@ -5,13 +5,13 @@ from typing import Any
 
 from raised.db.queries.evidence import EvidenceFacts, read_evidence_facts
 from raised.domain.audit.evidence import build_evidence
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.routes.projects import require_project
 
 
-async def project_evidence(asked: Asked) -> dict[str, object]:
+async def project_evidence(context: RequestContext) -> dict[str, object]:
     """The document that `raised verify` prints, too."""
-    grounds = await read_evidence_facts(asked.conn, await require_project(asked))
+    grounds = await read_evidence_facts(context.conn, await require_project(context))
     # A large project takes seconds of curve arithmetic, and streams must not wait for it.
     return await asyncio.to_thread(_document, grounds)
 

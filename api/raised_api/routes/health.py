@@ -15,7 +15,7 @@ from raised.db.queries.as_of import AsOf, read_as_of
 from raised.db.queries.progress import Progress, read_progress
 from raised.db.stored_settings import read_stored_settings
 from raised.errors import RecordUnavailable
-from raised_api.routes.store_problems import store_troubles
+from raised_api.routes.store_problems import store_problems
 
 _JSON = "application/json"
 _FIRST_INDEX = "index"  # later back-fills and indexes run beside a record that is whole
@@ -73,7 +73,7 @@ async def _health(conn: AsyncConnection, now: int) -> Item:
     progress = await read_progress(conn)
     sources = (*relays, *explorers, *stores)
     problems = [_of_source(item) for item in sources if item["state"] != "ok"]
-    problems += await store_troubles(conn, stores, now)
+    problems += await store_problems(conn, stores, now)
     alive = as_of.daemon_alive(now)
     if not alive:
         problems.insert(0, _of_daemon(as_of))

@@ -17,11 +17,11 @@ from raised_api.http.parameters import (
     UNTIL,
     choices,
     read_cursor,
-    seconds_of,
-    words,
+    texts_matching,
+    to_seconds,
     write_cursor,
 )
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi import schemas
 from raised_api.routes.projects import require_project
 
@@ -29,7 +29,7 @@ _SHOWN = ("confirmed", "unconfirmed")
 _TXID = re.compile(r"[0-9a-f]{64}")
 _OWN = (
     choices("status", (*INVESTMENT_STATUSES, "all"), "Only in these; default: counted or coming."),
-    words("reason", "[a-z_]{1,40}", "Only rejected for these reasons."),
+    texts_matching("reason", "[a-z_]{1,40}", "Only rejected for these reasons."),
     SINCE,
     UNTIL,
     LIMIT,
@@ -37,53 +37,53 @@ _OWN = (
 )
 
 
-async def investments(asked: Asked) -> dict[str, object]:
+async def investments(context: RequestContext) -> dict[str, object]:
     """A page of investments."""
-    return await _page(asked, asked.query["project"])
+    return await _page(context, context.query["project"])
 
 
-async def of_project(asked: Asked) -> dict[str, object]:
+async def of_project(context: RequestContext) -> dict[str, object]:
     """A page of a project's investments."""
-    return await _page(asked, await require_project(asked))
+    return await _page(context, await require_project(context))
 
 
-async def investment(asked: Asked) -> Item:
+async def investment(context: RequestContext) -> Item:
     """One transaction, in any status."""
-    txid = asked.path["txid"]
-    found = await investment_items(asked.conn, [txid]) if _TXID.fullmatch(txid) else {}
+    txid = context.path["txid"]
+    found = await investment_items(context.conn, [txid]) if _TXID.fullmatch(txid) else {}
     if txid not in found:
         raise NotInRecord("The record has no such investment")
-    return found[txid] | {"as_of": asked.ground()}
+    return found[txid] | {"as_of": context.as_of_block()}
 
 
-async def _page(asked: Asked, project_id: str | None) -> dict[str, object]:
-    query = asked.query
+async def _page(context: RequestContext, project_id: str | None) -> dict[str, object]:
+    query = context.query
     page = await list_investments(
-        asked.conn,
+        context.conn,
         InvestmentFilter(
             statuses=_statuses(query["status"], query["reason"]),
             reasons=query["reason"],
             project_id=project_id,
-            since=seconds_of(query["since"]),
-            until=seconds_of(query["until"]),
+            since=to_seconds(query["since"]),
+            until=to_seconds(query["until"]),
         ),
         read_cursor("investments", query["cursor"], str),
         query["limit"],
     )
-    items = await investment_items(asked.conn, page.keys)
+    items = await investment_items(context.conn, page.keys)
     return {
         "items": list(items.values()),
         "next_cursor": write_cursor("investments", page.next),
-        "as_of": asked.ground(),
+        "as_of": context.as_of_block(),
     }
 
 
-def _statuses(asked: tuple[str, ...], reasons: tuple[str, ...]) -> tuple[str, ...]:
-    if "all" in asked:
+def _statuses(context: tuple[str, ...], reasons: tuple[str, ...]) -> tuple[str, ...]:
+    if "all" in context:
         return INVESTMENT_STATUSES
-    if not asked:
+    if not context:
         return ("rejected",) if reasons else _SHOWN
-    return asked
+    return context
 
 
 INVESTMENTS = (

@@ -22,48 +22,48 @@ from raised_api.http.parameters import (
     UNTIL,
     choices,
     read_cursor,
-    seconds_of,
+    to_seconds,
     write_cursor,
 )
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi import store_schemas
-from raised_api.totals.totals import CAMPAIGN, asked_group
+from raised_api.totals.totals import CAMPAIGN, requested_campaign
 
 _LIST: Final = "invoices"
 _ID: Final = re.compile(r"[!-~]{1,128}")
 _STATUSES: Final = {status.lower(): status for status in (*INVOICE_STATUSES, OTHER)}
 
 
-async def invoices(asked: Asked) -> dict[str, object]:
+async def invoices(context: RequestContext) -> dict[str, object]:
     """A page of invoices."""
-    query, group = asked.query, await asked_group(asked)
+    query, group = context.query, await requested_campaign(context)
     page = await list_invoices(
-        asked.conn,
+        context.conn,
         InvoiceFilter(
             statuses=tuple(_STATUSES[status.lower()] for status in query["status"]),
             store=query["store"],
             campaign=None if group is None else group.slug,
-            since=seconds_of(query["since"]),
-            until=seconds_of(query["until"]),
+            since=to_seconds(query["since"]),
+            until=to_seconds(query["until"]),
         ),
         read_cursor(_LIST, query["cursor"], str),
         query["limit"],
     )
-    items = await invoice_items(asked.conn, [key_of(key) for key in page.keys])
+    items = await invoice_items(context.conn, [key_of(key) for key in page.keys])
     return {
         "items": list(items.values()),
         "next_cursor": write_cursor(_LIST, page.next),
-        "as_of": asked.ground(),
+        "as_of": context.as_of_block(),
     }
 
 
-async def invoice(asked: Asked) -> Item:
+async def invoice(context: RequestContext) -> Item:
     """One invoice with its payments and refunds."""
-    key = asked.path["store"], asked.path["id"]
-    found = await invoice_items(asked.conn, [key]) if all(map(_ID.fullmatch, key)) else {}
+    key = context.path["store"], context.path["id"]
+    found = await invoice_items(context.conn, [key]) if all(map(_ID.fullmatch, key)) else {}
     if key not in found:
         raise NotInRecord("The record has no such invoice")
-    return found[key] | {"as_of": asked.ground()}
+    return found[key] | {"as_of": context.as_of_block()}
 
 
 # Archiving and what is shown of metadata move without a change, so these are never kept.

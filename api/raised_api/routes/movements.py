@@ -12,51 +12,51 @@ from raised_api.http.parameters import (
     choice,
     choices,
     read_cursor,
-    seconds_of,
+    to_seconds,
     write_cursor,
 )
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi import schemas
 from raised_api.routes.projects import require_project
 from raised_api.stream.redaction import public_movement
-from raised_api.totals.totals import CAMPAIGN, asked_scope
+from raised_api.totals.totals import CAMPAIGN, requested_scope
 
 _OWN = (choices("kind", MOVEMENT_KINDS, "Only of these kinds."), SINCE, UNTIL, LIMIT, CURSOR)
 
 
-async def movements(asked: Asked) -> dict[str, object]:
+async def movements(context: RequestContext) -> dict[str, object]:
     """A page of the ledger."""
-    return await _page(asked, await asked_scope(asked))
+    return await _page(context, await requested_scope(context))
 
 
-async def of_project(asked: Asked) -> dict[str, object]:
+async def of_project(context: RequestContext) -> dict[str, object]:
     """A page of a project's part of the ledger."""
-    return await _page(asked, Scope(project_ids=(await require_project(asked),)))
+    return await _page(context, Scope(project_ids=(await require_project(context),)))
 
 
-async def _page(asked: Asked, scope: Scope) -> dict[str, object]:
-    query = asked.query
+async def _page(context: RequestContext, scope: Scope) -> dict[str, object]:
+    query = context.query
     place = read_cursor("movements", query["cursor"], int)
     page = await list_movements(
-        asked.conn,
+        context.conn,
         MovementFilter(
             kinds=query["kind"],
             scope=scope,
-            since=seconds_of(query["since"]),
-            until=seconds_of(query["until"]),
-            by_hour=not asked.sees_invoices,
+            since=to_seconds(query["since"]),
+            until=to_seconds(query["until"]),
+            by_hour=not context.sees_invoices,
         ),
         None if place is None else int(place[1]),
         query["limit"],
     )
-    items = await movement_items(asked.conn, page.keys)
-    shown = items if asked.sees_invoices else _redacted(items)
+    items = await movement_items(context.conn, page.keys)
+    shown = items if context.sees_invoices else _redacted(items)
     # Without the time, which is not for everybody.
     following = None if page.next is None else (0, page.next[1])
     return {
         "items": list(shown.values()),
         "next_cursor": write_cursor("movements", following),
-        "as_of": asked.ground(),
+        "as_of": context.as_of_block(),
     }
 
 

@@ -16,12 +16,12 @@ from raised_api.http.parameters import (
     choices,
     free_text,
     read_cursor,
-    seconds_of,
+    to_seconds,
     write_cursor,
 )
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi import schemas
-from raised_api.totals.totals import CAMPAIGN, asked_group
+from raised_api.totals.totals import CAMPAIGN, requested_campaign
 
 _SHOWN = ("confirmed", "committed", "event_missing")
 _SORTS = ("created", "raised", "net", "percent", "investors", "ending")
@@ -33,31 +33,31 @@ _SORT = choice(
 )
 
 
-async def projects(asked: Asked) -> dict[str, object]:
+async def projects(context: RequestContext) -> dict[str, object]:
     """A page of projects."""
-    query = asked.query
+    query = context.query
     sort: str = query["sort"]
     kind = f"projects {sort}"
-    group = await asked_group(asked)
+    group = await requested_campaign(context)
     page = await list_projects(
-        asked.conn,
+        context.conn,
         ProjectFilter(
             statuses=PROJECT_STATUSES if "all" in query["status"] else query["status"],
             types=query["type"],
             text=query["q"],
             ids=None if group is None else group.project_ids,
-            since=seconds_of(query["since"]),
-            until=seconds_of(query["until"]),
+            since=to_seconds(query["since"]),
+            until=to_seconds(query["until"]),
         ),
         _order(sort),
         read_cursor(kind, query["cursor"], str),
         query["limit"],
     )
-    items = await project_items(asked.conn, page.keys)
+    items = await project_items(context.conn, page.keys)
     return {
         "items": list(items.values()),
         "next_cursor": write_cursor(kind, page.next),
-        "as_of": asked.ground(),
+        "as_of": context.as_of_block(),
     }
 
 
@@ -69,45 +69,45 @@ def _order(sort: str) -> Order:
     return Order("ending", is_descending)
 
 
-async def project(asked: Asked) -> Item:
+async def project(context: RequestContext) -> Item:
     """One project with everything about it."""
-    project_id = await require_project(asked)
-    found = await project_items(asked.conn, [project_id])
+    project_id = await require_project(context)
+    found = await project_items(context.conn, [project_id])
     return found[project_id] | {
-        "profile": await record.read_profile(asked.conn, project_id),
-        "terms": await record.read_terms(asked.conn, project_id),
-        "stages": await stage_items(asked.conn, project_id),
-        "held_by": await record.read_holders(asked.conn, project_id),
-        "as_of": asked.ground(),
+        "profile": await record.read_profile(context.conn, project_id),
+        "terms": await record.read_terms(context.conn, project_id),
+        "stages": await stage_items(context.conn, project_id),
+        "held_by": await record.read_holders(context.conn, project_id),
+        "as_of": context.as_of_block(),
     }
 
 
-async def stages(asked: Asked) -> dict[str, object]:
+async def stages(context: RequestContext) -> dict[str, object]:
     """The calendar of a project."""
-    items = await stage_items(asked.conn, await require_project(asked))
-    return {"items": items, "next_cursor": None, "as_of": asked.ground()}
+    items = await stage_items(context.conn, await require_project(context))
+    return {"items": items, "next_cursor": None, "as_of": context.as_of_block()}
 
 
-async def investors(asked: Asked) -> dict[str, object]:
+async def investors(context: RequestContext) -> dict[str, object]:
     """A page of a project's investors."""
-    project_id = await require_project(asked)
-    after = read_cursor("investors", asked.query["cursor"], str)
-    items, place = await list_investors(asked.conn, project_id, after, asked.query["limit"])
+    project_id = await require_project(context)
+    after = read_cursor("investors", context.query["cursor"], str)
+    items, place = await list_investors(context.conn, project_id, after, context.query["limit"])
     return {
         "items": items,
         "next_cursor": write_cursor("investors", place),
-        "as_of": asked.ground(),
+        "as_of": context.as_of_block(),
     }
 
 
-async def require_project(asked: Asked) -> str:
+async def require_project(context: RequestContext) -> str:
     """The identifier in the path.
 
     Raises:
         NotInRecord: the record has no such project to show.
     """
-    project_id = asked.path["project_id"]
-    if not await record.is_shown(asked.conn, project_id):
+    project_id = context.path["project_id"]
+    if not await record.is_shown(context.conn, project_id):
         raise NotInRecord("The record has no such project")
     return project_id
 

@@ -19,13 +19,13 @@ from raised.db.queries.sums import (
     quarterly,
 )
 from raised.errors import InvalidInput
-from raised_api.http.parameters import PROJECT, choice, flag, moment, seconds_of, time_zone
-from raised_api.http.problems import Fault, bad_parameters
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.parameters import PROJECT, choice, flag, time_or_date, time_zone, to_seconds
+from raised_api.http.problems import InvalidParameter, invalid_parameters
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi.schemas import Series
 from raised_api.routes.projects import require_project
 from raised_api.totals.time_buckets import edges_between
-from raised_api.totals.totals import CAMPAIGN, asked_scope
+from raised_api.totals.totals import CAMPAIGN, requested_scope
 
 _METRICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "raised": (RAISING, ()),
@@ -40,65 +40,67 @@ _QUARTER = 900
 _Row = tuple[int, int, int]
 
 
-async def series(asked: Asked) -> dict[str, object]:
+async def series(context: RequestContext) -> dict[str, object]:
     """The answer of the series."""
-    return await _series(asked, await asked_scope(asked))
+    return await _series(context, await requested_scope(context))
 
 
-async def of_project(asked: Asked) -> dict[str, object]:
+async def of_project(context: RequestContext) -> dict[str, object]:
     """The answer of a project's series."""
-    return await _series(asked, Scope(project_ids=(await require_project(asked),)))
+    return await _series(context, Scope(project_ids=(await require_project(context),)))
 
 
-async def _series(asked: Asked, scope: Scope) -> dict[str, object]:
-    metric: str = asked.query["metric"]
-    edges = await _edges(asked, scope)
-    rows = await _rows(asked, metric, scope, edges) if edges else []
+async def _series(context: RequestContext, scope: Scope) -> dict[str, object]:
+    metric: str = context.query["metric"]
+    edges = await _edges(context, scope)
+    rows = await _rows(context, metric, scope, edges) if edges else []
     unit = 1 if metric in _COUNTED else 1000
     return {
         "metric": metric,
-        "bucket": asked.query["bucket"],
+        "bucket": context.query["bucket"],
         "unit": "count" if metric in _COUNTED else "sats",
-        "points": _points(edges, _running(edges, rows, unit), asked),
-        "as_of": asked.ground(),
+        "points": _points(edges, _running(edges, rows, unit), context),
+        "as_of": context.as_of_block(),
     }
 
 
-async def _edges(asked: Asked, scope: Scope) -> list[int]:
+async def _edges(context: RequestContext, scope: Scope) -> list[int]:
     """The buckets' edges: by default from the first row to now, or to the last row where a block's
     clock is ahead of ours.
     """
-    zone: tzinfo = asked.query["tz"]
-    since = seconds_of(asked.query["since"], zone)
-    until = seconds_of(asked.query["until"], zone)
-    first, last = await ends_of_ledger(asked.conn, scope)
-    if asked.query["metric"] == "invoices":
-        first = await first_invoice_at(asked.conn, scope)
+    zone: tzinfo = context.query["tz"]
+    since = to_seconds(context.query["since"], zone)
+    until = to_seconds(context.query["until"], zone)
+    first, last = await ends_of_ledger(context.conn, scope)
+    if context.query["metric"] == "invoices":
+        first = await first_invoice_at(context.conn, scope)
     since = first if since is None else since
-    until = max(asked.minute, last or 0) + 1 if until is None else until
+    until = max(context.minute, last or 0) + 1 if until is None else until
     if since is None or until <= since:
         return []
     try:
-        return edges_between(since, until, asked.query["bucket"], zone)
+        return edges_between(since, until, context.query["bucket"], zone)
     except InvalidInput as error:
-        raise bad_parameters([Fault("since", str(error))]) from error
+        raise invalid_parameters([InvalidParameter("since", str(error))]) from error
 
 
-async def _rows(asked: Asked, metric: str, scope: Scope, edges: Sequence[int]) -> list[_Row]:
+async def _rows(
+    context: RequestContext, metric: str, scope: Scope, edges: Sequence[int]
+) -> list[_Row]:
     """All that happened before the last edge, in steps that no edge divides."""
     is_hourly = all(edge % HOUR == 0 for edge in edges)
     if metric in _COUNTED:
         step = HOUR if is_hourly else _QUARTER
-        counted = await _COUNTED[metric](asked.conn, step, scope, edges[-1])
+        counted = await _COUNTED[metric](context.conn, step, scope, edges[-1])
         return [(at, number, 0) for at, number in counted]
     adding, taking = _METRICS[metric]
     kinds = (*adding, *taking)
     if not is_hourly:
-        found = await quarterly(asked.conn, kinds, scope, edges[-1])
+        found = await quarterly(context.conn, kinds, scope, edges[-1])
     elif scope.is_everything:
-        found = await asked.hours.before(asked.conn, kinds, scope.source, edges[-1])
+        found = await context.hours.before(context.conn, kinds, scope.source, edges[-1])
     else:
-        found = await hourly(asked.conn, kinds, scope, edges[-1])
+        found = await hourly(context.conn, kinds, scope, edges[-1])
     return [
         (at, msats, 0) if kind in adding else (at, 0, msats)  # a kind does one of both
         for at, kind, msats in found
@@ -118,14 +120,16 @@ def _running(edges: Sequence[int], rows: Sequence[_Row], unit: int) -> list[int]
     ][: len(edges)]
 
 
-def _points(edges: Sequence[int], running: Sequence[int], asked: Asked) -> list[dict[str, object]]:
-    is_cumulative: bool = asked.query["cumulative"]
+def _points(
+    edges: Sequence[int], running: Sequence[int], context: RequestContext
+) -> list[dict[str, object]]:
+    is_cumulative: bool = context.query["cumulative"]
     return [
         {
             "at": instant(start),
             "value": after - before,
             "cumulative": after if is_cumulative else None,
-            "partial": end > asked.now,
+            "partial": end > context.now,
         }
         for (start, end), (before, after) in zip(pairwise(edges), pairwise(running), strict=True)
     ]
@@ -134,8 +138,8 @@ def _points(edges: Sequence[int], running: Sequence[int], asked: Asked) -> list[
 _OWN = (
     choice("metric", (*_METRICS, *_COUNTED), "What is measured.", "raised"),
     choice("bucket", ("day", "week"), "How long a point lasts.", "day"),
-    moment("since", "From the bucket that holds this time or date (in `tz`)."),
-    moment("until", "To the bucket that ends at or after this time or date (in `tz`)."),
+    time_or_date("since", "From the bucket that holds this time or date (in `tz`)."),
+    time_or_date("until", "To the bucket that ends at or after this time or date (in `tz`)."),
     time_zone("tz", "IANA name of the time zone whose days count."),
     flag("cumulative", "Also the sum since the ledger began."),
 )

@@ -3,28 +3,28 @@
 from raised.db.items.invoice_items import store_items
 from raised.db.items.items import explorer_items, relay_items
 from raised.db.stored_settings import read_stored_settings
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi import source_schemas
 
 
-async def relays(asked: Asked) -> dict[str, object]:
+async def relays(context: RequestContext) -> dict[str, object]:
     """All relays that are followed."""
-    settings = await read_stored_settings(asked.conn)
-    items = await relay_items(asked.conn, settings.relays)
+    settings = await read_stored_settings(context.conn)
+    items = await relay_items(context.conn, settings.relays)
     return {"items": list(items.values()), "next_cursor": None}
 
 
-async def explorers(asked: Asked) -> dict[str, object]:
+async def explorers(context: RequestContext) -> dict[str, object]:
     """All explorers that are asked."""
-    settings = await read_stored_settings(asked.conn)
-    items = await explorer_items(asked.conn, settings.explorers)
+    settings = await read_stored_settings(context.conn)
+    items = await explorer_items(context.conn, settings.explorers)
     return {"items": list(items.values()), "next_cursor": None}
 
 
-async def stores(asked: Asked) -> dict[str, object]:
+async def stores(context: RequestContext) -> dict[str, object]:
     """All stores that are followed."""
-    settings = await read_stored_settings(asked.conn)
-    items = await store_items(asked.conn, settings.store_labels)
+    settings = await read_stored_settings(context.conn)
+    items = await store_items(context.conn, settings.store_labels)
     return {"items": list(items.values()), "next_cursor": None}
 
 
@@ -41,7 +41,7 @@ SOURCES = (
     Route(
         path=f"{BASE}/explorers",
         name="explorers",
-        about="The block explorers that are asked, and how they do.",
+        about="The block explorers that are context, and how they do.",
         answer=explorers,
         shape=source_schemas.ExplorerList,
         kept=False,

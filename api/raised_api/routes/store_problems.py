@@ -16,7 +16,7 @@ _DAY: Final = 86_400
 _STRANGERS: Final = frozenset({"no_signature", "broken_off"})
 
 
-async def store_troubles(conn: AsyncConnection, stores: Iterable[Item], now: int) -> list[Item]:
+async def store_problems(conn: AsyncConnection, stores: Iterable[Item], now: int) -> list[Item]:
     """The problems of these store items, as health lists them."""
     refused: defaultdict[str, list[Refused]] = defaultdict(list)
     for one in await refused_since(conn, now - _HOUR):

@@ -10,38 +10,38 @@ from raised.db.queries.sums import (
     msats_of,
     sums_by_kind,
 )
-from raised_api.http.route import BASE, Asked, Route
+from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi.schemas import Summary
-from raised_api.totals.totals import CAMPAIGN, asked_group, read_totals, scope_of
+from raised_api.totals.totals import CAMPAIGN, read_totals, requested_campaign, scope_of
 
 _DAY = 86_400
 _WINDOWS = {"last_24h": _DAY, "last_7d": 7 * _DAY, "last_30d": 30 * _DAY}
 
 
-async def summary(asked: Asked) -> dict[str, object]:
+async def summary(context: RequestContext) -> dict[str, object]:
     """The answer of the summary."""
-    scope = scope_of(await asked_group(asked))
-    found = await read_totals(asked.conn, scope)
+    scope = scope_of(await requested_campaign(context))
+    found = await read_totals(context.conn, scope)
     answer: dict[str, object] = {
-        "network": await record.read_network(asked.conn),
-        "as_of": asked.ground(),
-        "projects": await record.project_counts(asked.conn, scope.project_ids),
+        "network": await record.read_network(context.conn),
+        "as_of": context.as_of_block(),
+        "projects": await record.project_counts(context.conn, scope.project_ids),
         "totals": found.totals,
         "angor": found.angor,
         "btcpay": found.btcpay,
     }
     for name, seconds in _WINDOWS.items():
-        answer[name] = await _window(asked, scope, seconds)
+        answer[name] = await _window(context, scope, seconds)
     return answer
 
 
-async def _window(asked: Asked, scope: Scope, seconds: int) -> dict[str, int]:
-    window = Window(asked.minute - seconds, asked.minute)
-    sums = await sums_by_kind(asked.conn, window, scope)
+async def _window(context: RequestContext, scope: Scope, seconds: int) -> dict[str, int]:
+    window = Window(context.minute - seconds, context.minute)
+    sums = await sums_by_kind(context.conn, window, scope)
     return {
         "raised_sats": msats_of(sums, RAISING) // 1000,
         "returned_sats": msats_of(sums, RETURNING) // 1000,
-        "contributions": await contributions_in(asked.conn, window, scope),
+        "contributions": await contributions_in(context.conn, window, scope),
     }
 
 

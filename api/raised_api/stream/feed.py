@@ -20,10 +20,10 @@ from raised.db.engine import reading, transact
 from raised.db.queries.as_of import AsOf, read_as_of
 from raised.db.queries.feed import Change, Head, changes_after, read_head
 from raised.errors import RecordUnavailable
-from raised_api.http.response_cache import Stamp
+from raised_api.http.response_cache import RecordVersion
 from raised_api.stream.redaction import public_change
 
-BEHIND: Final = 1000  # unsent live changes at which a reader is let go
+MAX_BEHIND: Final = 1000  # unsent live changes at which a reader is let go
 _PAGE: Final = 500  # changes read at a look
 _PART: Final = 100  # changes sent at once
 _POLL_SECONDS: Final = 0.1
@@ -85,21 +85,21 @@ class Feed:
         self._beat = 0  # how often readers were woken without news
         self._log: list[Message] = []
         self._floor = 0  # everything after this number is in the log
-        self._ground = AsOf(0, None, None, None, "off", "off", "off")
+        self._as_of = AsOf(0, None, None, None, "off", "off", "off")
         self._readers: set[Reader] = set()
         self._news = asyncio.Event()
         self._closed = asyncio.Event()
         self.available = True
 
     @property
-    def ground(self) -> AsOf:
+    def as_of(self) -> AsOf:
         """What the record stood on when it was last looked at."""
-        return self._ground
+        return self._as_of
 
     @property
     def seq(self) -> int:
         """The newest change announced here."""
-        return self._ground.seq
+        return self._as_of.seq
 
     @property
     def closing(self) -> bool:
@@ -111,9 +111,9 @@ class Feed:
         """How many streams are open."""
         return len(self._readers)
 
-    def stamp(self, now: int) -> Stamp:
+    def stamp(self, now: int) -> RecordVersion:
         """What answers kept until now depend on."""
-        return Stamp(self.seq, now // 60, self._ground.is_stale(now))
+        return RecordVersion(self.seq, now // 60, self._as_of.is_stale(now))
 
     async def start(self) -> None:
         """Begin at the newest change.
@@ -152,8 +152,8 @@ class Feed:
                 self._let_all_go()
             elif head.seq > self.seq:
                 changes = await changes_after(conn, self.seq, _PAGE)
-                ground = await read_as_of(conn)
-                self._announce([encode_change(change) for change in changes], ground)
+                as_of = await read_as_of(conn)
+                self._announce([encode_change(change) for change in changes], as_of)
             else:
                 self._seen(head)
         self._looked()
@@ -163,23 +163,23 @@ class Feed:
 
     async def _begin_anew(self, conn: AsyncConnection) -> None:
         """Nothing is in the log: at the start, and when a backup was put in the record's place."""
-        self._ground = await read_as_of(conn)
+        self._as_of = await read_as_of(conn)
         self._log.clear()
-        self._floor = self._ground.seq
+        self._floor = self._as_of.seq
 
     def _seen(self, head: Head) -> None:
-        if head.seen_at != self._ground.seen_at:
-            self._ground = replace(self._ground, seen_at=head.seen_at)
+        if head.seen_at != self._as_of.seen_at:
+            self._as_of = replace(self._as_of, seen_at=head.seen_at)
 
-    def _announce(self, messages: list[Message], ground: AsOf) -> None:
-        self._ground = replace(ground, seq=messages[-1].seq)
+    def _announce(self, messages: list[Message], as_of: AsOf) -> None:
+        self._as_of = replace(as_of, seq=messages[-1].seq)
         self._log.extend(messages)
         for reader in list(self._readers):
-            if reader.is_live and len(self._log) - self._place(reader.seq) > BEHIND:
+            if reader.is_live and len(self._log) - self._place(reader.seq) > MAX_BEHIND:
                 reader.let_go()
-        if len(self._log) > 2 * BEHIND:
-            self._floor = self._log[-BEHIND - 1].seq
-            del self._log[:-BEHIND]
+        if len(self._log) > 2 * MAX_BEHIND:
+            self._floor = self._log[-MAX_BEHIND - 1].seq
+            del self._log[:-MAX_BEHIND]
         self._wake()
 
     def _let_all_go(self) -> None:

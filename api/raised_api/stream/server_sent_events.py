@@ -12,16 +12,22 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from raised.db.queries.feed import Head
 from raised.errors import RecordUnavailable
-from raised_api.http.auth import READ, Access, Keys, access_in
-from raised_api.http.parameters import Parameter, header_number, parse_query, whole_number, words
+from raised_api.http.auth import READ, Access, ApiKeyCache, access_in
+from raised_api.http.parameters import (
+    Parameter,
+    parse_header_number,
+    parse_query,
+    texts_matching,
+    whole_number,
+)
 from raised_api.http.problems import Problem
 from raised_api.http.route import BASE
 from raised_api.stream.feed import Feed, Message, Reader
 
 PATH: Final = f"{BASE}/changes/stream"
-LAST_SEEN: Final = "last-event-id"
+LAST_EVENT_ID: Final = "last-event-id"
 
-TYPE = words("type", r"[a-z_]+(\.[a-z_]+)?", "Only changes of these types.")
+TYPE = texts_matching("type", r"[a-z_]+(\.[a-z_]+)?", "Only changes of these types.")
 AFTER = whole_number("after", 0, 2**63 - 1, "The number of the last change seen; 0: all kept.")
 PARAMETERS: tuple[Parameter, ...] = (AFTER, TYPE)
 
@@ -35,7 +41,7 @@ _HEADERS: Final = [
 ]
 
 
-def stream_handler(feed: Feed, keys: Keys) -> HTTPRouteHandler:
+def stream_handler(feed: Feed, keys: ApiKeyCache) -> HTTPRouteHandler:
     """The route of the stream."""
 
     @get(PATH, name="changes_stream")
@@ -43,7 +49,7 @@ def stream_handler(feed: Feed, keys: Keys) -> HTTPRouteHandler:
         access = access_in(request)
         access.require(READ)
         asked = parse_query(PARAMETERS, request.scope["query_string"])
-        last_seen = header_number(request.headers, LAST_SEEN)
+        last_seen = parse_header_number(request.headers, LAST_EVENT_ID)
         start = last_seen if last_seen is not None else asked["after"]
         reader = _Asker(access, keys, frozenset(asked["type"]))
         return _Stream(feed, await feed.head(), start, reader)
@@ -56,7 +62,7 @@ class _Asker:
     """Who reads a stream, and what of it."""
 
     access: Access
-    keys: Keys
+    keys: ApiKeyCache
     types: Collection[str]
 
     def part(self, messages: list[Message]) -> bytes:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.queries.sums import HourSum, Scope, all_hours, hourly, hours_after, newest_movement
 
 
-class Hours:
+class HourlyTotals:
     """Sums over all projects, by hour, source and kind, as of the newest row that was read."""
 
     def __init__(self) -> None:

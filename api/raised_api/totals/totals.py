@@ -9,14 +9,14 @@ from raised.db.queries import summary as record
 from raised.db.queries.campaign_groups import CampaignView, find_campaign
 from raised.db.queries.store_sums import INVOICE_STATUSES, StoreTotals, store_totals
 from raised.db.queries.sums import Scope
-from raised_api.http.parameters import Parameter, word
-from raised_api.http.problems import Fault, bad_parameters
-from raised_api.http.route import Asked
+from raised_api.http.parameters import Parameter, text_matching
+from raised_api.http.problems import InvalidParameter, invalid_parameters
+from raised_api.http.route import RequestContext
 
 _MSATS = 1000
 _NAME = "[a-z][0-9a-z-]{0,99}"
 
-CAMPAIGN: Parameter = word(
+CAMPAIGN: Parameter = text_matching(
     "campaign", _NAME, "A campaign's slug; a store's label or a project's identifier without one."
 )
 
@@ -37,33 +37,35 @@ def scope_of(group: CampaignView | None, source: str | None = None) -> Scope:
     return Scope(source, group.project_ids, group.slug if group.stores else None)
 
 
-async def asked_group(asked: Asked) -> CampaignView | None:
+async def requested_campaign(context: RequestContext) -> CampaignView | None:
     """The campaign that `?campaign=` names.
 
     Raises:
         Problem: there is none of that name.
     """
-    name: str | None = asked.query["campaign"]
+    name: str | None = context.query["campaign"]
     if name is None:
         return None
-    group = await find_campaign(asked.conn, name)
+    group = await find_campaign(context.conn, name)
     if group is None:
-        raise bad_parameters([Fault("campaign", "there is none of that name")])
+        raise invalid_parameters([InvalidParameter("campaign", "there is none of that name")])
     return group
 
 
-async def asked_scope(asked: Asked) -> Scope:
+async def requested_scope(context: RequestContext) -> Scope:
     """The part of the ledger that `?source=`, `?project=` and `?campaign=` name.
 
     Raises:
         Problem: there is no such campaign, or both are named.
     """
-    source, project_id = asked.query["source"], asked.query["project"]
-    group = await asked_group(asked)
+    source, project_id = context.query["source"], context.query["project"]
+    group = await requested_campaign(context)
     if project_id is None:
         return scope_of(group, source)
     if group is not None:
-        raise bad_parameters([Fault("project", "one of project and campaign at most")])
+        raise invalid_parameters(
+            [InvalidParameter("project", "one of project and campaign at most")]
+        )
     return Scope(source, (project_id,))
 
 

@@ -12,17 +12,17 @@ from typing import Final
 from litestar.types import HTTPScope, Receive, Send
 
 from raised.errors import InvalidInput, RecordUnavailable
-from raised_api.http.client_ip import client_of
+from raised_api.http.client_ip import client_address
 from raised_api.http.problems import MEDIA_TYPE, Problem
-from raised_api.http.rate_limit import Limits
+from raised_api.http.rate_limit import RateLimiter
 from raised_api.webhooks.delivery_body import is_signed, keys_of, parse_delivery
 from raised_api.webhooks.inbox import Inbox
 
 Secrets = Mapping[str, tuple[bytes, ...]]
 
 PATH: Final = "/webhooks/btcpay/"
-ALONE: Final = "/webhook"  # where there is one store
-TEMPLATE: Final = PATH + "{label}"
+SHORT_PATH: Final = "/webhook"  # where there is one store
+ROUTE: Final = PATH + "{label}"
 
 MOST_BYTES: Final = 1024 * 1024
 REFUSALS: Final = 60  # a minute and address; from then on they are answered 429
@@ -64,11 +64,11 @@ class Webhooks:
         self._inbox = inbox
         self._clock = clock
         self._trusted = trusted
-        self._refusals = Limits(refusals)
+        self._refusals = RateLimiter(refusals)
 
     def is_here(self, path: str) -> bool:
         """Whether this address is one of ours."""
-        return path == ALONE or path.startswith(PATH)
+        return path == SHORT_PATH or path.startswith(PATH)
 
     async def answer(self, scope: HTTPScope, receive: Receive, send: Send) -> int:
         """Answer one request; the status."""
@@ -88,7 +88,7 @@ class Webhooks:
         return 200
 
     def _label(self, path: str) -> str | None:
-        if path == ALONE:
+        if path == SHORT_PATH:
             return self._alone
         label = path.removeprefix(PATH)
         return label if label in self._keys else None
@@ -116,7 +116,7 @@ class Webhooks:
         if label is not None and refused.reason is not None:
             self._inbox.refuse(label, refused.reason)
             if refused.status != 503:
-                address = client_of(scope, self._trusted)
+                address = client_address(scope, self._trusted)
                 taken = self._refusals.take(address, self._clock())
                 if not taken.is_allowed:
                     again = {"retry-after": str(taken.reset_seconds)}

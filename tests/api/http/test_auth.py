@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raised.config.load import Bind, Environment
 from raised.db.engine import transact
 from raised.db.requests.api_keys import NewKey, add_key, new_key, revoke_key
-from raised_api.http.auth import Keys, is_open
+from raised_api.http.auth import ApiKeyCache, is_open
 from raised_api.http.problems import Problem
 
 NOW = 1_750_000_000
@@ -130,7 +130,7 @@ async def test_a_revoked_key_opens_nothing_three_seconds_later(
 ) -> None:
     key, ticks = new_key(["read"]), Ticks()
     await transact(writer, add_key, key, ["read"], NOW)
-    keys = Keys(reader, is_open=False, ticks=ticks)
+    keys = ApiKeyCache(reader, is_open=False, ticks=ticks)
     assert (await keys.access_with(key.token)).key_id == key.id
     await transact(writer, revoke_key, key.id, NOW)
     ticks.now += 2.9
@@ -142,7 +142,7 @@ async def test_a_revoked_key_opens_nothing_three_seconds_later(
 
 async def test_a_new_key_opens_at_once(writer: AsyncEngine, reader: AsyncEngine) -> None:
     ticks = Ticks()
-    keys = Keys(reader, is_open=False, ticks=ticks)
+    keys = ApiKeyCache(reader, is_open=False, ticks=ticks)
     with pytest.raises(Problem):
         await keys.access_with(new_key(["read"]).token)
     key = new_key(["read"])
