@@ -1,6 +1,6 @@
 """What does it cost to keep what a store's server shows, beside reading it and keeping nothing?
 
-A server in a process of its own shows paid invoices as BTCPay 2.4.1 does. The reference walks the
+A server in a process of its own shows paid invoices as BTCPay 2.4.1 does. The reference lists the
 same pages with the same client and drops them. First a store of 10,000, both in turns, each time
 into an empty record; then 100,000 at once, with the memory that took; last the sweeps that run by
 the clock, when the record holds all of them and nothing is new.
@@ -24,9 +24,8 @@ from typing import Never
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http import RetryPolicy
 from raised.btcpay.paginator import InvoicePaginator
-from raised.btcpay.settings import StoreSettings
+from raised.btcpay.settings import StoreSettings, StoreTiming
 from raised.btcpay.source import StoreSource
-from raised.btcpay.timing import StoreTiming
 from raised.clock import now
 from raised.db.engine import open_reader, open_writer
 from raised.db.upgrade import upgrade
@@ -41,8 +40,8 @@ ROUNDS = 5
 OPEN = 40
 STORE = "EqevX4KsotQEFnRhVshPqdP5mtzjXiiV4fEFogKmuEbB"
 POLICY = Policy(network_named("regtest"), confirmations=1, finality=100)
-NO_PAUSES = StoreTiming(page=0, rest=0)
-NO_PACE = RetryPolicy(page_seconds=0)
+NO_DELAYS = StoreTiming(page_interval=0, month_interval=0)
+NO_PAGE_DELAY = RetryPolicy(page_seconds=0)
 SPACING = 20  # seconds between two invoices
 
 
@@ -143,16 +142,16 @@ class Server:
         return Response(200, body, "application/json")
 
 
-def serve(size: int, tell: Connection) -> None:
+def serve(size: int, started: Connection) -> None:
     """Run a server until the other end closes."""
-    shown = Server(size)
+    served = Server(size)
     for number in range(size):
-        shown.answer(Request("GET", "/invoices", {"take": ["1"], "skip": [str(number)]}, {}, b""))
-    web = WebServer(shown.answer)
+        served.answer(Request("GET", "/invoices", {"take": ["1"], "skip": [str(number)]}, {}, b""))
+    web = WebServer(served.answer)
     web.start()
-    tell.send(web.url)
+    started.send(web.url)
     with contextlib.suppress(EOFError):
-        tell.recv()
+        started.recv()
     web.stop()
 
 
@@ -170,29 +169,29 @@ def server_of(size: int) -> Iterator[StoreSettings]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Recording:
     """A record that follows a store."""
 
-    stores: StoreSource
+    source: StoreSource
     swept: asyncio.Event
 
 
 @asynccontextmanager
-async def keeping(settings: StoreSettings, folder: Path) -> AsyncIterator[Kept]:
+async def recording(settings: StoreSettings, folder: Path) -> AsyncIterator[Recording]:
     """Follow the store into a new record; `swept` is set when all of it has been committed."""
     url = f"sqlite+aiosqlite:///{folder}/raised.db"
     writer = open_writer(url)
     await upgrade(writer, "regtest")
     reader = open_reader(url)
-    stores = StoreSource(
-        [settings], RecordView(reader, 100), retry_policy=NO_PACE, pauses=NO_PAUSES
+    source = StoreSource(
+        [settings], RecordView(reader, 100), retry_policy=NO_PAGE_DELAY, timing=NO_DELAYS
     )
     observations: asyncio.Queue[Observation] = asyncio.Queue(256)
     swept = asyncio.Event()
 
     def committed(batch: Sequence[Observation], _seconds: float) -> None:
-        stores.wake()
-        if any(isinstance(one, SweepDone) and one.sweep == "full" for one in batch):
+        source.wake()
+        if any(isinstance(observed, SweepDone) and observed.sweep == "full" for observed in batch):
             swept.set()
 
     async def write() -> Never:
@@ -200,11 +199,11 @@ async def keeping(settings: StoreSettings, folder: Path) -> AsyncIterator[Kept]:
 
     await observations.put(CampaignsConfigured(now(), (), {"shop": False}))
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(write()), tasks.create_task(stores.follow(observations))]
-        yield Kept(stores, swept)
+        running = [tasks.create_task(write()), tasks.create_task(source.follow(observations))]
+        yield Recording(source, swept)
         for task in running:
             task.cancel()
-    await stores.close()
+    await source.close()
     await reader.dispose()
     await writer.dispose()
 
@@ -213,18 +212,20 @@ async def full(settings: StoreSettings) -> float:
     """Seconds from nothing to all of it committed."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        async with keeping(settings, Path(folder)) as kept:
-            await kept.swept.wait()
+        async with recording(settings, Path(folder)) as recorded:
+            await recorded.swept.wait()
             return time.perf_counter() - began
 
 
-async def walk(settings: StoreSettings, make: Callable[[Greenfield], InvoicePaginator]) -> float:
+async def read_and_drop(
+    settings: StoreSettings, make: Callable[[Greenfield], InvoicePaginator]
+) -> float:
     """Seconds to read the same pages and drop them."""
-    server = Greenfield(settings, retry_policy=NO_PACE)
+    server = Greenfield(settings, retry_policy=NO_PAGE_DELAY)
     began = time.perf_counter()
-    steps = make(server)
-    while not steps.ended:
-        steps.move(await steps.read())
+    paginator = make(server)
+    while not paginator.ended:
+        paginator.advance(await paginator.read_page())
     seconds = time.perf_counter() - began
     await server.close()
     return seconds
@@ -237,35 +238,35 @@ async def measure() -> None:
         reference: list[float] = []
         for _ in range(ROUNDS):
             ours.append(await full(settings))
-            reference.append(await walk(settings, InvoicePaginator))
-        say("sweep_full", ours, reference, SOME)
+            reference.append(await read_and_drop(settings, InvoicePaginator))
+        print_ratio("sweep_full", ours, reference, SOME)
     with server_of(ALL) as settings, tempfile.TemporaryDirectory() as folder:
         before = peak_mib()
         began = time.perf_counter()
-        async with keeping(settings, Path(folder)) as kept:
-            await kept.swept.wait()
+        async with recording(settings, Path(folder)) as recorded:
+            await recorded.swept.wait()
             seconds = time.perf_counter() - began
-            tell_memory(seconds, peak_mib(), peak_mib() - before)
-            await incremental(settings, kept.stores)
+            print_memory(seconds, peak_mib(), peak_mib() - before)
+            await incremental(settings, recorded.source)
 
 
-async def incremental(settings: StoreSettings, stores: StoreSource) -> None:
-    """The sweeps of every few minutes over 100,000 held invoices, none of them changed."""
+async def incremental(settings: StoreSettings, source: StoreSource) -> None:
+    """The sweeps of every few minutes over 100,000 stored invoices, none of them changed."""
     ours: dict[str, list[float]] = {"active": [], "recent": []}
     reference: dict[str, list[float]] = {"active": [], "recent": []}
     since = now() - 3 * 86_400
-    walks: dict[str, Callable[[Greenfield], InvoicePaginator]] = {
+    lists: dict[str, Callable[[Greenfield], InvoicePaginator]] = {
         "active": lambda server: InvoicePaginator(server, statuses=("new", "processing")),
         "recent": lambda server: InvoicePaginator(server, start=since),
     }
     for _ in range(ROUNDS + 1):
         for kind in ("active", "recent"):
             began = time.perf_counter()
-            await stores.sweep("active" if kind == "active" else "recent")
+            await source.sweep("active" if kind == "active" else "recent")
             ours[kind].append(time.perf_counter() - began)
-            reference[kind].append(await walk(settings, walks[kind]))
-    say("sweep_active", ours["active"][1:], reference["active"][1:], OPEN)
-    say("sweep_recent", ours["recent"][1:], reference["recent"][1:], 3 * 86_400 // SPACING)
+            reference[kind].append(await read_and_drop(settings, lists[kind]))
+    print_ratio("sweep_active", ours["active"][1:], reference["active"][1:], OPEN)
+    print_ratio("sweep_recent", ours["recent"][1:], reference["recent"][1:], 3 * 86_400 // SPACING)
 
 
 def peak_mib() -> int:
@@ -273,7 +274,9 @@ def peak_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def say(name: str, ours: Sequence[float], reference: Sequence[float], invoices: int) -> None:
+def print_ratio(
+    name: str, ours: Sequence[float], reference: Sequence[float], invoices: int
+) -> None:
     """One line: how much of the bare speed is left."""
     mine, bare = statistics.median(ours), statistics.median(reference)
     line = {
@@ -286,7 +289,7 @@ def say(name: str, ours: Sequence[float], reference: Sequence[float], invoices: 
     print(json.dumps(line), flush=True)
 
 
-def tell_memory(seconds: float, peak: int, more: int) -> None:
+def print_memory(seconds: float, peak: int, more: int) -> None:
     """One line: the whole of it."""
     line = {
         "name": "sweep_full_large",

@@ -9,7 +9,7 @@ from tests.rig.memory_store_record import FollowedStore
 
 
 @pytest.fixture
-async def teller() -> AsyncIterator[CannedGreenfield]:
+async def server() -> AsyncIterator[CannedGreenfield]:
     """A server on loopback that has no routes yet."""
     one = CannedGreenfield()
     one.start()
@@ -19,9 +19,9 @@ async def teller() -> AsyncIterator[CannedGreenfield]:
 
 
 @pytest.fixture
-def shop() -> Iterator[FollowedStore]:
+def store() -> Iterator[FollowedStore]:
     """An empty store of a server on loopback, and a record of nothing yet."""
-    till = FakeGreenfield()
-    till.start()
-    yield FollowedStore(till)
-    till.stop()
+    server = FakeGreenfield()
+    server.start()
+    yield FollowedStore(server)
+    server.stop()

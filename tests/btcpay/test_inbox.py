@@ -19,10 +19,10 @@ ONE = "/invoices/"
 
 
 @pytest.fixture
-def shop(shop: FollowedStore) -> FollowedStore:
+def store(store: FollowedStore) -> FollowedStore:
     """One whose sweeps have nothing big to do."""
-    shop.ledger.swept = shop.now - 100
-    return shop
+    store.record.swept = store.now - 100
+    return store
 
 
 def single(request: Request) -> str | None:
@@ -35,10 +35,10 @@ def body(name: str) -> Any:
     return json.loads((VECTORS / "webhooks" / f"{name}.json").read_text())
 
 
-def rows_of(shop: FollowedStore, invoice_id: str) -> list[str]:
+def rows_of(store: FollowedStore, invoice_id: str) -> list[str]:
     return [
         one.status
-        for seen in shop.ledger.of(InvoicesSeen)
+        for seen in store.record.published(InvoicesSeen)
         if seen.origin == "delivery"
         for one in seen.invoices
         if one.id == invoice_id
@@ -47,76 +47,78 @@ def rows_of(shop: FollowedStore, invoice_id: str) -> list[str]:
 
 @pytest.mark.parametrize("sequence", vector("webhook_sequences"), ids=lambda one: one["name"])
 async def test_events_in_any_order_and_number_end_in_the_final_state(
-    shop: FollowedStore, sequence: Any
+    store: FollowedStore, sequence: Any
 ) -> None:
     final = sequence["final"]
-    shop.till.add(final["invoiceId"], final["status"], additionalStatus=final["additionalStatus"])
+    store.server.add(
+        final["invoiceId"], final["status"], additionalStatus=final["additionalStatus"]
+    )
     events = [body(name) for name in sequence["order_sent"]]
     orders = list(itertools.islice(itertools.permutations(events), 6))
-    async with shop.follow():
+    async with store.follow():
         for order in orders:
             for event in [*order, order[0]]:
-                shop.ledger.ring(event["type"], event["invoiceId"])
-        await shop.until(lambda: len(shop.ledger.results) == len(shop.ledger.inbox))
-    held = shop.ledger.invoices[final["invoiceId"]]
+                store.record.deliver(event["type"], event["invoiceId"])
+        await store.until(lambda: len(store.record.results) == len(store.record.inbox))
+    held = store.record.invoices[final["invoiceId"]]
     assert (held.status, held.additional_status) == (final["status"], final["additionalStatus"])
-    assert set(shop.ledger.results.values()) == {"applied"}
+    assert set(store.record.results.values()) == {"applied"}
 
 
 async def test_a_state_that_moves_between_events_ends_as_the_server_last_showed_it(
-    shop: FollowedStore,
+    store: FollowedStore,
 ) -> None:
-    shop.till.add("abc", "New")
-    async with shop.follow():
+    store.server.add("abc", "New")
+    async with store.follow():
         for status in ("Processing", "New", "Processing", "Settled"):
-            shop.till.add("abc", status)
-            row = shop.ledger.ring("InvoiceProcessing", "abc")
-            await shop.until(lambda: row in shop.ledger.results)  # noqa: B023 - ends with the turn
-            assert shop.ledger.invoices["abc"].status == status
+            store.server.add("abc", status)
+            row = store.record.deliver("InvoiceProcessing", "abc")
+            await store.until(lambda: row in store.record.results)  # noqa: B023 - ends with the turn
+            assert store.record.invoices["abc"].status == status
 
 
-async def test_repeated_events_of_one_invoice_are_one_fetch(shop: FollowedStore) -> None:
-    shop.till.add("abc", "Settled")
+async def test_repeated_events_of_one_invoice_are_one_fetch(store: FollowedStore) -> None:
+    store.server.add("abc", "Settled")
     for _ in range(20):
-        shop.ledger.ring("InvoiceSettled", "abc")
-    async with shop.follow():
-        await shop.until(lambda: len(shop.ledger.results) == 20)
-    assert shop.till.count("/invoices/abc") == 1
+        store.record.deliver("InvoiceSettled", "abc")
+    async with store.follow():
+        await store.until(lambda: len(store.record.results) == 20)
+    assert store.server.count("/invoices/abc") == 1
 
 
-async def test_an_invoice_is_fetched_again_after_its_last_event(shop: FollowedStore) -> None:
+async def test_an_invoice_is_fetched_again_after_its_last_event(store: FollowedStore) -> None:
     """The first answer may be older than the event (btcpay.md 8)."""
-    shop.pauses = replace(FAST_TIMING, echo=0.05)
-    shop.till.add("abc", "New")
-    async with shop.follow():
-        await shop.begun()
-        shop.ledger.ring("InvoiceReceivedPayment", "abc", at=shop.now)
-        await shop.until(lambda: shop.ledger.results)
-        shop.till.add("abc", "Processing")
-        await shop.until(lambda: shop.ledger.invoices["abc"].status == "Processing")
-    assert rows_of(shop, "abc") == ["New", "Processing"]
-    assert len(shop.ledger.of(DeliveriesDone)) == 1
+    store.timing = replace(FAST_TIMING, refetch_delay=0.05)
+    store.server.add("abc", "New")
+    async with store.follow():
+        await store.sweeps_started()
+        store.record.deliver("InvoiceReceivedPayment", "abc", at=store.now)
+        await store.until(lambda: store.record.results)
+        store.server.add("abc", "Processing")
+        await store.until(lambda: store.record.invoices["abc"].status == "Processing")
+    assert rows_of(store, "abc") == ["New", "Processing"]
+    assert len(store.record.published(DeliveriesDone)) == 1
 
 
-async def test_an_event_that_waited_for_long_is_not_asked_for_twice(shop: FollowedStore) -> None:
-    shop.pauses = replace(FAST_TIMING, echo=0.01)
-    shop.till.add("abc", "Settled")
-    shop.ledger.ring("InvoiceSettled", "abc", at=shop.now - 100)
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.results)
+async def test_an_event_that_waited_for_long_is_not_asked_for_twice(store: FollowedStore) -> None:
+    store.timing = replace(FAST_TIMING, refetch_delay=0.01)
+    store.server.add("abc", "Settled")
+    store.record.deliver("InvoiceSettled", "abc", at=store.now - 100)
+    async with store.follow():
+        await store.until(lambda: store.record.results)
         await asyncio.sleep(0.05)
-    assert shop.till.count("/invoices/abc") == 1
+    assert store.server.count("/invoices/abc") == 1
 
 
 async def test_fetches_of_one_invoice_go_one_at_a_time_and_two_of_a_store(
-    shop: FollowedStore,
+    store: FollowedStore,
 ) -> None:
     invoices = ["a1", "b2", "c3", "d4"]
     inside: list[str] = []
     most: list[int] = []
     twice: list[str] = []
     for one in invoices:
-        shop.till.add(one, "Settled")
+        store.server.add(one, "Settled")
 
     async def slowly(request: Request) -> None:
         invoice_id = single(request)
@@ -128,142 +130,142 @@ async def test_fetches_of_one_invoice_go_one_at_a_time_and_two_of_a_store(
         await asyncio.sleep(0.02)
         inside.remove(invoice_id)
 
-    shop.till.before = slowly
-    async with shop.follow():
+    store.server.before_answer = slowly
+    async with store.follow():
         for _ in range(3):
             for one in invoices:
-                shop.ledger.ring("InvoiceSettled", one)
+                store.record.deliver("InvoiceSettled", one)
             await asyncio.sleep(0.015)
-        await shop.until(lambda: len(shop.ledger.results) == 12)
+        await store.until(lambda: len(store.record.results) == 12)
     assert max(most) == 2
     assert not twice
 
 
-async def test_what_asks_for_nothing_is_done_without_a_fetch(shop: FollowedStore) -> None:
+async def test_what_asks_for_nothing_is_done_without_a_fetch(store: FollowedStore) -> None:
     test = body("test_event_pre_2.3")
     expected = {
-        shop.ledger.ring(test["type"], test["invoiceId"]): "test",
-        shop.ledger.ring("PaymentRequestCreated", None): "ignored",
-        shop.ledger.ring("SubscriberCreated", None): "ignored",
-        shop.ledger.ring("NeverHeardOf", None): "ignored",
-        shop.ledger.ring("PendingTransactionCreated", None): "ignored",
+        store.record.deliver(test["type"], test["invoiceId"]): "test",
+        store.record.deliver("PaymentRequestCreated", None): "ignored",
+        store.record.deliver("SubscriberCreated", None): "ignored",
+        store.record.deliver("NeverHeardOf", None): "ignored",
+        store.record.deliver("PendingTransactionCreated", None): "ignored",
     }
-    async with shop.follow():
-        await shop.until(lambda: len(shop.ledger.results) == len(expected))
-    assert shop.ledger.results == expected
-    assert shop.till.count(ONE) == 0
+    async with store.follow():
+        await store.until(lambda: len(store.record.results) == len(expected))
+    assert store.record.results == expected
+    assert store.server.count(ONE) == 0
 
 
-async def test_an_unknown_event_of_an_invoice_has_it_looked_at(shop: FollowedStore) -> None:
+async def test_an_unknown_event_of_an_invoice_has_it_looked_at(store: FollowedStore) -> None:
     event = body("unknown_future_type")
-    shop.till.add(event["invoiceId"], "Settled")
-    row = shop.ledger.ring(event["type"], event["invoiceId"])
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.results)
-    assert shop.ledger.results[row] == "applied"
-    assert event["invoiceId"] in shop.ledger.invoices
+    store.server.add(event["invoiceId"], "Settled")
+    row = store.record.deliver(event["type"], event["invoiceId"])
+    async with store.follow():
+        await store.until(lambda: store.record.results)
+    assert store.record.results[row] == "applied"
+    assert event["invoiceId"] in store.record.invoices
 
 
 @pytest.mark.parametrize("answer", [GONE, forbidden("btcpay.store.canviewinvoices")])
 async def test_an_invoice_the_server_does_not_show_is_gone_where_the_list_works(
-    shop: FollowedStore, answer: Response
+    store: FollowedStore, answer: Response
 ) -> None:
     """2.4+ answers 403 for what it does not have (btcpay.md 9.2)."""
-    shop.till.tricks.append(lambda request: answer if single(request) == "lost" else None)
-    row = shop.ledger.ring("InvoiceSettled", "lost")
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.results)
-    assert shop.ledger.results == {row: "gone"}
-    assert [one.ids for one in shop.ledger.of(InvoicesGone)] == [("lost",)]
-    assert shop.ledger.health.state == "ok"
+    store.server.overrides.append(lambda request: answer if single(request) == "lost" else None)
+    row = store.record.deliver("InvoiceSettled", "lost")
+    async with store.follow():
+        await store.until(lambda: store.record.results)
+    assert store.record.results == {row: "gone"}
+    assert [one.ids for one in store.record.published(InvoicesGone)] == [("lost",)]
+    assert store.record.health.state == "ok"
 
 
-async def test_an_invoice_is_not_gone_when_the_permission_is(shop: FollowedStore) -> None:
+async def test_an_invoice_is_not_gone_when_the_permission_is(store: FollowedStore) -> None:
     lost = [False]
     refusal = forbidden("btcpay.store.canviewinvoices")
-    shop.till.tricks.append(
+    store.server.overrides.append(
         lambda request: refusal if lost[0] and request.path.startswith(BELOW) else None
     )
-    shop.till.add("abc", "Settled")
-    async with shop.follow():
-        await shop.begun()
+    store.server.add("abc", "Settled")
+    async with store.follow():
+        await store.sweeps_started()
         lost[0] = True
-        shop.ledger.ring("InvoiceSettled", "abc")
-        await shop.until(lambda: shop.ledger.trouble == "missing_permission")
-        assert not shop.ledger.results
+        store.record.deliver("InvoiceSettled", "abc")
+        await store.until(lambda: store.record.problem_code == "missing_permission")
+        assert not store.record.results
         lost[0] = False
-        await shop.until(lambda: shop.ledger.results)
-    assert set(shop.ledger.results.values()) == {"applied"}
-    assert not shop.ledger.of(InvoicesGone)
+        await store.until(lambda: store.record.results)
+    assert set(store.record.results.values()) == {"applied"}
+    assert not store.record.published(InvoicesGone)
 
 
 async def test_what_the_record_has_not_written_yet_is_not_asked_for_again(
-    shop: FollowedStore,
+    store: FollowedStore,
 ) -> None:
-    shop.till.add("abc", "Settled")
-    async with shop.follow():
-        await shop.begun()
-        await shop.until(lambda: shop.ledger.health.facts.get("refunds_visible"))
-        shop.commits.clear()
-        shop.ledger.ring("InvoiceSettled", "abc")
-        await shop.until(lambda: shop.till.count("/invoices/abc"))
+    store.server.add("abc", "Settled")
+    async with store.follow():
+        await store.sweeps_started()
+        await store.until(lambda: store.record.health.facts.get("refunds_visible"))
+        store.allow_commits.clear()
+        store.record.deliver("InvoiceSettled", "abc")
+        await store.until(lambda: store.server.count("/invoices/abc"))
         await asyncio.sleep(0.1)
-        assert shop.till.count("/invoices/abc") == 1
-        shop.commits.set()
-        await shop.until(lambda: shop.ledger.results)
+        assert store.server.count("/invoices/abc") == 1
+        store.allow_commits.set()
+        await store.until(lambda: store.record.results)
 
 
-async def test_a_delivery_that_waits_once_more_is_acted_on_once_more(shop: FollowedStore) -> None:
+async def test_a_delivery_that_waits_once_more_is_acted_on_once_more(store: FollowedStore) -> None:
     """As after a backup was restored."""
-    shop.till.add("abc", "Settled")
-    row = shop.ledger.ring("InvoiceSettled", "abc")
-    async with shop.follow():
+    store.server.add("abc", "Settled")
+    row = store.record.deliver("InvoiceSettled", "abc")
+    async with store.follow():
         for _ in range(2):
-            await shop.until(lambda: row in shop.ledger.results)
+            await store.until(lambda: row in store.record.results)
             await asyncio.sleep(0.05)
-            del shop.ledger.results[row]
-        await shop.until(lambda: row in shop.ledger.results)
+            del store.record.results[row]
+        await store.until(lambda: row in store.record.results)
 
 
-async def test_a_server_that_is_away_loses_no_delivery(shop: FollowedStore) -> None:
-    shop.till.add("abc", "Settled")
-    async with shop.follow():
-        await shop.begun()
-        shop.till.refuse(refuse=True)
-        shop.ledger.ring("InvoiceSettled", "abc")
-        await shop.until(lambda: shop.ledger.health.state == "down")
-        assert not shop.ledger.results
-        shop.till.refuse(refuse=False)
-        await shop.until(lambda: shop.ledger.results and shop.ledger.health.state == "ok")
-    assert shop.ledger.invoices["abc"].status == "Settled"
+async def test_a_server_that_is_away_loses_no_delivery(store: FollowedStore) -> None:
+    store.server.add("abc", "Settled")
+    async with store.follow():
+        await store.sweeps_started()
+        store.server.refuse(refuse=True)
+        store.record.deliver("InvoiceSettled", "abc")
+        await store.until(lambda: store.record.health.state == "down")
+        assert not store.record.results
+        store.server.refuse(refuse=False)
+        await store.until(lambda: store.record.results and store.record.health.state == "ok")
+    assert store.record.invoices["abc"].status == "Settled"
 
 
 async def test_an_invoice_that_cannot_be_read_keeps_its_place_and_holds_up_nobody(
-    shop: FollowedStore,
+    store: FollowedStore,
 ) -> None:
     for one in ("bad", "good"):
-        shop.till.add(one, "Settled")
+        store.server.add(one, "Settled")
     broken = [True]
 
     def trick(request: Request) -> Response | None:
         is_bad = single(request) == "bad" and broken[0]
         return Response(200, b'{"id": 7}', "application/json") if is_bad else None
 
-    shop.till.tricks.append(trick)
-    bad = shop.ledger.ring("InvoiceSettled", "bad")
-    good = shop.ledger.ring("InvoiceSettled", "good")
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.trouble == "bad_rows" and shop.ledger.results)
-        assert shop.ledger.results == {good: "applied"}
-        assert shop.ledger.health.state == "degraded"
+    store.server.overrides.append(trick)
+    bad = store.record.deliver("InvoiceSettled", "bad")
+    good = store.record.deliver("InvoiceSettled", "good")
+    async with store.follow():
+        await store.until(lambda: store.record.problem_code == "bad_rows" and store.record.results)
+        assert store.record.results == {good: "applied"}
+        assert store.record.health.state == "degraded"
         broken[0] = False
-        await shop.until(lambda: bad in shop.ledger.results and shop.ledger.health.state == "ok")
-    assert shop.ledger.invoices["bad"].status == "Settled"
+        await store.until(lambda: bad in store.record.results and store.record.health.state == "ok")
+    assert store.record.invoices["bad"].status == "Settled"
 
 
 @pytest.mark.parametrize("answer", [BROKEN, Response(500), Response(429, b"slow down")])
-async def test_a_busy_server_is_asked_again(shop: FollowedStore, answer: Response) -> None:
-    shop.till.add("abc", "Settled")
+async def test_a_busy_server_is_asked_again(store: FollowedStore, answer: Response) -> None:
+    store.server.add("abc", "Settled")
     left = [7]
 
     def trick(request: Request) -> Response | None:
@@ -272,11 +274,11 @@ async def test_a_busy_server_is_asked_again(shop: FollowedStore, answer: Respons
         left[0] -= 1
         return answer
 
-    shop.till.tricks.append(trick)
-    shop.ledger.ring("InvoiceSettled", "abc")
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.results)
-    assert shop.till.count("/invoices/abc") == 8
+    store.server.overrides.append(trick)
+    store.record.deliver("InvoiceSettled", "abc")
+    async with store.follow():
+        await store.until(lambda: store.record.results)
+    assert store.server.count("/invoices/abc") == 8
 
 
 @pytest.mark.parametrize(
@@ -289,8 +291,8 @@ async def test_a_busy_server_is_asked_again(shop: FollowedStore, answer: Respons
     ],
     ids=lambda one: str(one.status),
 )
-async def test_a_refused_question_keeps_its_place(shop: FollowedStore, answer: Response) -> None:
-    shop.till.add("abc", "Settled")
+async def test_a_refused_question_keeps_its_place(store: FollowedStore, answer: Response) -> None:
+    store.server.add("abc", "Settled")
     left = [2]
 
     def trick(request: Request) -> Response | None:
@@ -299,78 +301,82 @@ async def test_a_refused_question_keeps_its_place(shop: FollowedStore, answer: R
         left[0] -= 1
         return answer
 
-    shop.till.tricks.append(trick)
-    shop.ledger.ring("InvoiceSettled", "abc")
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.results)
-    assert set(shop.ledger.results.values()) == {"applied"}
+    store.server.overrides.append(trick)
+    store.record.deliver("InvoiceSettled", "abc")
+    async with store.follow():
+        await store.until(lambda: store.record.results)
+    assert set(store.record.results.values()) == {"applied"}
 
 
-async def test_a_refused_key_leaves_everything_in_the_inbox(shop: FollowedStore) -> None:
-    shop.till.add("abc", "Settled")
+async def test_a_refused_key_leaves_everything_in_the_inbox(store: FollowedStore) -> None:
+    store.server.add("abc", "Settled")
     refused = [False]
-    shop.till.tricks.append(lambda _: UNAUTHENTICATED if refused[0] else None)
-    async with shop.follow():
-        await shop.begun()
+    store.server.overrides.append(lambda _: UNAUTHENTICATED if refused[0] else None)
+    async with store.follow():
+        await store.sweeps_started()
         refused[0] = True
-        shop.ledger.ring("InvoiceSettled", "abc")
-        await shop.until(lambda: shop.ledger.health.state == "down")
-        assert not shop.ledger.results
+        store.record.deliver("InvoiceSettled", "abc")
+        await store.until(lambda: store.record.health.state == "down")
+        assert not store.record.results
         refused[0] = False
-        await shop.until(lambda: shop.ledger.results)
-    assert set(shop.ledger.results.values()) == {"applied"}
+        await store.until(lambda: store.record.results)
+    assert set(store.record.results.values()) == {"applied"}
 
 
-async def test_killed_between_fetch_and_result_it_fetches_again(shop: FollowedStore) -> None:
-    shop.till.add("abc", "Processing")
-    row = shop.ledger.ring("InvoiceProcessing", "abc")
-    committed = shop.ledger.commit
+async def test_killed_between_fetch_and_result_it_fetches_again(store: FollowedStore) -> None:
+    store.server.add("abc", "Processing")
+    row = store.record.deliver("InvoiceProcessing", "abc")
+    committed = store.record.commit
 
     def die(observation: object) -> None:
         if isinstance(observation, DeliveriesDone):
-            shop.commits.clear()  # nothing is written any more
+            store.allow_commits.clear()  # nothing is written any more
             return
         committed(observation)  # type: ignore[arg-type]
 
-    shop.ledger.commit = die  # type: ignore[method-assign]
-    async with shop.follow():
-        await shop.until(lambda: not shop.commits.is_set())
-    assert not shop.ledger.results
-    shop.ledger.commit = committed  # type: ignore[method-assign]
-    shop.commits.set()
-    shop.till.add("abc", "Settled")
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.results)
-    assert shop.ledger.results == {row: "applied"}
-    assert shop.ledger.invoices["abc"].status == "Settled"
+    store.record.commit = die  # type: ignore[method-assign]
+    async with store.follow():
+        await store.until(lambda: not store.allow_commits.is_set())
+    assert not store.record.results
+    store.record.commit = committed  # type: ignore[method-assign]
+    store.allow_commits.set()
+    store.server.add("abc", "Settled")
+    async with store.follow():
+        await store.until(lambda: store.record.results)
+    assert store.record.results == {row: "applied"}
+    assert store.record.invoices["abc"].status == "Settled"
 
 
-async def test_a_refund_event_names_the_invoice_and_has_refunds_pulled(shop: FollowedStore) -> None:
+async def test_a_refund_event_names_the_invoice_and_has_refunds_pulled(
+    store: FollowedStore,
+) -> None:
     event = body("InvoiceRefund")
-    shop.till.add(event["invoiceId"], "Settled")
-    async with shop.follow():
-        await shop.begun()
-        shop.till.pull_payments = vector("pull_payments")
+    store.server.add(event["invoiceId"], "Settled")
+    async with store.follow():
+        await store.sweeps_started()
+        store.server.pull_payments = vector("pull_payments")
         pull = event["pullPaymentId"]
-        shop.ledger.ring(event["type"], event["invoiceId"], pull=pull)
-        await shop.until(lambda: shop.ledger.of(RefundsSeen)[-1].pull_payments)
-    assert shop.ledger.refunds == {pull: event["invoiceId"]}
-    assert set(shop.ledger.results.values()) == {"applied"}
+        store.record.deliver(event["type"], event["invoiceId"], pull=pull)
+        await store.until(lambda: store.record.published(RefundsSeen)[-1].pull_payments)
+    assert store.record.refunds == {pull: event["invoiceId"]}
+    assert set(store.record.results.values()) == {"applied"}
 
 
-async def test_a_payout_event_is_done_when_refunds_were_pulled(shop: FollowedStore) -> None:
-    async with shop.follow():
-        await shop.begun()
-        shop.till.payouts = vector("payouts")
-        row = shop.ledger.ring("PayoutUpdated", None, pull="4DebvnMPvNxLtsorc7vBCL8zAY9G")
-        await shop.until(lambda: row in shop.ledger.results)
-        assert [one.state for one in shop.ledger.of(RefundsSeen)[-1].payouts] == ["Completed"]
-    assert shop.ledger.results[row] == "applied"
+async def test_a_payout_event_is_done_when_refunds_were_pulled(store: FollowedStore) -> None:
+    async with store.follow():
+        await store.sweeps_started()
+        store.server.payouts = vector("payouts")
+        row = store.record.deliver("PayoutUpdated", None, pull="4DebvnMPvNxLtsorc7vBCL8zAY9G")
+        await store.until(lambda: row in store.record.results)
+        assert [one.state for one in store.record.published(RefundsSeen)[-1].payouts] == [
+            "Completed"
+        ]
+    assert store.record.results[row] == "applied"
 
 
-async def test_an_older_answer_does_not_undo_a_newer_one(shop: FollowedStore) -> None:
+async def test_an_older_answer_does_not_undo_a_newer_one(store: FollowedStore) -> None:
     """A page is asked first and answered last; the webhook's fetch has seen more."""
-    shop.till.add("abc", "Processing")
+    store.server.add("abc", "Processing")
     held_back, go_on = threading.Event(), threading.Event()
 
     async def late(request: Request) -> None:
@@ -378,35 +384,35 @@ async def test_an_older_answer_does_not_undo_a_newer_one(shop: FollowedStore) ->
             held_back.set()
             await asyncio.to_thread(go_on.wait, 5)
 
-    shop.till.after = late
-    async with shop.follow():
-        await shop.until(held_back.is_set)
-        shop.till.add("abc", "Settled")
-        shop.ledger.ring("InvoiceSettled", "abc")
-        await shop.until(lambda: shop.ledger.results)
-        shop.ledger.asked_at.clear()  # both were asked in the same second
+    store.server.after_answer = late
+    async with store.follow():
+        await store.until(held_back.is_set)
+        store.server.add("abc", "Settled")
+        store.record.deliver("InvoiceSettled", "abc")
+        await store.until(lambda: store.record.results)
+        store.record.asked_at.clear()  # both were asked in the same second
         go_on.set()
-        await shop.until(lambda: shop.ledger.health.facts.get("last_pull_at"))
+        await store.until(lambda: store.record.health.facts.get("last_pull_at"))
         await asyncio.sleep(0.05)
-        assert shop.ledger.invoices["abc"].status == "Settled"
+        assert store.record.invoices["abc"].status == "Settled"
 
 
 async def test_a_payment_that_was_replaced_is_asked_for_and_shown_invalid(
-    shop: FollowedStore,
+    store: FollowedStore,
 ) -> None:
-    shop.till.add("abc", "Processing")
-    shop.till.pay("abc", payment(1, "Processing"))
-    async with shop.follow():
-        await shop.begun()
-        await shop.until(lambda: shop.ledger.paid["abc"])
-        shop.till.pay("abc", payment(1, "Invalid"), payment(2, "Processing", "0.002"))
-        row = shop.ledger.ring("InvoiceReceivedPayment", "abc")
-        await shop.until(lambda: row in shop.ledger.results)
-    assert shop.till.count("/invoices/abc/payment-methods?onlyAccountedPayments=false") >= 1
-    told = {
+    store.server.add("abc", "Processing")
+    store.server.pay("abc", payment(1, "Processing"))
+    async with store.follow():
+        await store.sweeps_started()
+        await store.until(lambda: store.record.payments["abc"])
+        store.server.pay("abc", payment(1, "Invalid"), payment(2, "Processing", "0.002"))
+        row = store.record.deliver("InvoiceReceivedPayment", "abc")
+        await store.until(lambda: row in store.record.results)
+    assert store.server.count("/invoices/abc/payment-methods?onlyAccountedPayments=false") >= 1
+    observations = {
         one.id: one.status
-        for seen in shop.ledger.of(InvoicesSeen)
+        for seen in store.record.published(InvoicesSeen)
         for invoice in seen.invoices
         for one in invoice.payments or ()
     }
-    assert told == {f"{1:064x}:0": "Invalid", f"{2:064x}:0": "Processing"}
+    assert observations == {f"{1:064x}:0": "Invalid", f"{2:064x}:0": "Processing"}

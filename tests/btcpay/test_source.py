@@ -26,19 +26,19 @@ def answer_at(path: str, answer: Response, on: list[bool]) -> Any:
     return lambda request: answer if on[0] and request.path == path else None
 
 
-def full_sweeps(shop: FollowedStore) -> int:
-    return sum(one.sweep == "full" for one in shop.ledger.of(SweepDone))
+def full_sweeps(store: FollowedStore) -> int:
+    return sum(one.sweep == "full" for one in store.record.published(SweepDone))
 
 
-async def test_a_healthy_store_says_so_once(shop: FollowedStore) -> None:
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.health.facts.get("refunds_visible"))
-    health = shop.ledger.health
+async def test_a_healthy_store_says_so_once(store: FollowedStore) -> None:
+    async with store.follow():
+        await store.until(lambda: store.record.health.facts.get("refunds_visible"))
+    health = store.record.health
     assert (health.kind, health.name, health.state) == ("store", LABEL, "ok")
     assert health.facts["version"] == "2.4.5"
     assert health.facts["webhook"] is None
     assert health.facts["bad_rows"] == 0
-    assert health.facts["last_pull_at"] == health.last_success_at == shop.now
+    assert health.facts["last_pull_at"] == health.last_success_at == store.now
     assert health.latency_ms is not None
 
 
@@ -54,202 +54,214 @@ async def test_a_healthy_store_says_so_once(shop: FollowedStore) -> None:
     ids=lambda one: one if isinstance(one, str) else "",
 )
 async def test_what_no_second_try_changes_is_named_and_tried_slowly(
-    shop: FollowedStore, answer: Response, code: str, words: str
+    store: FollowedStore, answer: Response, code: str, words: str
 ) -> None:
     on = [True]
-    shop.till.tricks.append(answer_at(f"{BELOW}/invoices", answer, on))
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.trouble == code)
-        assert shop.ledger.health.state == "down"
-        assert shop.ledger.health.last_error is not None
-        assert words in shop.ledger.health.last_error[1]
-        assert not shop.ledger.of(InvoicesSeen)
+    store.server.overrides.append(answer_at(f"{BELOW}/invoices", answer, on))
+    async with store.follow():
+        await store.until(lambda: store.record.problem_code == code)
+        assert store.record.health.state == "down"
+        assert store.record.health.last_error is not None
+        assert words in store.record.health.last_error[1]
+        assert not store.record.published(InvoicesSeen)
         on[0] = False
-        await shop.until(lambda: shop.ledger.health.state == "ok" and shop.ledger.of(RefundsSeen))
+        await store.until(
+            lambda: store.record.health.state == "ok" and store.record.published(RefundsSeen)
+        )
 
 
-async def test_a_server_that_is_away_at_the_start_is_waited_for(shop: FollowedStore) -> None:
-    shop.till.add("abc", "Settled")
-    shop.till.refuse(refuse=True)
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.trouble == "unreachable")
-        shop.till.refuse(refuse=False)
-        await shop.until(lambda: "abc" in shop.ledger.invoices and shop.ledger.trouble is None)
+async def test_a_server_that_is_away_at_the_start_is_waited_for(store: FollowedStore) -> None:
+    store.server.add("abc", "Settled")
+    store.server.refuse(refuse=True)
+    async with store.follow():
+        await store.until(lambda: store.record.problem_code == "unreachable")
+        store.server.refuse(refuse=False)
+        await store.until(
+            lambda: "abc" in store.record.invoices and store.record.problem_code is None
+        )
 
 
-async def test_a_server_that_lags_behind_its_chain_makes_figures_late(shop: FollowedStore) -> None:
-    shop.till.synchronized = False
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.trouble == "not_synchronized")
-        assert shop.ledger.health.state == "degraded"
-        assert "on-chain payments are late" in str(shop.ledger.health.last_error)
-        shop.till.synchronized = True
-        await shop.until(lambda: shop.ledger.trouble is None)
+async def test_a_server_that_lags_behind_its_chain_makes_figures_late(store: FollowedStore) -> None:
+    store.server.synchronized = False
+    async with store.follow():
+        await store.until(lambda: store.record.problem_code == "not_synchronized")
+        assert store.record.health.state == "degraded"
+        assert "on-chain payments are late" in str(store.record.health.last_error)
+        store.server.synchronized = True
+        await store.until(lambda: store.record.problem_code is None)
 
 
-async def test_an_old_version_is_a_warning_and_no_trouble(shop: FollowedStore) -> None:
-    shop.till.version = "2.4.1+abc"
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.health.facts.get("warnings"))
-        warnings = shop.ledger.health.facts["warnings"]
+async def test_an_old_version_is_a_warning_and_no_trouble(store: FollowedStore) -> None:
+    store.server.version = "2.4.1+abc"
+    async with store.follow():
+        await store.until(lambda: store.record.health.facts.get("warnings"))
+        warnings = store.record.health.facts["warnings"]
         assert "2.4.2" in str(warnings)
-        assert shop.ledger.health.state == "ok"
-        shop.till.version = "2.4.2"
-        await shop.until(lambda: shop.ledger.health.facts["warnings"] == ())
+        assert store.record.health.state == "ok"
+        store.server.version = "2.4.2"
+        await store.until(lambda: store.record.health.facts["warnings"] == ())
 
 
-async def test_a_clock_that_is_wrong_is_told(shop: FollowedStore) -> None:
+async def test_a_clock_that_is_wrong_is_told(store: FollowedStore) -> None:
     ahead = {"Date": "Fri, 01 Jan 2100 00:00:00 GMT"}
     body = b'{"synchronized":true}'
     late = Response(200, body, "application/json", headers=ahead)
-    shop.till.tricks.append(answer_at(f"{ROOT}health", late, [True]))
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.health.facts.get("warnings"))
-    assert "apart" in str(shop.ledger.health.facts["warnings"])
+    store.server.overrides.append(answer_at(f"{ROOT}health", late, [True]))
+    async with store.follow():
+        await store.until(lambda: store.record.health.facts.get("warnings"))
+    assert "apart" in str(store.record.health.facts["warnings"])
 
 
 @pytest.mark.parametrize("path", ["pull-payments", "payouts"])
 async def test_a_key_that_may_not_see_refunds_makes_the_store_degraded(
-    shop: FollowedStore, path: str
+    store: FollowedStore, path: str
 ) -> None:
     permission = f"btcpay.store.canview{path.replace('-', '')}"
     on = [True]
-    shop.till.tricks.append(answer_at(f"{BELOW}/{path}", forbidden(permission), on))
-    shop.till.add("abc", "Settled")
-    async with shop.follow() as stores:
-        await shop.until(lambda: shop.ledger.trouble == "refunds_unknown")
-        health = shop.ledger.health
+    store.server.overrides.append(answer_at(f"{BELOW}/{path}", forbidden(permission), on))
+    store.server.add("abc", "Settled")
+    async with store.follow() as stores:
+        await store.until(lambda: store.record.problem_code == "refunds_unknown")
+        health = store.record.health
         assert health.state == "degraded"
         assert health.facts["refunds_visible"] is False
         assert permission in str(health.last_error)
-        assert "abc" in shop.ledger.invoices
-        assert not shop.ledger.of(RefundsSeen)
-        row = shop.ledger.ring("PayoutUpdated", None)
-        await shop.until(lambda: row in shop.ledger.results)
-        assert shop.ledger.results[row] == "ignored"
+        assert "abc" in store.record.invoices
+        assert not store.record.published(RefundsSeen)
+        row = store.record.deliver("PayoutUpdated", None)
+        await store.until(lambda: row in store.record.results)
+        assert store.record.results[row] == "ignored"
         on[0] = False
         await stores.sweep("recent")
-        await shop.until(lambda: shop.ledger.health.facts["refunds_visible"] is True)
-        assert shop.ledger.health.state == "ok"
+        await store.until(lambda: store.record.health.facts["refunds_visible"] is True)
+        assert store.record.health.state == "ok"
 
 
-async def test_refunds_that_cannot_be_read_now_are_read_later(shop: FollowedStore) -> None:
+async def test_refunds_that_cannot_be_read_now_are_read_later(store: FollowedStore) -> None:
     on = [True]
-    shop.till.tricks.append(answer_at(f"{BELOW}/payouts", BROKEN, on))
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.trouble == "busy")
-        assert shop.ledger.health.facts["refunds_visible"] is None
+    store.server.overrides.append(answer_at(f"{BELOW}/payouts", BROKEN, on))
+    async with store.follow():
+        await store.until(lambda: store.record.problem_code == "busy")
+        assert store.record.health.facts["refunds_visible"] is None
         on[0] = False
-        await shop.until(lambda: shop.ledger.of(RefundsSeen) and shop.ledger.trouble is None)
+        await store.until(
+            lambda: store.record.published(RefundsSeen) and store.record.problem_code is None
+        )
 
 
-async def test_a_webhook_is_looked_at_where_the_key_may(shop: FollowedStore) -> None:
-    shop.changes = {"expects_events": True}
-    shop.till.permissions = [WEBHOOK]
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.trouble == "webhook")
-        assert shop.ledger.health.facts["webhook"] == "missing"
-        assert "raised btcpay setup shop" in str(shop.ledger.health.last_error)
-        shop.till.webhooks = [
+async def test_a_webhook_is_looked_at_where_the_key_may(store: FollowedStore) -> None:
+    store.changes = {"expects_events": True}
+    store.server.permissions = [WEBHOOK]
+    async with store.follow():
+        await store.until(lambda: store.record.problem_code == "webhook")
+        assert store.record.health.facts["webhook"] == "missing"
+        assert "raised btcpay setup shop" in str(store.record.health.last_error)
+        store.server.webhooks = [
             {"id": "hook", "url": "https://raised.example/webhooks/btcpay/shop", "enabled": True}
         ]
-        await shop.until(lambda: shop.ledger.health.facts["webhook"] == "ok")
-        assert shop.ledger.trouble is None
-        shop.till.deliveries = [
+        await store.until(lambda: store.record.health.facts["webhook"] == "ok")
+        assert store.record.problem_code is None
+        store.server.deliveries = [
             {
                 "id": "d1",
-                "timestamp": shop.now,
-                "deliveryTime": shop.now,
+                "timestamp": store.now,
+                "deliveryTime": store.now,
                 "httpCode": None,
                 "status": "Failed",
             }
         ]
-        await shop.until(lambda: shop.ledger.health.facts["webhook"] == "failing")
-        assert shop.ledger.health.state == "degraded"
+        await store.until(lambda: store.record.health.facts["webhook"] == "failing")
+        assert store.record.health.state == "degraded"
 
 
-async def test_a_webhook_is_not_asked_for_where_the_key_may_not(shop: FollowedStore) -> None:
-    shop.changes = {"expects_events": True}
-    shop.till.permissions = ["btcpay.store.canviewinvoices"]
-    async with shop.follow():
-        await shop.until(lambda: shop.till.count("health") > 2)
-    assert shop.till.count("/webhooks") == 0
-    assert shop.ledger.health.facts["webhook"] == "configured"
-    assert shop.ledger.health.state == "ok"
+async def test_a_webhook_is_not_asked_for_where_the_key_may_not(store: FollowedStore) -> None:
+    store.changes = {"expects_events": True}
+    store.server.permissions = ["btcpay.store.canviewinvoices"]
+    async with store.follow():
+        await store.until(lambda: store.server.count("health") > 2)
+    assert store.server.count("/webhooks") == 0
+    assert store.record.health.facts["webhook"] == "configured"
+    assert store.record.health.state == "ok"
 
 
-async def test_a_request_to_refresh_pulls_now(shop: FollowedStore) -> None:
-    shop.ledger.refreshed = shop.now - 1000  # of long ago: nobody waits for it
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.of(RefundsSeen))
-        await shop.until(lambda: full_sweeps(shop) == 1)
-        pulls = len(shop.ledger.of(RefundsSeen))
-        shop.till.add("abc", "New", at=BORN)
-        shop.ledger.refreshed = shop.now
-        await shop.until(lambda: "abc" in shop.ledger.invoices)
-        await shop.until(lambda: len(shop.ledger.of(RefundsSeen)) > pulls)
-        await shop.until(lambda: shop.till.count("/invoices?status=new"))
-        await shop.until(lambda: full_sweeps(shop) == 2)
+async def test_a_request_to_refresh_pulls_now(store: FollowedStore) -> None:
+    store.record.refreshed = store.now - 1000  # of long ago: nobody waits for it
+    async with store.follow():
+        await store.until(lambda: store.record.published(RefundsSeen))
+        await store.until(lambda: full_sweeps(store) == 1)
+        pulls = len(store.record.published(RefundsSeen))
+        store.server.add("abc", "New", at=BORN)
+        store.record.refreshed = store.now
+        await store.until(lambda: "abc" in store.record.invoices)
+        await store.until(lambda: len(store.record.published(RefundsSeen)) > pulls)
+        await store.until(lambda: store.server.count("/invoices?status=new"))
+        await store.until(lambda: full_sweeps(store) == 2)
 
 
-async def test_a_request_to_refresh_tries_a_key_again_that_was_refused(shop: FollowedStore) -> None:
+async def test_a_request_to_refresh_tries_a_key_again_that_was_refused(
+    store: FollowedStore,
+) -> None:
     on = [True]
-    shop.till.tricks.append(answer_at(f"{BELOW}/invoices", UNAUTHENTICATED, on))
-    shop.pauses = replace(shop.pauses, locked_out=3600)
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.trouble == "unauthenticated")
+    store.server.overrides.append(answer_at(f"{BELOW}/invoices", UNAUTHENTICATED, on))
+    store.timing = replace(store.timing, refused_retry=3600)
+    async with store.follow():
+        await store.until(lambda: store.record.problem_code == "unauthenticated")
         on[0] = False
-        shop.ledger.refreshed = shop.now
-        await shop.until(lambda: shop.ledger.health.state == "ok")
+        store.record.refreshed = store.now
+        await store.until(lambda: store.record.health.state == "ok")
 
 
-async def test_stores_are_replaced_without_a_restart(shop: FollowedStore) -> None:
-    shop.till.add("abc", "Settled")
-    async with shop.follow() as stores:
-        await shop.until(lambda: shop.ledger.of(RefundsSeen))
-        stores.replace([shop.settings(label="other")])
-        await shop.until(lambda: "other" in {one.name for one in shop.ledger.of(SourceHealth)})
+async def test_stores_are_replaced_without_a_restart(store: FollowedStore) -> None:
+    store.server.add("abc", "Settled")
+    async with store.follow() as stores:
+        await store.until(lambda: store.record.published(RefundsSeen))
+        stores.replace([store.settings(label="other")])
+        await store.until(
+            lambda: "other" in {one.name for one in store.record.published(SourceHealth)}
+        )
         with pytest.raises(ConfigError):
-            stores.replace([shop.settings(label="third", api_key="no single word")])
+            stores.replace([store.settings(label="third", api_key="no single word")])
         stores.replace([])
-        await shop.until(lambda: not stores._following)
-        asked = len(shop.till.asked)
+        await store.until(lambda: not stores._following)
+        requests = len(store.server.requests)
         await asyncio.sleep(0.05)
-        assert len(shop.till.asked) == asked
+        assert len(store.server.requests) == requests
 
 
-async def test_a_store_that_is_removed_leaves_no_work_unfinished(shop: FollowedStore) -> None:
+async def test_a_store_that_is_removed_leaves_no_work_unfinished(store: FollowedStore) -> None:
     """Whoever waits for its first sweep would wait for ever."""
-    shop.pauses = replace(FAST_TIMING, page=30.0)
+    store.timing = replace(FAST_TIMING, page_interval=30.0)
     for number in range(60):
-        shop.till.add(f"inv{number}", at=BORN - number)
-    async with shop.follow() as stores:
-        await shop.until(lambda: shop.ledger.of(Progress))
-        assert shop.ledger.of(Progress)[-1].done < shop.ledger.of(Progress)[-1].total
+        store.server.add(f"inv{number}", at=BORN - number)
+    async with store.follow() as stores:
+        await store.until(lambda: store.record.published(Progress))
+        assert (
+            store.record.published(Progress)[-1].done < store.record.published(Progress)[-1].total
+        )
         stores.replace([])
-        await shop.until(lambda: shop.ledger.of(Progress)[-1].total == 0)
+        await store.until(lambda: store.record.published(Progress)[-1].total == 0)
 
 
-async def test_one_store_in_trouble_holds_up_no_other(shop: FollowedStore) -> None:
-    shop.till.add("abc", "Settled")
+async def test_one_store_in_trouble_holds_up_no_other(store: FollowedStore) -> None:
+    store.server.add("abc", "Settled")
     on = [True]
-    bad = shop.settings(label="bad", store_id="elsewhere")
-    shop.till.tricks.append(
+    bad = store.settings(label="bad", store_id="elsewhere")
+    store.server.overrides.append(
         lambda request: UNAUTHENTICATED if on[0] and "elsewhere" in request.path else None
     )
-    async with shop.follow() as stores:
-        stores.replace([bad, shop.settings()])
-        await shop.until(lambda: "abc" in shop.ledger.invoices)
-        states = {one.name: one.state for one in shop.ledger.of(SourceHealth)}
+    async with store.follow() as stores:
+        stores.replace([bad, store.settings()])
+        await store.until(lambda: "abc" in store.record.invoices)
+        states = {one.name: one.state for one in store.record.published(SourceHealth)}
     assert states == {"bad": "down", LABEL: "ok"} or "bad" not in states
 
 
-async def test_an_unknown_error_leaves(shop: FollowedStore) -> None:
+async def test_an_unknown_error_leaves(store: FollowedStore) -> None:
     class Broken(MemoryStoreRecord):
         async def pending_deliveries(self, store: str, limit: int) -> Any:
             raise ZeroDivisionError
 
-    stores = StoreSource([shop.settings()], Broken(), clock=shop.clock, pauses=FAST_TIMING)
+    stores = StoreSource([store.settings()], Broken(), clock=store.clock, timing=FAST_TIMING)
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.timeout(5):
             await stores.follow(asyncio.Queue())
@@ -260,38 +272,38 @@ async def test_an_unknown_error_leaves(shop: FollowedStore) -> None:
     assert isinstance(inner, ZeroDivisionError)
 
 
-async def test_a_full_outbox_keeps_the_order_of_answers(shop: FollowedStore) -> None:
+async def test_a_full_outbox_keeps_the_order_of_answers(store: FollowedStore) -> None:
     """The record may be slow; what is told later was asked later."""
-    shop.pauses = replace(FAST_TIMING, echo=0.0)
+    store.timing = replace(FAST_TIMING, refetch_delay=0.0)
     statuses = ["New", "Processing", "Settled"]
-    shop.till.add("abc", statuses[0])
-    shop.commits.clear()
-    async with shop.follow():
+    store.server.add("abc", statuses[0])
+    store.allow_commits.clear()
+    async with store.follow():
         for status in statuses:
-            shop.till.add("abc", status)
-            shop.ledger.ring("InvoiceProcessing", "abc")
+            store.server.add("abc", status)
+            store.record.deliver("InvoiceProcessing", "abc")
             await asyncio.sleep(0.03)
-        shop.commits.set()
-        await shop.until(lambda: len(shop.ledger.results) == 3)
-        assert shop.ledger.invoices["abc"].status == "Settled"
+        store.allow_commits.set()
+        await store.until(lambda: len(store.record.results) == 3)
+        assert store.record.invoices["abc"].status == "Settled"
 
 
-async def test_secrets_are_in_nothing_that_is_told(shop: FollowedStore) -> None:
-    shop.till.add("abc", "Settled")
-    shop.till.pay("abc", payment(1))
-    async with shop.follow():
-        await shop.until(lambda: shop.ledger.of(RefundsSeen))
-    assert shop.settings().api_key not in repr(shop.ledger.told)
+async def test_secrets_are_in_nothing_that_is_told(store: FollowedStore) -> None:
+    store.server.add("abc", "Settled")
+    store.server.pay("abc", payment(1))
+    async with store.follow():
+        await store.until(lambda: store.record.published(RefundsSeen))
+    assert store.settings().api_key not in repr(store.record.observations)
 
 
-async def test_a_stop_leaves_no_task_wherever_it_comes(shop: FollowedStore) -> None:
+async def test_a_stop_leaves_no_task_wherever_it_comes(store: FollowedStore) -> None:
     """`follow` of the shop fails when a task is left."""
-    shop.changes = {"crowdfund_apps": ("app1",), "expects_events": True}
+    store.changes = {"crowdfund_apps": ("app1",), "expects_events": True}
     for number in range(60):
-        shop.till.add(f"inv{number}", at=BORN - number)
+        store.server.add(f"inv{number}", at=BORN - number)
     for pause in (0.0, 0.005, 0.01, 0.02, 0.04):
-        shop.ledger.ring("InvoiceCreated", "inv1", at=shop.now)
-        async with shop.follow():
+        store.record.deliver("InvoiceCreated", "inv1", at=store.now)
+        async with store.follow():
             await asyncio.sleep(pause)
-    async with shop.follow():
-        await shop.until(lambda: len(shop.ledger.results) == len(shop.ledger.inbox))
+    async with store.follow():
+        await store.until(lambda: len(store.record.results) == len(store.record.inbox))

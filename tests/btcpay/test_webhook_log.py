@@ -1,10 +1,10 @@
-"""What the server's own log of deliveries says of our webhook (btcpay.md 12.5)."""
+"""What the server's own log of deliveries says of our webhook (docs/btcpay.md 12.5)."""
 
 import pytest
 from tests.rig.canned_greenfield import vector
 
 from raised.btcpay.client.server_json import SentDelivery, parse_delivery
-from raised.btcpay.preflight import allows, is_outdated
+from raised.btcpay.store import allows, is_outdated
 from raised.btcpay.webhook import assess_deliveries
 from raised.domain.json_object import as_object
 
@@ -12,15 +12,17 @@ NOW = 1_773_127_000
 SECONDS = {"ok": 200, "refused": 401, "moved": 302, "busy": 503, "slow": 429, "silent": None}
 
 
-def sent(ago: int, how: str = "ok", wait: int = 0, told: bool = True) -> SentDelivery:
+def sent(ago: int, how: str = "ok", wait: int = 0, is_dated: bool = True) -> SentDelivery:
     code = SECONDS[how]
     status = "Failed" if code is None else "HttpSuccess" if code == 200 else "HttpError"
     at = NOW - ago
-    return SentDelivery(f"d{ago}", at - wait, at if told else None, code, status)  # type: ignore[arg-type]
+    return SentDelivery(f"d{ago}", at - wait, at if is_dated else None, code, status)  # type: ignore[arg-type]
 
 
 def test_the_deliveries_of_the_vector_were_retried_and_came() -> None:
-    rows = [parse_delivery(as_object(one, "it")) for one in vector("webhook_deliveries_response")]
+    rows = [
+        parse_delivery(as_object(entry, "it")) for entry in vector("webhook_deliveries_response")
+    ]
     assert assess_deliveries(rows, NOW).state == "ok"
 
 
@@ -39,15 +41,15 @@ def test_the_deliveries_of_the_vector_were_retried_and_came() -> None:
         ([sent(10, wait=61)], "late"),
         ([sent(10, wait=60)], "ok"),
         ([sent(10), sent(4000, wait=900)], "ok"),
-        ([sent(10, told=False, wait=900)], "ok"),
+        ([sent(10, is_dated=False, wait=900)], "ok"),
     ],
 )
 def test_failing_refused_and_late_deliveries_are_told_apart(
     log: list[SentDelivery], state: str
 ) -> None:
-    found = assess_deliveries(log, NOW)
-    assert found.state == state
-    assert (found.trouble is None) == (state == "ok")
+    report = assess_deliveries(log, NOW)
+    assert report.state == state
+    assert (report.problem is None) == (state == "ok")
 
 
 @pytest.mark.parametrize(

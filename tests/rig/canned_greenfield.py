@@ -1,4 +1,4 @@
-"""A BTCPay Server that gives the answers it is told to, over real HTTP on loopback."""
+"""A BTCPay Server with answers that a test sets by path, over real HTTP on loopback."""
 
 import json
 from collections import deque
@@ -16,7 +16,7 @@ VECTORS: Final = vectors.BTCPAY
 STORE: Final = "EqevX4KsotQEFnRhVshPqdP5mtzjXiiV4fEFogKmuEbB"
 KEY: Final = "5ec4e7" * 6 + "beef"
 KEPT: Final = frozenset({"orderId", "campaign"})
-HURRY: Final = RetryPolicy(
+FAST_RETRY: Final = RetryPolicy(
     base_seconds=0.001,
     connect_seconds=2.0,
     read_seconds=2.0,
@@ -33,23 +33,26 @@ def vector(name: str) -> Any:
     return json.loads((VECTORS / f"{name}.json").read_text())
 
 
-def shown(value: object, status: int = 200) -> Response:
+def json_response(value: object, status: int = 200) -> Response:
     """JSON as the server sends it."""
     body = json.dumps(value, ensure_ascii=False).encode()
     return Response(status, body, "application/json; charset=utf-8")
 
 
 class CannedGreenfield:
-    """Answers by path below the base, in order, the last one again and again; else no route."""
+    """Answers by path below the base, in order, and the last one from then on; else 404.
+
+    `*` answers every path without answers of its own.
+    """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self._answers: dict[str, deque[Answer]] = {}
         self._web = WebServer(self._answer)
-        self._stores: list[Greenfield] = []
+        self._clients: list[Greenfield] = []
 
-    def tell(self, path: str, *answers: Answer) -> None:
-        """What is answered at this path; one that begins with `/` is below the store's."""
+    def answer(self, path: str, *answers: Answer) -> None:
+        """Set the answers of this path; one that begins with `/` is below the store's."""
         whole = f"stores/{STORE}{path}" if path.startswith("/") else path
         self._answers[f"{BASE}/{whole}" if whole != "*" else "*"] = deque(answers)
 
@@ -65,16 +68,16 @@ class CannedGreenfield:
         self._web.stop()
 
     def refuse(self) -> None:
-        """Listen no more."""
+        """Refuse connections."""
         self._web.refuse(refuse=True)
 
     def paths(self) -> list[str]:
-        """What was asked for, below the base."""
+        """The paths that were asked for, below the store's or the base."""
         return [request.path.removeprefix(f"{BASE}/stores/{STORE}") for request in self.requests]
 
-    def store(self, **changes: Any) -> Greenfield:
-        """A store before this server."""
-        told: dict[str, Any] = {
+    def client(self, **changes: Any) -> Greenfield:
+        """A client of a store of this server."""
+        settings: dict[str, Any] = {
             "label": "shop",
             "url": self.url,
             "store_id": STORE,
@@ -82,16 +85,16 @@ class CannedGreenfield:
             "kept_metadata": KEPT,
         }
         gate = changes.pop("gate", None)
-        retry_policy = changes.pop("retry_policy", HURRY)
+        retry_policy = changes.pop("retry_policy", FAST_RETRY)
         greenfield = Greenfield(
-            StoreSettings(**{**told, **changes}), gate=gate, retry_policy=retry_policy
+            StoreSettings(**{**settings, **changes}), gate=gate, retry_policy=retry_policy
         )
-        self._stores.append(greenfield)
+        self._clients.append(greenfield)
         return greenfield
 
     async def close(self) -> None:
-        for store in self._stores:
-            await store.close()
+        for client in self._clients:
+            await client.close()
 
     def _answer(self, request: Request) -> Response | Awaitable[Response]:
         self.requests.append(request)

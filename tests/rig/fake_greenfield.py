@@ -5,25 +5,27 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from tests.rig.canned_greenfield import STORE, shown, vector
+from tests.rig.canned_greenfield import STORE, json_response, vector
 
 from raised_simnet.http.http_server import Request, Response, WebServer
 
 BORN: Final = 1_773_000_000
 ROOT: Final = "/api/v1/"
 BELOW: Final = f"{ROOT}stores/{STORE}"
-GONE: Final = shown({"code": "invoice-not-found", "message": "The invoice was not found"}, 404)
-UNAUTHENTICATED: Final = shown({"code": "unauthenticated", "message": "no"}, 401)
+GONE: Final = json_response(
+    {"code": "invoice-not-found", "message": "The invoice was not found"}, 404
+)
+UNAUTHENTICATED: Final = json_response({"code": "unauthenticated", "message": "no"}, 401)
 BROKEN: Final = Response(502, b"<html><body>502 Bad Gateway</body></html>", "text/html")
 
 Json = dict[str, Any]
-Trick = Callable[[Request], Response | None]
-Hold = Callable[[Request], Awaitable[None]]
+Override = Callable[[Request], Response | None]
+Delay = Callable[[Request], Awaitable[None]]
 
 
 def forbidden(permission: str) -> Response:
     """What a key without this permission gets."""
-    return shown(
+    return json_response(
         {"missingPermission": permission, "code": "missing-permission", "message": ""}, 403
     )
 
@@ -41,10 +43,10 @@ def payment(number: int, status: str = "Settled", value: str = "0.001") -> Json:
 
 
 class FakeGreenfield:
-    """The server. `tricks` see every request first and may answer it; what they do, they do.
+    """The server. `overrides` see every request first and may answer it.
 
-    `before` and `after` hold a request back before and after its answer is made.
-    `asked`: path below the store, with its query, in order.
+    `before_answer` and `after_answer` delay a request before and after its answer is made.
+    `requests`: path below the store, with its query, in the order they came.
     """
 
     def __init__(self) -> None:
@@ -58,10 +60,10 @@ class FakeGreenfield:
         self.permissions = ["unrestricted"]
         self.version = "2.4.5"
         self.synchronized = True
-        self.tricks: list[Trick] = []
-        self.asked: list[str] = []
-        self.before: Hold | None = None
-        self.after: Hold | None = None
+        self.overrides: list[Override] = []
+        self.requests: list[str] = []
+        self.before_answer: Delay | None = None
+        self.after_answer: Delay | None = None
         self.lock = threading.RLock()
         self._dice = random.Random(7)
         self._web = WebServer(self._answer)
@@ -96,26 +98,26 @@ class FakeGreenfield:
 
     def count(self, beginning: str) -> int:
         """How many requests began so."""
-        return sum(one.startswith(beginning) for one in self.asked)
+        return sum(one.startswith(beginning) for one in self.requests)
 
     async def _answer(self, request: Request) -> Response:
-        if self.before is not None:
-            await self.before(request)
-        answer = self._made(request)
-        if self.after is not None:
-            await self.after(request)
+        if self.before_answer is not None:
+            await self.before_answer(request)
+        answer = self._answer_locked(request)
+        if self.after_answer is not None:
+            await self.after_answer(request)
         return answer
 
-    def _made(self, request: Request) -> Response:
+    def _answer_locked(self, request: Request) -> Response:
         with self.lock:
-            self.asked.append(request.target.removeprefix(BELOW).removeprefix(ROOT))
-            for trick in list(self.tricks):
+            self.requests.append(request.target.removeprefix(BELOW).removeprefix(ROOT))
+            for trick in list(self.overrides):
                 answer = trick(request)
                 if answer is not None:
                     return answer
-            return self._routed(request)
+            return self._route(request)
 
-    def _routed(self, request: Request) -> Response:
+    def _route(self, request: Request) -> Response:
         path = request.path
         fixed: dict[str, Any] = {
             f"{ROOT}health": {"synchronized": self.synchronized},
@@ -131,20 +133,20 @@ class FakeGreenfield:
             f"{BELOW}/webhooks": self.webhooks,
         }
         if path in fixed:
-            return shown(fixed[path])
+            return json_response(fixed[path])
         if path.startswith(f"{BELOW}/webhooks/"):
-            return shown(self.deliveries)
+            return json_response(self.deliveries)
         if path == f"{BELOW}/invoices":
-            return shown(self._list(request.query))
+            return json_response(self._list_json(request.query))
         invoice_id, _, rest = path.removeprefix(f"{BELOW}/invoices/").partition("/")
         if invoice_id not in self.invoices:
             return GONE
         if rest == "payment-methods":
             only = request.query.get("onlyAccountedPayments", ["true"])[0] == "true"
-            return shown(self._methods(invoice_id, accounted_only=only))
-        return shown(self._shown(invoice_id))
+            return json_response(self._payment_methods_json(invoice_id, accounted_only=only))
+        return json_response(self._invoice_json(invoice_id))
 
-    def _list(self, query: dict[str, list[str]]) -> list[Json]:
+    def _list_json(self, query: dict[str, list[str]]) -> list[Json]:
         def bound(name: str, otherwise: int) -> int:
             return int(query.get(name, [str(otherwise)])[0])
 
@@ -164,17 +166,16 @@ class FakeGreenfield:
         self._dice.shuffle(found)  # rows of one second have no order
         found.sort(key=lambda row: -int(row["createdTime"]))
         skip = bound("skip", 0)
-        return [self._shown(row["id"]) for row in found[skip : skip + bound("take", 10**9)]]
+        return [self._invoice_json(row["id"]) for row in found[skip : skip + bound("take", 10**9)]]
 
-    def _made_by(self, text: str) -> set[str]:
-        """What apps made whose id begins so."""
-        return set().union(*(made for app, made in self.apps.items() if app.startswith(text)))
-
-    def _shown(self, invoice_id: str) -> Json:
+    def _invoice_json(self, invoice_id: str) -> Json:
         row = self.invoices[invoice_id]
-        return {**row, "paymentMethods": self._methods(invoice_id, accounted_only=True)}
+        return {
+            **row,
+            "paymentMethods": self._payment_methods_json(invoice_id, accounted_only=True),
+        }
 
-    def _methods(self, invoice_id: str, *, accounted_only: bool) -> list[Json]:
+    def _payment_methods_json(self, invoice_id: str, *, accounted_only: bool) -> list[Json]:
         paid: Sequence[Json] = self.payments.get(invoice_id, ())
         kept = [one for one in paid if one["status"] != "Invalid" or not accounted_only]
         return [

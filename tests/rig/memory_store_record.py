@@ -1,4 +1,4 @@
-"""A record that only remembers, and a follower before a till: what the tests of following need."""
+"""A record in memory, and a store source that follows a fake server into it."""
 
 import asyncio
 import contextlib
@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Final, TypeVar
 
-from tests.rig.canned_greenfield import HURRY, KEPT, KEY, STORE
+from tests.rig.canned_greenfield import FAST_RETRY, KEPT, KEY, STORE
 from tests.rig.fake_greenfield import FakeGreenfield
 
 from raised.btcpay.ports import PendingDelivery, SweepCheckpoint
-from raised.btcpay.settings import StoreSettings
+from raised.btcpay.settings import StoreSettings, StoreTiming
 from raised.btcpay.source import StoreSource
-from raised.btcpay.timing import StoreTiming
 from raised.domain.btcpay.invoice import Invoice
 from raised.domain.observation import (
     DeliveriesDone,
@@ -26,23 +25,27 @@ from raised.domain.observation import (
 
 LABEL: Final = "shop"
 FAST_TIMING: Final = StoreTiming(
-    poll=0.01,
-    wake=0.001,
-    echo=0.0,
-    page=0.0,
-    rest=0.02,
-    first=0.01,
-    most=0.03,
-    locked_out=0.03,
-    look=0.03,
-    health=0.02,
+    inbox_poll=0.01,
+    inbox_min_interval=0.001,
+    refetch_delay=0.0,
+    page_interval=0.0,
+    month_interval=0.02,
+    first_retry=0.01,
+    longest_retry=0.03,
+    refused_retry=0.03,
+    check_interval=0.03,
+    health_interval=0.02,
 )
 _UNKNOWN: Final = SourceHealth("store", LABEL, "ok", 0)
 T = TypeVar("T")
 
 
 class MemoryStoreRecord:
-    """What was observed of one store, as the record would hold it."""
+    """What was observed of one store, as the record would store it.
+
+    `payments`: status by (method, payment id) by invoice. `checkpoint` and `swept`: of the full
+    sweep. `count_override`: claims to hold so many invoices.
+    """
 
     def __init__(self) -> None:
         self.inbox: dict[int, PendingDelivery] = {}
@@ -52,37 +55,44 @@ class MemoryStoreRecord:
         self.asked_at: dict[str, int] = {}
         self.seen_at: dict[str, int] = {}
         self.missing: set[str] = set()
-        self.paid: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
+        self.payments: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
         self.apps: dict[str, frozenset[str]] = {}
-        self.reached: SweepCheckpoint | None = None
+        self.checkpoint: SweepCheckpoint | None = None
         self.swept: int | None = None
         self.refreshed: int | None = None
-        self.told: list[Observation] = []
-        self.pretended_count: int | None = None
+        self.observations: list[Observation] = []
+        self.count_override: int | None = None
 
-    def ring(self, event: str, invoice_id: str | None, at: int = 0, pull: str | None = None) -> int:
-        """A delivery in the inbox; its row."""
+    def deliver(
+        self, event: str, invoice_id: str | None, at: int = 0, pull: str | None = None
+    ) -> int:
+        """Put a delivery into the inbox; its row."""
         row = len(self.inbox) + 1
         self.inbox[row] = PendingDelivery(row, event, invoice_id, pull, at)
         return row
 
-    def of(self, kind: type[T]) -> list[T]:
-        """What was told of this kind."""
-        return [one for one in self.told if isinstance(one, kind)]
+    def published(self, kind: type[T]) -> list[T]:
+        """All observations of this kind."""
+        return [observed for observed in self.observations if isinstance(observed, kind)]
+
+    @property
+    def full_sweeps(self) -> list[SweepDone]:
+        """The full sweeps that have ended."""
+        return [done for done in self.published(SweepDone) if done.sweep == "full"]
 
     @property
     def health(self) -> SourceHealth:
-        """What was told last; unknown before."""
-        return (self.of(SourceHealth) or [_UNKNOWN])[-1]
+        """The last report; unknown before."""
+        return (self.published(SourceHealth) or [_UNKNOWN])[-1]
 
     @property
-    def trouble(self) -> str | None:
-        """The code that stands in its health."""
+    def problem_code(self) -> str | None:
+        """The code of the last report; None when all is well."""
         health = self.health
         return None if health.state == "ok" or not health.last_error else health.last_error[0]
 
     def commit(self, observation: Observation) -> None:
-        self.told.append(observation)
+        self.observations.append(observation)
         match observation:
             case InvoicesSeen():
                 for invoice in observation.invoices:
@@ -93,15 +103,10 @@ class MemoryStoreRecord:
                 self.results.update(observation.results)
                 self.refunds.update(observation.refunds)
             case SweepReached():
-                self.reached = SweepCheckpoint(observation.began_at, observation.end)
+                self.checkpoint = SweepCheckpoint(observation.began_at, observation.end)
             case SweepDone(sweep="full"):
-                self.reached, self.swept = None, observation.began_at
-                self.missing.update(
-                    one.id
-                    for one in self.invoices.values()
-                    if observation.since <= one.created_at <= observation.began_at
-                    and self.seen_at[one.id] < observation.began_at
-                )
+                self.checkpoint, self.swept = None, observation.began_at
+                self.missing.update(self._unseen(observation))
             case _:
                 pass
 
@@ -114,112 +119,130 @@ class MemoryStoreRecord:
         self.missing.discard(invoice.id)
         self.apps[invoice.id] = seen.apps.get(invoice.id, self.apps.get(invoice.id, frozenset()))
         if invoice.payments is not None and not invoice.unread_payments:
-            shown = {(one.method, one.id): one.status for one in invoice.payments}
-            paid = self.paid[invoice.id]
-            paid.update(dict.fromkeys(paid.keys() - shown.keys(), "Invalid"))
-            paid.update(shown)
+            shown = {(payment.method, payment.id): payment.status for payment in invoice.payments}
+            stored = self.payments[invoice.id]
+            stored.update(dict.fromkeys(stored.keys() - shown.keys(), "Invalid"))
+            stored.update(shown)
+
+    def _unseen(self, sweep: SweepDone) -> set[str]:
+        """What a full sweep should have shown, and did not."""
+        return {
+            invoice.id
+            for invoice in self.invoices.values()
+            if sweep.since <= invoice.created_at <= sweep.began_at
+            and self.seen_at[invoice.id] < sweep.began_at
+        }
 
     async def pending_deliveries(self, store: str, limit: int) -> tuple[PendingDelivery, ...]:
-        waiting = [one for row, one in self.inbox.items() if row not in self.results]
+        waiting = [delivery for row, delivery in self.inbox.items() if row not in self.results]
         return tuple(waiting[:limit])
 
     async def open_invoices(self, store: str) -> tuple[str, ...]:
         return tuple(
-            one.id
-            for one in self.invoices.values()
-            if one.status in ("New", "Processing") and one.id not in self.missing
+            invoice.id
+            for invoice in self.invoices.values()
+            if invoice.status in ("New", "Processing") and invoice.id not in self.missing
         )
 
     async def late_invoices(self, store: str, since: int) -> tuple[str, ...]:
         return tuple(
-            one.id
-            for one in self.invoices.values()
-            if (one.status == "Expired" and one.expires_at > since)
-            or "Processing" in self.paid[one.id].values()
+            invoice.id
+            for invoice in self.invoices.values()
+            if (invoice.status == "Expired" and invoice.expires_at > since)
+            or "Processing" in self.payments[invoice.id].values()
         )
 
     async def counting_payments(
         self, store: str, ids: Collection[str]
     ) -> dict[str, frozenset[tuple[str, str]]]:
         return {
-            one: frozenset(key for key, status in self.paid[one].items() if status != "Invalid")
-            for one in ids
-            if one in self.paid
+            key: frozenset(
+                payment for payment, status in self.payments[key].items() if status != "Invalid"
+            )
+            for key in ids
+            if key in self.payments
         }
 
     async def interrupted_sweep(self, store: str) -> SweepCheckpoint | None:
-        return self.reached
+        return self.checkpoint
 
     async def swept_at(self, store: str) -> int | None:
         return self.swept
 
     async def invoice_count(self, store: str) -> int:
-        return len(self.invoices) if self.pretended_count is None else self.pretended_count
+        return len(self.invoices) if self.count_override is None else self.count_override
 
     async def refresh_requested_at(self) -> int | None:
         return self.refreshed
 
 
 class FollowedStore:
-    """A till, a ledger, and stores that follow the one into the other while `open` is entered."""
+    """A fake server, and a source that follows it into a record while `follow` is entered.
 
-    def __init__(self, till: FakeGreenfield) -> None:
-        self.till = till
-        self.ledger = MemoryStoreRecord()
+    `allow_commits`: while it is not set the record commits nothing.
+    """
+
+    def __init__(self, server: FakeGreenfield) -> None:
+        self.server = server
+        self.record = MemoryStoreRecord()
         self.now = 1_773_200_000
-        self.pauses = FAST_TIMING
+        self.timing = FAST_TIMING
         self.changes: dict[str, Any] = {}
-        self.commits = asyncio.Event()
-        self.commits.set()
+        self.allow_commits = asyncio.Event()
+        self.allow_commits.set()
         self.tasks_of_test: set[asyncio.Task[None]] = set()
 
     def settings(self, **changes: Any) -> StoreSettings:
-        told: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "label": LABEL,
-            "url": self.till.url,
+            "url": self.server.url,
             "store_id": STORE,
             "api_key": KEY,
             "kept_metadata": KEPT,
         }
-        return StoreSettings(**{**told, **self.changes, **changes})
+        return StoreSettings(**{**settings, **self.changes, **changes})
 
     @contextlib.asynccontextmanager
     async def follow(self) -> AsyncIterator[StoreSource]:
         """Follow until the end of the block, then cancel: as at a stop or a kill."""
-        stores = StoreSource(
-            [self.settings()], self.ledger, clock=self.clock, retry_policy=HURRY, pauses=self.pauses
+        source = StoreSource(
+            [self.settings()],
+            self.record,
+            clock=self.clock,
+            retry_policy=FAST_RETRY,
+            timing=self.timing,
         )
         outbox: asyncio.Queue[Observation] = asyncio.Queue(16)
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(stores.follow(outbox))
-            writing = tasks.create_task(self._commit(outbox, stores))
+            following = tasks.create_task(source.follow(outbox))
+            writing = tasks.create_task(self._commit(outbox, source))
             try:
-                yield stores
+                yield source
             finally:
                 following.cancel()
                 await asyncio.wait([following])
                 writing.cancel()
-                await stores.close()
+                await source.close()
         left = asyncio.all_tasks() - {asyncio.current_task(), *self.tasks_of_test}
         assert not left, "a task was left"
 
-    async def until(self, claim: Callable[[], object]) -> None:
-        """Wait for it, not for long."""
-        async with asyncio.timeout(8):
-            while not claim():  # noqa: ASYNC110 - claims are about many things
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for a condition; the limit only ends a test that would hang."""
+        async with asyncio.timeout(30):
+            while not condition():  # noqa: ASYNC110 - conditions are about many things
                 await asyncio.sleep(0.002)
 
-    async def begun(self) -> None:
-        """Wait until the sweeps of a start after a downtime have asked their questions."""
-        await self.until(lambda: self.till.count("/invoices?status=new"))
+    async def sweeps_started(self) -> None:
+        """Wait until the sweeps of a start after a downtime have sent their requests."""
+        await self.until(lambda: self.server.count("/invoices?status=new"))
 
     def clock(self) -> int:
         return self.now
 
-    async def _commit(self, outbox: asyncio.Queue[Observation], stores: StoreSource) -> None:
+    async def _commit(self, outbox: asyncio.Queue[Observation], source: StoreSource) -> None:
         while True:
             observation = await outbox.get()
-            await self.commits.wait()
-            self.ledger.commit(observation)
-            stores.wake()
+            await self.allow_commits.wait()
+            self.record.commit(observation)
+            source.wake()
             outbox.task_done()

@@ -1,7 +1,7 @@
-"""The inbox rings, a fetch tells. Source: btcpay.md 8 and 12.3.
+"""Works off webhook deliveries. Source: docs/btcpay.md 8 and 12.3.
 
-Nothing is derived from an event but what to look at. A delivery stays in the inbox until what it
-asked for has been told, so whatever ends us in between, the next start asks again.
+Each names an invoice to fetch; nothing else in a delivery is trusted. A delivery stays in the
+inbox until what it asked for has been published, so after a crash the next start fetches again.
 """
 
 import asyncio
@@ -14,202 +14,234 @@ from raised.btcpay.health import LOCKED_OUT
 from raised.btcpay.ports import PendingDelivery
 from raised.btcpay.publisher import InvoicePublisher, StoreContext
 from raised.btcpay.refunds import RefundFetcher
-from raised.btcpay.timing import StoreTiming
+from raised.btcpay.settings import StoreTiming
 from raised.domain.observation import DeliveriesDone
 from raised.errors import SourceError, Unavailable
 from raised.net.backoff import Backoff, backoff_seconds
 
+# Results of a delivery, as the record stores them.
 APPLIED: Final = "applied"
 GONE: Final = "gone"
 IGNORED: Final = "ignored"
 TEST: Final = "test"
 
-_IN_FLIGHT: Final = 2
-_LOOK: Final = 1000  # deliveries of one look at the inbox
-_REFUNDS: Final = None  # stands where an invoice's id does
-_TEST_MARK: Final = "__test__"  # the test button of servers 1.2 to 2.2
+_WORKERS: Final = 2  # requests to a server at a time (docs/btcpay.md 9.4)
+_MOST_DELIVERIES: Final = 1000  # read from the inbox at once
+_REFUNDS: Final = None  # the target of a fetch of refunds, where else an invoice's id stands
+_TEST_MARK: Final = "__test__"  # the test button of servers 1.2 to 2.2 (docs/btcpay.md 8)
+_NEVER: Final = float("inf")
 
 
 @dataclass(slots=True)
 class _PendingFetch:
-    """An invoice to be fetched: which deliveries wait for it, and when it is due."""
+    """What is to be fetched for which deliveries. `due_at`: by the event loop's clock."""
 
     due_at: float
-    waiting: dict[int, PendingDelivery] = field(default_factory=dict[int, PendingDelivery])
+    deliveries: dict[int, PendingDelivery] = field(default_factory=dict[int, PendingDelivery])
     failures: int = 0
-    busy: bool = False
+    in_flight: bool = False
 
 
 class InboxWorker:
-    """Follows the inbox of one store."""
+    """Works off the inbox of one store."""
 
     def __init__(
         self,
-        follower: StoreContext,
-        telling: InvoicePublisher,
+        context: StoreContext,
+        publisher: InvoicePublisher,
         refunds: RefundFetcher,
-        pauses: StoreTiming,
+        timing: StoreTiming,
     ) -> None:
-        self._follower = follower
-        self._telling = telling
+        self._context = context
+        self._publisher = publisher
         self._refunds = refunds
-        self._pauses = pauses
-        self._backoff = Backoff(pauses.first, pauses.most)
-        self._rings: dict[str | None, _PendingFetch] = {}
-        self._told: set[int] = set()  # deliveries that are done, once the record has heard of it
-        self._news = asyncio.Event()
-        self._bell = asyncio.Event()
+        self._timing = timing
+        self._backoff = Backoff(timing.first_retry, timing.longest_retry)
+        self._pending: dict[str | None, _PendingFetch] = {}
+        # Deliveries whose result was published, until the inbox shows that it was committed.
+        self._published: set[int] = set()
+        self._inbox_changed = asyncio.Event()
+        self._work_available = asyncio.Event()
 
     def wake(self) -> None:
-        """Look at the inbox again."""
-        self._news.set()
+        """Read the inbox again."""
+        self._inbox_changed.set()
 
     async def follow(self) -> Never:
-        """Answer every delivery, for ever. Cancelled, it leaves the rest in the inbox."""
+        """Work off deliveries for ever. Cancelled, it leaves the others in the inbox."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(_IN_FLIGHT):
-                tasks.create_task(self._answer())
+            for _ in range(_WORKERS):
+                tasks.create_task(self._work())
             while True:
-                self._news.clear()
-                await self._look()
-                await asyncio.sleep(self._pauses.wake)
+                self._inbox_changed.clear()
+                await self._read_inbox()
+                # Commits wake us many times a second; the inbox need not be read each time.
+                await asyncio.sleep(self._timing.inbox_min_interval)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._pauses.poll):
-                        await self._news.wait()
+                    async with asyncio.timeout(self._timing.inbox_poll):
+                        await self._inbox_changed.wait()
         raise AssertionError("a task group that was never left without an exception")
 
-    async def _look(self) -> None:
-        """Take in what has come; what asks for nothing is done at once."""
-        me = self._follower
-        pending = await me.record.pending_deliveries(me.label, _LOOK)
-        self._told &= {one.id for one in pending}
-        known = self._told.union(*(ring.waiting for ring in self._rings.values()))
+    async def _read_inbox(self) -> None:
+        """Schedule what new deliveries ask for; those that ask for nothing are done at once."""
+        context = self._context
+        pending = await context.record.pending_deliveries(context.label, _MOST_DELIVERIES)
+        self._published &= {delivery.id for delivery in pending}
+        known = self._published.union(*(fetch.deliveries for fetch in self._pending.values()))
         results: dict[int, str] = {}
         for delivery in pending:
             if delivery.id in known:
                 continue
-            result = _needs_nothing(delivery)
+            result = _result_without_fetch(delivery)
             if result is None:
-                self._ring(delivery)
+                self._schedule(delivery)
             else:
                 results[delivery.id] = result
-        if results:
-            await self._done(results, {})
+        await self._publish_results(results, {})
 
-    def _ring(self, delivery: PendingDelivery) -> None:
+    def _schedule(self, delivery: PendingDelivery) -> None:
         now = asyncio.get_running_loop().time()
         target = _REFUNDS if delivery.invoice_id is None else delivery.invoice_id
-        ring = self._rings.setdefault(target, _PendingFetch(now))
-        ring.waiting[delivery.id] = delivery
-        ring.due_at = min(ring.due_at, now)
-        self._bell.set()
+        # Repeated events of an invoice are one fetch.
+        fetch = self._pending.setdefault(target, _PendingFetch(now))
+        fetch.deliveries[delivery.id] = delivery
+        fetch.due_at = min(fetch.due_at, now)
+        self._work_available.set()
 
-    async def _answer(self) -> Never:
+    async def _work(self) -> Never:
         while True:
-            target, ring = await self._next()
-            ring.busy = True
+            target, fetch = await self._next_due()
+            # One request for an invoice at a time: the other worker leaves this one alone.
+            fetch.in_flight = True
             try:
-                await self._fetch(target, ring)
+                await self._process(target, fetch)
             finally:
-                ring.busy = False
+                fetch.in_flight = False
 
-    async def _next(self) -> tuple[str | None, _PendingFetch]:
-        """The ring that is due for longest and that nobody answers; waits for one."""
+    async def _next_due(self) -> tuple[str | None, _PendingFetch]:
+        """The fetch that is due for longest and not in flight; waits for one."""
         time = asyncio.get_running_loop().time
         while True:
-            await self._follower.health.key_accepted.wait()
-            self._bell.clear()
-            free = [one for one in self._rings.items() if not one[1].busy]
-            first = min(free, key=lambda one: one[1].due_at, default=None)
+            await self._context.health.key_accepted.wait()
+            # Cleared before the look, so that what is scheduled during it is not lost.
+            self._work_available.clear()
+            free = [
+                (target, fetch) for target, fetch in self._pending.items() if not fetch.in_flight
+            ]
+            first = min(free, key=lambda entry: entry[1].due_at, default=None)
             due_at = None if first is None else max(first[1].due_at, self._backoff.due_at)
             if first is not None and due_at is not None and due_at <= time():
                 return first
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(due_at):
-                    await self._bell.wait()
+                    await self._work_available.wait()
 
-    async def _fetch(self, target: str | None, ring: _PendingFetch) -> None:
-        waiting = dict(ring.waiting)  # what rings while we ask wants an answer of its own
+    async def _process(self, target: str | None, fetch: _PendingFetch) -> None:
+        # A delivery that comes while the request is in flight needs a request of its own.
+        deliveries = dict(fetch.deliveries)
         began_at = asyncio.get_running_loop().time()
         try:
-            result = await self._ask(target)
+            result = await self._fetch(target)
         except SourceError as error:
-            self._failed(ring, error)
+            self._on_failure(fetch, error)
             return
         self._backoff.on_success()
-        self._follower.health.request_succeeded("fetch")
-        await self._done(dict.fromkeys(waiting, result), _refunds_of(waiting.values()))
-        for one in waiting:
-            del ring.waiting[one]
-        if ring.failures:
-            ring.failures = 0
-            self._count_unreadable()
-        ring.due_at = self._again_at(began_at, waiting) if waiting else float("inf")
-        if ring.waiting:
-            ring.due_at = began_at
-        elif ring.due_at == float("inf"):
-            del self._rings[target]
-        self._bell.set()
+        self._context.health.request_succeeded("fetch")
+        await self._publish_results(
+            dict.fromkeys(deliveries, result), _refunded_invoices(deliveries.values())
+        )
+        for delivery_id in deliveries:
+            del fetch.deliveries[delivery_id]
+        if fetch.failures:
+            fetch.failures = 0
+            self._report_unreadable()
+        self._reschedule(target, fetch, began_at, deliveries)
 
-    def _again_at(self, began_at: float, waiting: Mapping[int, PendingDelivery]) -> float:
-        """When to ask once more: the answer may have been older than the last event."""
-        newest = max(one.received_at for one in waiting.values())
-        age = max(0, self._follower.clock() - newest)
-        return began_at + self._pauses.echo - age if age < self._pauses.echo else float("inf")
+    def _reschedule(
+        self,
+        target: str | None,
+        fetch: _PendingFetch,
+        began_at: float,
+        deliveries: Mapping[int, PendingDelivery],
+    ) -> None:
+        """Fetch again at once for deliveries that came meanwhile, or later, or not at all."""
+        if fetch.deliveries:
+            fetch.due_at = began_at
+        else:
+            fetch.due_at = self._refetch_at(began_at, deliveries)
+            if fetch.due_at == _NEVER:
+                del self._pending[target]
+        self._work_available.set()
 
-    async def _ask(self, target: str | None) -> str:
+    def _refetch_at(self, began_at: float, deliveries: Mapping[int, PendingDelivery]) -> float:
+        """When to fetch once more: this answer may be older than the last event.
+
+        Never, when that event is old already, or when this was the second fetch.
+        """
+        newest = max((delivery.received_at for delivery in deliveries.values()), default=None)
+        if newest is None:
+            return _NEVER
+        age = max(0, self._context.clock() - newest)
+        delay = self._timing.refetch_delay
+        return began_at + delay - age if age < delay else _NEVER
+
+    async def _fetch(self, target: str | None) -> str:
+        """Fetch and publish; the result of the deliveries that asked for it."""
         if target is _REFUNDS:
-            return APPLIED if await self._refunds.pull() else IGNORED
-        return APPLIED if await self._telling.fetch(target, "delivery") else GONE
+            return APPLIED if await self._refunds.fetch_and_publish() else IGNORED
+        known = await self._publisher.fetch_and_publish(target, "delivery")
+        return APPLIED if known else GONE
 
-    def _failed(self, ring: _PendingFetch, error: SourceError) -> None:
-        """Keep the ring. A server that is away is waited for; a bad answer delays its invoice."""
-        health = self._follower.health
+    def _on_failure(self, fetch: _PendingFetch, error: SourceError) -> None:
+        """Keep the deliveries. An unavailable server delays all fetches, a bad answer only one."""
+        health = self._context.health
         if isinstance(error, Unavailable):
             self._backoff.on_failure(error.retry_after or 0)
             health.request_failed(error, "fetch")
         elif error.code in LOCKED_OUT:
             health.request_failed(error, "fetch")
         else:
-            time = asyncio.get_running_loop().time()
-            ring.due_at = time + backoff_seconds(
-                self._pauses.first, self._pauses.most, ring.failures
-            )
-            ring.failures += 1
-            self._count_unreadable()
-        self._bell.set()
+            first, longest = self._timing.first_retry, self._timing.longest_retry
+            wait = backoff_seconds(first, longest, fetch.failures)
+            fetch.due_at = asyncio.get_running_loop().time() + wait
+            fetch.failures += 1
+            self._report_unreadable()
+        self._work_available.set()
 
-    def _count_unreadable(self) -> None:
-        unread = sum(ring.failures > 0 for ring in self._rings.values())
-        self._follower.health.set_unreadable("delivery", unread)
+    def _report_unreadable(self) -> None:
+        unreadable = sum(fetch.failures > 0 for fetch in self._pending.values())
+        self._context.health.set_unreadable("delivery", unreadable)
 
-    async def _done(self, results: Mapping[int, str], refunds: Mapping[str, str]) -> None:
+    async def _publish_results(
+        self, results: Mapping[int, str], refunded: Mapping[str, str]
+    ) -> None:
         if not results:
             return
-        me = self._follower
-        await me.outbox.put(DeliveriesDone(me.label, me.clock(), results, refunds))
-        self._told.update(results)
-        if refunds:  # the offer is there; the list says what it is
+        context = self._context
+        await context.outbox.put(DeliveriesDone(context.label, context.clock(), results, refunded))
+        self._published.update(results)
+        if refunded:
+            # The event only says that there is a pull payment; the list says what it is.
             now = asyncio.get_running_loop().time()
-            self._rings.setdefault(_REFUNDS, _PendingFetch(now)).due_at = now
+            self._pending.setdefault(_REFUNDS, _PendingFetch(now)).due_at = now
 
 
-def _needs_nothing(delivery: PendingDelivery) -> str | None:
-    """The result of a delivery that asks for no fetch."""
+def _result_without_fetch(delivery: PendingDelivery) -> str | None:
+    """The result of a delivery that asks for no fetch; None for one that does."""
     if _TEST_MARK in (delivery.invoice_id or ""):
         return TEST
-    # Unknown types of events that name an invoice are events of it all the same.
+    # An unknown type of event that names an invoice is a reason to fetch it, too.
     if delivery.type.startswith("Invoice") and delivery.invoice_id is not None:
         return None
     return None if delivery.type.startswith("Payout") else IGNORED
 
 
-def _refunds_of(deliveries: Iterable[PendingDelivery]) -> dict[str, str]:
-    """Which invoice each new pull payment takes money back from, as signed events said."""
+def _refunded_invoices(deliveries: Iterable[PendingDelivery]) -> dict[str, str]:
+    """The invoice that each new pull payment refunds, as signed events name it."""
     return {
-        one.pull_payment_id: one.invoice_id
-        for one in deliveries
-        if one.type == "InvoiceRefund"
-        and one.pull_payment_id is not None
-        and one.invoice_id is not None
+        delivery.pull_payment_id: delivery.invoice_id
+        for delivery in deliveries
+        if delivery.type == "InvoiceRefund"
+        and delivery.pull_payment_id is not None
+        and delivery.invoice_id is not None
     }

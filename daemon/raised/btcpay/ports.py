@@ -1,4 +1,4 @@
-"""What following a store needs to know of the record. `RecordView` implements it."""
+"""What the BTCPay source reads from the record. `RecordView` implements it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,7 +7,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class PendingDelivery:
-    """A delivery of the inbox that was not acted on yet; `id` is its row."""
+    """A webhook delivery of the inbox without a result yet; `id` is its row.
+
+    `received_at`: Unix seconds by our clock.
+    """
 
     id: int
     type: str
@@ -18,7 +21,10 @@ class PendingDelivery:
 
 @dataclass(frozen=True, slots=True)
 class SweepCheckpoint:
-    """A full sweep that was interrupted: it has seen everything created from `end` on."""
+    """How far an interrupted full sweep came, in Unix seconds.
+
+    It began at `began_at` and has seen every invoice that was created at `end` or later.
+    """
 
     began_at: int
     end: int
@@ -28,10 +34,10 @@ class StoreRecord(Protocol):
     """Reads only; each answer is one consistent view."""
 
     async def pending_deliveries(self, store: str, limit: int) -> tuple[PendingDelivery, ...]:
-        """Deliveries not acted on, oldest first."""
+        """Deliveries without a result, oldest first."""
 
     async def open_invoices(self, store: str) -> tuple[str, ...]:
-        """Ids held as New or Processing, those missing upstream left out."""
+        """Ids of invoices stored as New or Processing, without those missing upstream."""
 
     async def late_invoices(self, store: str, since: int) -> tuple[str, ...]:
         """Ids that expired after `since`, and those with a payment still Processing."""
@@ -39,16 +45,16 @@ class StoreRecord(Protocol):
     async def counting_payments(
         self, store: str, ids: Collection[str]
     ) -> dict[str, frozenset[tuple[str, str]]]:
-        """(method, payment id) of what these invoices were paid with and is not Invalid."""
+        """(method, payment id) of the stored payments of these invoices that are not Invalid."""
 
     async def interrupted_sweep(self, store: str) -> SweepCheckpoint | None:
-        """The full sweep to go on with."""
+        """The full sweep to resume."""
 
     async def swept_at(self, store: str) -> int | None:
         """When the last complete full sweep began; None before the first."""
 
     async def invoice_count(self, store: str) -> int:
-        """How many invoices are held."""
+        """How many invoices are stored."""
 
     async def refresh_requested_at(self) -> int | None:
-        """When somebody last asked for an immediate pull."""
+        """When an immediate refresh was last requested."""

@@ -1,4 +1,4 @@
-"""Money that went back: all pull payments and payouts of a store. Source: btcpay.md 10."""
+"""Refunds: all pull payments and payouts of a store. Source: docs/btcpay.md 10."""
 
 import asyncio
 from typing import Final
@@ -7,35 +7,37 @@ from raised.btcpay.publisher import StoreContext
 from raised.domain.observation import RefundsSeen
 from raised.errors import Refused
 
-_UNSEEN: Final = "refunds_unknown"
+_UNKNOWN: Final = "refunds_unknown"
 
 
 class RefundFetcher:
-    """The lists of refunds, whole each time: they have no pages."""
+    """Fetches both lists whole each time: the API has no pages for them."""
 
-    def __init__(self, follower: StoreContext) -> None:
-        self._follower = follower
-        self._one = asyncio.Lock()  # an older answer must not come after a newer one
+    def __init__(self, context: StoreContext) -> None:
+        self._context = context
+        self._lock = asyncio.Lock()  # an older answer must not be published after a newer one
 
-    async def pull(self) -> bool:
-        """Tell of every refund; False when the key may not see them.
+    async def fetch_and_publish(self) -> bool:
+        """Publish every pull payment and payout; False when the key may not see them.
 
         Raises SourceError when there is no answer now.
         """
-        me = self._follower
-        async with self._one:
+        context = self._context
+        async with self._lock:
             try:
-                pull_payments = await me.server.pull_payments()
-                payouts = await me.server.payouts()
+                pull_payments = await context.server.pull_payments()
+                payouts = await context.server.payouts()
             except Refused as error:
                 if error.code == "unauthenticated":
                     raise
-                me.health.refunds_visible = False
-                me.health.begin_problem(
-                    _UNSEEN, f"refunds are not seen and not taken off: {error.detail}"
+                context.health.refunds_visible = False
+                context.health.begin_problem(
+                    _UNKNOWN, f"refunds are not seen and not taken off: {error.detail}"
                 )
                 return False
-            await me.outbox.put(RefundsSeen(me.label, me.clock(), pull_payments, payouts))
-        me.health.refunds_visible = True
-        me.health.end_problem(_UNSEEN)
+            await context.outbox.put(
+                RefundsSeen(context.label, context.clock(), pull_payments, payouts)
+            )
+        context.health.refunds_visible = True
+        context.health.end_problem(_UNKNOWN)
         return True

@@ -1,4 +1,4 @@
-"""The BTCPay source: all configured stores at once. Nothing here waits for one of them."""
+"""The BTCPay source: all configured stores at once, none of which waits for another."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,9 @@ import httpx
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http import IN_FLIGHT, RetryPolicy
 from raised.btcpay.ports import StoreRecord
-from raised.btcpay.settings import StoreSettings
+from raised.btcpay.settings import StoreSettings, StoreTiming
 from raised.btcpay.store import Store
 from raised.btcpay.sweeps import progress_name
-from raised.btcpay.timing import StoreTiming
 from raised.clock import now
 from raised.domain.observation import Observation, Progress, Sweep
 
@@ -32,31 +31,33 @@ class StoreSource:
         clock: Callable[[], int] = now,
         transport: httpx.AsyncBaseTransport | None = None,
         retry_policy: RetryPolicy | None = None,
-        pauses: StoreTiming | None = None,
+        timing: StoreTiming | None = None,
     ) -> None:
         self._record = record
         self._clock = clock
         self._transport = transport
         self._retry_policy = retry_policy
-        self._pauses = pauses or StoreTiming()
-        self._gates: dict[str, asyncio.Semaphore] = {}
+        self._timing = timing or StoreTiming()
+        self._request_limits: dict[str, asyncio.Semaphore] = {}
         self._servers: dict[StoreSettings, Greenfield] = {}
         self._following: dict[StoreSettings, tuple[Store, asyncio.Task[Never]]] = {}
-        self._news = asyncio.Event()
+        self._settings_changed = asyncio.Event()
         self.replace(settings)
 
     def replace(self, settings: Sequence[StoreSettings]) -> None:
         """Follow these stores from now on. Raises ConfigError, and then nothing changes."""
-        self._servers = {one: self._servers.get(one) or self._server(one) for one in settings}
-        self._news.set()
+        self._servers = {
+            store: self._servers.get(store) or self._open_server(store) for store in settings
+        }
+        self._settings_changed.set()
 
     def wake(self) -> None:
-        """Look at the inboxes: the record has committed something."""
+        """Read the inboxes: the record has committed something."""
         for store, _ in self._following.values():
             store.wake()
 
     async def sweep(self, kind: Sweep) -> None:
-        """Have every store swept, and wait until it has been, where it can be asked."""
+        """Sweep every store, and wait for the end where the store can be asked."""
         async with asyncio.TaskGroup() as tasks:
             for store, _ in self._following.values():
                 tasks.create_task(store.sweep(kind))
@@ -71,40 +72,44 @@ class StoreSource:
         refreshed_at = await self._record.refresh_requested_at()
         async with asyncio.TaskGroup() as tasks:
             while True:
-                self._news.clear()
+                # Cleared before the settings are read: a later change is not lost.
+                self._settings_changed.clear()
                 await self._adjust(tasks, outbox)
-                asked_at = await self._record.refresh_requested_at()
-                if asked_at != refreshed_at:
-                    refreshed_at = asked_at
+                requested_at = await self._record.refresh_requested_at()
+                if requested_at != refreshed_at:
+                    refreshed_at = requested_at
                     self._refresh()
+                # Without stores nothing is to be refreshed, so there is nothing to poll for.
+                wait = self._timing.inbox_poll if self._servers else None
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._pauses.poll if self._servers else None):
-                        await self._news.wait()
+                    async with asyncio.timeout(wait):
+                        await self._settings_changed.wait()
         raise AssertionError("a task group that was never left without an exception")
 
     def _refresh(self) -> None:
         for store, _ in self._following.values():
             store.refresh()
 
-    def _server(self, settings: StoreSettings) -> Greenfield:
-        """A client; stores of one server ask it in turns."""
-        gate = self._gates.setdefault(settings.url, asyncio.Semaphore(IN_FLIGHT))
+    def _open_server(self, settings: StoreSettings) -> Greenfield:
+        """A client; the stores of one server share its limit of requests in flight."""
+        limit = self._request_limits.setdefault(settings.url, asyncio.Semaphore(IN_FLIGHT))
         return Greenfield(
-            settings, transport=self._transport, gate=gate, retry_policy=self._retry_policy
+            settings, transport=self._transport, gate=limit, retry_policy=self._retry_policy
         )
 
     async def _adjust(self, tasks: asyncio.TaskGroup, outbox: asyncio.Queue[Observation]) -> None:
-        """Start what is wanted and not followed, end what is followed and not wanted."""
-        for settings in [one for one in self._following if one not in self._servers]:
+        """Stop following the stores that were removed, then start with those that were added."""
+        for settings in [store for store in self._following if store not in self._servers]:
             store, task = self._following.pop(settings)
             task.cancel()
             await asyncio.wait([task])
             await store.close()
-            if store.is_at_its_first:
+            if store.is_first_sweep_unfinished:
+                # Whoever waits for the end of this sweep would wait for ever.
                 await outbox.put(Progress(progress_name(settings.label), 0, 0, self._clock()))
         for settings, server in self._servers.items():
             if settings not in self._following:
                 store = Store(
-                    settings, server, self._record, outbox, clock=self._clock, pauses=self._pauses
+                    settings, server, self._record, outbox, clock=self._clock, timing=self._timing
                 )
                 self._following[settings] = (store, tasks.create_task(store.follow()))

@@ -1,61 +1,115 @@
-"""The scheduled pulls: whatever the webhooks do, these find it. Source: btcpay.md 12.4."""
+"""The scheduled pulls, which find what no webhook announced. Source: docs/btcpay.md 12.4."""
 
 import asyncio
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal, Self
 
 import structlog
 
 from raised.btcpay.client.invoice_query import InvoiceAnswer
-from raised.btcpay.full_sweep import FullSweepState
 from raised.btcpay.health import LOCKED_OUT
 from raised.btcpay.paginator import PAGE, InvoicePaginator
 from raised.btcpay.publisher import InvoicePublisher, StoreContext
 from raised.btcpay.refunds import RefundFetcher
-from raised.btcpay.timing import StoreTiming
+from raised.btcpay.settings import StoreTiming
 from raised.domain.observation import Progress, Sweep, SweepDone, SweepReached
 from raised.errors import BadData, Refused
 
 _DAY: Final = 86_400
-_MARGIN: Final = 3600  # windows overlap: clocks differ, answers are late
-_LEAST_RECENT: Final = 3 * _DAY
-_LATE: Final = 30 * _DAY
-_USUAL_TERMS: Final = 900 + 86_400  # of a store whose settings the key may not read
-_FEW: Final = 20  # more single invoices than this are found sooner in a list
+_MONTH: Final = 31 * _DAY
+# Windows overlap by so much: clocks differ, and answers may be late.
+_OVERLAP_SECONDS: Final = 3600
+_SHORTEST_RECENT_SECONDS: Final = 3 * _DAY
+_LATE_SECONDS: Final = 30 * _DAY
+# The defaults of BTCPay, for a store whose settings the key may not read.
+_DEFAULT_TERMS_SECONDS: Final = 900 + 86_400
+# More late invoices than these are read as one list: fewer requests than one for each.
+_MOST_SINGLE_FETCHES: Final = 20
+# From so many invoices on a full sweep pauses after each month, to be gentle to the server.
+_LARGE_STORE: Final = 20_000
 
 _log = structlog.get_logger()
 
+SweepResult = Literal["done", "more", "paused"]  # more: the next page can be read at once
 
-Left = Literal["nothing", "pages", "later"]
+
+@dataclass(slots=True)
+class FullSweepState:
+    """How far a full sweep is: every invoice of a store, from the newest to the oldest.
+
+    `is_first`: none has been completed before. `next_pause_at`: a large store's sweep pauses once
+    it has read back to there (Unix seconds); None for other stores and for the first sweep.
+    """
+
+    began_at: int
+    paginator: InvoicePaginator
+    is_first: bool
+    invoices_read: int
+    unread: int = 0
+    next_pause_at: int | None = None
+
+    @classmethod
+    async def begin(cls, context: StoreContext, *, fresh: bool) -> Self:
+        """Resume the interrupted sweep, or begin a new one; always a new one if `fresh`."""
+        label, record = context.label, context.record
+        is_first = not fresh and await record.swept_at(label) is None
+        checkpoint = None if fresh else await record.interrupted_sweep(label)
+        stored = await record.invoice_count(label)
+        began_at = context.clock() if checkpoint is None else checkpoint.began_at
+        end = None if checkpoint is None else checkpoint.end
+        is_paused_monthly = stored > _LARGE_STORE and not is_first
+        return cls(
+            began_at=began_at,
+            paginator=InvoicePaginator(context.server, end=end),
+            is_first=is_first,
+            invoices_read=stored if is_first else 0,
+            next_pause_at=(began_at if end is None else end) - _MONTH
+            if is_paused_monthly
+            else None,
+        )
+
+    def count(self, answer: InvoiceAnswer) -> None:
+        """Add the rows of a page."""
+        self.invoices_read += len(answer.invoices)
+        self.unread += sum(answer.bad.values())
+
+    def month_completed(self) -> bool:
+        """Whether it has read a month since its last pause; then the next month begins."""
+        end = self.paginator.end
+        if self.next_pause_at is None or end is None or end > self.next_pause_at:
+            return False
+        self.next_pause_at = end - _MONTH
+        return True
 
 
 class SweepRunner:
-    """What each sweep of one store does. Every one raises SourceError when it cannot go on.
+    """Runs the sweeps of one store. Each raises SourceError when it cannot continue.
 
-    `covered_until`: what was made before has been seen by a sweep. `rests_until`: when the next
-    page of a full sweep is due, by the event loop's clock. `is_at_its_first`: that one has told how
-    far it is, and has not ended.
+    `covered_until`: a sweep has seen everything created before (Unix seconds). `next_page_at`:
+    when the next page of a full sweep is due, by the event loop's clock. `is_first_unfinished`:
+    progress of the first full sweep has been reported, and it has not ended.
     """
 
     def __init__(
         self,
-        follower: StoreContext,
-        telling: InvoicePublisher,
+        context: StoreContext,
+        publisher: InvoicePublisher,
         refunds: RefundFetcher,
-        pauses: StoreTiming,
+        timing: StoreTiming,
     ) -> None:
-        self._follower = follower
-        self._telling = telling
+        self._context = context
+        self._publisher = publisher
         self._refunds = refunds
-        self._pauses = pauses
+        self._timing = timing
         self._full: FullSweepState | None = None
-        self._made_full = False  # the record may not have heard of it yet
+        self._full_completed = False  # the record may not have committed that yet
         self._unread = 0
         self.covered_until: int | None = None
-        self.rests_until = float("-inf")
-        self.is_at_its_first = False
+        self.next_page_at = float("-inf")
+        self.is_first_unfinished = False
 
-    async def make(self, kind: Sweep) -> Left:
-        """Make a sweep, or one page of a full one; what is left of it."""
+    async def run(self, kind: Sweep) -> SweepResult:
+        """Run a sweep, or one page of a full sweep."""
         if kind == "full":
             return await self._full_page()
         self._unread = 0
@@ -66,122 +120,137 @@ class SweepRunner:
                 await self._recent()
             case "late":
                 await self._late()
-        self._follower.health.set_unreadable(kind, self._unread)
-        return "nothing"
+        self._context.health.set_unreadable(kind, self._unread)
+        return "done"
 
     async def _active(self) -> None:
-        """What is open, and what was and is not any more."""
-        me = self._follower
-        held = await me.record.open_invoices(me.label)
-        shown = await self._read(
-            "active", InvoicePaginator(me.server, statuses=("new", "processing"))
+        """All open invoices, and those that were open at the last sweep and are not any more."""
+        context = self._context
+        stored = await context.record.open_invoices(context.label)
+        listed = await self._read_list(
+            "active", InvoicePaginator(context.server, statuses=("new", "processing"))
         )
-        await self._fetch_all("active", [one for one in held if one not in shown])
+        await self._fetch_each("active", [key for key in stored if key not in listed])
 
     async def _recent(self) -> None:
-        """What was made lately, as long as an invoice can be of interest, and since we looked."""
-        me = self._follower
-        began_at = me.clock()
-        since = began_at - max(_LEAST_RECENT, 2 * await self._terms() + _MARGIN)
+        """Invoices created lately: within twice their lifetime, and since the last sweep."""
+        context = self._context
+        began_at = context.clock()
+        window = max(_SHORTEST_RECENT_SECONDS, 2 * await self._terms() + _OVERLAP_SECONDS)
+        since = began_at - window
         if self.covered_until is not None:
-            since = min(since, self.covered_until - _MARGIN)
-        await self._read("recent", InvoicePaginator(me.server, start=max(0, since)))
-        await self._refunds.pull()
-        await me.outbox.put(SweepDone(me.label, me.clock(), "recent", began_at, max(0, since)))
+            since = min(since, self.covered_until - _OVERLAP_SECONDS)
+        since = max(0, since)
+        await self._read_list("recent", InvoicePaginator(context.server, start=since))
+        await self._refunds.fetch_and_publish()
+        await context.outbox.put(
+            SweepDone(context.label, context.clock(), "recent", began_at, since)
+        )
         self.covered_until = began_at
 
     async def _late(self) -> None:
-        """Money for what has expired, and payments that took long."""
-        me = self._follower
-        since = me.clock() - _LATE
-        held = await me.record.late_invoices(me.label, since)
-        shown: set[str] = set()
-        if len(held) > _FEW:
-            made_since = max(0, since - await self._terms() - _MARGIN)
-            shown = await self._read(
-                "late", InvoicePaginator(me.server, statuses=("expired",), start=made_since)
+        """Expired invoices that may still be paid, and payments that are still Processing."""
+        context = self._context
+        since = context.clock() - _LATE_SECONDS
+        stored = await context.record.late_invoices(context.label, since)
+        listed: set[str] = set()
+        if len(stored) > _MOST_SINGLE_FETCHES:
+            created_since = max(0, since - await self._terms() - _OVERLAP_SECONDS)
+            listed = await self._read_list(
+                "late",
+                InvoicePaginator(context.server, statuses=("expired",), start=created_since),
             )
-        await self._fetch_all("late", [one for one in held if one not in shown])
+        await self._fetch_each("late", [key for key in stored if key not in listed])
 
     async def _terms(self) -> int:
-        """Seconds for which an invoice is watched."""
-        terms = await self._follower.server.store_terms()
-        return (
-            _USUAL_TERMS if terms is None else terms.expiration_seconds + terms.monitoring_seconds
-        )
+        """Seconds from an invoice's creation to the end of its monitoring."""
+        terms = await self._context.server.store_terms()
+        if terms is None:
+            return _DEFAULT_TERMS_SECONDS
+        return terms.expiration_seconds + terms.monitoring_seconds
 
-    async def _read(self, kind: Sweep, walk: InvoicePaginator) -> set[str]:
-        """Tell of every invoice of a list; their ids."""
-        shown: set[str] = set()
+    async def _read_list(self, kind: Sweep, paginator: InvoicePaginator) -> set[str]:
+        """Publish every invoice of a list; their ids."""
+        ids: set[str] = set()
         time = asyncio.get_running_loop().time
-        while not walk.ended:
-            started = time()
-            answer = await self._page(kind, walk)
-            shown.update(one.id for one in answer.invoices)
+        while not paginator.ended:
+            started_at = time()
+            answer = await self._publish_page(kind, paginator)
+            ids.update(invoice.id for invoice in answer.invoices)
             self._unread += sum(answer.bad.values())
-            if not walk.ended:
-                await asyncio.sleep(started + self._pauses.page - time())
-        return shown
+            if not paginator.ended:
+                await asyncio.sleep(started_at + self._timing.page_interval - time())
+        return ids
 
-    async def _page(self, kind: Sweep, walk: InvoicePaginator) -> InvoiceAnswer:
-        with self._telling.turns.turn() as turn:
-            answer = await walk.read()
-            await self._telling.tell(turn, kind, answer.asked_at, answer.invoices)
-        walk.move(answer)
+    async def _publish_page(self, kind: Sweep, paginator: InvoicePaginator) -> InvoiceAnswer:
+        with self._publisher.sequencer.request() as number:
+            answer = await paginator.read_page()
+            await self._publisher.publish(number, kind, answer.asked_at, answer.invoices)
+        # Only now: a page that could not be published is read again.
+        paginator.advance(answer)
         return answer
 
-    async def _fetch_all(self, kind: Sweep, ids: list[str]) -> None:
-        """One by one; an invoice that cannot be read does not keep the others from us."""
+    async def _fetch_each(self, kind: Sweep, ids: list[str]) -> None:
+        """One by one; an invoice that cannot be read does not keep the others from being read."""
         for invoice_id in ids:
             try:
-                await self._telling.fetch(invoice_id, kind)
+                await self._publisher.fetch_and_publish(invoice_id, kind)
             except (BadData, Refused) as error:
                 if error.code in LOCKED_OUT:
                     raise
                 self._unread += 1
 
-    async def _full_page(self) -> Left:
-        """A page of everything there is; a large store is left alone after each month."""
-        me = self._follower
+    async def _full_page(self) -> SweepResult:
+        """One page of the full sweep."""
         if self._full is None:
-            self._full = await FullSweepState.begin(me, fresh=self._made_full)
+            self._full = await FullSweepState.begin(self._context, fresh=self._full_completed)
         full = self._full
-        started = asyncio.get_running_loop().time()
-        answer = await self._page("full", full.walk)
-        full.read(answer)
-        if full.walk.ended:
+        started_at = asyncio.get_running_loop().time()
+        full.count(await self._publish_page("full", full.paginator))
+        if full.paginator.ended:
             await self._end_full(full)
-            return "nothing"
-        # Nothing keeps what could not be read: who goes on after us must meet it again.
-        if full.walk.end is not None and not full.unread:
-            await me.outbox.put(SweepReached(me.label, me.clock(), full.began_at, full.walk.end))
-        await self._tell_progress(full)
-        rests = full.takes_a_rest()
-        self.rests_until = started + (self._pauses.rest if rests else self._pauses.page)
-        return "later" if rests else "pages"
+            return "done"
+        await self._publish_checkpoint(full)
+        await self._publish_progress(full)
+        pauses = full.month_completed()
+        interval = self._timing.month_interval if pauses else self._timing.page_interval
+        self.next_page_at = started_at + interval
+        return "paused" if pauses else "more"
+
+    async def _publish_checkpoint(self, full: FullSweepState) -> None:
+        """Not after unreadable rows: nothing stores them, so a restart must read them again."""
+        context = self._context
+        if full.paginator.end is not None and not full.unread:
+            await context.outbox.put(
+                SweepReached(context.label, context.clock(), full.began_at, full.paginator.end)
+            )
 
     async def _end_full(self, full: FullSweepState) -> None:
-        """All was seen. Rows that could not be read are not missing, only unreadable."""
-        me = self._follower
-        self._full, self._made_full = None, True
-        self.rests_until = float("-inf")
+        """Everything was read. Rows that could not be read are unreadable, not missing."""
+        context = self._context
+        self._full, self._full_completed = None, True
+        self.next_page_at = float("-inf")
         self.covered_until = max(full.began_at, self.covered_until or 0)
-        since = full.began_at if full.unread else 0
-        await me.outbox.put(SweepDone(me.label, me.clock(), "full", full.began_at, since))
-        me.health.set_unreadable("full", full.unread)
-        await self._tell_progress(full)
-        _log.info("all invoices read", store=me.label, invoices=full.done)
+        since = full.began_at if full.unread else 0  # an empty window: nothing becomes missing
+        await context.outbox.put(
+            SweepDone(context.label, context.clock(), "full", full.began_at, since)
+        )
+        context.health.set_unreadable("full", full.unread)
+        await self._publish_progress(full)
+        _log.info("full sweep completed", store=context.label, invoices=full.invoices_read)
 
-    async def _tell_progress(self, full: FullSweepState) -> None:
-        """Of the very first one only: figures are incomplete until it has ended."""
+    async def _publish_progress(self, full: FullSweepState) -> None:
+        """Of the first full sweep only: the figures are incomplete until it has ended."""
         if full.is_first:
-            me = self._follower
-            total = full.done + (0 if full.walk.ended else PAGE)  # nobody tells how many there are
-            self.is_at_its_first = not full.walk.ended
-            progress = Progress(progress_name(me.label), full.done, total, me.clock())
-            await me.outbox.put(progress)
+            context = self._context
+            ended = full.paginator.ended
+            # The API gives no total, so one more page is expected until the last one.
+            total = full.invoices_read + (0 if ended else PAGE)
+            self.is_first_unfinished = not ended
+            what = progress_name(context.label)
+            await context.outbox.put(Progress(what, full.invoices_read, total, context.clock()))
 
 
 def progress_name(label: str) -> str:
-    """What the first full sweep of a store is called among all progress."""
+    """What the first full sweep of a store is called in `Progress`."""
     return f"btcpay {label}"

@@ -1,7 +1,7 @@
-"""The server's own log of what it sent us: failing or late deliveries. Source: btcpay.md 12.5.
+"""Checks the webhook from the server's log of its deliveries. Source: docs/btcpay.md 12.5.
 
-Needs the permission to modify webhooks, which is not asked for: without it the misses that the
-record counts are all there is.
+Needs the permission to modify webhooks, which raised does not require: without it, only what the
+sweeps find first shows that deliveries are missing.
 """
 
 from collections.abc import Sequence
@@ -11,42 +11,43 @@ from typing import Final
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.server_json import SentDelivery, Webhook
 
-_LOOKED_AT: Final = 50
+_DELIVERIES_CHECKED: Final = 50
 _RECENT_SECONDS: Final = 3600
 _LATE_SECONDS: Final = 60
-_RETRIED: Final = frozenset({408, 429})  # and 5xx, and no answer (btcpay.md 7.4)
+# The server sends again after these, after 5xx and after no answer (docs/btcpay.md 7.4).
+_RETRIED_STATUSES: Final = frozenset({408, 429})
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookReport:
-    """`state`: what the store's `webhook` fact says; `trouble`: in words, None when all is well."""
+    """`state`: the store's health fact `webhook`; `problem`: a sentence, None when all is well."""
 
     state: str
-    trouble: str | None = None
+    problem: str | None = None
 
 
 async def check_webhook(server: Greenfield, label: str, now: int) -> WebhookReport:
-    """How the webhook that rings here is doing. Raises SourceError."""
+    """How the webhook that delivers to us does. `now`: Unix seconds. Raises SourceError."""
     webhooks = await server.webhooks()
-    ours = [one for one in webhooks if _rings_here(one, label)]
+    ours = [webhook for webhook in webhooks if _delivers_to_us(webhook, label)]
     if not ours:
-        return _none_found(webhooks, label)
-    if not any(one.enabled for one in ours):
+        return _without_ours(webhooks, label)
+    enabled = [webhook for webhook in ours if webhook.enabled]
+    if not enabled:
         return WebhookReport("disabled", "the webhook is disabled on the server: enable it there")
-    sent: list[SentDelivery] = []
-    for one in ours:
-        if one.enabled:
-            sent += await server.deliveries(one.id, _LOOKED_AT)
-    return assess_deliveries(sent, now)
+    deliveries: list[SentDelivery] = []
+    for webhook in enabled:
+        deliveries += await server.deliveries(webhook.id, _DELIVERIES_CHECKED)
+    return assess_deliveries(deliveries, now)
 
 
-def _rings_here(webhook: Webhook, label: str) -> bool:
-    """Our public address is not known here; the path is ours alone."""
+def _delivers_to_us(webhook: Webhook, label: str) -> bool:
+    """Decided by the path: our public host name is not configured here."""
     address = webhook.url.partition("?")[0].rstrip("/")
     return address.endswith((f"/webhooks/btcpay/{label}", "/webhook"))
 
 
-def _none_found(webhooks: Sequence[Webhook], label: str) -> WebhookReport:
+def _without_ours(webhooks: Sequence[Webhook], label: str) -> WebhookReport:
     if webhooks:
         return WebhookReport("unknown")  # a proxy may give our path another name
     return WebhookReport(
@@ -55,28 +56,27 @@ def _none_found(webhooks: Sequence[Webhook], label: str) -> WebhookReport:
     )
 
 
-def assess_deliveries(sent: Sequence[SentDelivery], now: int) -> WebhookReport:
-    """What these attempts to tell us say."""
-    attempts = sorted(sent, key=_sent_at)
+def assess_deliveries(deliveries: Sequence[SentDelivery], now: int) -> WebhookReport:
+    """Whether deliveries fail, are refused or are late. `now`: Unix seconds."""
+    attempts = sorted(deliveries, key=_sent_at)
     if attempts and attempts[-1].status != "HttpSuccess":
         return WebhookReport(
             "failing",
             f"the server's last delivery did not reach us ({_outcome(attempts[-1])}): check the"
             " webhook's address, the proxy before it and that raised api runs",
         )
-    recent = [one for one in attempts if _sent_at(one) > now - _RECENT_SECONDS]
-    refused = [one for one in recent if _is_refused(one)]
+    recent = [attempt for attempt in attempts if _sent_at(attempt) > now - _RECENT_SECONDS]
+    refused = [attempt for attempt in recent if _is_refused(attempt)]
     if refused:
         return WebhookReport(
             "failing",
             f"{len(refused)} deliveries of the last hour were refused and are not sent again"
             f" ({_outcome(refused[-1])}): check the webhook's secret",
         )
-    wait = max((_sent_at(one) - one.queued_at for one in recent), default=0)
-    if wait > _LATE_SECONDS:
-        return WebhookReport(
-            "late", f"deliveries waited up to {wait} s on the server before they came"
-        )
+    delay = max((_sent_at(attempt) - attempt.queued_at for attempt in recent), default=0)
+    if delay > _LATE_SECONDS:
+        problem = f"deliveries waited up to {delay} s on the server before they came"
+        return WebhookReport("late", problem)
     return WebhookReport("ok")
 
 
@@ -85,12 +85,13 @@ def _sent_at(delivery: SentDelivery) -> int:
 
 
 def _is_refused(delivery: SentDelivery) -> bool:
+    """Whether the server will not send it again."""
     code = delivery.http_status
     return (
         delivery.status != "HttpSuccess"
         and code is not None
         and code < 500
-        and code not in _RETRIED
+        and code not in _RETRIED_STATUSES
     )
 
 

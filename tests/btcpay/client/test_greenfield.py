@@ -7,7 +7,14 @@ from typing import Any
 import httpx
 import pytest
 from structlog.testing import capture_logs
-from tests.rig.canned_greenfield import HURRY, KEY, STORE, CannedGreenfield, shown, vector
+from tests.rig.canned_greenfield import (
+    FAST_RETRY,
+    KEY,
+    STORE,
+    CannedGreenfield,
+    json_response,
+    vector,
+)
 
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http_status import Forbidden, Gone
@@ -21,8 +28,10 @@ LIST = "invoice_list_with_payment_methods_2.4.1"
 SINGLE = vector("invoice_single_2.4.1")
 PAID = "5KiLNvKhqe5kv85T6g8oGS"
 METHODS = vector("payment_methods/onchain_settled_2.x")
-NOT_FOUND = shown({"code": "invoice-not-found", "message": "The invoice was not found"}, 404)
-FORBIDDEN = shown(
+NOT_FOUND = json_response(
+    {"code": "invoice-not-found", "message": "The invoice was not found"}, 404
+)
+FORBIDDEN = json_response(
     {
         "missingPermission": "btcpay.store.canviewinvoices",
         "code": "missing-permission",
@@ -32,10 +41,10 @@ FORBIDDEN = shown(
 )
 
 
-async def test_the_key_goes_in_the_header_and_below_the_base_path(teller: CannedGreenfield) -> None:
-    teller.tell("server/info", shown(vector("server_info_2.x")))
-    assert await teller.store().server() == ServerInfo("2.4.1", synchronized=True)
-    (request,) = teller.requests
+async def test_the_key_goes_in_the_header_and_below_the_base_path(server: CannedGreenfield) -> None:
+    server.answer("server/info", json_response(vector("server_info_2.x")))
+    assert await server.client().server() == ServerInfo("2.4.1", synchronized=True)
+    (request,) = server.requests
     assert request.path == "/pay/here/api/v1/server/info"
     assert request.headers["authorization"] == f"token {KEY}"
     assert request.headers["accept"] == "application/json"
@@ -43,36 +52,38 @@ async def test_the_key_goes_in_the_header_and_below_the_base_path(teller: Canned
     assert KEY not in request.path
 
 
-async def test_small_answers_are_read(teller: CannedGreenfield) -> None:
-    teller.tell("health", shown(vector("health")))
-    teller.tell("api-keys/current", shown(vector("api_key_current")))
-    teller.tell("", shown({"invoiceExpiration": 900, "monitoringExpiration": 86400}))
-    teller.tell(f"stores/{STORE}", shown({"invoiceExpiration": 9, "monitoringExpiration": 8}))
-    teller.tell("/rates", shown(vector("rates")))
-    store = teller.store()
-    assert await store.is_synchronized()
-    assert len(await store.permissions()) == 2
-    assert await store.store_terms() == StoreTerms(9, 8)
-    assert await store.rates(["USD", "XXX"]) == {"USD": "64392.23", "XXX": None}
-    assert teller.requests[-1].query == {"currencyPair": ["BTC_USD", "BTC_XXX"]}
-    assert store.stats.errors == {}
-    assert store.stats.last_success_at is not None
-    assert store.stats.latency_ms is not None
+async def test_small_answers_are_read(server: CannedGreenfield) -> None:
+    server.answer("health", json_response(vector("health")))
+    server.answer("api-keys/current", json_response(vector("api_key_current")))
+    server.answer("", json_response({"invoiceExpiration": 900, "monitoringExpiration": 86400}))
+    server.answer(
+        f"stores/{STORE}", json_response({"invoiceExpiration": 9, "monitoringExpiration": 8})
+    )
+    server.answer("/rates", json_response(vector("rates")))
+    client = server.client()
+    assert await client.is_synchronized()
+    assert len(await client.permissions()) == 2
+    assert await client.store_terms() == StoreTerms(9, 8)
+    assert await client.rates(["USD", "XXX"]) == {"USD": "64392.23", "XXX": None}
+    assert server.requests[-1].query == {"currencyPair": ["BTC_USD", "BTC_XXX"]}
+    assert client.stats.errors == {}
+    assert client.stats.last_success_at is not None
+    assert client.stats.latency_ms is not None
 
 
 async def test_the_terms_of_a_store_that_the_key_may_not_see_are_unknown(
-    teller: CannedGreenfield,
+    server: CannedGreenfield,
 ) -> None:
-    teller.tell(f"stores/{STORE}", FORBIDDEN)
-    assert await teller.store().store_terms() is None
+    server.answer(f"stores/{STORE}", FORBIDDEN)
+    assert await server.client().store_terms() is None
 
 
-async def test_a_page_is_asked_for_as_it_is_described(teller: CannedGreenfield) -> None:
-    teller.tell("/invoices", shown([]))
+async def test_a_page_is_asked_for_as_it_is_described(server: CannedGreenfield) -> None:
+    server.answer("/invoices", json_response([]))
     page = InvoicePage(("New", "Processing"), start=5, end=9, skip=3, take=7, text="a b")
-    answer = await teller.store().invoices(page)
+    answer = await server.client().invoices(page)
     assert (answer.invoices, answer.raw_count, answer.oldest_at, answer.bad) == ((), 0, None, {})
-    assert teller.requests[0].query == {
+    assert server.requests[0].query == {
         "status": ["new", "processing"],
         "startDate": ["5"],
         "endDate": ["9"],
@@ -84,33 +95,33 @@ async def test_a_page_is_asked_for_as_it_is_described(teller: CannedGreenfield) 
     }
 
 
-async def test_payments_that_come_with_the_list_are_not_asked_for(teller: CannedGreenfield) -> None:
-    teller.tell("/invoices", shown(vector(LIST)))
-    answer = await teller.store().invoices(InvoicePage())
-    assert teller.paths() == ["/invoices"]
+async def test_payments_that_come_with_the_list_are_not_asked_for(server: CannedGreenfield) -> None:
+    server.answer("/invoices", json_response(vector(LIST)))
+    answer = await server.client().invoices(InvoicePage())
+    assert server.paths() == ["/invoices"]
     assert answer.raw_count == len(answer.invoices) == 4
     assert answer.oldest_at == min(one["createdTime"] for one in vector(LIST))
     assert all(one.payments for one in answer.invoices)
 
 
 async def test_an_older_server_is_asked_for_the_payments_of_who_may_have_some(
-    teller: CannedGreenfield,
+    server: CannedGreenfield,
 ) -> None:
     rows = vector("invoice_list_1.13")
-    teller.tell("/invoices", shown(rows))
+    server.answer("/invoices", json_response(rows))
     for row in rows:
-        methods = shown(vector("payment_methods/onchain_settled_1.13"))
-        teller.tell(f"/invoices/{row['id']}/payment-methods", methods)
-    answer = await teller.store().invoices(InvoicePage())
+        methods = json_response(vector("payment_methods/onchain_settled_1.13"))
+        server.answer(f"/invoices/{row['id']}/payment-methods", methods)
+    answer = await server.client().invoices(InvoicePage())
     new, *others = answer.invoices
     assert new.payments == ()
     assert [len(one.payments or ()) for one in others] == [1] * 4
-    asked = [request for request in teller.requests if request.path.endswith("payment-methods")]
+    asked = [request for request in server.requests if request.path.endswith("payment-methods")]
     assert {request.path.split("/")[-2] for request in asked} == {one.id for one in others}
     assert all(request.query == {"onlyAccountedPayments": ["true"]} for request in asked)
 
 
-async def test_never_more_than_two_requests_are_under_way(teller: CannedGreenfield) -> None:
+async def test_never_more_than_two_requests_are_under_way(server: CannedGreenfield) -> None:
     """Also of two stores of one server, which share a gate."""
     under_way = 0
     most = 0
@@ -121,25 +132,27 @@ async def test_never_more_than_two_requests_are_under_way(teller: CannedGreenfie
         most = max(most, under_way)
         await asyncio.sleep(0.01)
         under_way -= 1
-        return shown(METHODS)
+        return json_response(METHODS)
 
     rows = [{**SINGLE, "id": f"invoice{number}"} for number in range(8)]
-    teller.tell("/invoices", shown(rows))
+    server.answer("/invoices", json_response(rows))
     for row in rows:
-        teller.tell(f"/invoices/{row['id']}/payment-methods", slow)
+        server.answer(f"/invoices/{row['id']}/payment-methods", slow)
     gate = asyncio.Semaphore(2)
-    stores = [teller.store(gate=gate) for _ in range(2)]
-    answers = await asyncio.gather(*(store.invoices(InvoicePage()) for store in stores))
+    stores = [server.client(gate=gate) for _ in range(2)]
+    answers = await asyncio.gather(*(client.invoices(InvoicePage()) for client in stores))
     assert most == 2
     assert all(one.payments for answer in answers for one in answer.invoices)
 
 
-async def test_an_invoice_that_goes_away_meanwhile_keeps_its_row(teller: CannedGreenfield) -> None:
-    teller.tell("/invoices", shown([SINGLE, {**SINGLE, "id": "gone"}, {**SINGLE, "id": "odd"}]))
-    teller.tell(f"/invoices/{PAID}/payment-methods", shown(METHODS))
-    teller.tell("/invoices/gone/payment-methods", FORBIDDEN)
-    teller.tell("/invoices/odd/payment-methods", shown({"not": "a list"}))
-    answer = await teller.store().invoices(InvoicePage())
+async def test_an_invoice_that_goes_away_meanwhile_keeps_its_row(server: CannedGreenfield) -> None:
+    server.answer(
+        "/invoices", json_response([SINGLE, {**SINGLE, "id": "gone"}, {**SINGLE, "id": "odd"}])
+    )
+    server.answer(f"/invoices/{PAID}/payment-methods", json_response(METHODS))
+    server.answer("/invoices/gone/payment-methods", FORBIDDEN)
+    server.answer("/invoices/odd/payment-methods", json_response({"not": "a list"}))
+    answer = await server.client().invoices(InvoicePage())
     told = {one.id: (one.payments, one.unread_payments) for one in answer.invoices}
     assert told[PAID][0]
     assert told["gone"] == (None, 0)
@@ -147,114 +160,114 @@ async def test_an_invoice_that_goes_away_meanwhile_keeps_its_row(teller: CannedG
     assert answer.bad == {"bad_payment": 1}
 
 
-async def test_a_page_fails_as_a_whole_when_the_server_goes_away(teller: CannedGreenfield) -> None:
-    teller.tell("/invoices", shown([SINGLE, {**SINGLE, "id": "other"}]))
-    teller.tell(f"/invoices/{PAID}/payment-methods", Response(503))
-    teller.tell("/invoices/other/payment-methods", Response(503))
+async def test_a_page_fails_as_a_whole_when_the_server_goes_away(server: CannedGreenfield) -> None:
+    server.answer("/invoices", json_response([SINGLE, {**SINGLE, "id": "other"}]))
+    server.answer(f"/invoices/{PAID}/payment-methods", Response(503))
+    server.answer("/invoices/other/payment-methods", Response(503))
     with pytest.raises(Unavailable) as caught:
-        await teller.store().invoices(InvoicePage())
+        await server.client().invoices(InvoicePage())
     assert caught.value.code == "busy"
 
 
-async def test_bad_rows_are_counted_and_the_others_kept(teller: CannedGreenfield) -> None:
+async def test_bad_rows_are_counted_and_the_others_kept(server: CannedGreenfield) -> None:
     rows = vector(LIST)
     rows[0] = {**rows[0], "amount": "much"}
     rows[1]["paymentMethods"][1]["payments"][0]["value"] = "0.5e0"
     rows[3] = {"createdTime": 1}
-    teller.tell("/invoices", shown(rows))
-    store = teller.store()
-    answer = await store.invoices(InvoicePage())
+    server.answer("/invoices", json_response(rows))
+    client = server.client()
+    answer = await client.invoices(InvoicePage())
     assert [one.id for one in answer.invoices] == [rows[1]["id"], rows[2]["id"]]
     assert answer.bad == {"bad_invoice": 2, "bad_payment": 1}
     assert (answer.raw_count, answer.oldest_at) == (4, 1)
     assert answer.invoices[0].unread_payments == 1
-    assert store.stats.errors == {"bad_invoice": 2, "bad_payment": 1}
-    assert store.stats.last_error is not None
+    assert client.stats.errors == {"bad_invoice": 2, "bad_payment": 1}
+    assert client.stats.last_error is not None
 
 
-async def test_a_row_shown_twice_is_told_once(teller: CannedGreenfield) -> None:
+async def test_a_row_shown_twice_is_told_once(server: CannedGreenfield) -> None:
     rows = vector(LIST)
-    teller.tell("/invoices", shown([*rows, rows[0]]))
-    answer = await teller.store().invoices(InvoicePage())
+    server.answer("/invoices", json_response([*rows, rows[0]]))
+    answer = await server.client().invoices(InvoicePage())
     assert (len(answer.invoices), answer.raw_count) == (4, 5)
 
 
-async def test_a_list_that_is_none_is_a_bad_answer(teller: CannedGreenfield) -> None:
-    teller.tell("/invoices", shown({"invoices": []}))
-    store = teller.store()
+async def test_a_list_that_is_none_is_a_bad_answer(server: CannedGreenfield) -> None:
+    server.answer("/invoices", json_response({"invoices": []}))
+    client = server.client()
     with pytest.raises(BadData) as caught:
-        await store.invoices(InvoicePage())
+        await client.invoices(InvoicePage())
     assert caught.value.code == "bad_answer"
-    assert store.stats.errors == {"bad_answer": 1}
+    assert client.stats.errors == {"bad_answer": 1}
 
 
-async def test_one_invoice_comes_with_its_payments(teller: CannedGreenfield) -> None:
-    teller.tell(f"/invoices/{PAID}", shown(SINGLE))
-    teller.tell(f"/invoices/{PAID}/payment-methods", shown(METHODS))
-    found = await teller.store().invoice(PAID)
+async def test_one_invoice_comes_with_its_payments(server: CannedGreenfield) -> None:
+    server.answer(f"/invoices/{PAID}", json_response(SINGLE))
+    server.answer(f"/invoices/{PAID}/payment-methods", json_response(METHODS))
+    found = await server.client().invoice(PAID)
     assert found is not None
     invoice, asked_at = found
     assert invoice.payments is not None
     assert invoice.payments[0].value_msats == 77_650_000
     assert asked_at > 0
-    assert teller.requests[0].query == {"includePaymentMethods": ["true"]}
+    assert server.requests[0].query == {"includePaymentMethods": ["true"]}
 
 
 async def test_one_invoice_whose_payments_are_inline_takes_one_request(
-    teller: CannedGreenfield,
+    server: CannedGreenfield,
 ) -> None:
-    teller.tell(f"/invoices/{PAID}", shown({**SINGLE, "paymentMethods": METHODS}))
-    found = await teller.store().invoice(PAID)
+    server.answer(f"/invoices/{PAID}", json_response({**SINGLE, "paymentMethods": METHODS}))
+    found = await server.client().invoice(PAID)
     assert found is not None
     assert found[0].payments
-    assert teller.paths() == [f"/invoices/{PAID}"]
+    assert server.paths() == [f"/invoices/{PAID}"]
 
 
-async def test_an_invoice_that_is_gone_is_none(teller: CannedGreenfield) -> None:
-    teller.tell(f"/invoices/{PAID}", NOT_FOUND)
-    assert await teller.store().invoice(PAID) is None
+async def test_an_invoice_that_is_gone_is_none(server: CannedGreenfield) -> None:
+    server.answer(f"/invoices/{PAID}", NOT_FOUND)
+    assert await server.client().invoice(PAID) is None
 
 
-async def test_an_invoice_that_is_forbidden_is_left_to_who_asks(teller: CannedGreenfield) -> None:
+async def test_an_invoice_that_is_forbidden_is_left_to_who_asks(server: CannedGreenfield) -> None:
     """2.4 says so of unknown ids, too; only a list tells the difference."""
-    teller.tell(f"/invoices/{PAID}", FORBIDDEN)
+    server.answer(f"/invoices/{PAID}", FORBIDDEN)
     with pytest.raises(Forbidden) as caught:
-        await teller.store().invoice(PAID)
+        await server.client().invoice(PAID)
     assert caught.value.permission == "btcpay.store.canviewinvoices"
 
 
 @pytest.mark.parametrize("name", ["../..", "a/b", "", "a?b", "ä", "x" * 200, "__test__ __test__"])
-async def test_what_can_be_no_id_is_not_asked_for(teller: CannedGreenfield, name: str) -> None:
-    assert await teller.store().invoice(name) is None
+async def test_what_can_be_no_id_is_not_asked_for(server: CannedGreenfield, name: str) -> None:
+    assert await server.client().invoice(name) is None
     with pytest.raises(Gone):
-        await teller.store().payments(name, accounted_only=True)
-    assert teller.requests == []
+        await server.client().payments(name, accounted_only=True)
+    assert server.requests == []
 
 
-async def test_another_invoice_than_asked_for_is_a_bad_answer(teller: CannedGreenfield) -> None:
-    teller.tell("/invoices/other", shown({**SINGLE, "paymentMethods": METHODS}))
+async def test_another_invoice_than_asked_for_is_a_bad_answer(server: CannedGreenfield) -> None:
+    server.answer("/invoices/other", json_response({**SINGLE, "paymentMethods": METHODS}))
     with pytest.raises(BadData):
-        await teller.store().invoice("other")
+        await server.client().invoice("other")
 
 
-async def test_payments_that_count_no_more_are_shown_on_request(teller: CannedGreenfield) -> None:
-    teller.tell(
-        "/invoices/x/payment-methods", shown(vector("payment_methods/rbf_all_payments_2.x"))
+async def test_payments_that_count_no_more_are_shown_on_request(server: CannedGreenfield) -> None:
+    server.answer(
+        "/invoices/x/payment-methods", json_response(vector("payment_methods/rbf_all_payments_2.x"))
     )
-    read = await teller.store().payments("x", accounted_only=False)
+    read = await server.client().payments("x", accounted_only=False)
     assert [one.status for one in read.rows] == ["Invalid", "Settled"]
-    assert teller.requests[0].query == {"onlyAccountedPayments": ["false"]}
-    assert "includeSensitive" not in teller.requests[0].query
+    assert server.requests[0].query == {"onlyAccountedPayments": ["false"]}
+    assert "includeSensitive" not in server.requests[0].query
 
 
-async def test_payments_before_their_invoice_are_said_once(teller: CannedGreenfield) -> None:
+async def test_payments_before_their_invoice_are_said_once(server: CannedGreenfield) -> None:
     methods = json.loads(json.dumps(METHODS))
     methods[0]["payments"][0]["receivedDate"] = SINGLE["createdTime"] - 3600
-    teller.tell("/invoices", shown([{**SINGLE, "paymentMethods": methods}]))
-    store = teller.store()
+    server.answer("/invoices", json_response([{**SINGLE, "paymentMethods": methods}]))
+    client = server.client()
     with capture_logs() as logs:
-        await store.invoices(InvoicePage())
-        await store.invoices(InvoicePage())
+        await client.invoices(InvoicePage())
+        await client.invoices(InvoicePage())
     assert [one["event"] for one in logs] == [
         "payments are older than their invoices: does the server run in UTC?"
     ]
@@ -265,7 +278,7 @@ def crowdfund(app: str, number: int, created: int) -> dict[str, Any]:
     return {"id": f"{app}{number}", "createdTime": created, "metadata": {"orderUrl": page}}
 
 
-async def test_invoices_of_an_app_are_found_page_by_page(teller: CannedGreenfield) -> None:
+async def test_invoices_of_an_app_are_found_page_by_page(server: CannedGreenfield) -> None:
     """By search and by the order's page: the search also finds apps whose id begins alike."""
     made = [crowdfund("app", number, 9_000 - number // 2) for number in range(230)]
     rows = [*made[:50], crowdfund("apple", 1, 8_975), *made[50:]]
@@ -275,14 +288,14 @@ async def test_invoices_of_an_app_are_found_page_by_page(teller: CannedGreenfiel
         skip, take = (int(request.query[name][0]) for name in ("skip", "take"))
         page = [row for row in rows if row["createdTime"] <= end][skip : skip + take]
         del rows[0]  # the server cleans up meanwhile: what comes after moves up
-        return shown(page)
+        return json_response(page)
 
-    teller.tell("/invoices", found)
-    ids = await teller.store().app_invoice_ids("app", start=3, end=9_500)
+    server.answer("/invoices", found)
+    ids = await server.client().app_invoice_ids("app", start=3, end=9_500)
     assert ids == {one["id"] for one in made}
-    assert all(one.query["textSearch"] == ["crowdfund-app_app"] for one in teller.requests)
-    assert all(one.query["startDate"] == ["3"] for one in teller.requests)
-    assert len(teller.requests) == 3
+    assert all(one.query["textSearch"] == ["crowdfund-app_app"] for one in server.requests)
+    assert all(one.query["startDate"] == ["3"] for one in server.requests)
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -298,58 +311,61 @@ async def test_invoices_of_an_app_are_found_page_by_page(teller: CannedGreenfiel
     ],
 )
 async def test_only_an_app_with_a_longer_id_is_another(
-    teller: CannedGreenfield, page: object, *, is_its: bool
+    server: CannedGreenfield, page: object, *, is_its: bool
 ) -> None:
     row = {"id": "x", "createdTime": 5, "metadata": {"orderUrl": page}}
-    teller.tell("/invoices", shown([row, {**row, "id": "y", "metadata": "none"}, {"id": ""}]))
-    assert await teller.store().app_invoice_ids("app") == ({"x", "y"} if is_its else {"y"})
+    server.answer(
+        "/invoices", json_response([row, {**row, "id": "y", "metadata": "none"}, {"id": ""}])
+    )
+    assert await server.client().app_invoice_ids("app") == ({"x", "y"} if is_its else {"y"})
 
 
 async def test_a_search_without_end_is_given_up() -> None:
     answer = httpx.Response(200, json=[{}] * 100)
     settings = StoreSettings("shop", "http://pay.test", STORE, KEY)
     transport = httpx.MockTransport(lambda _request: answer)
-    store = Greenfield(settings, transport=transport, retry_policy=HURRY)
+    client = Greenfield(settings, transport=transport, retry_policy=FAST_RETRY)
     with pytest.raises(BadData):
-        await store.app_invoice_ids("app")
-    await store.close()
+        await client.app_invoice_ids("app")
+    await client.close()
 
 
-async def test_refunds_are_read_whole(teller: CannedGreenfield) -> None:
-    teller.tell("/pull-payments", shown([*vector("pull_payments"), {"id": 5}]))
-    teller.tell("/payouts", shown(vector("payouts")))
-    store = teller.store()
-    (offer,) = await store.pull_payments()
-    (payout,) = await store.payouts()
+async def test_refunds_are_read_whole(server: CannedGreenfield) -> None:
+    server.answer("/pull-payments", json_response([*vector("pull_payments"), {"id": 5}]))
+    server.answer("/payouts", json_response(vector("payouts")))
+    client = server.client()
+    (offer,) = await client.pull_payments()
+    (payout,) = await client.payouts()
     assert payout.pull_payment_id == offer.id
-    assert [one.query for one in teller.requests] == [
+    assert [one.query for one in server.requests] == [
         {"includeArchived": ["true"]},
         {"includeCancelled": ["true"]},
     ]
-    assert store.stats.errors == {"bad_row": 1}
+    assert client.stats.errors == {"bad_row": 1}
 
 
-async def test_a_webhook_is_listed_created_and_made_ours(teller: CannedGreenfield) -> None:
+async def test_a_webhook_is_listed_created_and_made_ours(server: CannedGreenfield) -> None:
     created = vector("webhook_create_response")
-    teller.tell(
+    server.answer(
         "/webhooks",
-        lambda request: shown(
+        lambda request: json_response(
             created if request.method == "POST" else vector("webhook_list_response")
         ),
     )
     adopted = {key: value for key, value in created.items() if key != "secret"}
-    teller.tell(f"/webhooks/{created['id']}", shown(adopted))
-    teller.tell(
-        f"/webhooks/{created['id']}/deliveries", shown(vector("webhook_deliveries_response"))
+    server.answer(f"/webhooks/{created['id']}", json_response(adopted))
+    server.answer(
+        f"/webhooks/{created['id']}/deliveries",
+        json_response(vector("webhook_deliveries_response")),
     )
-    store = teller.store()
-    (listed,) = await store.webhooks()
-    made = await store.create_webhook("https://here/hook", "s3cret", ["InvoiceSettled"])
-    ours = await store.replace_webhook(listed.id, "https://here/hook", None, ["InvoiceSettled"])
-    sent = await store.deliveries(listed.id, 50)
+    client = server.client()
+    (listed,) = await client.webhooks()
+    made = await client.create_webhook("https://here/hook", "s3cret", ["InvoiceSettled"])
+    ours = await client.replace_webhook(listed.id, "https://here/hook", None, ["InvoiceSettled"])
+    sent = await client.deliveries(listed.id, 50)
     assert made == ours
     assert len(sent) == 6
-    _, post, put, deliveries = teller.requests
+    _, post, put, deliveries = server.requests
     assert (post.method, put.method) == ("POST", "PUT")
     wanted = {
         "url": "https://here/hook",
@@ -363,8 +379,8 @@ async def test_a_webhook_is_listed_created_and_made_ours(teller: CannedGreenfiel
     assert deliveries.query == {"count": ["50"]}
 
 
-async def test_a_refused_webhook_names_what_was_wrong(teller: CannedGreenfield) -> None:
-    teller.tell("/webhooks", shown([{"path": "Url", "message": "Invalid Url"}], 422))
+async def test_a_refused_webhook_names_what_was_wrong(server: CannedGreenfield) -> None:
+    server.answer("/webhooks", json_response([{"path": "Url", "message": "Invalid Url"}], 422))
     with pytest.raises(Refused) as caught:
-        await teller.store().create_webhook("here", "s", [])
+        await server.client().create_webhook("here", "s", [])
     assert caught.value.detail == "refuses the question as wrong (Url)"

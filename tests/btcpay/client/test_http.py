@@ -16,7 +16,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.rig.canned_greenfield import HURRY, KEY, STORE, CannedGreenfield, shown, vector
+from tests.rig.canned_greenfield import (
+    FAST_RETRY,
+    KEY,
+    STORE,
+    CannedGreenfield,
+    json_response,
+    vector,
+)
 
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http import SMALL, RetryPolicy
@@ -26,9 +33,9 @@ from raised.clock import now
 from raised.errors import BadData, ConfigError, Refused, SourceError, Unavailable
 from raised_simnet.http.http_server import Request, Response
 
-HEALTH = shown(vector("health"))
+HEALTH = json_response(vector("health"))
 BUSY = Response(503, b"<html>back soon</html>", "text/html")
-ONCE = replace(HURRY, attempts=1)
+ONCE = replace(FAST_RETRY, attempts=1)
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -59,120 +66,120 @@ async def before(
 ) -> AsyncIterator[Greenfield]:
     """A store at this address."""
     settings = replace(StoreSettings("shop", url, STORE, KEY), **changes)  # type: ignore[arg-type]
-    store = Greenfield(settings, retry_policy=retry_policy)
+    client = Greenfield(settings, retry_policy=retry_policy)
     try:
-        yield store
+        yield client
     finally:
-        await store.close()
+        await client.close()
 
 
-async def failing(store: Greenfield) -> SourceError:
+async def failing(client: Greenfield) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        await store.is_synchronized()
+        await client.is_synchronized()
     return caught.value
 
 
-async def test_a_busy_server_is_asked_again(teller: CannedGreenfield) -> None:
-    teller.tell("health", BUSY, Response(429), Response(502, b"<html/>", "text/html"), HEALTH)
-    store = teller.store()
-    assert await store.is_synchronized()
-    assert len(teller.requests) == 4
-    assert store.stats.errors == {"busy": 3}
-    assert store.stats.last_success_at is not None
+async def test_a_busy_server_is_asked_again(server: CannedGreenfield) -> None:
+    server.answer("health", BUSY, Response(429), Response(502, b"<html/>", "text/html"), HEALTH)
+    client = server.client()
+    assert await client.is_synchronized()
+    assert len(server.requests) == 4
+    assert client.stats.errors == {"busy": 3}
+    assert client.stats.last_success_at is not None
 
 
 async def test_a_server_that_stays_busy_is_given_up_after_five_tries(
-    teller: CannedGreenfield,
+    server: CannedGreenfield,
 ) -> None:
-    teller.tell("health", BUSY)
-    assert (await failing(teller.store())).code == "busy"
-    assert len(teller.requests) == 5
+    server.answer("health", BUSY)
+    assert (await failing(server.client())).code == "busy"
+    assert len(server.requests) == 5
 
 
-async def test_a_page_instead_of_json_is_asked_for_again(teller: CannedGreenfield) -> None:
-    teller.tell("health", Response(200, b"<html>starting</html>", "text/html"), HEALTH)
-    assert await teller.store().is_synchronized()
+async def test_a_page_instead_of_json_is_asked_for_again(server: CannedGreenfield) -> None:
+    server.answer("health", Response(200, b"<html>starting</html>", "text/html"), HEALTH)
+    assert await server.client().is_synchronized()
 
 
-async def test_what_is_refused_is_not_asked_again(teller: CannedGreenfield) -> None:
-    teller.tell("health", shown({"code": "unauthenticated", "message": ""}, 401))
-    error = await failing(teller.store())
+async def test_what_is_refused_is_not_asked_again(server: CannedGreenfield) -> None:
+    server.answer("health", json_response({"code": "unauthenticated", "message": ""}, 401))
+    error = await failing(server.client())
     assert (type(error), error.code) == (Refused, "unauthenticated")
-    assert len(teller.requests) == 1
+    assert len(server.requests) == 1
 
 
-async def test_what_changes_something_is_sent_once(teller: CannedGreenfield) -> None:
-    teller.tell("/webhooks", BUSY)
+async def test_what_changes_something_is_sent_once(server: CannedGreenfield) -> None:
+    server.answer("/webhooks", BUSY)
     with pytest.raises(Unavailable):
-        await teller.store().create_webhook("https://here", "s", ["InvoiceSettled"])
-    assert len(teller.requests) == 1
+        await server.client().create_webhook("https://here", "s", ["InvoiceSettled"])
+    assert len(server.requests) == 1
 
 
-async def test_a_server_that_asks_for_a_second_gets_it(teller: CannedGreenfield) -> None:
-    teller.tell("health", Response(429, headers={"Retry-After": "1"}), HEALTH)
+async def test_a_server_that_asks_for_a_second_gets_it(server: CannedGreenfield) -> None:
+    server.answer("health", Response(429, headers={"Retry-After": "1"}), HEALTH)
     loop = asyncio.get_running_loop()
     began = loop.time()
-    assert await teller.store().is_synchronized()
+    assert await server.client().is_synchronized()
     assert loop.time() - began >= 1
 
 
 async def test_a_server_that_wants_more_time_is_left_alone_by_everybody(
-    teller: CannedGreenfield,
+    server: CannedGreenfield,
 ) -> None:
-    teller.tell("health", Response(503, headers={"Retry-After": "600"}), HEALTH)
-    store = teller.store()
-    error = await failing(store)
+    server.answer("health", Response(503, headers={"Retry-After": "600"}), HEALTH)
+    client = server.client()
+    error = await failing(client)
     assert isinstance(error, Unavailable)
     assert (error.code, error.retry_after) == ("busy", 600)
-    again = await failing(store)
+    again = await failing(client)
     assert isinstance(again, Unavailable)
     assert again.code == "resting"
     assert 590 < (again.retry_after or 0) <= 600
-    assert len(teller.requests) == 1
-    assert store.stats.errors == {"busy": 1}
+    assert len(server.requests) == 1
+    assert client.stats.errors == {"busy": 1}
 
 
-async def test_a_rest_ends(teller: CannedGreenfield) -> None:
-    teller.tell("health", Response(503, headers={"Retry-After": "9"}), HEALTH)
-    store = teller.store(
-        retry_policy=replace(HURRY, longest_wait_seconds=1, longest_rest_seconds=0.02)
+async def test_a_rest_ends(server: CannedGreenfield) -> None:
+    server.answer("health", Response(503, headers={"Retry-After": "9"}), HEALTH)
+    client = server.client(
+        retry_policy=replace(FAST_RETRY, longest_wait_seconds=1, longest_rest_seconds=0.02)
     )
-    await failing(store)
+    await failing(client)
     await asyncio.sleep(0.03)
-    assert await store.is_synchronized()
+    assert await client.is_synchronized()
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "9" * 5000, "1.5", "²"])
-async def test_a_strange_retry_after_is_ignored(teller: CannedGreenfield, value: str) -> None:
+async def test_a_strange_retry_after_is_ignored(server: CannedGreenfield, value: str) -> None:
     headers = {"Retry-After": value.encode().decode("latin-1")}
-    teller.tell("health", Response(503, headers=headers), HEALTH)
-    assert await teller.store().is_synchronized()
+    server.answer("health", Response(503, headers=headers), HEALTH)
+    assert await server.client().is_synchronized()
 
 
-async def test_a_redirect_is_not_followed(teller: CannedGreenfield) -> None:
-    teller.tell("health", Response(302, headers={"Location": "/elsewhere"}))
-    teller.tell("*", HEALTH)
-    assert (await failing(teller.store())).code == "redirect"
-    assert len(teller.requests) == 1
+async def test_a_redirect_is_not_followed(server: CannedGreenfield) -> None:
+    server.answer("health", Response(302, headers={"Location": "/elsewhere"}))
+    server.answer("*", HEALTH)
+    assert (await failing(server.client())).code == "redirect"
+    assert len(server.requests) == 1
 
 
-async def test_a_session_is_not_kept(teller: CannedGreenfield) -> None:
-    teller.tell("health", replace(HEALTH, headers={"Set-Cookie": "a=b"}))
-    store = teller.store()
-    await store.is_synchronized()
-    await store.is_synchronized()
-    assert "cookie" not in teller.requests[1].headers
+async def test_a_session_is_not_kept(server: CannedGreenfield) -> None:
+    server.answer("health", replace(HEALTH, headers={"Set-Cookie": "a=b"}))
+    client = server.client()
+    await client.is_synchronized()
+    await client.is_synchronized()
+    assert "cookie" not in server.requests[1].headers
 
 
-async def test_packed_answers_are_refused(teller: CannedGreenfield) -> None:
-    teller.tell("health", replace(HEALTH, headers={"Content-Encoding": "gzip"}))
-    assert (await failing(teller.store())).code == "bad_answer"
-    assert teller.requests[0].headers["accept-encoding"] == "identity"
+async def test_packed_answers_are_refused(server: CannedGreenfield) -> None:
+    server.answer("health", replace(HEALTH, headers={"Content-Encoding": "gzip"}))
+    assert (await failing(server.client())).code == "bad_answer"
+    assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
-async def test_a_packed_error_is_still_an_error(teller: CannedGreenfield) -> None:
-    teller.tell("health", replace(BUSY, headers={"Content-Encoding": "gzip"}), HEALTH)
-    assert await teller.store().is_synchronized()
+async def test_a_packed_error_is_still_an_error(server: CannedGreenfield) -> None:
+    server.answer("health", replace(BUSY, headers={"Content-Encoding": "gzip"}), HEALTH)
+    assert await server.client().is_synchronized()
 
 
 async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
@@ -187,8 +194,8 @@ async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
             await writer.drain()
             sent += 16384
 
-    async with listening(endless) as port, before(f"http://127.0.0.1:{port}") as store:
-        error = await failing(store)
+    async with listening(endless) as port, before(f"http://127.0.0.1:{port}") as client:
+        error = await failing(client)
     assert (type(error), error.code) == (BadData, "too_long")
     assert sent < 64 * SMALL
 
@@ -201,22 +208,22 @@ async def test_an_error_without_end_is_an_error() -> None:
             writer.write(b" " * 16384)
             await writer.drain()
 
-    async with listening(endless) as port, before(f"http://127.0.0.1:{port}") as store:
-        assert (await failing(store)).code == "no_route"
+    async with listening(endless) as port, before(f"http://127.0.0.1:{port}") as client:
+        assert (await failing(client)).code == "no_route"
 
 
-async def test_an_answer_that_is_cut_short_is_asked_for_again(teller: CannedGreenfield) -> None:
-    whole = shown(vector("invoice_list_with_payment_methods_2.4.1"))
-    teller.tell("/invoices", replace(whole, cut_at=3_000), whole)
-    store = teller.store()
-    assert (await store.invoices(InvoicePage())).raw_count == 4
-    assert store.stats.errors == {"unreachable": 1}
+async def test_an_answer_that_is_cut_short_is_asked_for_again(server: CannedGreenfield) -> None:
+    whole = json_response(vector("invoice_list_with_payment_methods_2.4.1"))
+    server.answer("/invoices", replace(whole, cut_at=3_000), whole)
+    client = server.client()
+    assert (await client.invoices(InvoicePage())).raw_count == 4
+    assert client.stats.errors == {"unreachable": 1}
 
 
-async def test_a_server_that_is_not_there_cannot_be_reached(teller: CannedGreenfield) -> None:
-    store = teller.store(retry_policy=ONCE)
-    teller.refuse()
-    assert (await failing(store)).code == "unreachable"
+async def test_a_server_that_is_not_there_cannot_be_reached(server: CannedGreenfield) -> None:
+    client = server.client(retry_policy=ONCE)
+    server.refuse()
+    assert (await failing(client)).code == "unreachable"
 
 
 @pytest.mark.parametrize("garbage", [b"SSH-2.0-x\r\n", b"HTTP/9.9 boo\r\n\r\n", b"\0" * 99, b""])
@@ -225,18 +232,18 @@ async def test_a_server_that_speaks_something_else_cannot_be_reached(garbage: by
         await reader.readuntil(b"\r\n\r\n")
         writer.write(garbage)
 
-    async with listening(talk) as port, before(f"http://127.0.0.1:{port}") as store:
-        assert (await failing(store)).code == "unreachable"
+    async with listening(talk) as port, before(f"http://127.0.0.1:{port}") as client:
+        assert (await failing(client)).code == "unreachable"
 
 
-async def test_a_server_that_does_not_answer_in_time_is_given_up(teller: CannedGreenfield) -> None:
+async def test_a_server_that_does_not_answer_in_time_is_given_up(server: CannedGreenfield) -> None:
     async def sleepy(_request: Request) -> Response:
         await asyncio.sleep(0.5)
         return HEALTH
 
-    teller.tell("health", sleepy)
+    server.answer("health", sleepy)
     assert (
-        await failing(teller.store(retry_policy=replace(ONCE, read_seconds=0.05)))
+        await failing(server.client(retry_policy=replace(ONCE, read_seconds=0.05)))
     ).code == "timeout"
 
 
@@ -252,24 +259,24 @@ async def test_an_answer_that_trickles_is_given_up() -> None:
             await asyncio.sleep(0.01)
 
     pace = replace(ONCE, whole_seconds=0.1)
-    async with listening(trickle) as port, before(f"http://127.0.0.1:{port}", pace) as store:
-        assert (await failing(store)).code == "timeout"
+    async with listening(trickle) as port, before(f"http://127.0.0.1:{port}", pace) as client:
+        assert (await failing(client)).code == "timeout"
 
 
-async def test_the_clock_of_the_server_is_compared(teller: CannedGreenfield) -> None:
-    store = teller.store()
-    teller.tell("health", HEALTH)
-    await store.is_synchronized()
-    before_it = store.skew_seconds
+async def test_the_clock_of_the_server_is_compared(server: CannedGreenfield) -> None:
+    client = server.client()
+    server.answer("health", HEALTH)
+    await client.is_synchronized()
+    before_it = client.skew_seconds
     ahead = dt.datetime.fromtimestamp(now() + 300, dt.UTC)
     told = {"Date": format_datetime(ahead, usegmt=True)}
-    teller.tell("health", replace(HEALTH, headers=told))
-    await store.is_synchronized()
+    server.answer("health", replace(HEALTH, headers=told))
+    await client.is_synchronized()
     assert before_it is None
-    assert 295 <= (store.skew_seconds or 0) <= 300
+    assert 295 <= (client.skew_seconds or 0) <= 300
     for odd in ("yesterday", "Mon, 99 Jan 99999 00:00:00 GMT", "1"):
-        teller.tell("health", replace(HEALTH, headers={"Date": odd}))
-        assert await store.is_synchronized()
+        server.answer("health", replace(HEALTH, headers={"Date": odd}))
+        assert await client.is_synchronized()
 
 
 @pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "schlüssel", "x" * 501, " mykey"])
@@ -289,16 +296,16 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 
 async def test_the_key_is_in_no_log_no_error_and_no_representation(
-    teller: CannedGreenfield, caplog: pytest.LogCaptureFixture
+    server: CannedGreenfield, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    teller.tell("health", HEALTH)
-    teller.tell("server/info", BUSY)
-    teller.tell("api-keys/current", shown({"apiKey": KEY, "permissions": 5}))
-    store = teller.store()
-    await store.is_synchronized()
-    shown_texts = [repr(store), str(store.stats), repr(store.__dict__)]
-    for ask in (store.server, store.permissions):
+    server.answer("health", HEALTH)
+    server.answer("server/info", BUSY)
+    server.answer("api-keys/current", json_response({"apiKey": KEY, "permissions": 5}))
+    client = server.client()
+    await client.is_synchronized()
+    shown_texts = [repr(client), str(client.stats), repr(client.__dict__)]
+    for ask in (client.server, client.permissions):
         with pytest.raises(SourceError) as caught:
             await ask()
         shown_texts.append("".join(traceback.format_exception(caught.value)))
@@ -353,15 +360,15 @@ async def test_a_certificate_is_checked_against_the_authority_that_is_named(tmp_
     trusted, tls = authority(tmp_path)
     async with listening(answer_health, tls) as port:
         url = f"https://127.0.0.1:{port}"
-        async with before(url, ca_file=trusted) as store:
-            assert await store.is_synchronized()
-        async with before(url, RetryPolicy(attempts=5)) as store:
-            error = await failing(store)
-            assert store.stats.errors == {"certificate": 1}
+        async with before(url, ca_file=trusted) as client:
+            assert await client.is_synchronized()
+        async with before(url, RetryPolicy(attempts=5)) as client:
+            error = await failing(client)
+            assert client.stats.errors == {"certificate": 1}
         assert error.code == "certificate"
         assert "ca_file" in error.detail
-        async with before(url.replace("127.0.0.1", "localhost"), ca_file=trusted) as store:
-            assert (await failing(store)).code == "certificate"
+        async with before(url.replace("127.0.0.1", "localhost"), ca_file=trusted) as client:
+            assert (await failing(client)).code == "certificate"
 
 
 def test_a_file_without_certificates_is_named(tmp_path: Path) -> None:
@@ -384,10 +391,10 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-async def test_a_proxy_is_gone_through_and_resolves_the_name(teller: CannedGreenfield) -> None:
+async def test_a_proxy_is_gone_through_and_resolves_the_name(server: CannedGreenfield) -> None:
     """As Tor needs it: no name is looked up here."""
-    teller.tell("health", HEALTH)
-    port = int(teller.url.split(":")[2].split("/")[0])
+    server.answer("health", HEALTH)
+    port = int(server.url.split(":")[2].split("/")[0])
     asked: list[bytes] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -403,12 +410,12 @@ async def test_a_proxy_is_gone_through_and_resolves_the_name(teller: CannedGreen
 
     async with listening(proxy) as proxy_port:
         address = f"socks5h://127.0.0.1:{proxy_port}"
-        async with before("http://pay.onion/pay/here", proxy=address) as store:
-            assert await store.is_synchronized()
+        async with before("http://pay.onion/pay/here", proxy=address) as client:
+            assert await client.is_synchronized()
     assert asked == [b"pay.onion\x00\x50"]
-    assert teller.requests[0].headers["host"] == "pay.onion"
+    assert server.requests[0].headers["host"] == "pay.onion"
 
 
 async def test_a_proxy_that_is_away_is_no_server() -> None:
-    async with before("http://pay.onion", proxy="socks5h://127.0.0.1:1") as store:
-        assert (await failing(store)).code == "unreachable"
+    async with before("http://pay.onion", proxy="socks5h://127.0.0.1:1") as client:
+        assert (await failing(client)).code == "unreachable"
