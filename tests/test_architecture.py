@@ -44,12 +44,12 @@ def test_what_the_simnet_must_not_know_names_every_rule_of_the_domain() -> None:
     assert allowed == {f"raised.domain.bitcoin.{name}" for name in ENCODING}
 
 
-def test_every_setting_of_the_environment_stands_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_every_setting_of_the_environment_is_documented_for_operators() -> None:
+    manual = (ROOT / "docs/operators.md").read_text()
     inner = {"notify_socket", "watchdog_seconds"}  # systemd's own
     inner |= {"secret_files", "webhook_secrets"}  # named after each store
     names = {field.name.upper() for field in fields(Environment) if field.name not in inner}
-    assert {name for name in names if f"`{name}`" not in readme} == set()
+    assert {name for name in names if f"`{name}`" not in manual} == set()
 
 
 def test_every_setting_of_relays_toml_is_known_and_documented() -> None:
@@ -115,3 +115,16 @@ def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
         if any(word in text for word in words)
     ]
     assert found == []
+
+
+def test_every_path_that_the_architecture_names_exists() -> None:
+    named = re.findall(
+        r"`([\w/.]+\.(?:py|md)|[\w/]+/)`", (ROOT / "docs/architecture.md").read_text()
+    )
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    files = set(listed.stdout.split())
+    files |= {f"{parent}/" for name in files for parent in Path(name).parents}
+    missing = [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in files)]
+    assert missing == []
