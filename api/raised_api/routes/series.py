@@ -1,15 +1,13 @@
 """Series: what came and went in each day or week."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import tzinfo
 from itertools import accumulate, pairwise
 
 from raised.db.items.items import instant
 from raised.db.queries.sums import (
     HOUR,
-    RAISING,
-    RETURNING,
     Scope,
     contributions_at,
     ends_of_ledger,
@@ -18,6 +16,7 @@ from raised.db.queries.sums import (
     invoices_at,
     quarterly,
 )
+from raised.domain.ledger import MSATS_PER_SAT, RAISING_KINDS, RETURNING_KINDS
 from raised.errors import InvalidInput
 from raised_api.http.parameters import PROJECT, choice, flag, time_or_date, time_zone, to_seconds
 from raised_api.http.problems import InvalidParameter, invalid_parameters
@@ -27,10 +26,10 @@ from raised_api.routes.projects import require_project
 from raised_api.totals.time_buckets import edges_between
 from raised_api.totals.totals import CAMPAIGN, requested_scope
 
-_METRICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "raised": (RAISING, ()),
-    "returned": (RETURNING, ()),
-    "net": (RAISING, RETURNING),
+_METRICS: dict[str, tuple[Collection[str], Collection[str]]] = {
+    "raised": (RAISING_KINDS, ()),
+    "returned": (RETURNING_KINDS, ()),
+    "net": (RAISING_KINDS, RETURNING_KINDS),
     "claimed": (("claim",), ()),
 }
 _COUNTED = {"contributions": contributions_at, "invoices": invoices_at}
@@ -54,7 +53,7 @@ async def _series(context: RequestContext, scope: Scope) -> dict[str, object]:
     metric: str = context.query["metric"]
     edges = await _edges(context, scope)
     rows = await _rows(context, metric, scope, edges) if edges else []
-    unit = 1 if metric in _COUNTED else 1000
+    unit = 1 if metric in _COUNTED else MSATS_PER_SAT
     return {
         "metric": metric,
         "bucket": context.query["bucket"],

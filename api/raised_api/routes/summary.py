@@ -2,14 +2,13 @@
 
 from raised.db.queries import summary as record
 from raised.db.queries.sums import (
-    RAISING,
-    RETURNING,
     Scope,
     Window,
     contributions_in,
     msats_of,
     sums_by_kind,
 )
+from raised.domain.ledger import MSATS_PER_SAT, RAISING_KINDS, RETURNING_KINDS
 from raised_api.http.route import BASE, RequestContext, Route
 from raised_api.openapi.schemas import Summary
 from raised_api.totals.totals import CAMPAIGN, read_totals, requested_campaign, scope_of
@@ -39,8 +38,8 @@ async def _window(context: RequestContext, scope: Scope, seconds: int) -> dict[s
     window = Window(context.minute - seconds, context.minute)
     sums = await sums_by_kind(context.conn, window, scope)
     return {
-        "raised_sats": msats_of(sums, RAISING) // 1000,
-        "returned_sats": msats_of(sums, RETURNING) // 1000,
+        "raised_sats": msats_of(sums, RAISING_KINDS) // MSATS_PER_SAT,
+        "returned_sats": msats_of(sums, RETURNING_KINDS) // MSATS_PER_SAT,
         "contributions": await contributions_in(context.conn, window, scope),
     }
 

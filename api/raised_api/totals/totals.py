@@ -9,11 +9,11 @@ from raised.db.queries import summary as record
 from raised.db.queries.campaign_groups import CampaignView, find_campaign
 from raised.db.queries.store_sums import INVOICE_STATUSES, StoreTotals, store_totals
 from raised.db.queries.sums import Scope
+from raised.domain.ledger import MSATS_PER_SAT
 from raised_api.http.parameters import Parameter, text_matching
 from raised_api.http.problems import InvalidParameter, invalid_parameters
 from raised_api.http.route import RequestContext
 
-_MSATS = 1000
 _NAME = "[a-z][0-9a-z-]{0,99}"
 
 CAMPAIGN: Parameter = text_matching(
@@ -86,14 +86,14 @@ _NO_STORE = StoreTotals(0, 0, 0, 0, 0, 0, dict.fromkeys(INVOICE_STATUSES, 0), {}
 def _both(
     angor: record.AngorTotals, investors: int, stores: StoreTotals, median: int
 ) -> dict[str, int]:
-    raised = angor.raised + stores.raised_msats // _MSATS
-    returned = angor.returned + stores.returned_msats // _MSATS
+    raised = angor.raised + stores.raised_msats // MSATS_PER_SAT
+    returned = angor.returned + stores.returned_msats // MSATS_PER_SAT
     contributions = angor.investments + stores.contributions
     return {
         "raised_sats": raised,
         "returned_sats": returned,
         "net_sats": raised - returned,
-        "unconfirmed_sats": angor.unconfirmed + stores.pending_msats // _MSATS,
+        "unconfirmed_sats": angor.unconfirmed + stores.pending_msats // MSATS_PER_SAT,
         "contributions": contributions,
         "contributors": investors + stores.contributions,
         "average_contribution_sats": raised // max(contributions, 1),
@@ -119,13 +119,13 @@ def _angor(totals: record.AngorTotals, investors: int) -> dict[str, int]:
 
 
 def _btcpay(totals: StoreTotals) -> dict[str, object]:
-    raised, returned = totals.raised_msats // _MSATS, totals.returned_msats // _MSATS
+    raised, returned = totals.raised_msats // MSATS_PER_SAT, totals.returned_msats // MSATS_PER_SAT
     return {
         "raised_sats": raised,
         "returned_sats": returned,
         "net_sats": raised - returned,
-        "pending_sats": totals.pending_msats // _MSATS,
-        "disowned_sats": totals.disowned_msats // _MSATS,
+        "pending_sats": totals.pending_msats // MSATS_PER_SAT,
+        "disowned_sats": totals.disowned_msats // MSATS_PER_SAT,
         "off_platform_invoices": totals.off_platform,
         "invoices": sum(totals.by_status.values()),
         "invoices_by_status": totals.by_status,

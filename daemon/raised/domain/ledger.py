@@ -25,10 +25,13 @@ Rail = Literal["angor", "btcpay"]
 InvoiceKey = tuple[str, str]  # store's label, invoice id
 
 REVERSAL: Final = "reversal"
-RETURNING: Final = frozenset(
-    {"recovery", "unfunded_release", "penalty_free_recovery", "end_of_project"}
+# Kinds whose rows add to what was raised, and those that add to what went back: net is the
+# difference. A claim moves money on to the founder, and a penalty's release was returned before.
+RAISING_KINDS: Final[frozenset[RowKind]] = frozenset({"investment", "payment"})
+RETURNING_KINDS: Final[frozenset[RowKind]] = frozenset(
+    {"recovery", "unfunded_release", "penalty_free_recovery", "end_of_project", "refund"}
 )
-MSATS: Final = 1000
+MSATS_PER_SAT: Final = 1000
 _NO_CAMPAIGNS: Final[Mapping[InvoiceKey, str]] = MappingProxyType({})
 
 

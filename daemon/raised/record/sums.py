@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.facts import investments, movements, projects
 from raised.domain.angor.investment_snapshot import InvestmentSnapshot
 from raised.domain.angor.project_state import first_reaching, target_reached
-from raised.domain.ledger import MSATS, RETURNING, Effect
+from raised.domain.ledger import MSATS_PER_SAT, RETURNING_KINDS, Effect
 
 Tallies = defaultdict[str, defaultdict[str, int]]  # by project, by column
 
@@ -40,9 +40,9 @@ async def keep_sums(conn: AsyncConnection, effects: Sequence[Effect], tallies: T
     """Let the sums of Angor follow the ledger: by hour, by project, returned by investment."""
     returned: defaultdict[str, int] = defaultdict(int)
     for one in effects:
-        sats = one.amount_msats // MSATS
+        sats = one.amount_msats // MSATS_PER_SAT
         tallies[one.owner][projects.SUMS[one.row.kind]] += sats
-        if one.row.kind in RETURNING and one.row.investment_txid is not None:
+        if one.row.kind in RETURNING_KINDS and one.row.investment_txid is not None:
             returned[one.row.investment_txid] += sats
     await projects.add_to_tallies(conn, tallies)
     await investments.add_to_returned(conn, returned)

@@ -13,7 +13,7 @@ from raised.db.audit.check_invoices import invoice_differences
 from raised.db.audit.difference import Difference, active, compare, numbered
 from raised.db.facts.projects import SUMS
 from raised.db.schema import counter, hour_total, investment, invoice, movement, project
-from raised.domain.ledger import MSATS, RETURNING, REVERSAL
+from raised.domain.ledger import MSATS_PER_SAT, RETURNING_KINDS, REVERSAL
 
 _HOUR_SECONDS: Final = 3600
 _SPENDS: Final = tuple(kind for kind in SUMS if kind not in {"investment", "penalty_release"})
@@ -79,7 +79,7 @@ async def _project_sums(conn: AsyncConnection) -> list[Difference]:
             .where(active(), movement.c.kind == kind, movement.c.project_id.is_not(None))
             .group_by(movement.c.project_id)
         )
-        computed = await numbered(conn, summed, MSATS)
+        computed = await numbered(conn, summed, MSATS_PER_SAT)
         found += compare(f"project.{column}", await numbered(conn, shown), computed)
     return found
 
@@ -132,10 +132,11 @@ async def _returned(conn: AsyncConnection) -> list[Difference]:
     shown = select(investment.c.txid, investment.c.returned_sats)
     summed = (
         select(movement.c.investment_txid, func.sum(movement.c.amount_msats))
-        .where(active(), movement.c.kind.in_(sorted(RETURNING)))
+        .where(active(), movement.c.kind.in_(sorted(RETURNING_KINDS)))
+        .where(movement.c.investment_txid.is_not(None))
         .group_by(movement.c.investment_txid)
     )
-    computed = await numbered(conn, summed, MSATS)
+    computed = await numbered(conn, summed, MSATS_PER_SAT)
     kept = await numbered(conn, shown.where(investment.c.returned_sats != 0))
     return compare("investment.returned_sats", kept, computed)
 
@@ -225,7 +226,7 @@ async def _confirmed(conn: AsyncConnection) -> list[Difference]:
     shown = select(investment.c.txid, investment.c.amount_sats).where(
         investment.c.status == "confirmed", investment.c.amount_sats != 0
     )
-    computed = await numbered(conn, booked, MSATS)
+    computed = await numbered(conn, booked, MSATS_PER_SAT)
     return compare("investment.amount_sats", await numbered(conn, shown), computed)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, rows_among
+from raised.db.bulk import add, rows_among
 from raised.db.schema import block, tx
 from raised.domain.angor.investment_state import Tip
 from raised.domain.observation import BlockRef

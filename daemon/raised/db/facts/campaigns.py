@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, change_among, rows_among
+from raised.db.bulk import add, change_among, rows_among
 from raised.db.schema import campaign, campaign_project, invoice
 from raised.domain.campaign import Campaign, Membership, StoreRule
 from raised.domain.ledger import InvoiceKey

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, put
+from raised.db.bulk import add, put
 from raised.db.schema import change, counter
 
 

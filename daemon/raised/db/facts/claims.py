@@ -6,7 +6,7 @@ from typing import Any, cast
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import rows_among
+from raised.db.bulk import rows_among
 from raised.db.facts.invoices import rows_of_invoices
 from raised.db.schema import investment, invoice, invoice_payment, stage_output
 from raised.domain.btcpay.coin_claims import Claim, InvoiceReceipts, StageOutputStatus

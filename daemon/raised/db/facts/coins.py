@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, rows_among
+from raised.db.bulk import add, rows_among
 from raised.db.schema import coin, tx, tx_input, tx_project
 from raised.domain.angor.watch import CoinKind, kind_of_coin
 from raised.domain.bitcoin.tx import OutPoint, Txid

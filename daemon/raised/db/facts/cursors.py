@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import put
+from raised.db.bulk import put
 from raised.db.schema import cursor
 
 # How far a store's sweeps are; how far a full one came that has not ended, with when it began; and

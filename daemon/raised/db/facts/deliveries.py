@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, change_among, rows_among
+from raised.db.bulk import add, change_among, rows_among
 from raised.db.schema import delivery, expected_delivery, refresh, store
 from raised.domain.btcpay.invoice_snapshot import PublishedState
 

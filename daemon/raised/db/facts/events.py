@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Row, case, delete, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, put, rows_among
+from raised.db.bulk import add, put, rows_among
 from raised.db.schema import (
     announcement,
     deletion,

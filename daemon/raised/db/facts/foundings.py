@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, rows_among
+from raised.db.bulk import add, rows_among
 from raised.db.schema import founding, tx
 from raised.domain.angor.founding import Founding
 from raised.domain.angor.investment_state import Place

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, change_among, put, rows_among
+from raised.db.bulk import add, change_among, put, rows_among
 from raised.db.schema import investment, penalty_output, stage_output
 from raised.domain.angor.investment_snapshot import (
     InvestmentSnapshot,

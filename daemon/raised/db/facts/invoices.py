@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, change_among, put, rows_among
+from raised.db.bulk import add, change_among, put, rows_among
 from raised.db.schema import invoice, invoice_payment
 from raised.domain.btcpay.invoice import InvoiceStatus
 from raised.domain.btcpay.invoice_snapshot import (

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import accumulate, add, rows_among
+from raised.db.bulk import accumulate, add, rows_among
 from raised.db.schema import hour_total, movement
 from raised.domain.bitcoin.tx import Txid
 from raised.domain.ledger import (

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import put, rows_among
+from raised.db.bulk import put, rows_among
 from raised.db.schema import invoice, payout, pull_payment
 from raised.domain.btcpay.invoice import Payout, PullPayment
 from raised.domain.ledger import LedgerRow

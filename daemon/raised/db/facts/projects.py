@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Row, and_, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, change_among, rows_among
+from raised.db.bulk import add, change_among, rows_among
 from raised.db.schema import investment, project, stage, stage_output
 from raised.domain.angor.project_snapshot import ProjectSnapshot
 from raised.domain.ledger import RowKind

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import put
+from raised.db.bulk import put
 from raised.db.facts.cursors import drop_cursor
 from raised.db.schema import daemon, explorer, relay, store
 from raised.domain.observation import SourceHealth

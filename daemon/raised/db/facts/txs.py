@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add, change_among, put, rows_among
+from raised.db.bulk import add, change_among, put, rows_among
 from raised.db.schema import block, tx, tx_input
 from raised.domain.angor.investment_state import Place, StoredTx
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid, parse_tx

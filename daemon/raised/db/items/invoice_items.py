@@ -12,12 +12,12 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db import schema
-from raised.db.facts.bulk import rows_among
+from raised.db.bulk import rows_among
 from raised.db.facts.invoices import rows_of_invoices
 from raised.db.items.items import Item, health_item, instant
 from raised.db.stored_settings import read_stored_settings
 from raised.domain.campaign import ORDER_ID
-from raised.domain.ledger import REVERSAL, InvoiceKey
+from raised.domain.ledger import MSATS_PER_SAT, REVERSAL, InvoiceKey
 
 _Booked = dict[tuple[InvoiceKey, str, str], int]  # invoice, kind and reference: movement
 
@@ -85,8 +85,8 @@ def _invoice_item(row: Row[Any], shown: Collection[str]) -> Item:
         "order_id": metadata.get(ORDER_ID),
         # What only a campaign's rule reads is kept and not shown.
         "metadata": {key: text for key, text in metadata.items() if key in shown},
-        "received_sats": row.counted_msats // 1000,
-        "pending_sats": row.pending_msats // 1000,
+        "received_sats": row.counted_msats // MSATS_PER_SAT,
+        "pending_sats": row.pending_msats // MSATS_PER_SAT,
     }
 
 

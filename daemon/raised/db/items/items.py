@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Row, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db import schema
+from raised.domain.ledger import MSATS_PER_SAT, RAISING_KINDS, RETURNING_KINDS
 
 Item = dict[str, object]
 
@@ -24,11 +25,6 @@ Item = dict[str, object]
 _BATCH = 500
 # The last second of year 9999. Anybody may claim any date in an event; RFC 3339 ends there.
 _LAST_INSTANT = 253_402_300_799
-
-_RAISING = frozenset({"investment", "payment"})
-_RETURNING = frozenset(
-    {"recovery", "unfunded_release", "penalty_free_recovery", "end_of_project", "refund"}
-)
 
 
 def instant(seconds: int | None) -> str | None:
@@ -47,10 +43,10 @@ def percent_of(raised_sats: int, target_sats: int | None) -> float | None:
 
 def net_effect(kind: str, amount_msats: int) -> int:
     """What a row of this kind does to net, in satoshis. A reversal's is minus that of its row."""
-    if kind in _RAISING:
-        return amount_msats // 1000
-    if kind in _RETURNING:
-        return -(amount_msats // 1000)
+    if kind in RAISING_KINDS:
+        return amount_msats // MSATS_PER_SAT
+    if kind in RETURNING_KINDS:
+        return -(amount_msats // MSATS_PER_SAT)
     return 0
 
 
@@ -260,7 +256,7 @@ def _movement_item(row: Row[Any]) -> Item:
         "kind": row.kind,
         "reverses": row.reverses,
         "amount_msats": str(row.amount_msats),
-        "amount_sats": row.amount_msats // 1000,
+        "amount_sats": row.amount_msats // MSATS_PER_SAT,
         "net_sats": net,
         "at": instant(row.at),
         "recorded_at": instant(row.recorded_at),

@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from raised.db.bulk import rows_among
 from raised.db.facts.blocks import tip_of
-from raised.db.facts.bulk import rows_among
 from raised.db.facts.coins import payments_to
 from raised.db.facts.events import events_by_id
 from raised.db.facts.txs import stored_txs

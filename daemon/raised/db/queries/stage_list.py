@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.items.items import Item, instant
 from raised.db.schema import movement, stage, stage_output
+from raised.domain.ledger import MSATS_PER_SAT
 
 _STATES = {
     "claim": "claimed_sats",
@@ -71,8 +72,8 @@ async def _booked(conn: AsyncConnection, project_id: str) -> list[tuple[int, int
 
 def _stage_item(date: _Date, share: float | None, kinds: dict[str, tuple[int, int]]) -> Item:
     outputs, msats = kinds.get("investment", (0, 0))
-    states = {name: kinds.get(kind, (0, 0))[1] // 1000 for kind, name in _STATES.items()}
-    value = msats // 1000
+    states = {name: kinds.get(kind, (0, 0))[1] // MSATS_PER_SAT for kind, name in _STATES.items()}
+    value = msats // MSATS_PER_SAT
     return {
         "index": date.place,
         "release_at": instant(date.release_at),

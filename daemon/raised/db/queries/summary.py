@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.queries.median import Amounts, middle_of
 from raised.db.queries.sums import Scope
 from raised.db.schema import investment, invoice, meta, project
+from raised.domain.ledger import MSATS_PER_SAT
 
 Ids = Sequence[str] | None
 
-_MSATS = 1000
 PROJECT_STATUSES = ("announced", "committed", "confirmed", "rejected", "event_missing")
 # The rest is known by a founding transaction alone that may still vanish.
 SHOWN_PROJECT = project.c.status.in_(PROJECT_STATUSES)
@@ -116,9 +116,9 @@ async def median_contribution(conn: AsyncConnection, scope: Scope) -> int:
     if scope.has_projects:
         confirmed = select(investment.c.amount_sats).where(investment.c.status == "confirmed")
         among = _among(confirmed, investment.c.project_id, scope.project_ids)
-        given.append(Amounts(among, investment.c.amount_sats, _MSATS))
+        given.append(Amounts(among, investment.c.amount_sats, MSATS_PER_SAT))
     if scope.has_invoices:
         paid = scope.of_invoices(select(invoice.c.counted_msats))
         given.append(Amounts(paid, invoice.c.counted_msats, least=1))
     middle = await middle_of(conn, given) if given else []
-    return sum(middle) // max(len(middle), 1) // _MSATS
+    return sum(middle) // max(len(middle), 1) // MSATS_PER_SAT

@@ -9,12 +9,8 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.schema import hour_total, investment, invoice, movement
-from raised.domain import ledger
 
 HOUR = 3600
-
-RAISING = ("investment", "payment")
-RETURNING = (*sorted(ledger.RETURNING), "refund")
 
 
 @dataclass(frozen=True, slots=True)

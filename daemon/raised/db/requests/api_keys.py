@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import add
+from raised.db.bulk import add
 from raised.db.schema import api_key
 from raised.errors import InvalidInput
 

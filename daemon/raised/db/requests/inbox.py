@@ -16,8 +16,8 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from raised.db.bulk import accumulate, add
 from raised.db.engine import connect_sqlite, open_writer, sqlite_path, transact, unavailable
-from raised.db.facts.bulk import accumulate, add
 from raised.db.schema import delivery, refused_delivery
 from raised.db.stored_settings import read_stored_settings
 

@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts.bulk import put
+from raised.db.bulk import put
 from raised.db.schema import refresh
 
 ONE_SECONDS: Final = 10  # requests within this time are one

@@ -17,7 +17,7 @@ from raised.domain.angor.stage_output import StageOutput
 from raised.domain.angor.terms import ProjectType, Terms
 from raised.domain.bitcoin.script import OP_RETURN
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
-from raised.domain.ledger import MSATS, AngorKind, LedgerRow
+from raised.domain.ledger import MSATS_PER_SAT, AngorKind, LedgerRow
 from raised.errors import InvalidInput
 
 InvestmentStatus = Literal["unconfirmed", "confirmed", "dropped", "unverified", "rejected"]
@@ -339,7 +339,7 @@ def _rows(
         rows.append(
             LedgerRow(
                 kind=kind,
-                amount_msats=value_sats * MSATS,
+                amount_msats=value_sats * MSATS_PER_SAT,
                 at=place.at,
                 height=place.height,
                 block_hash=place.block_hash,

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from raised.domain.bitcoin.tx import MAX_MONEY, Txid
+from raised.domain.ledger import MSATS_PER_SAT
 from raised.errors import InvalidInput
 
 InvoiceStatus = Literal["New", "Processing", "Settled", "Expired", "Invalid", "Other"]
@@ -23,7 +24,6 @@ CHAIN_METHOD: Final = "BTC-CHAIN"
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?\Z")
 _BITCOIN_DIGITS: Final = 11  # from bitcoin down to a millisatoshi
 _SATS_DIGITS: Final = 3
-_SAT_MSATS: Final = 1000
 _MOST_DIGITS: Final = 26  # far more money than there is, and exact in Decimal's context
 
 
@@ -125,7 +125,7 @@ def amount_msats(text: str, currency: str) -> int | None:
     if digits is None:
         return None
     amount = _scaled(text, digits)
-    if abs(amount) > MAX_MONEY * _SAT_MSATS:
+    if abs(amount) > MAX_MONEY * MSATS_PER_SAT:
         raise InvalidInput("is more than there is")
     return amount
 
@@ -137,7 +137,7 @@ def chain_amount_msats(text: str, currency: str) -> int | None:
         InvalidInput: as `amount_msats`, or not a whole satoshi.
     """
     amount = amount_msats(text, currency)
-    if amount is not None and amount % _SAT_MSATS:
+    if amount is not None and amount % MSATS_PER_SAT:
         raise InvalidInput("is finer than a satoshi")
     return amount
 
