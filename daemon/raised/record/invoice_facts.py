@@ -1,6 +1,6 @@
-"""What stores say of invoices: kept as the newest answer shows them, whoever asked for it.
+"""Applies what stores answered of invoices: the newest answer is stored, whatever asked for it.
 
-Which payments count is decided afterwards, from the coins they name and all who claim them.
+Which payments count is decided afterwards, from all claims of the coins they name.
 """
 
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from raised.db.facts import campaigns, cursors, deliveries, invoices, payouts
 from raised.db.facts.deliveries import Expected
 from raised.domain.btcpay.invoice import Invoice, InvoiceStatus
 from raised.domain.btcpay.invoice_snapshot import (
-    INVOICE_CHANGES,
-    SLACK_SECONDS,
+    CLOCK_TOLERANCE_SECONDS,
+    INVOICE_CHANGE_TYPES,
+    EventTimes,
     InvoiceSnapshot,
     PaymentKey,
     PaymentSnapshot,
-    PublishedState,
     StoredInvoice,
-    coins_of,
-    events_due,
+    bitcoin_references,
+    expected_events,
     invoice_changes,
     invoice_snapshot,
     payment_snapshots,
@@ -33,185 +33,205 @@ from raised.domain.observation import InvoicesGone, InvoicesSeen, SweepDone, Swe
 from raised.record.campaign_facts import move_invoices
 from raised.record.dirty import DirtySet
 
-_CLOCK_SLACK_SECONDS = 900
+# An answer from further in the future than this was asked for while our clock was wrong.
+_CLOCK_ERROR_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
 class _Applied:
     """An invoice before and after an answer."""
 
-    held: StoredInvoice | None
+    stored: StoredInvoice | None
     snapshot: InvoiceSnapshot
     payments: Mapping[PaymentKey, PaymentSnapshot]
 
     @property
     def old(self) -> InvoiceSnapshot | None:
-        return None if self.held is None else self.held.snapshot
+        return None if self.stored is None else self.stored.snapshot
 
     @property
     def before(self) -> Mapping[PaymentKey, PaymentSnapshot]:
-        return {} if self.held is None else self.held.payments
+        return {} if self.stored is None else self.stored.payments
 
     @property
     def changed(self) -> list[PaymentSnapshot]:
         """The payments that are new or different."""
-        return [one for key, one in self.payments.items() if self.before.get(key) != one]
+        return [
+            payment for key, payment in self.payments.items() if self.before.get(key) != payment
+        ]
 
     @property
-    def is_same(self) -> bool:
+    def is_unchanged(self) -> bool:
         return self.old == self.snapshot and not self.changed
 
 
 async def apply_invoices(conn: AsyncConnection, seen: InvoicesSeen, dirty: DirtySet) -> None:
-    """Keep invoices as an answer shows them, unless a later request was answered already."""
-    offered = {one.id: one for one in seen.invoices}
-    held = await invoices.stored_invoices(conn, seen.store, offered)
-    due = {key: one for key, one in offered.items() if not _is_older(seen, held.get(key))}
-    applied = await _applied(conn, seen, due, held)
-    different = [one for one in applied if not one.is_same]
-    await _keep(conn, seen, different, dirty)
-    ids = [one.snapshot.id for one in applied if one.held is not None]
+    """Store invoices as an answer shows them, unless a later request was answered already."""
+    answered = {invoice.id: invoice for invoice in seen.invoices}
+    stored = await invoices.stored_invoices(conn, seen.store, answered)
+    current = {
+        key: invoice for key, invoice in answered.items() if not _is_older(seen, stored.get(key))
+    }
+    applied = await _applied(conn, seen, current, stored)
+    changed = [entry for entry in applied if not entry.is_unchanged]
+    await _store(conn, seen, changed, dirty)
+    ids = [entry.snapshot.id for entry in applied if entry.stored is not None]
     await invoices.renew_invoices(conn, seen.store, ids, seen.asked_at, seen.at)
-    if seen.origin != "delivery" and different:
-        await _expect(conn, seen, different)
+    if seen.origin != "delivery" and changed:
+        await _expect_events(conn, seen, changed)
 
 
-def _is_older(seen: InvoicesSeen, held: StoredInvoice | None) -> bool:
-    """Whether what is held was asked for later; far in times to come, it was by a clock that has
-    been set right since.
+def _is_older(seen: InvoicesSeen, stored: StoredInvoice | None) -> bool:
+    """Whether what is stored was asked for later than this answer.
+
+    A time far in the future does not count: our clock was wrong then and has been set right.
     """
-    if held is None:
+    if stored is None:
         return False
-    return seen.asked_at < held.asked_at <= seen.at + _CLOCK_SLACK_SECONDS
+    return seen.asked_at < stored.asked_at <= seen.at + _CLOCK_ERROR_SECONDS
 
 
 async def _applied(
     conn: AsyncConnection,
     seen: InvoicesSeen,
-    due: Mapping[str, Invoice],
-    held: Mapping[str, StoredInvoice],
+    current: Mapping[str, Invoice],
+    stored: Mapping[str, StoredInvoice],
 ) -> list[_Applied]:
     configured = await campaigns.read_campaigns(conn)
-    settling = [one.id for one in due.values() if _may_settle(one, held.get(one.id), seen)]
-    told = await deliveries.settled_by_delivery(conn, seen.store, settling)
+    settling = [
+        invoice.id
+        for invoice in current.values()
+        if _may_settle(invoice, stored.get(invoice.id), seen)
+    ]
+    events = await deliveries.settled_by_delivery(conn, seen.store, settling)
     return [
-        _apply(one, seen, held.get(one.id), configured, told.get(one.id, PublishedState()))
-        for one in due.values()
+        _apply(invoice, seen, stored.get(key), configured, events.get(key, EventTimes()))
+        for key, invoice in current.items()
     ]
 
 
-def _may_settle(one: Invoice, held: StoredInvoice | None, seen: InvoicesSeen) -> bool:
-    """Whether an event may tell when something of it settled: a look at the inbox is worth it."""
-    if held is None or seen.origin == "delivery":
-        return one.status == "Settled" or bool(one.payments)
-    if one.status == "Settled" and held.snapshot.status != "Settled":
+def _may_settle(invoice: Invoice, stored: StoredInvoice | None, seen: InvoicesSeen) -> bool:
+    """Whether an event may say when something of it settled; else the inbox is not queried."""
+    if stored is None or seen.origin == "delivery":
+        return invoice.status == "Settled" or bool(invoice.payments)
+    if invoice.status == "Settled" and stored.snapshot.status != "Settled":
         return True
-    known = held.payments
+    known = stored.payments
     return any(
         payment.status == "Settled"
         and (
             (payment.method, payment.id) not in known
             or known[payment.method, payment.id].status != "Settled"
         )
-        for payment in one.payments or ()
+        for payment in invoice.payments or ()
     )
 
 
 def _apply(
-    one: Invoice,
+    invoice: Invoice,
     seen: InvoicesSeen,
-    held: StoredInvoice | None,
+    stored: StoredInvoice | None,
     configured: tuple[Campaign, ...],
-    told: PublishedState,
+    events: EventTimes,
 ) -> _Applied:
-    old = None if held is None else held.snapshot
-    apps = seen.apps.get(one.id, frozenset() if old is None else old.apps)
-    belongs = membership(seen.store, one.metadata, apps, configured)
-    plain = invoice_snapshot(one, seen.store, apps, belongs, old)
-    open_at = None if held is None or held.snapshot.status == "Settled" else held.asked_at
-    snapshot = with_settled_at(plain, told, seen.at, open_at)
-    before = {} if held is None else held.payments
-    return _Applied(held, snapshot, payment_snapshots(one, before, told, seen.at))
+    old = None if stored is None else stored.snapshot
+    apps = seen.apps.get(invoice.id, frozenset() if old is None else old.apps)
+    campaign = membership(seen.store, invoice.metadata, apps, configured)
+    undated = invoice_snapshot(invoice, seen.store, apps, campaign, old)
+    open_at = None if stored is None or stored.snapshot.status == "Settled" else stored.asked_at
+    snapshot = with_settled_at(undated, events, seen.at, open_at)
+    before = {} if stored is None else stored.payments
+    return _Applied(stored, snapshot, payment_snapshots(invoice, before, events, seen.at))
 
 
-async def _keep(
-    conn: AsyncConnection, seen: InvoicesSeen, different: list[_Applied], dirty: DirtySet
+async def _store(
+    conn: AsyncConnection, seen: InvoicesSeen, changed: list[_Applied], dirty: DirtySet
 ) -> None:
-    new = [one.snapshot for one in different if one.held is None]
-    known = [one for one in different if one.held is not None]
+    new = [entry.snapshot for entry in changed if entry.stored is None]
     await invoices.add_invoices(conn, new, seen.asked_at, seen.at)
+    await _update_invoices(conn, [entry for entry in changed if entry.stored is not None])
+    payments = [(entry.snapshot.key, payment) for entry in changed for payment in entry.changed]
+    await invoices.put_payments(conn, payments, seen.at)
+    dirty.coins |= bitcoin_references([payment for _, payment in payments])
+    for entry in changed:
+        # The old rows, too: a payment that was in bitcoin may be in another currency now.
+        listed_before = entry.before.keys() & entry.payments
+        dirty.coins |= bitcoin_references([entry.before[key] for key in listed_before])
+        for change in invoice_changes(entry.old, entry.snapshot, entry.before, entry.payments):
+            dirty.tell(change)
+    await _link_earlier_refunds(conn, seen.store, [snapshot.id for snapshot in new], dirty)
+
+
+async def _update_invoices(conn: AsyncConnection, known: list[_Applied]) -> None:
+    """Store what changed of known invoices, and move their sums to another campaign if need be."""
     moved = {
-        one.snapshot.key: (one.old.belongs, one.snapshot.belongs)
-        for one in known
-        if one.old is not None and one.old.belongs != one.snapshot.belongs
+        entry.snapshot.key: (entry.old.membership, entry.snapshot.membership)
+        for entry in known
+        if entry.old is not None and entry.old.membership != entry.snapshot.membership
     }
     await move_invoices(conn, moved)
-    await invoices.put_invoices(conn, [one.snapshot for one in known if one.old != one.snapshot])
-    changed = [(one.snapshot.key, payment) for one in different for payment in one.changed]
-    await invoices.put_payments(conn, changed, seen.at)
-    dirty.coins |= coins_of([payment for _, payment in changed])
-    for one in different:
-        # A payment may become one in another coin.
-        dirty.coins |= coins_of([one.before[key] for key in one.before.keys() & one.payments])
-        for change in invoice_changes(one.old, one.snapshot, one.before, one.payments):
-            dirty.tell(change)
-    await _adopt_refunds(conn, seen.store, [snapshot.id for snapshot in new], dirty)
+    different = [entry.snapshot for entry in known if entry.old != entry.snapshot]
+    await invoices.put_invoices(conn, different)
 
 
-async def _adopt_refunds(
+async def _link_earlier_refunds(
     conn: AsyncConnection, store: str, new: list[str], dirty: DirtySet
 ) -> None:
-    """What was refunded before we knew whose money it was."""
+    """Link refunds that were seen before the invoice that they refund."""
     if new:
         await payouts.link_by_name(conn, store, invoice_ids=new)
         pulls = await payouts.pulls_of_invoices(conn, store, new)
-        found = await payouts.payouts_by_pull(conn, store, pulls)
-        dirty.payouts |= {(store, one) for one in found}
+        linked = await payouts.payouts_by_pull(conn, store, pulls)
+        dirty.payouts |= {(store, payout_id) for payout_id in linked}
 
 
-async def _expect(conn: AsyncConnection, seen: InvoicesSeen, different: list[_Applied]) -> None:
-    """An event should have told what this pull found first, once the store is known in full and
-    was to send events when it happened.
+async def _expect_events(
+    conn: AsyncConnection, seen: InvoicesSeen, changed: list[_Applied]
+) -> None:
+    """Expect the events that should have announced what this pull was the first to show.
+
+    Only after the first full sweep, and only of what happened since the store sends events.
     """
     swept = await cursors.cursor_of(conn, cursors.STORE, seen.store)
     events = await cursors.cursor_of(conn, cursors.STORE_EVENTS, seen.store)
     if events is None or swept is None or swept[1] is None:
         return
     expected: list[Expected] = []
-    for one in different:
-        since = one.snapshot.created_at if one.held is None else one.held.seen_at
+    for entry in changed:
+        since = entry.snapshot.created_at if entry.stored is None else entry.stored.seen_at
         if since >= events[0]:
-            due = events_due(one.old, one.snapshot, one.before, one.payments)
-            expected += [Expected(one.snapshot.id, kind, since - SLACK_SECONDS) for kind in due]
+            types = expected_events(entry.old, entry.snapshot, entry.before, entry.payments)
+            earliest = since - CLOCK_TOLERANCE_SECONDS
+            expected += [Expected(entry.snapshot.id, kind, earliest) for kind in types]
     await deliveries.expect_deliveries(conn, seen.store, expected, seen.at)
 
 
 async def apply_gone(conn: AsyncConnection, gone: InvoicesGone, dirty: DirtySet) -> None:
-    """The server does not know these any more; what they brought stays."""
-    found = await invoices.set_missing(conn, gone.store, gone.ids)
-    _tell_missing(gone.store, found, dirty)
+    """Mark invoices that the server has deleted as missing upstream; their payments still count."""
+    missing = await invoices.set_missing(conn, gone.store, gone.ids)
+    _announce_missing(gone.store, missing, dirty)
 
 
 async def apply_reached(conn: AsyncConnection, reached: SweepReached) -> None:
-    """Remember how far a full sweep is, so that another process can go on with it."""
+    """Store how far a full sweep is, so that it can be resumed after a restart."""
     await cursors.set_cursor(conn, cursors.FULL_SWEEP, reached.store, reached.end, reached.began_at)
 
 
 async def apply_sweep(conn: AsyncConnection, done: SweepDone, dirty: DirtySet) -> None:
-    """After a full sweep what it should have shown and did not is missing upstream."""
+    """After a full sweep, what it should have shown and did not is missing upstream."""
     if done.sweep != "full":
         known = await cursors.cursor_of(conn, cursors.STORE, done.store)
         full_at = None if known is None else known[1]
         await cursors.set_cursor(conn, cursors.STORE, done.store, done.began_at, full_at)
         return
     unseen = await invoices.unseen_between(conn, done.store, done.since, done.began_at)
-    found = await invoices.set_missing(conn, done.store, unseen)
-    _tell_missing(done.store, found, dirty)
+    missing = await invoices.set_missing(conn, done.store, unseen)
+    _announce_missing(done.store, missing, dirty)
     await cursors.set_cursor(conn, cursors.STORE, done.store, done.began_at, done.began_at)
     await cursors.drop_cursor(conn, cursors.FULL_SWEEP, done.store)
 
 
-def _tell_missing(store: str, found: Mapping[str, InvoiceStatus], dirty: DirtySet) -> None:
-    for invoice_id, status in found.items():
+def _announce_missing(store: str, missing: Mapping[str, InvoiceStatus], dirty: DirtySet) -> None:
+    for invoice_id, status in missing.items():
         subject = subject_of((store, invoice_id))
-        dirty.tell(Change(INVOICE_CHANGES[status], "btcpay", subject, reference=subject))
+        dirty.tell(Change(INVOICE_CHANGE_TYPES[status], "btcpay", subject, reference=subject))

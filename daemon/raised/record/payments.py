@@ -1,4 +1,4 @@
-"""Decide payments and refunds anew: each coin once, from all who claim it and from the chain."""
+"""Recomputes payments and refunds: each coin counts once, among all claims and the chain."""
 
 from collections.abc import Iterable, Mapping
 
@@ -20,26 +20,26 @@ from raised.record.dirty import DirtySet
 
 
 async def recompute_payments(conn: AsyncConnection, dirty: DirtySet) -> Correction:
-    """Bring what was paid and refunded in line with the facts; the rows that must be booked."""
+    """Bring payments and refunds in line with the facts; the rows that must be booked."""
     correction = Correction()
     if dirty.coins:
-        correction = await _settle_payments(conn, dirty.coins)
+        correction = await _recompute_coins(conn, dirty.coins)
     if dirty.payouts:
-        correction = correction.and_also(await _settle_refunds(conn, dirty))
+        correction = correction.and_also(await _recompute_refunds(conn, dirty))
     if correction:
-        rows = (*(one.row for one in correction.reversals), *correction.rows)
+        rows = (*(booked.row for booked in correction.reversals), *correction.rows)
         owners = await campaigns_of(conn, {row.invoice for row in rows if row.invoice is not None})
         await movements.add_to_hours(conn, effects(correction, owners))
     return correction
 
 
-async def touch_coins(
+async def mark_claimed_coins(
     conn: AsyncConnection,
     before: Mapping[Txid, InvestmentSnapshot],
     after: Mapping[Txid, InvestmentSnapshot],
     dirty: DirtySet,
 ) -> None:
-    """The coins of investments that count otherwise now, where an invoice claims them, too."""
+    """Mark coins of investments that changed their state, where an invoice claims them, too."""
     coins: set[str] = set()
     for txid in before.keys() | after.keys():
         old, new = _coins(before.get(txid)), _coins(after.get(txid))
@@ -53,34 +53,36 @@ def _coins(snapshot: InvestmentSnapshot | None) -> dict[str, str]:
     return {f"{snapshot.txid}:{stage.vout}": snapshot.status for stage in snapshot.stages}
 
 
-async def _settle_payments(conn: AsyncConnection, coins: Iterable[str]) -> Correction:
-    """Decide all coins of all invoices that claim one of these: their sums are over all of them."""
-    concerned = {one.invoice for one in await claims.claims_on(conn, coins)}
-    every = await claims.coins_of_invoices(conn, concerned) | set(coins)
-    booked = await movements.booked_payments(conn, every)
-    concerned |= {one.row.invoice for one in booked if one.row.invoice is not None}
-    staged = await claims.staged_among(conn, every)
-    verdicts = resolve_claims(await claims.claims_on(conn, every), booked, staged)
-    due = [one.counted.row for one in verdicts.values() if one.counted is not None]
-    shown = await claims.received_by(conn, concerned)
-    found = receipts_by_invoice(verdicts.values(), concerned)
-    await claims.put_received(
-        conn, {key: one for key, one in found.items() if shown.get(key) != one}
-    )
+async def _recompute_coins(conn: AsyncConnection, coins: Iterable[str]) -> Correction:
+    """Recompute all coins of all invoices that claim one of these coins.
+
+    All of them, because an invoice's sums are over all its coins.
+    """
+    invoices = {claim.invoice for claim in await claims.claims_on(conn, coins)}
+    all_coins = await claims.coins_of_invoices(conn, invoices) | set(coins)
+    booked = await movements.booked_payments(conn, all_coins)
+    invoices |= {entry.row.invoice for entry in booked if entry.row.invoice is not None}
+    staged = await claims.staged_among(conn, all_coins)
+    results = resolve_claims(await claims.claims_on(conn, all_coins), booked, staged)
+    due = [result.counted.row for result in results.values() if result.counted is not None]
+    stored = await claims.received_by(conn, invoices)
+    receipts = receipts_by_invoice(results.values(), invoices)
+    changed = {key: value for key, value in receipts.items() if stored.get(key) != value}
+    await claims.put_received(conn, changed)
     return correct(booked, due)
 
 
-async def _settle_refunds(conn: AsyncConnection, dirty: DirtySet) -> Correction:
+async def _recompute_refunds(conn: AsyncConnection, dirty: DirtySet) -> Correction:
     ids = sorted({payout_id for _, payout_id in dirty.payouts})
     booked = await movements.booked_refunds(conn, ids)
     due = deduplicate_refunds(await payouts.refunds_due(conn, ids), booked)
     correction = correct(booked, due)
     for row in correction.rows:
-        _tell_refund(row, dirty)
+        _announce_refund(row, dirty)
     return correction
 
 
-def _tell_refund(row: LedgerRow, dirty: DirtySet) -> None:
+def _announce_refund(row: LedgerRow, dirty: DirtySet) -> None:
     key: InvoiceKey | None = row.invoice
     assert key is not None, "a refund has an invoice"
     subject = subject_of(key)

@@ -15,7 +15,7 @@ from raised.domain.ledger import Correction, correct, effects
 from raised.record.changelog import append_changes
 from raised.record.dirty import DirtySet, Policy
 from raised.record.investments import keep, owners_of, stand
-from raised.record.payments import recompute_payments, touch_coins
+from raised.record.payments import mark_claimed_coins, recompute_payments
 from raised.record.projects import DecidedProject, decide_projects
 from raised.record.sums import count_investments, count_parties, keep_reached, keep_sums
 
@@ -106,7 +106,7 @@ async def _decide_investments(
     rich_before = await investments.parties_with_money(conn, parties)
     await investments.drop_investments(conn, shown.keys() - investment_states.keys())
     before, snapshots = await keep(conn, investment_states, shown)
-    await touch_coins(conn, before, snapshots, dirty)
+    await mark_claimed_coins(conn, before, snapshots, dirty)
     rich_after = await investments.parties_with_money(conn, parties)
     for txid in sorted(snapshots, key=lambda one: _order(snapshots[one])):
         for change in changes_between(before.get(txid), snapshots[txid]):

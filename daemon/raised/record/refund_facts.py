@@ -1,4 +1,4 @@
-"""What stores say of money that left, and what was made of their deliveries."""
+"""Applies what stores answered of refunds, and the results of their webhook deliveries."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -8,25 +8,28 @@ from raised.record.dirty import DirtySet
 
 
 async def apply_refunds(conn: AsyncConnection, seen: RefundsSeen, dirty: DirtySet) -> None:
-    """Keep pull payments and payouts; what is new or different of them is decided anew."""
-    offered = {one.id: one for one in seen.pull_payments}
-    held = await payouts.pulls_among(conn, seen.store, offered)
-    renamed = [one for key, one in offered.items() if key not in held or held[key].name != one.name]
+    """Store pull payments and payouts; those that are new or different are recomputed."""
+    pulls = {pull.id: pull for pull in seen.pull_payments}
+    stored = await payouts.pulls_among(conn, seen.store, pulls)
+    # New, or renamed: the name may be all that links a pull payment to its invoice.
+    renamed = [
+        pull for key, pull in pulls.items() if key not in stored or stored[key].name != pull.name
+    ]
     await payouts.see_pull_payments(conn, seen.store, renamed)
-    await payouts.link_by_name(conn, seen.store, pull_ids=[one.id for one in renamed])
-    paid = {one.id: one for one in seen.payouts}
-    known = await payouts.payouts_of(conn, seen.store, paid)
-    changed = [one for key, one in paid.items() if known.get(key) != one]
+    await payouts.link_by_name(conn, seen.store, pull_ids=[pull.id for pull in renamed])
+    answered = {payout.id: payout for payout in seen.payouts}
+    known = await payouts.payouts_of(conn, seen.store, answered)
+    changed = [payout for key, payout in answered.items() if known.get(key) != payout]
     await payouts.see_payouts(conn, seen.store, changed, seen.at)
-    due = {one.id for one in changed}
-    due |= await payouts.payouts_by_pull(conn, seen.store, [one.id for one in renamed])
-    dirty.payouts |= {(seen.store, one) for one in due}
+    due = {payout.id for payout in changed}
+    due |= await payouts.payouts_by_pull(conn, seen.store, [pull.id for pull in renamed])
+    dirty.payouts |= {(seen.store, payout_id) for payout_id in due}
 
 
 async def apply_deliveries(conn: AsyncConnection, done: DeliveriesDone, dirty: DirtySet) -> None:
-    """Deliveries were acted on; signed ones among them may prove whose a refund is."""
+    """Store the results of deliveries; a signed event proves which invoice a refund is of."""
     await deliveries.put_results(conn, done.results, done.at)
     if done.refunds:
         await payouts.prove_refunds(conn, done.store, done.refunds)
         due = await payouts.payouts_by_pull(conn, done.store, done.refunds)
-        dirty.payouts |= {(done.store, one) for one in due}
+        dirty.payouts |= {(done.store, payout_id) for payout_id in due}

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, change_among, rows_among
 from raised.db.schema import delivery, expected_delivery, refresh, store
-from raised.domain.btcpay.invoice_snapshot import PublishedState
+from raised.domain.btcpay.invoice_snapshot import EventTimes
 
 _SETTLED: Final = "InvoiceSettled"
 _PAYMENT_SETTLED: Final = "InvoicePaymentSettled"
@@ -68,7 +68,7 @@ async def put_results(conn: AsyncConnection, results: Mapping[int, str], at: int
 
 async def settled_by_delivery(
     conn: AsyncConnection, label: str, ids: Iterable[str]
-) -> dict[str, PublishedState]:
+) -> dict[str, EventTimes]:
     """When events told last that these invoices, or payments of them, are settled."""
     newest = (
         select(
@@ -80,11 +80,11 @@ async def settled_by_delivery(
         .where(delivery.c.store == label, delivery.c.type.in_((_SETTLED, _PAYMENT_SETTLED)))
         .group_by(delivery.c.invoice_id, delivery.c.type)
     )
-    found: defaultdict[str, PublishedState] = defaultdict(PublishedState)
+    found: defaultdict[str, EventTimes] = defaultdict(EventTimes)
     for row in await rows_among(conn, newest, delivery.c.invoice_id, ids):
         told = found[row.invoice_id]
         found[row.invoice_id] = (
-            replace(told, invoice_settled_at=row.sent, invoice_told_at=row.received)
+            replace(told, invoice_settled_at=row.sent, invoice_event_at=row.received)
             if row.type == _SETTLED
             else replace(told, payment_settled_at=row.sent)
         )

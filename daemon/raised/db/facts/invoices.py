@@ -230,8 +230,8 @@ def _columns(snapshot: InvoiceSnapshot) -> dict[str, Any]:
         "missing_upstream": snapshot.missing_upstream,
         "metadata": json.dumps(dict(snapshot.metadata), sort_keys=True),
         "apps": json.dumps(sorted(snapshot.apps)),
-        "campaign": snapshot.belongs.campaign,
-        "ambiguous": snapshot.belongs.ambiguous,
+        "campaign": snapshot.membership.campaign,
+        "ambiguous": snapshot.membership.ambiguous,
     }
 
 
@@ -254,7 +254,7 @@ def _snapshot(row: Row[Any]) -> InvoiceSnapshot:
         missing_upstream=row.missing_upstream,
         metadata=json.loads(row.metadata),
         apps=frozenset(json.loads(row.apps)),
-        belongs=Membership(row.campaign, row.ambiguous),
+        membership=Membership(row.campaign, row.ambiguous),
     )
 
 

@@ -1,8 +1,8 @@
-"""One coin once: which of the payments that name a coin counts.
+"""Counts each coin once: which of the payments that name a coin counts.
 
 A coin is named by its reference: `txid:vout` on the chain, the payment hash off it. Two stores that
 share a wallet show it twice, and it may be the stage output of an investment, too. Source:
-design.md 5; btcpay.md 4.4 and 12.6.
+docs/btcpay.md 4.4 and 12.6.
 """
 
 from collections import defaultdict
@@ -14,9 +14,8 @@ from raised.domain.bitcoin.tx import Txid
 from raised.domain.btcpay.invoice import PaymentStatus
 from raised.domain.ledger import BookedRow, InvoiceKey, LedgerRow
 
-StageOutputStatus = Literal[
-    "unconfirmed", "confirmed"
-]  # the coin is a stage output of such an investment
+# The coin is a stage output of an investment of this status.
+StageOutputStatus = Literal["unconfirmed", "confirmed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +33,17 @@ class Claim:
 
     @property
     def invoice(self) -> InvoiceKey:
-        """Whose money it would be."""
+        """The invoice that it would pay."""
         return self.store, self.invoice_id
 
     @property
     def order(self) -> tuple[int, str, str, str]:
-        """Of several the first has the coin, whatever the order in which we learnt of them."""
+        """The least of several claims has the coin, in whatever order they became known."""
         return self.received_at, self.store, self.invoice_id, self.method
 
     @property
     def row(self) -> LedgerRow:
-        """The row that counts it."""
+        """The ledger row that books it."""
         return LedgerRow(
             kind="payment",
             amount_msats=self.amount_msats,
@@ -60,7 +59,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class CoinResult:
-    """What becomes of a coin: the claim that counts, else the one that may count yet."""
+    """The claim that a coin counts for, else the one that it may count for later."""
 
     counted: Claim | None = None
     pending: Claim | None = None
@@ -69,57 +68,57 @@ class CoinResult:
 def resolve_claims(
     claims: Iterable[Claim], booked: Iterable[BookedRow], staged: Mapping[str, StageOutputStatus]
 ) -> dict[str, CoinResult]:
-    """What becomes of each coin that is claimed. All claims of a coin must be there.
+    """Which claim each coin counts for. `claims` must have all claims of a coin.
 
-    `booked` are the payment rows that stand; whose row stands keeps the coin while its payment is
-    settled. A stage output of a confirmed investment is nobody's payment, and that of one that may
-    be confirmed yet is not pending a second time.
+    `booked`: the payment rows that are not reversed; a booked claim keeps its coin while its
+    payment is settled. A stage output of a confirmed investment is no payment of an invoice, and
+    one of an investment that may still be confirmed is not pending a second time.
     """
-    holders = {one.row.reference: one.row for one in booked}
+    booked_rows = {entry.row.reference: entry.row for entry in booked}
     by_coin: defaultdict[str, list[Claim]] = defaultdict(list)
     for claim in claims:
         if claim.amount_msats > 0:
             by_coin[claim.reference].append(claim)
     return {
-        reference: _verdict(found, holders.get(reference), staged.get(reference))
-        for reference, found in by_coin.items()
+        reference: _resolve(rivals, booked_rows.get(reference), staged.get(reference))
+        for reference, rivals in by_coin.items()
     }
 
 
-def _verdict(
-    claims: list[Claim], holder: LedgerRow | None, staged: StageOutputStatus | None
+def _resolve(
+    claims: list[Claim], booked: LedgerRow | None, staged: StageOutputStatus | None
 ) -> CoinResult:
     if staged == "confirmed":
         return CoinResult()
 
     def rank(claim: Claim) -> tuple[bool, bool, tuple[int, str, str, str]]:
-        if holder is None:
+        if booked is None:
             return True, True, claim.order
-        return claim.row.key != holder.key, claim.invoice != holder.invoice, claim.order
+        return claim.row.key != booked.key, claim.invoice != booked.invoice, claim.order
 
-    settled = [one for one in claims if one.status == "Settled"]
+    settled = [claim for claim in claims if claim.status == "Settled"]
     if settled:
         return CoinResult(counted=min(settled, key=rank))
-    waiting = [one for one in claims if one.status == "Processing"]
+    waiting = [claim for claim in claims if claim.status == "Processing"]
     if waiting and staged is None:
-        # Whoever had it: a row that is reversed leaves no claim, and the next look knows of none.
+        # Not by `rank`: the booked row is reversed now, and the next call would not know of it.
         return CoinResult(pending=min(waiting, key=lambda claim: claim.order))
     return CoinResult()
 
 
 def deduplicate_refunds(due: Iterable[LedgerRow], booked: Iterable[BookedRow]) -> list[LedgerRow]:
-    """Of rows that are due with the same reference the one whose store has it, else the first."""
-    holders = {one.row.reference: one.row.store for one in booked}
+    """One row for each reference: the one of the store that has it booked, else the first."""
+    booked_stores = {entry.row.reference: entry.row.store for entry in booked}
     chosen: dict[str, LedgerRow] = {}
     for row in due:
-        if row.reference not in chosen or row.store == holders.get(row.reference):
+        if row.reference not in chosen or row.store == booked_stores.get(row.reference):
             chosen[row.reference] = row
     return list(chosen.values())
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceReceipts:
-    """What an invoice received, in millisatoshis, and when the first that counts came."""
+    """What an invoice received, in millisatoshis, and when the first counted payment came."""
 
     counted_msats: int = 0
     pending_msats: int = 0
@@ -127,21 +126,21 @@ class InvoiceReceipts:
 
 
 def receipts_by_invoice(
-    verdicts: Iterable[CoinResult], invoices: Iterable[InvoiceKey]
+    results: Iterable[CoinResult], invoices: Iterable[InvoiceKey]
 ) -> dict[InvoiceKey, InvoiceReceipts]:
-    """What these invoices received; `verdicts` must hold those of all their coins."""
+    """What these invoices received; `results` must have those of all their coins."""
     counted: dict[InvoiceKey, list[Claim]] = {key: [] for key in invoices}
     pending: dict[InvoiceKey, int] = dict.fromkeys(counted, 0)
-    for one in verdicts:
-        if one.counted is not None and one.counted.invoice in counted:
-            counted[one.counted.invoice].append(one.counted)
-        if one.pending is not None and one.pending.invoice in pending:
-            pending[one.pending.invoice] += one.pending.amount_msats
+    for result in results:
+        if result.counted is not None and result.counted.invoice in counted:
+            counted[result.counted.invoice].append(result.counted)
+        if result.pending is not None and result.pending.invoice in pending:
+            pending[result.pending.invoice] += result.pending.amount_msats
     return {
         key: InvoiceReceipts(
-            sum(one.amount_msats for one in found),
+            sum(claim.amount_msats for claim in claims),
             pending[key],
-            min((one.received_at for one in found), default=None),
+            min((claim.received_at for claim in claims), default=None),
         )
-        for key, found in counted.items()
+        for key, claims in counted.items()
     }

@@ -1,7 +1,7 @@
-"""What BTCPay Server says of money, in our words: invoices, their payments, refunds paid out.
+"""What BTCPay Server says of money: invoices, their payments, refunds and payouts.
 
-Nothing here is decided yet: which payment counts is the matter of `counting`, which campaign an
-invoice belongs to that of `campaign`. Source: btcpay.md 3–5 and 10.
+Nothing is decided here: `coin_claims` decides which payment counts, `campaign` which campaign an
+invoice belongs to. Source: docs/btcpay.md 3–5 and 10.
 """
 
 import re
@@ -49,17 +49,18 @@ class Payment:
 
     @property
     def txid(self) -> Txid | None:
-        """The transaction that brought it; None off the chain."""
+        """The transaction that paid it; None off the chain."""
         return self.id.partition(":")[0] if self.method == CHAIN_METHOD else None
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """An invoice as one answer showed it. Amounts are decimal texts in `currency`.
+    """An invoice as one answer shows it. Amounts are decimal texts in `currency`.
 
-    `metadata` holds only keys that the configuration names, each as text. `payments` None: the
-    answer did not tell; else all that still count, so a held one that is not among them does not:
-    unless `unread_payments`, of which we only know that they are there; then absence says nothing.
+    `metadata` has only keys that the configuration names, each as text. `payments` are all that
+    still count, so a stored payment that is not among them counts no more; None when the answer
+    says nothing of payments. `unread_payments`: how many could not be read; then the absence of a
+    payment says nothing.
     """
 
     id: str
@@ -116,7 +117,7 @@ def msats(text: str) -> int:
 
 
 def amount_msats(text: str, currency: str) -> int | None:
-    """Decimal text in BTC or SATS as millisatoshis; None for what is no bitcoin.
+    """Decimal text in BTC or SATS as millisatoshis; None for other currencies.
 
     Raises:
         InvalidInput: as `msats`, or more than all bitcoin there can be.

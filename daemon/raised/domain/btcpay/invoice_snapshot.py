@@ -1,7 +1,7 @@
-"""What is kept of an invoice and its payments, and what an answer about it makes of that.
+"""What is stored of an invoice and its payments, and how an answer of the API changes it.
 
-An answer is the whole truth about an invoice: it replaces what is held, whoever asked for it.
-Only a payment that it does not name is kept, as one that counts no more. Source: btcpay.md 12.
+An answer is complete: it replaces what is stored, whatever asked for it. Only a payment that it
+does not list stays, as one that counts no more. Source: docs/btcpay.md 12.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,10 +15,10 @@ from raised.domain.ledger import InvoiceKey
 
 PaymentKey = tuple[str, str]  # method, payment id
 
-# A clock that differs from the server's, and an event that overtakes what it tells.
-SLACK_SECONDS: Final = 120
+# Our clock and the server's differ, and an event may be sent before the API shows what it means.
+CLOCK_TOLERANCE_SECONDS: Final = 120
 
-INVOICE_CHANGES: Final[Mapping[InvoiceStatus, ChangeType]] = {
+INVOICE_CHANGE_TYPES: Final[Mapping[InvoiceStatus, ChangeType]] = {
     "New": "invoice.new",
     "Processing": "invoice.processing",
     "Settled": "invoice.settled",
@@ -26,12 +26,12 @@ INVOICE_CHANGES: Final[Mapping[InvoiceStatus, ChangeType]] = {
     "Invalid": "invoice.invalid",
     "Other": "invoice.other",
 }
-_PAYMENT_TOLD: Final[Mapping[PaymentStatus, ChangeType]] = {
+_PAYMENT_CHANGE_TYPES: Final[Mapping[PaymentStatus, ChangeType]] = {
     "Settled": "payment.settled",
     "Processing": "payment.pending",
     "Invalid": "payment.invalid",
 }
-# Falling back to New has none. Source: btcpay.md 8.
+# Falling back to New has none. Source: docs/btcpay.md 8.
 _STATUS_EVENTS: Final[Mapping[InvoiceStatus, str]] = {
     "Processing": "InvoiceProcessing",
     "Settled": "InvoiceSettled",
@@ -42,10 +42,11 @@ _STATUS_EVENTS: Final[Mapping[InvoiceStatus, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class InvoiceSnapshot:
-    """An invoice as it is kept.
+    """An invoice as it is stored.
 
-    `settled_at` is the time of the event that told it, else, `settled_at_approximate`, that of the
-    first answer that showed it. `apps`: the crowdfund apps that are known to have made it.
+    `settled_at` (Unix seconds) is the time of the event that announced it, else that of the first
+    answer that showed it, then `settled_at_approximate`. `apps`: ids of the crowdfund apps that are
+    known to have made it.
     """
 
     store: str
@@ -65,7 +66,7 @@ class InvoiceSnapshot:
     missing_upstream: bool
     metadata: Mapping[str, str]
     apps: frozenset[str]
-    belongs: Membership
+    membership: Membership
 
     @property
     def key(self) -> InvoiceKey:
@@ -80,7 +81,10 @@ class InvoiceSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PaymentSnapshot:
-    """A payment as it is kept. `settled_at`: told by an event, else our clock when we saw it so."""
+    """A payment as it is stored.
+
+    `settled_at`: the time of the event that announced it, else our clock when an answer showed it.
+    """
 
     method: str
     currency: str
@@ -99,21 +103,23 @@ class PaymentSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedState:
-    """When the newest event told that an invoice, or a payment of it, is settled.
+class EventTimes:
+    """The times of the newest events that announced that an invoice or a payment of it settled.
 
-    `invoice_told_at`: when by our clock the last event about the invoice came.
+    `invoice_event_at`: when, by our clock, the event about the invoice was received.
     """
 
     invoice_settled_at: int | None = None
-    invoice_told_at: int | None = None
+    invoice_event_at: int | None = None
     payment_settled_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredInvoice:
-    """What is kept of one invoice before an answer is applied. `asked_at` is that of the answer
-    that it stands on, `seen_at` when the server showed it last.
+    """What is stored of one invoice before an answer is applied.
+
+    `asked_at`: when the answer that it rests on was asked for; `seen_at`: when the server last
+    showed the invoice. Both by our clock.
     """
 
     snapshot: InvoiceSnapshot
@@ -129,7 +135,7 @@ def subject_of(key: InvoiceKey) -> str:
 
 
 def key_of(subject: str) -> InvoiceKey:
-    """The invoice that a change names so; labels have no slash."""
+    """The invoice that a change names; labels have no slash."""
     store, _, invoice_id = subject.partition("/")
     return store, invoice_id
 
@@ -138,10 +144,10 @@ def invoice_snapshot(
     seen: Invoice,
     store: str,
     apps: frozenset[str],
-    belongs: Membership,
+    membership: Membership,
     old: InvoiceSnapshot | None,
 ) -> InvoiceSnapshot:
-    """The invoice as an answer shows it; when it settled is another matter."""
+    """The invoice as an answer shows it; `with_settled_at` adds when it settled."""
     settled = seen.status == "Settled" and old is not None
     return InvoiceSnapshot(
         store=store,
@@ -161,60 +167,65 @@ def invoice_snapshot(
         missing_upstream=False,
         metadata=dict(seen.metadata),
         apps=apps,
-        belongs=belongs,
+        membership=membership,
     )
 
 
 def with_settled_at(
-    snapshot: InvoiceSnapshot, told: PublishedState, at: int, open_at: int | None = None
+    snapshot: InvoiceSnapshot, events: EventTimes, at: int, open_at: int | None = None
 ) -> InvoiceSnapshot:
-    """The invoice with the best that is known of when it settled; `at` is our clock.
+    """The invoice with the best known time of its settlement. `at`: now, by our clock.
 
-    `open_at`: when the server showed it last as not settled. What was marked by hand may settle
-    twice, and an event of the first time says nothing of the second.
+    `open_at`: when the server last showed it as not settled. An invoice that is marked by hand may
+    settle twice, and an event of the first settlement says nothing of the second.
     """
     known = snapshot.settled_at is not None
     if snapshot.status != "Settled" or (known and not snapshot.settled_at_approximate):
         return snapshot
-    if _is_of_this_time(snapshot, told, open_at):
-        return replace(snapshot, settled_at=told.invoice_settled_at, settled_at_approximate=False)
+    if _is_of_this_settlement(snapshot, events, open_at):
+        return replace(snapshot, settled_at=events.invoice_settled_at, settled_at_approximate=False)
     if not known:
         return replace(snapshot, settled_at=at, settled_at_approximate=True)
     return snapshot
 
 
-def _is_of_this_time(snapshot: InvoiceSnapshot, told: PublishedState, open_at: int | None) -> bool:
-    if told.invoice_settled_at is None or told.invoice_told_at is None:
+def _is_of_this_settlement(
+    snapshot: InvoiceSnapshot, events: EventTimes, open_at: int | None
+) -> bool:
+    if events.invoice_settled_at is None or events.invoice_event_at is None:
         return False
-    if snapshot.settled_at is not None:  # a pull was first
-        return told.invoice_told_at >= snapshot.settled_at - SLACK_SECONDS
-    return open_at is None or told.invoice_settled_at >= open_at - SLACK_SECONDS
+    if snapshot.settled_at is not None:  # an answer showed it before an event announced it
+        return events.invoice_event_at >= snapshot.settled_at - CLOCK_TOLERANCE_SECONDS
+    return open_at is None or events.invoice_settled_at >= open_at - CLOCK_TOLERANCE_SECONDS
 
 
 def payment_snapshots(
-    seen: Invoice, old: Mapping[PaymentKey, PaymentSnapshot], told: PublishedState, at: int
+    seen: Invoice, old: Mapping[PaymentKey, PaymentSnapshot], events: EventTimes, at: int
 ) -> dict[PaymentKey, PaymentSnapshot]:
-    """The payments of an invoice after an answer, which tells of all that count or of none."""
+    """The payments of an invoice after an answer, which lists all that count or says nothing."""
     if seen.payments is None:
         return dict(old)
-    found = {(one.method, one.id): _payment_snapshot(one, old, told, at) for one in seen.payments}
-    if seen.unread_payments:  # one of them may be the one that is not there
-        return {**old, **found}
-    gone = {
-        key: replace(one, status="Invalid", settled_at=None)
-        for key, one in old.items()
-        if key not in found
+    listed = {
+        (payment.method, payment.id): _payment_snapshot(payment, old, events, at)
+        for payment in seen.payments
     }
-    return found | gone
+    if seen.unread_payments:  # the payment that seems to be missing may be an unreadable one
+        return {**old, **listed}
+    uncounted = {
+        key: replace(payment, status="Invalid", settled_at=None)
+        for key, payment in old.items()
+        if key not in listed
+    }
+    return listed | uncounted
 
 
 def _payment_snapshot(
-    seen: Payment, old: Mapping[PaymentKey, PaymentSnapshot], told: PublishedState, at: int
+    seen: Payment, old: Mapping[PaymentKey, PaymentSnapshot], events: EventTimes, at: int
 ) -> PaymentSnapshot:
     before = old.get((seen.method, seen.id))
     settled_at = None
     if seen.status == "Settled":
-        event_at = told.payment_settled_at
+        event_at = events.payment_settled_at
         settled_at = before.settled_at if before is not None else None
         if settled_at is None:
             settled_at = at if event_at is None or event_at < seen.received_at else event_at
@@ -237,43 +248,49 @@ def invoice_changes(
     before: Mapping[PaymentKey, PaymentSnapshot],
     after: Mapping[PaymentKey, PaymentSnapshot],
 ) -> Iterator[Change]:
-    """What happened: the invoice has another status, or shows anything else anew that no change of
-    a payment tells; then its payments.
+    """The changes between two snapshots: of the invoice, then of each payment.
+
+    The invoice's own change is left out when only payments changed, and their changes say so.
     """
-    moved = [one for key, one in after.items() if key not in before or before[key] != one]
-    told = [one for one in moved if _is_news(before.get(one.key), one)]
+    changed = [payment for key, payment in after.items() if before.get(key) != payment]
+    announced = [
+        payment for payment in changed if _has_new_status(before.get(payment.key), payment)
+    ]
     states = (None, None) if old is None else (old.status, old.additional_status)
-    if states != (new.status, new.additional_status) or (not told and (moved or old != new)):
-        yield Change(INVOICE_CHANGES[new.status], "btcpay", new.subject, reference=new.subject)
-    for one in told:
-        yield Change(_PAYMENT_TOLD[one.status], "btcpay", new.subject, reference=one.id)
+    if states != (new.status, new.additional_status) or (not announced and (changed or old != new)):
+        yield Change(INVOICE_CHANGE_TYPES[new.status], "btcpay", new.subject, reference=new.subject)
+    for payment in announced:
+        change_type = _PAYMENT_CHANGE_TYPES[payment.status]
+        yield Change(change_type, "btcpay", new.subject, reference=payment.id)
 
 
-def _is_news(before: PaymentSnapshot | None, after: PaymentSnapshot) -> bool:
-    return after.status in _PAYMENT_TOLD and (before is None or before.status != after.status)
+def _has_new_status(before: PaymentSnapshot | None, after: PaymentSnapshot) -> bool:
+    return after.status in _PAYMENT_CHANGE_TYPES and (
+        before is None or before.status != after.status
+    )
 
 
-def events_due(
+def expected_events(
     old: InvoiceSnapshot | None,
     new: InvoiceSnapshot,
     before: Mapping[PaymentKey, PaymentSnapshot],
     after: Mapping[PaymentKey, PaymentSnapshot],
 ) -> set[str]:
-    """The types of the events that should have told what is new. Source: btcpay.md 8 and 12.5."""
-    due: set[str] = set()
+    """The types of the events that should announce what is new. Source: docs/btcpay.md 8, 12.5."""
+    types: set[str] = set()
     if old is None:
-        due.add("InvoiceCreated")
+        types.add("InvoiceCreated")
     if (old is None or old.status != new.status) and new.status in _STATUS_EVENTS:
-        due.add(_STATUS_EVENTS[new.status])
-    for key, one in after.items():
+        types.add(_STATUS_EVENTS[new.status])
+    for key, payment in after.items():
         known = before.get(key)
-        if known is None and one.status != "Invalid":
-            due.add("InvoiceReceivedPayment")
-        if one.status == "Settled" and (known is None or known.status != "Settled"):
-            due.add("InvoicePaymentSettled")
-    return due
+        if known is None and payment.status != "Invalid":
+            types.add("InvoiceReceivedPayment")
+        if payment.status == "Settled" and (known is None or known.status != "Settled"):
+            types.add("InvoicePaymentSettled")
+    return types
 
 
-def coins_of(payments: Iterable[PaymentSnapshot]) -> set[str]:
-    """The references of those that are money in bitcoin."""
-    return {one.id for one in payments if one.value_msats is not None}
+def bitcoin_references(payments: Iterable[PaymentSnapshot]) -> set[str]:
+    """The ids of the payments that are in bitcoin: `txid:vout` or payment hash."""
+    return {payment.id for payment in payments if payment.value_msats is not None}
