@@ -13,6 +13,7 @@ import pytest
 from litestar import Litestar
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised.config.load import Bind, Environment
 from raised.db import schema
@@ -339,13 +340,13 @@ async def serving(
     server = server_of(app, environment, stop, Systemd(environment))
     running = asyncio.ensure_future(server.serve())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not server.started:
                 assert not running.done()
                 await asyncio.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
             yield Served(app, stop, url, client)
     finally:
         # Not a group: a failed test would cancel the server in the middle of its statements.

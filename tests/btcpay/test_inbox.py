@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.rig.canned_greenfield import VECTORS, vector
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.fake_greenfield import BELOW, BROKEN, GONE, UNAUTHENTICATED, forbidden, payment
 from tests.rig.memory_store_record import FAST_TIMING, FollowedStore
 
@@ -382,7 +383,7 @@ async def test_an_older_answer_does_not_undo_a_newer_one(store: FollowedStore) -
     async def late(request: Request) -> None:
         if "status=new" in request.target and not held_back.is_set():
             held_back.set()
-            await asyncio.to_thread(go_on.wait, 5)
+            await asyncio.to_thread(go_on.wait, DEADLINE_SECONDS)
 
     store.server.after_answer = late
     async with store.follow():

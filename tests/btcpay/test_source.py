@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.fake_greenfield import BELOW, BORN, BROKEN, ROOT, UNAUTHENTICATED, forbidden, payment
 from tests.rig.memory_store_record import FAST_TIMING, LABEL, FollowedStore, MemoryStoreRecord
 
@@ -263,7 +264,7 @@ async def test_an_unknown_error_leaves(store: FollowedStore) -> None:
 
     stores = StoreSource([store.settings()], Broken(), clock=store.clock, timing=FAST_TIMING)
     with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await stores.follow(asyncio.Queue())
     await stores.close()
     inner: BaseException = caught.value

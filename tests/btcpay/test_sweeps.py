@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.fake_greenfield import BELOW, BORN, BROKEN, UNAUTHENTICATED, forbidden, payment
 from tests.rig.memory_store_record import FAST_TIMING, FollowedStore
 
@@ -407,7 +408,7 @@ async def test_nobody_waits_for_a_sweep_of_a_store_that_lets_nobody_in(
     async with store.follow() as stores:
         await store.until(lambda: store.record.published(RefundsSeen))
         refuse[0] = True
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await stores.sweep("active")
             await stores.sweep("full")
         await store.until(lambda: store.record.problem_code == code)

@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised.db.engine import open_reader, open_writer, reading, sole_writer, transact
 from raised.db.schema import cursor, metadata
@@ -137,5 +138,5 @@ async def test_a_cancelled_transaction_is_done_whole_and_leaves_no_lock(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(transact(writer, add_cursor, "c"), timeout=1)
+    await asyncio.wait_for(transact(writer, add_cursor, "c"), timeout=DEADLINE_SECONDS)
     assert await count_cursors(writer) == 3

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.hostile_relay import HostileRelay
 
 from raised.domain.event import Event
@@ -97,7 +98,7 @@ class Following:
         self.source = source
         self.outbox: asyncio.Queue[Observation] = asyncio.Queue(64)
 
-    async def until(self, claim: Callable[[], object], seconds: float = 20) -> None:
+    async def until(self, claim: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until it is true."""
         async with asyncio.timeout(seconds):
             while not claim():  # noqa: ASYNC110 - any claim, not one event
@@ -150,7 +151,7 @@ def follow(record: FakeRecord) -> Follow:
             finally:
                 reader.cancel()
                 await asyncio.wait([reader])
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(DEADLINE_SECONDS):
                     await following.outbox.join()
                 writer.cancel()
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -46,7 +47,7 @@ class Heard:
 
     async def until(self, claim: Callable[[], object]) -> None:
         """Look at the line, as its owner does, until it is true."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not claim():
                 self.line.check()
                 await asyncio.sleep(0.01)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -53,7 +54,7 @@ class SecondRelay:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", main, *options], stdout=log, stderr=log
             )
-        until = time.monotonic() + 20
+        until = time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < until:
             try:
                 with connect(self.url):
@@ -94,7 +95,7 @@ async def test_pages_reach_the_end_where_until_is_exclusive(follow: Any, second:
     await asyncio.to_thread(publish, second.url, stored)
     async with follow(second.url) as following:
         record = following.record
-        await following.until(lambda: record.done, 40)
+        await following.until(lambda: record.done)
         assert record.events.keys() == ids(stored)
         live = projects(3, int(time.time()))
         await asyncio.to_thread(publish, second.url, live)
@@ -132,7 +133,7 @@ async def test_more_keys_than_it_grants_subscriptions_for(
     await asyncio.to_thread(publish, second.url, [profile])
     async with follow(second.url) as following:
         await following.until(lambda: record.events.keys() == {profile["id"]})
-        await following.until(lambda: record.done, 40)
+        await following.until(lambda: record.done)
         newer = sign_event(FOUNDER, kind=0, content="{1}", created_at=int(time.time()))
         await asyncio.to_thread(publish, second.url, [newer])
         await following.until(lambda: newer["id"] in record.events)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised.errors import Refused, Unavailable
 from raised.nostr.filters import FILTERS_PER_REQ, KEYS_PER_FILTER, Filter
@@ -74,7 +75,7 @@ def live(line: FakeLine, standing: Standing) -> Live:
 
 async def kept(live: Live, claim: Callable[[], object]) -> None:
     """Keep it until it is true."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             await live.keep()
             if claim():

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised import __version__
 
@@ -24,7 +25,7 @@ def raised(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedPr
         env={"PATH": "/usr/bin:/bin", "HOME": str(cwd), **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
 

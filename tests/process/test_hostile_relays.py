@@ -21,7 +21,6 @@ from raised_simnet.story.stories import start_before
 from raised_simnet.story.storyboard import Storyboard
 
 FLOOD = 50_000
-LONG = 90
 BAD_CODES = {
     Mode.GARBAGE: {"unusable"},
     Mode.BAD_SIGNATURES: {"unusable"},
@@ -93,7 +92,7 @@ async def test_health_names_the_relay_and_what_it_does(siege: Siege, mode: Mode)
             for p in health["problems"]
         )
 
-    health = await siege.stage.box.until("/health/ready", is_named, LONG)
+    health = await siege.stage.box.until("/health/ready", is_named)
     assert health["status"] == "degraded"
     honest = {relay.url for relay in siege.stage.world.relays}
     assert not honest & {problem["source"].rstrip("/") for problem in health["problems"]}
@@ -133,7 +132,6 @@ async def test_a_flood_of_valid_events_holds_nobody_up(tmp_path: Any) -> None:
             await stage.box.until(
                 "/health/ready",
                 lambda health: {"flood"} & {p["code"] for p in health["problems"]},
-                LONG,
             )
             assert await stage.box.is_consistent()
     finally:

@@ -12,6 +12,7 @@ pytest.importorskip("pbk")
 
 from tests.rig.brief_shop import BRIEF_SHOP, brief_shop_story
 from tests.rig.brief_story import BRIEF_TURNS
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.harness import Harness, harness
 
 from raised.clock import now
@@ -22,7 +23,6 @@ from raised_simnet.story.storyboard import SPACING
 
 KILLS = 5
 WITHIN_SECONDS = 0.2
-PATIENCE_SECONDS = 60
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def at_block(stage: Harness, number: int, happens: Callable[[], Awaitable[object
 
 async def delivered(stage: Harness) -> None:
     """Wait until the server has nothing left to tell."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while stage.world.btcpay.postman.waiting():  # noqa: ASYNC110 - of another thread
             await asyncio.sleep(0.05)
 

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("pbk")
 
 from tests.rig.brief_story import brief_story
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.harness import harness
 from tests.rig.node import Node
 
@@ -19,7 +20,6 @@ from raised_simnet.story.paced_player import Pace, followed
 from raised_simnet.story.steps import Mine, Step
 from raised_simnet.story.stories import start_before
 
-LONG = 60
 SMALL = 4096
 
 
@@ -34,7 +34,7 @@ class Reader:
 
     async def until(self, seq: int) -> None:
         """Return when the change with this number was seen."""
-        async with asyncio.timeout(LONG):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not self.seen or self.seen[-1]["seq"] < seq:
                 self._news.clear()
                 await self._news.wait()
@@ -101,7 +101,7 @@ async def test_a_slow_reader_gets_everything_and_holds_nobody_up(tmp_path: Path)
                 assert (await stage.outcome()).equal
                 reading.cancel()
             listed = await box.changes()
-            async with asyncio.timeout(LONG):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 got = await asyncio.to_thread(read_slowly, slow, listed[-1]["seq"])
         assert got[: len(listed)] == [change["seq"] for change in listed]
         assert [change["seq"] for change in reader.seen] == got[: len(reader.seen)]
@@ -109,7 +109,7 @@ async def test_a_slow_reader_gets_everything_and_holds_nobody_up(tmp_path: Path)
 
 def read_slowly(slow: socket.socket, last: int) -> list[int]:
     """The numbers of all changes up to this one, in small sips."""
-    slow.settimeout(LONG)
+    slow.settimeout(DEADLINE_SECONDS)
     text, ending = b"", b'\ndata: {"seq":%d,' % last
     while ending not in text:
         sip = slow.recv(SMALL)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.rig import vectors
+from tests.rig.deadline import DEADLINE_SECONDS
 
 ANGOR = vectors.ANGOR
 SCENARIOS = sorted(ANGOR.glob("scenario_*.json"))
@@ -21,7 +22,7 @@ def verify(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         env={"PATH": "/usr/bin:/bin", "HOME": str(cwd)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.record.conftest import Founder, Ledger, World
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised.db import schema
 from raised.db.audit.check import differences
@@ -51,11 +52,11 @@ async def test_the_loop_commits_what_waits_and_says_so(
 
     async with asyncio.TaskGroup() as tasks:
         writing = tasks.create_task(record(queue, ledger.engine, ledger.policy, committed))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await queue.join()
         assert (await ledger.project(founder.project_id))["status"] == "confirmed"
         queue.put_nowait(world.mine(founder.invested().tx))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await queue.join()
         writing.cancel()
     assert commits == [3, 1]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from tests.rig import vectors
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http import RetryPolicy
@@ -18,9 +19,9 @@ KEY: Final = "5ec4e7" * 6 + "beef"
 KEPT: Final = frozenset({"orderId", "campaign"})
 FAST_RETRY: Final = RetryPolicy(
     base_seconds=0.001,
-    connect_seconds=2.0,
-    read_seconds=2.0,
-    whole_seconds=4.0,
+    connect_seconds=DEADLINE_SECONDS,
+    read_seconds=DEADLINE_SECONDS,
+    whole_seconds=DEADLINE_SECONDS,
     page_seconds=0.0,
 )
 BASE: Final = "/pay/here/api/v1"

@@ -9,6 +9,7 @@ from typing import TypeVar
 import httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.single_project import Investment, SingleProject
 
 from raised.chain.settings import ChainSettings, ExplorerSettings, RateLimit
@@ -38,7 +39,6 @@ from raised_simnet.world import World
 
 Kind = TypeVar("Kind", bound=Observation)
 
-DEADLINE_SECONDS = 15
 NETWORK = network_named("regtest")
 UNLIMITED = RateLimit(
     per_second=1e6,

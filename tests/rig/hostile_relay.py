@@ -1,7 +1,9 @@
 """A relay that misbehaves on request, as LocalRelay cannot. Its mode may change at any time."""
 
+import asyncio
 import json
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
@@ -60,6 +62,8 @@ class HostileRelay:
         self.events = list(events)
         self.mode = mode
         self.flood_size = 10_000
+        self.flood_may_end = threading.Event()  # until then the last event of a flood is kept back
+        self.flood_may_end.set()
         self.received: list[list[object]] = []
         self.connections = 0
         self.url = ""
@@ -192,8 +196,12 @@ class _Session:
                     await self._socket.send(frame.replace("?", name))
                 await self._socket.send(b"\x00\xff\xfe")
             case Mode.FLOOD:
-                for line in self._relay.flood_events():
+                *lines, last = self._relay.flood_events()
+                for line in lines:
                     await self._socket.send(f'["EVENT",{json.dumps(name)},{line}]')
+                while not self._relay.flood_may_end.is_set():  # noqa: ASYNC110 - for any thread
+                    await asyncio.sleep(0.01)
+                await self._socket.send(f'["EVENT",{json.dumps(name)},{last}]')
             case _:
                 pass
 

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
+from tests.rig.deadline import DEADLINE_SECONDS
+
 from raised.chain.ports import WatchedCoin
 from raised.domain.angor.watch import CoinKind, coins_made
 from raised.domain.bitcoin.bech32 import encode
@@ -18,8 +20,6 @@ from raised.domain.observation import (
     SourceHealth,
     TipSeen,
 )
-
-DEADLINE_SECONDS = 10.0
 
 
 class MemoryChainRecord:

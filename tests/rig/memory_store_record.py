@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Final, TypeVar
 
 from tests.rig.canned_greenfield import FAST_RETRY, KEPT, KEY, STORE
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.fake_greenfield import FakeGreenfield
 
 from raised.btcpay.ports import PendingDelivery, SweepCheckpoint
@@ -228,7 +229,7 @@ class FollowedStore:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for a condition; the limit only ends a test that would hang."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not condition():  # noqa: ASYNC110 - conditions are about many things
                 await asyncio.sleep(0.002)
 

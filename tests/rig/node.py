@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 import httpx
 from tests.rig.databases import make_sqlite_record, sqlite_url
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised_simnet.demo.programs import Program, ProgramFailed, environment, free_port
 from raised_simnet.story.paced_player import SUMMARY
@@ -20,7 +21,6 @@ Json = dict[str, Any]
 
 CHANGES: Final = "/api/v1/changes"
 _STREAM: Final = "/api/v1/changes/stream"
-_PATIENCE_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.1
 
 
@@ -72,7 +72,7 @@ class Node:
 
     async def __aenter__(self) -> Self:
         address = f"http://127.0.0.1:{self.port}"
-        client = httpx.AsyncClient(base_url=address, timeout=10, trust_env=False)
+        client = httpx.AsyncClient(base_url=address, timeout=DEADLINE_SECONDS, trust_env=False)
         self.client = await self._stack.enter_async_context(client)
         self._stack.push_async_callback(self.both.stop)  # it has children of its own to end
         for program in (self.daemon, self.api):
@@ -136,7 +136,7 @@ class Node:
         return await self.get(SUMMARY)
 
     async def until(
-        self, path: str, holds: Callable[[Json], object], patience: float = _PATIENCE_SECONDS
+        self, path: str, holds: Callable[[Json], object], patience: float = DEADLINE_SECONDS
     ) -> Json:
         """The JSON of a route as soon as this holds for it. Raises NeverHeld."""
         answer: object = "no answer"
@@ -160,7 +160,7 @@ class Node:
         """The live feed until the server ends it or the connection breaks."""
         headers = {} if last_seen is None else {"Last-Event-ID": str(last_seen)}
         stream = self.client.stream(
-            "GET", _STREAM, params=asked, headers=headers, timeout=httpx.Timeout(10, read=30)
+            "GET", _STREAM, params=asked, headers=headers, timeout=DEADLINE_SECONDS
         )
         try:
             async with stream as response:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised.config.load import Bind, Environment
 from raised.db.engine import transact
@@ -158,7 +159,7 @@ async def test_a_stream_ends_when_its_key_is_revoked(book: Any, serve: Any) -> N
         async with api.client.stream("GET", path, headers=bearer(key)) as answer:
             assert answer.status_code == 200
             await transact(book.engine, revoke_key, key.id, NOW)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 async for _ in answer.aiter_bytes():
                     pass
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS
 
 NOW = 1_750_000_000
 SUMMARY = "/api/v1/summary"
@@ -52,7 +53,7 @@ async def test_an_answer_is_kept_until_a_change_a_minute_or_staleness(
         assert changed["projects"]["confirmed"] == 1
         await book.project("two")
         await book.changes(1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while (await api.json(SUMMARY))["as_of"]["seq"] == 0:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert (await api.json(SUMMARY))["projects"]["confirmed"] == 2

@@ -5,6 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised.db import schema
 from raised.db.engine import transact
@@ -89,7 +90,7 @@ async def test_the_list_of_changes(changes: None, api: Any, key: dict[str, str])
 async def events(api: Any, path: str, number: int, **more: Any) -> list[dict[str, str]]:
     """The first events of a stream after its greeting."""
     found: list[dict[str, str]] = []
-    async with api.client.stream("GET", path, timeout=20, **more) as answer:
+    async with api.client.stream("GET", path, timeout=DEADLINE_SECONDS, **more) as answer:
         current: dict[str, str] = {}
         async for line in answer.aiter_lines():
             name, _, value = line.partition(": ")
@@ -118,7 +119,9 @@ async def test_the_stream_replayed(changes: None, api: Any, key: dict[str, str])
 
 async def test_the_stream_live(book: Any, api: Any, key: dict[str, str]) -> None:
     async def first_live(**more: Any) -> dict[str, str]:
-        async with api.client.stream("GET", "/api/v1/changes/stream", timeout=20, **more) as answer:
+        async with api.client.stream(
+            "GET", "/api/v1/changes/stream", timeout=DEADLINE_SECONDS, **more
+        ) as answer:
             current: dict[str, str] = {}
             async for line in answer.aiter_lines():
                 name, _, value = line.partition(": ")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 from tests.rig import vectors
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised.db import schema
 from raised.db.engine import reading
@@ -51,7 +52,7 @@ async def rows(book: Any) -> list[Any]:
 
 async def refused(book: Any, number: int) -> dict[tuple[str, str], int]:
     """The counts, once there are so many in all."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             async with reading(book.engine) as conn:
                 found = (await conn.execute(select(schema.refused_delivery))).all()
@@ -308,7 +309,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
             f"POST {SHOP} HTTP/1.1\r\nHost: x\r\nBTCPay-Sig: sha256=00\r\nContent-Length: 9\r\n\r\n"
         )
         writer.write(head.encode() + begun)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             answer = await reader.read()  # to the end of the connection
         assert answer.startswith(b"HTTP/1.1 408 ")
         writer.close()

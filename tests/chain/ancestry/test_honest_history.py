@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.followed_chain import (
-    DEADLINE_SECONDS,
     NETWORK,
     ProjectTotals,
     following,

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS, wait_until
 from tests.rig.hostile_relay import HostileRelay, Mode
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
@@ -34,18 +35,15 @@ def is_genuine(event: Event) -> bool:
         return False
 
 
-def conversation(url: str, *messages: Any) -> list[Any]:
-    """What comes back within a moment, in order."""
-    received: list[Any] = []
-    with connect(url) as socket:
-        for message in messages:
-            socket.send(json.dumps(message))
-        try:
-            while True:
-                frame = socket.recv(timeout=0.2)
-                received.append(frame if isinstance(frame, bytes) else json.loads(frame))
-        except TimeoutError:
-            return received
+def conversation(relay: HostileRelay, message: Any, answers: int) -> list[Any]:
+    """The answers to a message, in order; a moment later there are no more."""
+    with connect(relay.url) as socket:
+        socket.send(json.dumps(message))
+        received = [json.loads(socket.recv(timeout=DEADLINE_SECONDS)) for _ in range(answers)]
+        with pytest.raises(TimeoutError):
+            socket.recv(timeout=0.2)
+        wait_until(lambda: message in relay.received)
+    return received
 
 
 def test_when_honest_it_is_a_relay(relay: HostileRelay) -> None:
@@ -65,7 +63,7 @@ def test_garbage_comes_before_the_answer(relay: HostileRelay) -> None:
         socket.send('["REQ","s",{}]')
         frames: list[str | bytes] = []
         while frames[-1:] != ['["EOSE","s"]']:
-            frames.append(socket.recv(timeout=5))
+            frames.append(socket.recv(timeout=DEADLINE_SECONDS))
     assert "not json" in frames
     assert any(isinstance(frame, bytes) for frame in frames)
     assert sum(str(frame).startswith('["EVENT","s",{"id"') for frame in frames) == 5
@@ -107,7 +105,7 @@ def test_forgeries_do_not_verify(relay: HostileRelay, mode: Mode, genuine: list[
 )
 def test_refusals(relay: HostileRelay, mode: Mode, verbs: list[str]) -> None:
     relay.mode = mode
-    received = conversation(relay.url, ["REQ", "s", {}])
+    received = conversation(relay, ["REQ", "s", {}], len(verbs))
     assert [message[0] for message in received] == verbs
     assert relay.received == [["REQ", "s", {}]]
 
@@ -120,14 +118,14 @@ def test_it_may_answer_what_was_not_asked(relay: HostileRelay) -> None:
 def test_after_authentication_it_serves(relay: HostileRelay) -> None:
     relay.mode = Mode.AUTH
     with connect(relay.url) as socket:
-        challenge = json.loads(socket.recv(timeout=5))[1]
+        challenge = json.loads(socket.recv(timeout=DEADLINE_SECONDS))[1]
         for said in ("wrong", challenge):
             tags = [["relay", relay.url], ["challenge", said]]
             event = sign_event(OTHER, kind=22242, content="", created_at=1, tags=tags)
             socket.send(json.dumps(["AUTH", event]))
-            assert json.loads(socket.recv(timeout=5))[2] == (said == challenge)
+            assert json.loads(socket.recv(timeout=DEADLINE_SECONDS))[2] == (said == challenge)
         socket.send('["REQ","s",{}]')
-        assert json.loads(socket.recv(timeout=5))[0] == "EVENT"
+        assert json.loads(socket.recv(timeout=DEADLINE_SECONDS))[0] == "EVENT"
 
 
 def test_it_cuts_the_line_in_the_middle_of_a_message(relay: HostileRelay) -> None:
@@ -135,9 +133,9 @@ def test_it_cuts_the_line_in_the_middle_of_a_message(relay: HostileRelay) -> Non
     with connect(relay.url) as socket:
         socket.send('["REQ","s",{}]')
         for _ in EVENTS[:2]:
-            assert json.loads(socket.recv(timeout=5))[0] == "EVENT"
+            assert json.loads(socket.recv(timeout=DEADLINE_SECONDS))[0] == "EVENT"
         with pytest.raises(ConnectionClosedError):
-            socket.recv(timeout=5)
+            socket.recv(timeout=DEADLINE_SECONDS)
 
 
 def test_it_goes_and_comes_back_on_its_port(relay: HostileRelay) -> None:
