@@ -88,7 +88,7 @@ async def test_repeated_events_of_one_invoice_are_one_fetch(store: FollowedStore
 
 
 async def test_an_invoice_is_fetched_again_after_its_last_event(store: FollowedStore) -> None:
-    """The first answer may be older than the event (btcpay.md 8)."""
+    """The first answer may be older than the event (docs/btcpay.md 8)."""
     store.timing = replace(FAST_TIMING, refetch_delay=0.05)
     store.server.add("abc", "New")
     async with store.follow():
@@ -171,7 +171,7 @@ async def test_an_unknown_event_of_an_invoice_has_it_looked_at(store: FollowedSt
 async def test_an_invoice_the_server_does_not_show_is_gone_where_the_list_works(
     store: FollowedStore, answer: Response
 ) -> None:
-    """2.4+ answers 403 for what it does not have (btcpay.md 9.2)."""
+    """2.4+ answers 403 for what it does not have (docs/btcpay.md 9.2)."""
     store.server.overrides.append(lambda request: answer if single(request) == "lost" else None)
     row = store.record.deliver("InvoiceSettled", "lost")
     async with store.follow():

@@ -297,7 +297,7 @@ async def test_a_replaced_payment_is_found_by_a_sweep(store: FollowedStore) -> N
     store.server.pay("abc", payment(1, "Processing"))
     async with store.follow() as stores:
         await store.until(lambda: store.record.payments["abc"])
-        store.server.add("abc", "New")  # no webhook tells this (btcpay.md 1)
+        store.server.add("abc", "New")  # no webhook tells this (docs/btcpay.md 1)
         store.server.pay("abc", payment(1, "Invalid"))
         await stores.sweep("active")
         await store.until(lambda: "Invalid" in store.record.payments["abc"].values())

@@ -49,7 +49,7 @@ class Chance:
             payments=self.random.choice([payments, payments, payments, None]),
             status=self.random.choice(["New", "Processing", "Settled", "Expired", "Invalid"]),
             metadata=self.random.choice([{}, {"orderId": "ICE-1"}]),
-            unread_payments=self.random.choice([0, 0, 0, 1]),
+            unreadable_payments=self.random.choice([0, 0, 0, 1]),
         )
 
     def payment(self, reference: str) -> Payment:

@@ -118,7 +118,7 @@ async def test_what_a_server_sends_comes_out_exactly(
     expected = json.loads((VECTORS / "expected_accounting.json").read_text())["invoices"]
     sent = (VECTORS / "invoice_list_with_payment_methods_2.4.1.json").read_bytes()
     read = parse_rows(read_json(sent), lambda one: parse_invoice(one, (), one.text("storeId")))
-    assert (len(read.rows), read.unread) == (4, 0)
+    assert (len(read.rows), read.unreadable) == (4, 0)
     await ledger.see(shop.invoices_seen(*read.rows))
     by_id = {one["invoiceId"]: one for one in expected}
     for one in read.rows:
@@ -207,7 +207,7 @@ async def test_an_answer_that_tells_no_payments_or_not_all_takes_none_away(
 ) -> None:
     await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
     await ledger.see(shop.invoices_seen(invoice("one", payments=None, status="Settled")))
-    await ledger.see(shop.invoices_seen(invoice("one", status="Settled", unread_payments=1)))
+    await ledger.see(shop.invoices_seen(invoice("one", status="Settled", unreadable_payments=1)))
     assert await counted(ledger) == {"shop/one": 100_000_000}
     await whole(ledger)
 

@@ -119,7 +119,7 @@ class MemoryStoreRecord:
         self.seen_at[invoice.id] = seen.at
         self.missing.discard(invoice.id)
         self.apps[invoice.id] = seen.apps.get(invoice.id, self.apps.get(invoice.id, frozenset()))
-        if invoice.payments is not None and not invoice.unread_payments:
+        if invoice.payments is not None and not invoice.unreadable_payments:
             shown = {(payment.method, payment.id): payment.status for payment in invoice.payments}
             stored = self.payments[invoice.id]
             stored.update(dict.fromkeys(stored.keys() - shown.keys(), "Invalid"))

@@ -162,7 +162,7 @@ class InvoicePublisher:
     ) -> Invoice:
         """With the payments that count no longer, where the answer lacks a stored one."""
         shown = {(payment.method, payment.id) for payment in invoice.payments or ()}
-        if stored <= shown or invoice.unread_payments:
+        if stored <= shown or invoice.unreadable_payments:
             return invoice
         try:
             payments = await self._context.server.payments(invoice.id, accounted_only=False)
@@ -170,7 +170,7 @@ class InvoicePublisher:
             if error.code == "unauthenticated":
                 raise
             return invoice  # the list without the payment is all there is
-        return replace(invoice, payments=payments.rows, unread_payments=payments.unread)
+        return replace(invoice, payments=payments.rows, unreadable_payments=payments.unreadable)
 
     async def _apps_of(self, invoices: Sequence[Invoice]) -> dict[str, frozenset[str]]:
         """Their crowdfund apps; empty when the search fails, which must not delay invoices."""

@@ -45,7 +45,7 @@ class FullSweepState:
     paginator: InvoicePaginator
     is_first: bool
     invoices_read: int
-    unread: int = 0
+    unreadable: int = 0
     next_pause_at: int | None = None
 
     @classmethod
@@ -71,7 +71,7 @@ class FullSweepState:
     def count(self, answer: InvoiceAnswer) -> None:
         """Add the rows of a page."""
         self.invoices_read += len(answer.invoices)
-        self.unread += sum(answer.bad.values())
+        self.unreadable += sum(answer.bad.values())
 
     def month_completed(self) -> bool:
         """Whether it has read a month since its last pause; then the next month begins."""
@@ -220,7 +220,7 @@ class SweepRunner:
     async def _publish_checkpoint(self, full: FullSweepState) -> None:
         """Not after unreadable rows: nothing stores them, so a restart must read them again."""
         context = self._context
-        if full.paginator.end is not None and not full.unread:
+        if full.paginator.end is not None and not full.unreadable:
             await context.outbox.put(
                 SweepReached(context.label, context.clock(), full.began_at, full.paginator.end)
             )
@@ -231,11 +231,11 @@ class SweepRunner:
         self._full, self._full_completed = None, True
         self.next_page_at = float("-inf")
         self.covered_until = max(full.began_at, self.covered_until or 0)
-        since = full.began_at if full.unread else 0  # an empty window: nothing becomes missing
+        since = full.began_at if full.unreadable else 0  # an empty window: nothing becomes missing
         await context.outbox.put(
             SweepDone(context.label, context.clock(), "full", full.began_at, since)
         )
-        context.health.set_unreadable("full", full.unread)
+        context.health.set_unreadable("full", full.unreadable)
         await self._publish_progress(full)
         _log.info("full sweep completed", store=context.label, invoices=full.invoices_read)
 

@@ -153,7 +153,7 @@ async def test_an_invoice_that_goes_away_meanwhile_keeps_its_row(server: CannedG
     server.answer("/invoices/gone/payment-methods", FORBIDDEN)
     server.answer("/invoices/odd/payment-methods", json_response({"not": "a list"}))
     answer = await server.client().invoices(InvoicePage())
-    told = {one.id: (one.payments, one.unread_payments) for one in answer.invoices}
+    told = {one.id: (one.payments, one.unreadable_payments) for one in answer.invoices}
     assert told[PAID][0]
     assert told["gone"] == (None, 0)
     assert told["odd"] == (None, 1)
@@ -180,7 +180,7 @@ async def test_bad_rows_are_counted_and_the_others_kept(server: CannedGreenfield
     assert [one.id for one in answer.invoices] == [rows[1]["id"], rows[2]["id"]]
     assert answer.bad == {"bad_invoice": 2, "bad_payment": 1}
     assert (answer.raw_count, answer.oldest_at) == (4, 1)
-    assert answer.invoices[0].unread_payments == 1
+    assert answer.invoices[0].unreadable_payments == 1
     assert client.stats.errors == {"bad_invoice": 2, "bad_payment": 1}
     assert client.stats.last_error is not None
 

@@ -86,14 +86,14 @@ def test_more_bitcoin_than_there_is_is_no_amount() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_what_came_by_each_method_is_what_the_server_adds_up(name: str) -> None:
-    """The server rounds each method's sum up to eight decimals (btcpay.md 1)."""
+    """The server rounds each method's sum up to eight decimals (docs/btcpay.md 1)."""
     for method in vector(f"payment_methods/{name}"):
         read_of_it = parse_payments(read([method]))
         came = sum(one.value_msats or 0 for one in read_of_it.rows if one.status != "Invalid")
         step = Decimal("0.00000001")
         paid = (Decimal(came) / 10**11).quantize(step, rounding=ROUND_CEILING)
         assert paid == Decimal(method["paymentMethodPaid"])
-        assert (len(read_of_it.rows), read_of_it.unread) == (len(method["payments"]), 0)
+        assert (len(read_of_it.rows), read_of_it.unreadable) == (len(method["payments"]), 0)
 
 
 @pytest.mark.parametrize("name", ["onchain_settled", "lightning_settled"])
@@ -275,10 +275,10 @@ def test_a_wrong_payment_is_counted_and_the_right_one_kept(wrong: dict[str, Any]
     good = payment(id=f"{TXID}-7")
     read_of_both = payments(payment(**wrong), good)
     assert [one.id for one in read_of_both.rows] == [f"{TXID}:7"]
-    assert read_of_both.unread == 1
+    assert read_of_both.unreadable == 1
     held = {"paymentMethodId": "BTC-CHAIN", "payments": [payment(**wrong), good]}
     whole = invoice(paymentMethods=[held])
-    assert (len(whole.payments or ()), whole.unread_payments) == (1, 1)
+    assert (len(whole.payments or ()), whole.unreadable_payments) == (1, 1)
 
 
 @pytest.mark.parametrize("method", [None, 3, [], {}, {"paymentMethodId": "BTC"}])

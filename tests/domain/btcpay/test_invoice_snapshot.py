@@ -46,7 +46,7 @@ def invoice(*payments: Payment, status: InvoiceStatus = "Settled", unread: int =
         monitored_until=NOW,
         archived=False,
         payments=payments,
-        unread_payments=unread,
+        unreadable_payments=unread,
     )
 
 

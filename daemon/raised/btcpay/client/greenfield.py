@@ -1,4 +1,4 @@
-"""BTCPay's API, named after what it answers. One `Greenfield` is one store. Source: btcpay.md."""
+"""BTCPay's Greenfield API, one typed method for each call. Source: docs/btcpay.md."""
 
 import asyncio
 from collections import deque
@@ -46,9 +46,9 @@ BAD_INVOICE: Final = "bad_invoice"
 BAD_PAYMENT: Final = "bad_payment"
 BAD_ROW: Final = "bad_row"
 _APP_PAGE: Final = 100
-_MOST_APP_PAGES: Final = 2_000  # a server whose list never ends must not keep us for ever
-_TOO_EARLY_SECONDS: Final = 60
-_INLINE: Final = (("includePaymentMethods", "true"),)  # 2.3.6+, of one invoice 2.4.1+
+_MOST_APP_PAGES: Final = 2_000  # ends the reading of a list that never ends
+_CLOCK_TOLERANCE_SECONDS: Final = 60  # docs/btcpay.md 4.2
+_WITH_PAYMENT_METHODS: Final = (("includePaymentMethods", "true"),)  # 2.3.6+, of one invoice 2.4.1+
 
 
 class Greenfield:
@@ -70,7 +70,7 @@ class Greenfield:
         self._http = GreenfieldHttp(
             settings, transport=transport, gate=gate, retry_policy=retry_policy
         )
-        self._told_of_early = False
+        self._clock_warning_logged = False
         self._store = f"stores/{quote(settings.store_id, safe='')}"
 
     @property
@@ -85,7 +85,7 @@ class Greenfield:
 
     @property
     def skew_seconds(self) -> int | None:
-        """How far the server's clock is ahead of ours; None where it does not tell the time."""
+        """Seconds that the server's clock is ahead of ours; None when it sends no Date."""
         return self._http.skew_seconds
 
     async def close(self) -> None:
@@ -105,7 +105,7 @@ class Greenfield:
         return await self._object("api-keys/current", server_json.parse_permissions)
 
     async def store_terms(self) -> StoreTerms | None:
-        """How long its invoices live; None where the key may not see. Source: GET /stores/:id."""
+        """How long its invoices live; None if the key may not read it. Source: GET /stores/:id."""
         try:
             return await self._object(self._store, server_json.parse_store_terms)
         except Forbidden:
@@ -114,17 +114,20 @@ class Greenfield:
     async def invoices(self, page: InvoicePage) -> InvoiceAnswer:
         """A page of invoices, archived ones too, with their payments.
 
-        Where the server does not give the payments with the list, each invoice that may have some
-        is asked for them. Source: GET /stores/:id/invoices.
+        Where the server does not send payments with the list (before 2.3.6), they are fetched for
+        each invoice that may have some. Source: GET /stores/:id/invoices.
         """
         asked_at = now()
-        listed = await self._list(page, _INLINE)
-        read = self._read(listed, self._invoice)
-        if read.unread:
+        listed = await self._list_invoices(page, _WITH_PAYMENT_METHODS)
+        read = self._parse_rows(listed, self._invoice)
+        if read.unreadable:
             sentence = "sent an invoice that cannot be read"
-            self.stats.record_error(BAD_INVOICE, sentence, read.unread)
-        rows = await self._filled(_each_once(read.rows))
-        bad = {BAD_INVOICE: read.unread, BAD_PAYMENT: sum(row.unread_payments > 0 for row in rows)}
+            self.stats.record_error(BAD_INVOICE, sentence, read.unreadable)
+        rows = await self._with_payments_of_all(_deduplicated(read.rows))
+        bad = {
+            BAD_INVOICE: read.unreadable,
+            BAD_PAYMENT: sum(row.unreadable_payments > 0 for row in rows),
+        }
         return InvoiceAnswer(
             rows,
             asked_at,
@@ -136,7 +139,7 @@ class Greenfield:
     async def invoice(self, invoice_id: str) -> tuple[Invoice, int] | None:
         """One invoice with its payments, and when it was asked for; None when it is gone.
 
-        Raises Forbidden: gone or not to be seen; whether a list works tells (btcpay.md 9.2).
+        Raises Forbidden: gone or not to be seen; whether a list works tells (docs/btcpay.md 9.2).
         Source: GET /stores/:id/invoices/:id.
         """
         if not is_identifier(invoice_id):
@@ -146,11 +149,11 @@ class Greenfield:
             invoice = await self._object(
                 f"{self._store}/invoices/{invoice_id}",
                 self._invoice,
-                _INLINE,
+                _WITH_PAYMENT_METHODS,
             )
             if invoice.id != invoice_id:
-                raise self._bad()
-            return (await self._filled((invoice,)))[0], asked_at
+                raise self._record_bad_answer()
+            return (await self._with_payments_of_all((invoice,)))[0], asked_at
         except Gone:
             return None
 
@@ -163,7 +166,7 @@ class Greenfield:
             raise Gone(self.name)
         path = f"{self._store}/invoices/{invoice_id}/payment-methods"
         query = (("onlyAccountedPayments", str(accounted_only).lower()),)
-        return self._taken(await self._http.get(path, query), parse_payments)
+        return self._parse(await self._http.get(path, query), parse_payments)
 
     async def app_invoice_ids(
         self, app_id: str, *, start: int | None = None, end: int | None = None
@@ -172,25 +175,25 @@ class Greenfield:
 
         Source: GET /stores/:id/invoices with textSearch.
         """
-        found: set[str] = set()
+        ids_of_app: set[str] = set()
         page = InvoicePage(start=start, end=end, take=_APP_PAGE, text=search_term(app_id))
         for _ in range(_MOST_APP_PAGES):
-            listed = await self._list(page)
-            ids = self._read(listed, partial(app_invoice_id, app_id)).rows
-            found.update(one for one in ids if one is not None)
+            listed = await self._list_invoices(page)
+            ids = self._parse_rows(listed, partial(app_invoice_id, app_id)).rows
+            ids_of_app.update(invoice_id for invoice_id in ids if invoice_id is not None)
             if len(listed) < page.take:
-                return frozenset(found)
+                return frozenset(ids_of_app)
             page = page.after(_oldest(listed))
             await asyncio.sleep(self._http.retry_policy.page_seconds)
-        raise self._bad()
+        raise self._record_bad_answer()
 
     async def pull_payments(self) -> tuple[PullPayment, ...]:
-        """All offers to take money back. Source: GET /stores/:id/pull-payments."""
+        """All pull payments, such as refunds. Source: GET /stores/:id/pull-payments."""
         query = (("includeArchived", "true"),)
         return await self._rows(f"{self._store}/pull-payments", parse_pull_payment, query)
 
     async def payouts(self) -> tuple[Payout, ...]:
-        """All money that left or will. Source: GET /stores/:id/payouts."""
+        """All payouts, paid or not. Source: GET /stores/:id/payouts."""
         query = (("includeCancelled", "true"),)
         return await self._rows(f"{self._store}/payouts", parse_payout, query)
 
@@ -201,7 +204,7 @@ class Greenfield:
         """
         query = tuple(("currencyPair", f"BTC_{currency}") for currency in currencies)
         value = await self._http.get(f"{self._store}/rates", query, SMALL)
-        return self._taken(value, partial(server_json.parse_rates, currencies))
+        return self._parse(value, partial(server_json.parse_rates, currencies))
 
     async def webhooks(self) -> tuple[Webhook, ...]:
         """The store's webhooks. Source: GET /stores/:id/webhooks."""
@@ -214,59 +217,59 @@ class Greenfield:
         """
         body = server_json.webhook_body(url, events, secret)
         value = await self._http.send("POST", f"{self._store}/webhooks", body)
-        return self._taken(value, _object_by(server_json.parse_webhook))
+        return self._parse(value, _object_by(server_json.parse_webhook))
 
     async def replace_webhook(
         self, webhook_id: str, url: str, secret: str | None, events: Collection[str]
     ) -> Webhook:
-        """A webhook made ours, enabled; without a secret the one it has stays.
+        """Replace and enable a webhook; without a secret it keeps the one it has.
 
         Source: PUT /stores/:id/webhooks/:id.
         """
         body = server_json.webhook_body(url, events, secret)
         path = f"{self._store}/webhooks/{quote(webhook_id, safe='')}"
         value = await self._http.send("PUT", path, body)
-        return self._taken(value, _object_by(server_json.parse_webhook))
+        return self._parse(value, _object_by(server_json.parse_webhook))
 
     async def deliveries(self, webhook_id: str, count: int) -> tuple[SentDelivery, ...]:
-        """What a webhook sent last, newest first.
+        """The last deliveries of a webhook, newest first.
 
         Source: GET /stores/:id/webhooks/:id/deliveries.
         """
         path = f"{self._store}/webhooks/{quote(webhook_id, safe='')}/deliveries"
         return await self._rows(path, server_json.parse_delivery, (("count", str(count)),))
 
-    async def _list(self, page: InvoicePage, more: Query = ()) -> list[object]:
+    async def _list_invoices(self, page: InvoicePage, more: Query = ()) -> list[object]:
         value = await self._http.get(f"{self._store}/invoices", (*page.query, *more))
         if not isinstance(value, list):
-            raise self._bad()
+            raise self._record_bad_answer()
         return cast("list[object]", value)
 
     async def _object(
         self, path: str, read: Callable[[JsonObject], T], query: Query = (), limit: int = SMALL
     ) -> T:
-        return self._taken(await self._http.get(path, query, limit), _object_by(read))
+        return self._parse(await self._http.get(path, query, limit), _object_by(read))
 
     async def _rows(
         self, path: str, read: Callable[[JsonObject], T], query: Query = (), limit: int = WHOLE_LIST
     ) -> tuple[T, ...]:
-        rows = self._read(await self._http.get(path, query, limit), read)
-        if rows.unread:
+        rows = self._parse_rows(await self._http.get(path, query, limit), read)
+        if rows.unreadable:
             sentence = "sent an entry of a list that cannot be read"
-            self.stats.record_error(BAD_ROW, sentence, rows.unread)
+            self.stats.record_error(BAD_ROW, sentence, rows.unreadable)
         return rows.rows
 
-    def _read(self, value: object, read: Callable[[JsonObject], T]) -> ParsedRows[T]:
-        return self._taken(value, lambda value: parse_rows(value, read))
+    def _parse_rows(self, value: object, read: Callable[[JsonObject], T]) -> ParsedRows[T]:
+        return self._parse(value, lambda value: parse_rows(value, read))
 
-    def _taken(self, value: object, read: Callable[[object], T]) -> T:
-        """What a value holds; BadData when that is not what it should."""
+    def _parse(self, value: object, read: Callable[[object], T]) -> T:
+        """The parsed value. Raises BadData when it has another form."""
         try:
             return read(value)
         except InvalidInput as error:
-            raise self._bad() from error
+            raise self._record_bad_answer() from error
 
-    def _bad(self) -> BadData:
+    def _record_bad_answer(self) -> BadData:
         error = bad_answer(self.name)
         self.stats.record_error(error.code, error.detail)
         return error
@@ -274,47 +277,47 @@ class Greenfield:
     def _invoice(self, row: JsonObject) -> Invoice:
         return parse_invoice(row, self._settings.kept_metadata, self._settings.store_id)
 
-    async def _filled(self, invoices: Iterable[Invoice]) -> tuple[Invoice, ...]:
-        """The invoices, each with its payments; two are asked for at a time."""
+    async def _with_payments_of_all(self, invoices: Iterable[Invoice]) -> tuple[Invoice, ...]:
+        """The invoices, each with its payments; fetched two at a time where the list lacks them."""
         rows = list(invoices)
-        waiting = deque(place for place, row in enumerate(rows) if row.payments is None)
-        failure: SourceError | None = None
+        missing = deque(index for index, row in enumerate(rows) if row.payments is None)
+        failure: SourceError | None = None  # raised outside the group, as a plain error
 
         async def fill() -> None:
-            while waiting:
-                place = waiting.popleft()
-                rows[place] = await self._with_payments(rows[place])
+            while missing:
+                index = missing.popleft()
+                rows[index] = await self._with_payments(rows[index])
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(IN_FLIGHT, len(waiting))):
+                for _ in range(min(IN_FLIGHT, len(missing))):
                     group.create_task(fill())
         except* SourceError as errors:
             failure = _first(errors)
         if failure is not None:
             raise failure
-        self._notice(rows)
+        self._report_oddities(rows)
         return tuple(rows)
 
     async def _with_payments(self, invoice: Invoice) -> Invoice:
-        """The same with its payments; without, when it went away or out of sight meanwhile."""
+        """The invoice with its payments; without them if it was deleted or hidden meanwhile."""
         try:
             read = await self.payments(invoice.id, accounted_only=True)
         except (Forbidden, Gone):
             return invoice
         except BadData:
-            return replace(invoice, unread_payments=1)
-        return replace(invoice, payments=read.rows, unread_payments=read.unread)
+            return replace(invoice, unreadable_payments=1)
+        return replace(invoice, payments=read.rows, unreadable_payments=read.unreadable)
 
-    def _notice(self, rows: Iterable[Invoice]) -> None:
-        """Count payments that could not be read; say once when the server's clock is not UTC."""
+    def _report_oddities(self, rows: Iterable[Invoice]) -> None:
+        """Count unreadable payments; warn once if the server does not seem to run in UTC."""
         for row in rows:
-            if row.unread_payments:
+            if row.unreadable_payments:
                 self.stats.record_error(BAD_PAYMENT, "sent a payment that cannot be read")
-            if not self._told_of_early and _is_paid_too_early(row):
-                self._told_of_early = True
+            if not self._clock_warning_logged and _is_paid_before_creation(row):
+                self._clock_warning_logged = True
                 _log.warning(
-                    "payments are older than their invoices: does the server run in UTC?",
+                    "payments are older than their invoices: check that the server runs in UTC",
                     store=self.name,
                 )
 
@@ -323,13 +326,13 @@ def _object_by(read: Callable[[JsonObject], T]) -> Callable[[object], T]:
     return lambda value: read(as_object(value, "the answer"))
 
 
-def _each_once(invoices: Iterable[Invoice]) -> Iterable[Invoice]:
-    """Rows of one second may swap between pages, and a page may repeat what it holds."""
+def _deduplicated(invoices: Iterable[Invoice]) -> Iterable[Invoice]:
+    """Each invoice once: a page may repeat rows."""
     return {invoice.id: invoice for invoice in invoices}.values()
 
 
 def _oldest(listed: Iterable[object]) -> int | None:
-    """The earliest creation in a list, of whatever rows tell one."""
+    """The earliest creation time of a list, also of rows that cannot be read otherwise."""
     return min((at for row in listed if (at := _created_at(row)) is not None), default=None)
 
 
@@ -340,8 +343,8 @@ def _created_at(row: object) -> int | None:
         return None
 
 
-def _is_paid_too_early(invoice: Invoice) -> bool:
-    earliest = invoice.created_at - _TOO_EARLY_SECONDS
+def _is_paid_before_creation(invoice: Invoice) -> bool:
+    earliest = invoice.created_at - _CLOCK_TOLERANCE_SECONDS
     return any(payment.received_at < earliest for payment in invoice.payments or ())
 
 

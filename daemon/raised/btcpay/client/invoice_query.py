@@ -1,4 +1,4 @@
-"""Pages of invoices: what to ask for, what came, and where to go on (btcpay.md 3.2, 3.3)."""
+"""A page of invoices: its query and its answer. Source: docs/btcpay.md 3.2 and 3.3."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,9 +8,9 @@ from raised.domain.btcpay.invoice import Invoice
 
 @dataclass(frozen=True, slots=True)
 class InvoicePage:
-    """Invoices made from `start` to `end`, both inclusive, newest first.
+    """Invoices created from `start` to `end`, Unix seconds, both inclusive, newest first.
 
-    `text` finds by the beginning of a search term. The server knows no most for `take`.
+    `text` is the beginning of a search term. The server sets no maximum for `take`.
     """
 
     statuses: tuple[str, ...] = ()
@@ -22,7 +22,7 @@ class InvoicePage:
 
     @property
     def query(self) -> tuple[tuple[str, str], ...]:
-        """It as parameters; archived invoices are always asked for."""
+        """The query parameters; archived invoices are always included."""
         bounds = (("startDate", self.start), ("endDate", self.end))
         return (
             *(("status", status.lower()) for status in self.statuses),
@@ -34,10 +34,10 @@ class InvoicePage:
         )
 
     def after(self, oldest_at: int | None) -> "InvoicePage":
-        """The page after this one, whose earliest invoice was made at `oldest_at`.
+        """The page after this one, whose earliest invoice was created at `oldest_at`.
 
-        By time, so that rows which come and go meanwhile hide none; it overlaps by a second, for
-        old rows hold fractions of one. Only within one second it counts rows.
+        By time, so that rows which come and go meanwhile hide no others, and overlapping by a
+        second, because old rows hold fractions of one. `skip` is used within one second only.
         """
         if oldest_at is None or (self.end is not None and oldest_at + 1 >= self.end):
             return replace(self, skip=self.skip + self.take)
@@ -46,11 +46,11 @@ class InvoicePage:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceAnswer:
-    """A page of invoices, each once. `asked_at`: when the first request behind it was sent.
+    """The answer to a page, each invoice once. `asked_at`: when its first request was sent.
 
-    `raw_count`: the rows it had; fewer than asked for, it was the last page. `oldest_at`: the
-    earliest creation among them. `bad`: by code, how many rows (`bad_invoice`) were left out and
-    how many invoices have payments that could not be read (`bad_payment`).
+    `raw_count`: its rows; fewer than `take` means that it was the last page. `oldest_at`: the
+    earliest creation time among them. `bad`: by code, how many rows could not be read
+    (`bad_invoice`) and how many invoices have unreadable payments (`bad_payment`).
     """
 
     invoices: tuple[Invoice, ...]

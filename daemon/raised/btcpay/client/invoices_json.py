@@ -1,6 +1,6 @@
-"""Invoices and their payments, read from the answers of servers of 1.x and 2.x into equal rows.
+"""Parses invoices and their payments, of servers 1.x and 2.x alike.
 
-Which names are there tells the version, nothing else does (btcpay.md 3, 4 and 11).
+Which keys are present decides how a row is read, not the version (docs/btcpay.md 3, 4 and 11).
 """
 
 import re
@@ -48,7 +48,7 @@ _PAYMENT: Final[Mapping[str, PaymentStatus]] = {
     "invalid": "Invalid",
 }
 _KINDS: Final = {
-    "": "CHAIN",  # 1.x says only BTC
+    "": "CHAIN",  # 1.x sends only BTC
     "chain": "CHAIN",
     "onchain": "CHAIN",
     "btclike": "CHAIN",
@@ -73,10 +73,10 @@ _encoder: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
 def parse_invoice(row: JsonObject, kept: Collection[str], store_id: str) -> Invoice:
-    """An invoice of this store; of its metadata only the `kept` keys are looked at.
+    """An invoice of this store, with only the `kept` keys of its metadata.
 
-    `paymentMethods` that are empty or absent tell nothing, but a status may say that no payment
-    counts. Raises InvalidInput.
+    Its payments are unknown when `paymentMethods` is empty or absent, unless the status says that
+    there are none that count. Raises InvalidInput.
     """
     if short_text(row, "storeId") not in ("", store_id):
         raise InvalidInput("belongs to another store")
@@ -86,7 +86,7 @@ def parse_invoice(row: JsonObject, kept: Collection[str], store_id: str) -> Invo
     monitored_until = optional_timestamp(row, "monitoringExpiration")
     status = short_text(row, "status")
     additional_status = short_text(row, "additionalStatus")
-    payments = _told_payments(row, status, additional_status)
+    payments = _listed_payments(row, status, additional_status)
     return Invoice(
         id=identifier(row, "id"),
         status=_INVOICE.get(status.lower(), "Other"),
@@ -101,17 +101,17 @@ def parse_invoice(row: JsonObject, kept: Collection[str], store_id: str) -> Invo
         archived=boolean(row, "archived", default=False),
         metadata=kept_metadata(row.value("metadata"), kept),
         payments=None if payments is None else payments.rows,
-        unread_payments=0 if payments is None else payments.unread,
+        unreadable_payments=0 if payments is None else payments.unreadable,
     )
 
 
-def _told_payments(
+def _listed_payments(
     row: JsonObject, status: str, additional_status: str
 ) -> ParsedRows[Payment] | None:
     methods = row.value("paymentMethods")
     if methods is not None and methods != []:
         return parse_payments(methods)
-    # New or Expired and nothing more: nothing that still counts (btcpay.md 5).
+    # New/None or Expired/None: no payment that still counts (docs/btcpay.md 5).
     if status in ("New", "Expired") and additional_status == "None":
         return ParsedRows(())
     return None
@@ -120,15 +120,15 @@ def _told_payments(
 def parse_payments(methods: object) -> ParsedRows[Payment]:
     """The payments of all methods of an invoice, each once. Raises InvalidInput: no list."""
     read = parse_rows(methods, _method_payments)
-    unread = read.unread + sum(payments.unread for payments in read.rows)
-    once: dict[tuple[str, str], Payment] = {}
-    contradicted: set[tuple[str, str]] = set()
+    unreadable = read.unreadable + sum(payments.unreadable for payments in read.rows)
+    unique: dict[tuple[str, str], Payment] = {}
+    contradicted: set[tuple[str, str]] = set()  # listed twice, with different values
     for payment in (payment for payments in read.rows for payment in payments.rows):
         key = (payment.method, payment.id)
-        if once.setdefault(key, payment) != payment:
+        if unique.setdefault(key, payment) != payment:
             contradicted.add(key)
-    rows = tuple(payment for key, payment in once.items() if key not in contradicted)
-    return ParsedRows(rows, unread + len(contradicted))
+    rows = tuple(payment for key, payment in unique.items() if key not in contradicted)
+    return ParsedRows(rows, unreadable + len(contradicted))
 
 
 def _method_payments(row: JsonObject) -> ParsedRows[Payment]:
@@ -137,14 +137,14 @@ def _method_payments(row: JsonObject) -> ParsedRows[Payment]:
     try:
         rate = optional_amount_text(row, "rate")
     except InvalidInput:
-        rate = None  # nothing that we count rests on it
+        rate = None  # no sum uses it
     return parse_rows(row.value("payments"), partial(_payment, method, currency, rate))
 
 
 def _payment(method: str, currency: str, rate: str | None, row: JsonObject) -> Payment:
     value = amount_text(row, "value")
     if value.startswith("-"):
-        raise InvalidInput("money that came is not negative")
+        raise InvalidInput("a payment is not negative")
     status = short_text(row, "status")
     if not status:
         raise InvalidInput("a payment without a status")
@@ -162,7 +162,7 @@ def _payment(method: str, currency: str, rate: str | None, row: JsonObject) -> P
 
 
 def method_name(text: str) -> str:
-    """A payment method as 2.x names it: BTC-CHAIN, BTC-LN, BTC-LNURL; a plugin's own as sent.
+    """A payment method as 2.x names it: BTC-CHAIN, BTC-LN, BTC-LNURL; a plugin's as sent.
 
     Raises InvalidInput: no name.
     """
@@ -173,10 +173,10 @@ def method_name(text: str) -> str:
     return text if kind is None else f"{match[1].upper()}-{kind}"
 
 
-def method_currency(method: str, told: str) -> str:
-    """The currency of a method, which the server may leave out. Raises InvalidInput."""
+def method_currency(method: str, sent: str) -> str:
+    """The currency of a method; the server may leave it out. Raises InvalidInput."""
     coin = method.partition("-")[0]
-    currency = (told or coin).upper()
+    currency = (sent or coin).upper()
     if coin == BITCOIN and currency not in (BITCOIN, SATS):
         raise InvalidInput("a method of bitcoin in another currency")
     return currency
@@ -203,9 +203,9 @@ def coin_id(text: str) -> str:
 
 
 def kept_metadata(metadata: object, kept: Collection[str]) -> dict[str, str]:
-    """The kept keys of an invoice's metadata, whatever type they have, as text.
+    """The kept keys of an invoice's metadata as text, whatever JSON type they have.
 
-    It is free-form and a buyer's: nothing in it can spoil the invoice.
+    Metadata is free-form and partly the buyer's, so nothing in it makes the invoice unreadable.
     """
     if not isinstance(metadata, dict):
         return {}
@@ -221,7 +221,7 @@ def _as_text(value: object) -> str | None:
             value = _encoder.encode(value).decode()
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
             return None
-    # Half a surrogate pair and the null character are texts that no database takes.
+    # No database stores half a surrogate pair or the null character.
     return value[:_LONGEST_TEXT].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 

@@ -1,4 +1,4 @@
-"""The JSON of an answer, exactly: no float, no surprise, and one odd value spoils only itself."""
+"""Reads the JSON of an answer without floats; one bad value makes only itself unreadable."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _ID: Final = re.compile(r"[0-9A-Za-z_-]{1,100}")
 
 
 class _Unreadable:
-    """Stands where a value cannot be taken at its word; it has no type that a field takes."""
+    """A value that cannot be read. It has no type that any field accepts."""
 
 
 UNREADABLE: Final = _Unreadable()
@@ -28,20 +28,20 @@ UNREADABLE: Final = _Unreadable()
 
 @dataclass(frozen=True, slots=True)
 class ParsedRows(Generic[T]):
-    """A list of an answer: what could be read of it, and how many entries could not."""
+    """The entries of a list that could be read, and how many could not."""
 
     rows: tuple[T, ...]
-    unread: int = 0
+    unreadable: int = 0
 
 
 def read_json(body: bytes) -> object:
     """The value in these bytes. Numbers with a fraction become decimals.
 
-    Endless numbers, NaN and what is named twice in one object become UNREADABLE: they may stand in
-    somebody's metadata, and must not cost a whole page.
+    Numbers that are too long, NaN and duplicate keys become UNREADABLE: they may stand in an
+    invoice's metadata, and must not make a whole page unreadable.
 
     Raises:
-        InvalidInput: not JSON in UTF-8, or nested without end.
+        InvalidInput: not JSON in UTF-8, or nested too deep.
     """
     try:
         return cast(
@@ -59,10 +59,10 @@ def read_json(body: bytes) -> object:
 
 
 def parse_rows(value: object, read: Callable[[JsonObject], T]) -> ParsedRows[T]:
-    """Every object of a list that `read` takes; one that is wrong is left out and counted.
+    """Every object of a list, parsed by `read`; those that are invalid are left out and counted.
 
     Raises:
-        InvalidInput: no list.
+        InvalidInput: not a list.
     """
     if not isinstance(value, list):
         raise InvalidInput("not a list")
@@ -76,15 +76,15 @@ def parse_rows(value: object, read: Callable[[JsonObject], T]) -> ParsedRows[T]:
 
 
 def identifier(row: JsonObject, name: str) -> str:
-    """An id of the server's own making, fit for a path. Raises InvalidInput."""
+    """An id that the server made, safe to use in a path. Raises InvalidInput."""
     text = row.text(name)
     if not is_identifier(text):
-        raise InvalidInput(f"{name} is no id")
+        raise InvalidInput(f"{name} is not an id")
     return text
 
 
 def is_identifier(text: str) -> bool:
-    """Whether this can be the id of something."""
+    """Whether this text has the form of an id."""
     return _ID.fullmatch(text) is not None
 
 
@@ -97,7 +97,7 @@ def short_text(row: JsonObject, name: str, most: int = 100) -> str:
 
 
 def amount_text(row: JsonObject, name: str) -> str:
-    """Decimal text of an amount, also where the server writes a number. Raises InvalidInput."""
+    """Decimal text of an amount, from a JSON string or number. Raises InvalidInput."""
     text = optional_amount_text(row, name)
     if text is None:
         raise InvalidInput(f"{name} is missing")
@@ -116,7 +116,7 @@ def optional_amount_text(row: JsonObject, name: str) -> str | None:
 
 
 def boolean(row: JsonObject, name: str, *, default: bool) -> bool:
-    """Yes or no. Raises InvalidInput."""
+    """A JSON boolean. Raises InvalidInput."""
     value = row.value(name)
     if value is None:
         return default
@@ -137,7 +137,7 @@ def optional_timestamp(row: JsonObject, name: str) -> int | None:
 
 def _plain(value: object) -> str:
     if isinstance(value, Decimal):
-        # A number may have any exponent; written out, it would fill the memory.
+        # Written out, a number with a large exponent would fill the memory.
         return format(value, "f") if abs(value.adjusted()) <= _LARGEST_EXPONENT else ""
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return str(value)

@@ -1,4 +1,4 @@
-"""Pull payments and payouts: how money goes back (btcpay.md 10)."""
+"""Parses pull payments and payouts. Source: docs/btcpay.md 10."""
 
 import re
 from typing import Final
@@ -27,7 +27,7 @@ _LONGEST_NAME: Final = 200
 
 
 def parse_pull_payment(row: JsonObject) -> PullPayment:
-    """An offer to take money back. Raises InvalidInput."""
+    """A pull payment, for example a refund. Raises InvalidInput."""
     return PullPayment(
         id=identifier(row, "id"),
         name=_name(row),
@@ -37,7 +37,7 @@ def parse_pull_payment(row: JsonObject) -> PullPayment:
 
 
 def parse_payout(row: JsonObject) -> Payout:
-    """Money that left, or will; 1.x names the coin's amount otherwise. Raises InvalidInput."""
+    """A payout; 1.x uses another key for the amount in coin. Raises InvalidInput."""
     method = method_name(
         short_text(row, "payoutMethodId")
         or short_text(row, "paymentMethod")
@@ -51,10 +51,10 @@ def parse_payout(row: JsonObject) -> Payout:
     )
     read_msats = chain_amount_msats if method == CHAIN_METHOD else amount_msats
     if paid is not None and paid.startswith("-"):
-        raise InvalidInput("money that left is not negative")
+        raise InvalidInput("a payout is not negative")
     return Payout(
         id=identifier(row, "id"),
-        pull_payment_id=None if row.value("pullPaymentId") is None else _offer(row),
+        pull_payment_id=None if row.value("pullPaymentId") is None else _pull_payment_id(row),
         state=short_text(row, "state"),
         method=method,
         currency=currency,
@@ -65,17 +65,17 @@ def parse_payout(row: JsonObject) -> Payout:
     )
 
 
-def _offer(row: JsonObject) -> str:
+def _pull_payment_id(row: JsonObject) -> str:
     return identifier(row, "pullPaymentId")
 
 
 def _name(row: JsonObject) -> str:
-    """Its name, cut; the merchant may have written anything."""
+    """Its name, shortened: the merchant may write anything."""
     return row.text("name").replace("\0", "\ufffd")[:_LONGEST_NAME]
 
 
 def _txid(row: JsonObject) -> Txid | None:
-    """The transaction that paid it; the proof has no certain form."""
+    """The transaction that paid it, if the proof has the form that shows one."""
     try:
         proof = row.inner("paymentProof")
         text = "" if proof is None else proof.text("id")

@@ -1,4 +1,4 @@
-"""What a server tells beside its invoices: itself, our key, webhooks, terms and rates."""
+"""Parses a server's answers about itself, the key, webhooks, store terms and rates."""
 
 import re
 from collections.abc import Collection
@@ -33,7 +33,7 @@ _MOST_NAMES: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Which version it is, and whether its node has all blocks."""
+    """Its version, and whether its node has all blocks."""
 
     version: str
     synchronized: bool
@@ -41,7 +41,7 @@ class ServerInfo:
 
 @dataclass(frozen=True, slots=True)
 class StoreTerms:
-    """How long an invoice of the store may be paid, and how long it is then watched."""
+    """How long an invoice may be paid, and how long it is monitored after that."""
 
     expiration_seconds: int
     monitoring_seconds: int
@@ -49,7 +49,7 @@ class StoreTerms:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A registration. The server never shows its secret again."""
+    """A webhook as the server lists it, without its secret."""
 
     id: str
     url: str
@@ -61,9 +61,9 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class SentDelivery:
-    """One attempt to tell us, as the server keeps it: `queued_at` when the event happened.
+    """One attempt of a delivery, as the server logs it. `queued_at`: when the event happened.
 
-    `sent_at` None before 2.3.4; `http_status` None where nobody answered.
+    `sent_at` None before 2.3.4; `http_status` None when there was no answer.
     """
 
     id: str
@@ -79,21 +79,23 @@ def parse_synchronized(row: JsonObject) -> bool:
 
 
 def parse_server_info(row: JsonObject) -> ServerInfo:
-    """The server's own words of itself. Raises InvalidInput."""
+    """Version and synchronisation. Raises InvalidInput."""
     version = row.text("version")
     if not _VERSION.fullmatch(version):
-        raise InvalidInput("version is none")
+        raise InvalidInput("not a version")
     return ServerInfo(version, boolean(row, "fullySynched", default=False))
 
 
 def parse_permissions(row: JsonObject) -> frozenset[str]:
-    """What a key may do. The answer holds the key itself, of which nothing is kept."""
+    """What a key may do. The answer also contains the key itself, which is not kept."""
     listed = row.values("permissions", _MOST_NAMES)
-    return frozenset(one for one in listed if isinstance(one, str) and _PERMISSION.fullmatch(one))
+    return frozenset(
+        name for name in listed if isinstance(name, str) and _PERMISSION.fullmatch(name)
+    )
 
 
 def parse_store_terms(row: JsonObject) -> StoreTerms:
-    """The times of a store's invoices. Raises InvalidInput."""
+    """How long a store's invoices live. Raises InvalidInput."""
     return StoreTerms(
         row.integer("invoiceExpiration", 0, _MOST_SECONDS),
         row.integer("monitoringExpiration", 0, _MOST_SECONDS),
@@ -101,7 +103,7 @@ def parse_store_terms(row: JsonObject) -> StoreTerms:
 
 
 def parse_webhook(row: JsonObject) -> Webhook:
-    """A registration. Raises InvalidInput."""
+    """A webhook. Raises InvalidInput."""
     events = row.inner("authorizedEvents")
     names = [] if events is None else events.values("specificEvents", _MOST_NAMES)
     return Webhook(
@@ -115,9 +117,9 @@ def parse_webhook(row: JsonObject) -> Webhook:
 
 
 def webhook_body(url: str, events: Collection[str], secret: str | None) -> dict[str, object]:
-    """A registration to send: all of it, for what is left out the server takes as it likes.
+    """The body that creates or replaces a webhook, complete: the server sets what is left out.
 
-    Without a secret the one it has stays (btcpay.md 6).
+    Without a secret the webhook keeps the one it has (docs/btcpay.md 6).
     """
     body: dict[str, object] = {
         "url": url,
@@ -141,8 +143,8 @@ def parse_delivery(row: JsonObject) -> SentDelivery:
 
 def parse_rates(currencies: Collection[str], value: object) -> dict[str, str | None]:
     """The price of one bitcoin in each of these currencies, decimal text; None where unknown."""
-    priced = dict(parse_rows(value, _pair).rows)
-    return {currency: priced.get(f"BTC_{currency}") for currency in currencies}
+    rates = dict(parse_rows(value, _pair).rows)
+    return {currency: rates.get(f"BTC_{currency}") for currency in currencies}
 
 
 def _pair(row: JsonObject) -> tuple[str, str | None]:

@@ -59,8 +59,8 @@ class Invoice:
 
     `metadata` has only keys that the configuration names, each as text. `payments` are all that
     still count, so a stored payment that is not among them counts no more; None when the answer
-    says nothing of payments. `unread_payments`: how many could not be read; then the absence of a
-    payment says nothing.
+    says nothing of payments. `unreadable_payments`: how many could not be read; if there are any,
+    the absence of a payment says nothing.
     """
 
     id: str
@@ -76,7 +76,7 @@ class Invoice:
     archived: bool
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     payments: tuple[Payment, ...] | None = None
-    unread_payments: int = 0
+    unreadable_payments: int = 0
 
 
 @dataclass(frozen=True, slots=True)

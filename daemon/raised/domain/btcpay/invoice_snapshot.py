@@ -209,7 +209,7 @@ def payment_snapshots(
         (payment.method, payment.id): _payment_snapshot(payment, old, events, at)
         for payment in seen.payments
     }
-    if seen.unread_payments:  # the payment that seems to be missing may be an unreadable one
+    if seen.unreadable_payments:  # the payment that seems to be missing may be an unreadable one
         return {**old, **listed}
     uncounted = {
         key: replace(payment, status="Invalid", settled_at=None)
