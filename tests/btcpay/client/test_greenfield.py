@@ -260,7 +260,7 @@ async def test_payments_that_count_no_more_are_shown_on_request(server: CannedGr
     assert "includeSensitive" not in server.requests[0].query
 
 
-async def test_payments_before_their_invoice_are_said_once(server: CannedGreenfield) -> None:
+async def test_payments_before_their_invoice_are_logged_once(server: CannedGreenfield) -> None:
     methods = json.loads(json.dumps(METHODS))
     methods[0]["payments"][0]["receivedDate"] = SINGLE["createdTime"] - 3600
     server.answer("/invoices", json_response([{**SINGLE, "paymentMethods": methods}]))
@@ -269,7 +269,7 @@ async def test_payments_before_their_invoice_are_said_once(server: CannedGreenfi
         await client.invoices(InvoicePage())
         await client.invoices(InvoicePage())
     assert [one["event"] for one in logs] == [
-        "payments are older than their invoices: does the server run in UTC?"
+        "payments are older than their invoices: check that the server runs in UTC"
     ]
 
 
