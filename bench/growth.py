@@ -24,7 +24,7 @@ from raised.domain.angor.network import network_named
 from raised.domain.bitcoin.tx import OutPoint, Tx, TxIn, TxOut
 from raised.domain.event import event_from_json
 from raised.domain.observation import BlockRef, BlockSeen, EventsSeen, Observation, PlacedTx
-from raised.record import Policy, remember
+from raised.record import Policy, apply_observations
 from raised_simnet.actors.announcing import project_event
 from raised_simnet.actors.funding_txs import Pledge, founding_outputs, funding_tx
 from raised_simnet.actors.keys import key_of
@@ -69,7 +69,7 @@ class Record:
     async def see(self, observation: Observation) -> float:
         """Seconds to commit it."""
         began = time.perf_counter()
-        await transact(self.engine, remember, [observation], POLICY)
+        await transact(self.engine, apply_observations, [observation], POLICY)
         return time.perf_counter() - began
 
     def pay(self, outputs: Sequence[TxOut]) -> Tx:

@@ -30,7 +30,7 @@ from raised.domain.observation import BackfillDone, EventsSeen, Observation
 from raised.nostr.sdk_client import decode_event, use_running_loop
 from raised.nostr.settings import RelaySettings
 from raised.nostr.source import RelaySource
-from raised.record import Policy, record
+from raised.record import Policy, write_observations
 from raised.service.record_view import RecordView
 from raised_simnet.actors.nostr_event import compact, sign_event
 
@@ -177,7 +177,7 @@ async def ours(server: Server, folder: Path) -> float:
         source.wake()
 
     async with asyncio.TaskGroup() as tasks:
-        writer = tasks.create_task(record(outbox, engine, policy, note))
+        writer = tasks.create_task(write_observations(outbox, engine, policy, note))
         follower = tasks.create_task(source.follow(outbox))
         await committed.caught_up.wait()
         server.go("live-0")

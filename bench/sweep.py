@@ -31,7 +31,7 @@ from raised.db.engine import open_reader, open_writer
 from raised.db.upgrade import upgrade
 from raised.domain.angor.network import network_named
 from raised.domain.observation import CampaignsConfigured, Observation, SweepDone
-from raised.record import Policy, record
+from raised.record import Policy, write_observations
 from raised.service.record_view import RecordView
 from raised_simnet.http.http_server import Request, Response, WebServer
 
@@ -195,7 +195,7 @@ async def recording(settings: StoreSettings, folder: Path) -> AsyncIterator[Reco
             swept.set()
 
     async def write() -> Never:
-        await record(observations, writer, POLICY, committed)
+        await write_observations(observations, writer, POLICY, committed)
 
     await observations.put(CampaignsConfigured(now(), (), {"shop": False}))
     async with asyncio.TaskGroup() as tasks:

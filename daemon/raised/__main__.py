@@ -96,9 +96,9 @@ def cli() -> None:
 @click.pass_obj
 def run(settings: Settings) -> int:
     """Follow the sources and keep the record: the daemon."""
-    from raised.service.run import keep_record
+    from raised.service.run import run_daemon
 
-    return asyncio.run(keep_record(settings.load()))
+    return asyncio.run(run_daemon(settings.load()))
 
 
 @cli.command()
@@ -116,7 +116,7 @@ def api(settings: Settings) -> int:
 def up(settings: Settings) -> int:
     """Both in one: creates the database on first use."""
     from raised.commands.up import keep_up
-    from raised.service.run import upgrade_record
+    from raised.service.maintenance import upgrade_record
 
     asyncio.run(upgrade_record(settings.load()))
     return asyncio.run(keep_up(settings.arguments()))
@@ -189,7 +189,7 @@ def db() -> None:
 @click.pass_obj
 def db_upgrade(settings: Settings) -> int:
     """Bring the schema up to date."""
-    from raised.service.run import upgrade_record
+    from raised.service.maintenance import upgrade_record
 
     before, after = asyncio.run(upgrade_record(settings.load()))
     click.echo(f"schema {after}" if before == after else f"schema {before or 'none'} → {after}")
@@ -201,7 +201,7 @@ def db_upgrade(settings: Settings) -> int:
 @click.pass_obj
 def db_check(settings: Settings) -> int:
     """Recompute every total from the movements and compare."""
-    from raised.service.run import check_record
+    from raised.service.maintenance import check_record
 
     problems = asyncio.run(check_record(settings.load()))
     for problem in problems:
@@ -216,7 +216,7 @@ def db_check(settings: Settings) -> int:
 @click.pass_obj
 def db_rewind(settings: Settings, height: int) -> int:
     """Undo the blocks above a height, after a reorg deeper than finality; the daemon must rest."""
-    from raised.service.run import rewind_record
+    from raised.service.maintenance import rewind_record
 
     asyncio.run(rewind_record(settings.load(), height))
     click.echo(f"the record ends at height {height} or below; the next start reads on from there")

@@ -28,7 +28,7 @@ from raised.domain.observation import (
     PlacedTx,
     RolledBack,
 )
-from raised.record import Policy, remember
+from raised.record import Policy, apply_observations
 from raised_simnet.actors.announcing import project_event, signed, withdrawal_event
 from raised_simnet.actors.funding_txs import (
     FundingTx,
@@ -149,10 +149,10 @@ class Ledger:
 
     async def see(self, *observations: Observation) -> None:
         for one in observations:
-            await transact(self.engine, remember, [one], self.policy)
+            await transact(self.engine, apply_observations, [one], self.policy)
 
     async def see_at_once(self, observations: Sequence[Observation]) -> None:
-        await transact(self.engine, remember, observations, self.policy)
+        await transact(self.engine, apply_observations, observations, self.policy)
 
     async def rows(self, table: Table) -> list[dict[str, Any]]:
         async with self.engine.connect() as conn:

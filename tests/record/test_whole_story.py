@@ -29,7 +29,7 @@ from raised.domain.observation import (
     RolledBack,
     TipSeen,
 )
-from raised.record import Policy, remember
+from raised.record import Policy, apply_observations
 from raised_simnet.actors.nostr_event import Event
 from raised_simnet.actors.wallet import Wallet, fund
 from raised_simnet.bitcoin.block_archive import StoredBlock
@@ -184,11 +184,11 @@ async def test_the_record_shows_what_the_actors_did(
                 known = await projects.all_projects(conn)
             waiting += witness.after(step, known)
             if len(waiting) >= batch:
-                await transact(writer, remember, waiting, POLICY)
+                await transact(writer, apply_observations, waiting, POLICY)
                 waiting = []
                 await _catch_up(writer, reader, witness, look=dice.random() < 0.5)
         if waiting:
-            await transact(writer, remember, waiting, POLICY)
+            await transact(writer, apply_observations, waiting, POLICY)
         for _ in range(3):
             await _catch_up(writer, reader, witness, look=True)
         expected = oracle.summary(player.book, chain)
@@ -213,4 +213,4 @@ async def _catch_up(
     if look:
         seen.append(witness.mempool(known, held))
     if seen:
-        await transact(writer, remember, seen, POLICY)
+        await transact(writer, apply_observations, seen, POLICY)

@@ -14,18 +14,21 @@ from tests.rig.deadline import DEADLINE_SECONDS
 from raised.db import schema
 from raised.db.audit.check import differences
 from raised.db.engine import reading, transact
-from raised.db.facts import cursors, sources
+from raised.db.facts import cursors
 from raised.domain.observation import (
     BackfillDone,
     ClockTicked,
+    ConfiguredStore,
+    DaemonStarted,
     EventsSeen,
     Observation,
     Progress,
     SourceHealth,
+    SourcesConfigured,
     State,
 )
 from raised.errors import RecordUnavailable
-from raised.record import record, remember, rewind
+from raised.record import apply_observations, rewind, write_observations
 
 NOW = 1_800_000_000
 
@@ -33,6 +36,12 @@ NOW = 1_800_000_000
 @pytest.fixture
 def ledger(regtest_ledger: Ledger) -> Any:
     return regtest_ledger
+
+
+def followed(relays: tuple[str, ...] = (), stores: tuple[str, ...] = ()) -> SourcesConfigured:
+    """These sources are followed from now on."""
+    configured = tuple(ConfiguredStore(label, "", "", (), (), ()) for label in stores)
+    return SourcesConfigured(NOW, "regtest", 1, relays, (), configured)
 
 
 async def types(ledger: Ledger) -> Any:
@@ -51,7 +60,9 @@ async def test_the_loop_commits_what_waits_and_says_so(
         commits.append(len(batch))
 
     async with asyncio.TaskGroup() as tasks:
-        writing = tasks.create_task(record(queue, ledger.engine, ledger.policy, committed))
+        writing = tasks.create_task(
+            write_observations(queue, ledger.engine, ledger.policy, committed)
+        )
         async with asyncio.timeout(DEADLINE_SECONDS):
             await queue.join()
         assert (await ledger.project(founder.project_id))["status"] == "confirmed"
@@ -67,7 +78,7 @@ async def test_a_batch_that_fails_leaves_nothing_behind(
     ledger: Ledger, world: World, founder: Founder
 ) -> None:
     async def seen_and_torn(conn: AsyncConnection) -> Any:
-        await remember(conn, [world.told(founder.event)], ledger.policy)
+        await apply_observations(conn, [world.told(founder.event)], ledger.policy)
         await conn.execute(text("INSERT INTO no_such_table VALUES (1)"))
 
     with pytest.raises(RecordUnavailable):
@@ -107,7 +118,7 @@ async def test_sources_that_are_followed_no_more_are_forgotten(ledger: Ledger) -
         SourceHealth("relay", "wss://two", "ok", NOW),
         SourceHealth("explorer", "http://x", "ok", NOW),
     )
-    await transact(ledger.engine, sources.keep_sources, ["wss://two"], [])
+    await ledger.see(followed(relays=("wss://two",)))
     assert [row["name"] for row in await ledger.rows(schema.relay)] == ["wss://two"]
     assert await ledger.rows(schema.explorer) == []
 
@@ -120,18 +131,18 @@ async def test_stores_are_sources_too_and_keep_their_misses(ledger: Ledger) -> N
     assert await types(ledger) == ["source.lost", "source.restored"]
     lost, restored = [row["data"] for row in await ledger.changes()]
     assert (lost["version"], lost["misses"], restored["misses"]) == ("2.4.5", 0, 3)
-    await transact(ledger.engine, sources.keep_sources, [], [], ["stall"])
+    await ledger.see(followed(stores=("stall",)))
     assert await ledger.rows(schema.store) == []
 
 
 async def test_ticks_and_progress_make_no_changes(ledger: Ledger) -> None:
-    await transact(ledger.engine, sources.put_daemon, "0.1.0", NOW - 60, {"relays": 2})
+    await ledger.see(DaemonStarted(NOW - 60, "0.1.0"), followed(relays=("wss://one",)))
     await ledger.see(Progress("index", 3, 10, NOW), Progress("back-fill", 1, 1, NOW))
     await ledger.see(ClockTicked(NOW + 5))
     (row,) = await ledger.rows(schema.daemon)
     assert row["seen_at"] == NOW + 5
     assert json.loads(row["progress"]) == {"index": [3, 10], "back-fill": [1, 1]}
-    assert json.loads(row["settings"]) == {"relays": 2}
+    assert json.loads(row["settings"])["relays"] == ["wss://one"]
     assert await types(ledger) == []
 
 

@@ -31,7 +31,7 @@ from raised.domain.observation import (
     SourceHealth,
     TipSeen,
 )
-from raised.record import Policy, record
+from raised.record import Policy, write_observations
 from raised.service.record_view import RecordView
 from raised_simnet.actors.wallet import Wallet
 from raised_simnet.explorer.server import Explorer, Flavour
@@ -184,7 +184,7 @@ async def following(
         explorers.wake()
 
     policy = Policy(NETWORK, settings.confirmations, settings.finality)
-    writing = asyncio.create_task(record(outbox, engine, policy, committed))
+    writing = asyncio.create_task(write_observations(outbox, engine, policy, committed))
     await outbox.join()
     asking = asyncio.create_task(explorers.follow(outbox))
     try:

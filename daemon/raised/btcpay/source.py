@@ -46,10 +46,19 @@ class StoreSource:
 
     def replace(self, settings: Sequence[StoreSettings]) -> None:
         """Follow these stores from now on. Raises ConfigError, and then nothing changes."""
-        self._servers = {
+        self.prepare(settings)()
+
+    def prepare(self, settings: Sequence[StoreSettings]) -> Callable[[], None]:
+        """Check these stores; what is returned makes us follow them. Raises ConfigError."""
+        servers = {
             store: self._servers.get(store) or self._open_server(store) for store in settings
         }
-        self._settings_changed.set()
+
+        def follow_them() -> None:
+            self._servers = servers
+            self._settings_changed.set()
+
+        return follow_them
 
     def wake(self) -> None:
         """Read the inboxes: the record has committed something."""

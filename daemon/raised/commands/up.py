@@ -19,13 +19,17 @@ _log = structlog.get_logger()
 async def keep_up(settings: list[str]) -> int:
     """Run both until one ends or we are asked to stop; the exit code of whichever ended first.
 
-    `settings` are the command-line options that both get.
+    `settings` are the command-line options that both get. SIGHUP is passed on to the daemon, which
+    reloads its configuration.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    children = {name: await _start(name, settings) for name in ("run", "api")}
+    children: dict[str, Process] = {}
+    loop.add_signal_handler(signal.SIGHUP, _reload, children)
+    for name in ("run", "api"):
+        children[name] = await _start(name, settings)
     async with asyncio.TaskGroup() as group:
         ends = {
             group.create_task(child.wait(), name=name): name for name, child in children.items()
@@ -48,13 +52,21 @@ async def _start(name: str, settings: list[str]) -> Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "raised", name, *settings),
         start_new_session=True,
-        preexec_fn=_end_with_parent,
+        preexec_fn=_prepare_child,
     )
 
 
-def _end_with_parent() -> None:
+def _prepare_child() -> None:
     # Killed, we can ask nobody: then the kernel does, or the next start would find a second writer.
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # Until the daemon handles it itself, SIGHUP would end it; it reads the newest file anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _reload(children: dict[str, Process]) -> None:
+    daemon = children.get("run")
+    if daemon is not None and daemon.returncode is None:
+        daemon.send_signal(signal.SIGHUP)
 
 
 async def _stop(children: dict[str, Process]) -> None:

@@ -1,4 +1,4 @@
-"""What the daemon has stored of its configuration, as every reader of the record decodes it.
+"""What the daemon has stored of its configuration: one form for the writer and every reader.
 
 The API has no configuration of its own: which sources are followed, and how deep a block must be
 buried to count, it knows from here alone.
@@ -12,16 +12,22 @@ from raised.db.schema import daemon
 
 
 class StoredStore(msgspec.Struct, frozen=True):
-    """A BTCPay store that is followed. `metadata_keys`: what is shown of invoices' metadata."""
+    """A BTCPay store that is followed. `metadata_keys`: what is shown of invoices' metadata;
+    `kept_metadata`: what is stored of it, which the rules of campaigns read, too.
+    """
 
     label: str
+    url: str = ""
     store_id: str = ""
     metadata_keys: tuple[str, ...] = ()
+    kept_metadata: tuple[str, ...] = ()
+    crowdfund_apps: tuple[str, ...] = ()
 
 
 class StoredSettings(msgspec.Struct, frozen=True):
     """Names of the sources that are followed; None: no daemon has stored any, so all known ones."""
 
+    network: str = ""
     confirmations: int = 1
     relays: tuple[str, ...] | None = None
     explorers: tuple[str, ...] | None = None

@@ -216,6 +216,43 @@ class DeliveriesDone:
 
 
 @dataclass(frozen=True, slots=True)
+class DaemonStarted:
+    """A daemon of this version writes to the record from now on."""
+
+    at: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredStore:
+    """A store that is followed. `kept_metadata`: the keys of invoices' metadata that are stored,
+    of which the API shows `metadata_keys`; the rest only decides to which campaign they belong.
+    """
+
+    label: str
+    url: str
+    store_id: str
+    metadata_keys: tuple[str, ...]
+    kept_metadata: tuple[str, ...]
+    crowdfund_apps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesConfigured:
+    """Which sources are followed from now on, and how deep a block must be buried to count.
+
+    The API knows the configuration from this alone.
+    """
+
+    at: int
+    network: str
+    confirmations: int
+    relays: tuple[str, ...]
+    explorers: tuple[str, ...]
+    stores: tuple[ConfiguredStore, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CampaignsConfigured:
     """What belongs together from now on: the past is regrouped, too.
 
@@ -263,6 +300,21 @@ class ClockTicked:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class RetentionDue:
+    """It is time to apply the retention limits.
+
+    Changes from before `changes_before` go, deliveries that were acted on and received before
+    `deliveries_before`, and of the projects that are only announced all but the `announced_max`
+    that were seen last.
+    """
+
+    at: int
+    changes_before: int
+    deliveries_before: int
+    announced_max: int
+
+
 Observation = (
     EventsSeen
     | BackfillDone
@@ -277,7 +329,10 @@ Observation = (
     | SweepDone
     | RefundsSeen
     | DeliveriesDone
+    | DaemonStarted
+    | SourcesConfigured
     | CampaignsConfigured
+    | RetentionDue
     | SourceHealth
     | Progress
     | ClockTicked

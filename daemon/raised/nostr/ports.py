@@ -1,4 +1,4 @@
-"""What the relay source must know of the record; `raised.service.run` passes it in."""
+"""What the relay source must know of the record; `raised.service.record_view` is it it in."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Never
 
 from raised.domain.observation import Observation
@@ -50,8 +50,17 @@ class RelaySource:
 
     def replace(self, relays: Sequence[RelaySettings]) -> None:
         """Follow these relays from now on. Raises ConfigError, and then nothing changes."""
-        self._wanted = self._checked(relays)
-        self._news.set()
+        self.prepare(relays)()
+
+    def prepare(self, relays: Sequence[RelaySettings]) -> Callable[[], None]:
+        """Check these relays; what is returned makes us follow them. Raises ConfigError."""
+        checked = self._checked(relays)
+
+        def follow_them() -> None:
+            self._wanted = checked
+            self._news.set()
+
+        return follow_them
 
     async def follow(self, outbox: asyncio.Queue[Observation]) -> Never:
         """Observe what the relays hold and get, for ever."""

@@ -1,9 +1,9 @@
-"""The single writer: facts in, decisions, and one transaction for both.
+"""The one writer: observations in, facts and what follows from them in one transaction each batch.
 
-Nothing else writes facts, so numbers of changes grow in the order in which they become visible.
+Nothing else writes facts, so the numbers of changes grow in the order in which they become visible.
 """
 
 from raised.record.dirty import Policy
-from raised.record.writer import record, remember, rewind
+from raised.record.writer import apply_observations, rewind, write_observations
 
-__all__ = ["Policy", "record", "remember", "rewind"]
+__all__ = ["Policy", "apply_observations", "rewind", "write_observations"]

@@ -13,6 +13,7 @@ from raised.domain.observation import (
     BlockSeen,
     CampaignsConfigured,
     ClockTicked,
+    DaemonStarted,
     DeliveriesDone,
     EventsSeen,
     HistorySeen,
@@ -22,8 +23,10 @@ from raised.domain.observation import (
     Observation,
     Progress,
     RefundsSeen,
+    RetentionDue,
     RolledBack,
     SourceHealth,
+    SourcesConfigured,
     SweepDone,
     SweepReached,
     TipSeen,
@@ -31,10 +34,12 @@ from raised.domain.observation import (
 from raised.record import (
     campaign_facts,
     chain_facts,
+    config_facts,
     health_facts,
     invoice_facts,
     refund_facts,
     relay_facts,
+    retention,
 )
 from raised.record.dirty import DirtySet, Policy
 from raised.record.recompute import recompute
@@ -42,18 +47,21 @@ from raised.record.recompute import recompute
 # More in one transaction would make the readers of the feed wait for the first of them.
 _MOST_AT_ONCE: Final = 32
 
-_OfStore = (
-    InvoicesSeen
-    | InvoicesGone
-    | SweepReached
-    | SweepDone
-    | RefundsSeen
-    | DeliveriesDone
+_OfRelay = EventsSeen | BackfillDone
+_OfChain = BlockSeen | RolledBack | HistorySeen | TipSeen | MempoolSeen
+_OfStore = InvoicesSeen | InvoicesGone | SweepReached | SweepDone | RefundsSeen | DeliveriesDone
+_OfDaemon = (
+    DaemonStarted
+    | SourcesConfigured
     | CampaignsConfigured
+    | RetentionDue
+    | SourceHealth
+    | Progress
+    | ClockTicked
 )
 
 
-async def record(
+async def write_observations(
     observations: asyncio.Queue[Observation],
     engine: AsyncEngine,
     policy: Policy,
@@ -69,22 +77,22 @@ async def record(
         while len(batch) < _MOST_AT_ONCE and not observations.empty():
             batch.append(observations.get_nowait())
         began = asyncio.get_running_loop().time()
-        await transact(engine, remember, batch, policy)
+        await transact(engine, apply_observations, batch, policy)
         for _ in batch:
             observations.task_done()
         committed(batch, asyncio.get_running_loop().time() - began)
 
 
-async def remember(
+async def apply_observations(
     conn: AsyncConnection, observations: Sequence[Observation], policy: Policy
 ) -> None:
-    """Apply the facts of these observations, then decide anew all that they touch."""
+    """Store the facts of these observations, then recompute all that depends on them."""
     dirty = DirtySet(
-        at=max(one.at for one in observations),
+        at=max(observation.at for observation in observations),
         tip_before=await tip_of(conn, policy.confirmations),
     )
-    for one in observations:
-        await _apply(conn, one, policy, dirty)
+    for observation in observations:
+        await _apply(conn, observation, policy, dirty)
     await recompute(conn, policy, dirty)
 
 
@@ -95,14 +103,33 @@ async def rewind(conn: AsyncConnection, height: int, at: int, policy: Policy) ->
     await recompute(conn, policy, dirty)
 
 
-async def _apply(  # noqa: C901, PLR0912 - one arm for each observation there is
+async def _apply(
     conn: AsyncConnection, observation: Observation, policy: Policy, dirty: DirtySet
+) -> None:
+    if isinstance(observation, _OfRelay):
+        await _apply_of_relay(conn, observation, policy, dirty)
+    elif isinstance(observation, _OfChain):
+        await _apply_of_chain(conn, observation, policy, dirty)
+    elif isinstance(observation, _OfStore):
+        await _apply_of_store(conn, observation, dirty)
+    else:
+        await _apply_of_daemon(conn, observation, dirty)
+
+
+async def _apply_of_relay(
+    conn: AsyncConnection, observation: _OfRelay, policy: Policy, dirty: DirtySet
 ) -> None:
     match observation:
         case EventsSeen():
             await relay_facts.apply_events(conn, observation, policy, dirty)
         case BackfillDone():
             await relay_facts.apply_backfill(conn, observation)
+
+
+async def _apply_of_chain(
+    conn: AsyncConnection, observation: _OfChain, policy: Policy, dirty: DirtySet
+) -> None:
+    match observation:
         case BlockSeen():
             await chain_facts.apply_block(conn, observation, policy, dirty)
         case RolledBack():
@@ -113,22 +140,6 @@ async def _apply(  # noqa: C901, PLR0912 - one arm for each observation there is
             await chain_facts.apply_tip(conn, observation, policy, dirty)
         case MempoolSeen():
             await chain_facts.apply_mempool(conn, observation, policy, dirty)
-        case (
-            InvoicesSeen()
-            | InvoicesGone()
-            | SweepReached()
-            | SweepDone()
-            | RefundsSeen()
-            | DeliveriesDone()
-            | CampaignsConfigured()
-        ):
-            await _apply_of_store(conn, observation, dirty)
-        case SourceHealth():
-            await health_facts.apply_health(conn, observation, dirty)
-        case Progress():
-            await health_facts.apply_progress(conn, observation)
-        case ClockTicked():
-            await health_facts.apply_tick(conn, observation)
 
 
 async def _apply_of_store(conn: AsyncConnection, observation: _OfStore, dirty: DirtySet) -> None:
@@ -145,5 +156,21 @@ async def _apply_of_store(conn: AsyncConnection, observation: _OfStore, dirty: D
             await refund_facts.apply_refunds(conn, observation, dirty)
         case DeliveriesDone():
             await refund_facts.apply_deliveries(conn, observation, dirty)
+
+
+async def _apply_of_daemon(conn: AsyncConnection, observation: _OfDaemon, dirty: DirtySet) -> None:
+    match observation:
+        case DaemonStarted():
+            await config_facts.apply_start(conn, observation)
+        case SourcesConfigured():
+            await config_facts.apply_sources(conn, observation)
         case CampaignsConfigured():
             await campaign_facts.apply_campaigns(conn, observation, dirty)
+        case RetentionDue():
+            await retention.apply_retention(conn, observation, dirty)
+        case SourceHealth():
+            await health_facts.apply_health(conn, observation, dirty)
+        case Progress():
+            await health_facts.apply_progress(conn, observation)
+        case ClockTicked():
+            await health_facts.apply_tick(conn, observation)

@@ -1,19 +1,16 @@
-"""The named jobs: what is due by the calendar. Source: design.md 6, btcpay.md 12.4."""
+"""The named jobs: what is due by the calendar. Sweeps: docs/btcpay.md 12.4."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
-import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.btcpay.source import StoreSource
 from raised.clock import now
 from raised.config.load import Retention
-from raised.db.engine import transact
-from raised.db.facts.retention import drop_announced, drop_old_changes, drop_old_deliveries
-from raised.domain.observation import Sweep
+from raised.domain.observation import Observation, RetentionDue, Sweep
 from raised.nostr.source import RelaySource
 
 _DAY_SECONDS: Final = 86_400
@@ -24,20 +21,19 @@ _SWEEP_MINUTES: Final[dict[Sweep, int]] = {
     "full": 24 * 60,
 }
 
-_log = structlog.get_logger()
 
-
-def schedule(
+def schedule_jobs(
     stack: AsyncExitStack,
     retention: Retention,
-    writer: AsyncEngine,
+    observations: asyncio.Queue[Observation],
     relays: RelaySource,
     stores: StoreSource,
 ) -> None:
     """Start the scheduler; it ends with `stack`."""
-    # However late the loop comes to it, a job is done, and once.
+    # However late the loop gets to it, a job runs, and once for all the times it was missed.
     late = {"misfire_grace_time": None, "coalesce": True}
     scheduler = AsyncIOScheduler(timezone="UTC", job_defaults=late)
+    # Jitter: all daemons of the world must not ask the same relay in the same minute.
     scheduler.add_job(
         relays.request_full_backfill, "interval", days=1, id="relay re-ask", jitter=3600
     )
@@ -49,20 +45,20 @@ def schedule(
             id=f"btcpay {sweep}",
             jitter=minutes * 6,  # a tenth, in seconds
         )
-    forget = partial(_retention, retention, writer)
-    scheduler.add_job(forget, "cron", hour=3, minute=17, id="retention")
+    # At night, when few read the feed: large deletions make its readers wait.
+    retain = partial(_request_retention, retention, observations)
+    scheduler.add_job(retain, "cron", hour=3, minute=17, id="retention")
     scheduler.start()
     stack.callback(scheduler.shutdown, wait=False)
 
 
-async def _retention(retention: Retention, writer: AsyncEngine) -> None:
-    """Forget what is not kept for ever."""
-    today = now()
-    changes = await transact(
-        writer, drop_old_changes, today - retention.changes_days * _DAY_SECONDS
+async def _request_retention(limits: Retention, observations: asyncio.Queue[Observation]) -> None:
+    """Have the writer apply the retention limits: nobody else deletes facts."""
+    at = now()
+    due = RetentionDue(
+        at=at,
+        changes_before=at - limits.changes_days * _DAY_SECONDS,
+        deliveries_before=at - limits.deliveries_days * _DAY_SECONDS,
+        announced_max=limits.announced_max,
     )
-    deliveries = await transact(
-        writer, drop_old_deliveries, today - retention.deliveries_days * _DAY_SECONDS
-    )
-    projects = await transact(writer, drop_announced, retention.announced_max)
-    _log.info("retention", changes=changes, deliveries=deliveries, announced_projects=projects)
+    await observations.put(due)

@@ -25,7 +25,7 @@ from raised.domain.observation import (
     PlacedTx,
     SourceHealth,
 )
-from raised.record import Policy, remember
+from raised.record import Policy, apply_observations
 from raised_api.app import ROUTES
 from raised_api.http.auth import READ
 
@@ -92,7 +92,7 @@ async def played(request: pytest.FixtureRequest, book: Any) -> Played:
         ClockTicked(NOW),
     ]
     for one in seen:
-        await transact(book.engine, remember, [one], policy)
+        await transact(book.engine, apply_observations, [one], policy)
     return scenario
 
 

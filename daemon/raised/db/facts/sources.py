@@ -1,25 +1,25 @@
-"""Sources: how relays, explorers and stores do, and the daemon itself."""
+"""Health of relays, explorers and stores, and the one row of the daemon itself."""
 
 import json
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 import msgspec
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import put
-from raised.db.facts.cursors import drop_cursor
+from raised.db.facts.cursors import FULL_SWEEP, STORE, drop_cursor
 from raised.db.schema import daemon, explorer, relay, store
+from raised.db.stored_settings import StoredSettings, StoredStore, read_stored_settings
 from raised.domain.observation import SourceHealth
 
 _TABLES: Final = {"relay": relay, "explorer": explorer, "store": store}
-_THE_ONE: Final = 1
-_READ: Final = frozenset({"store_id", "kept_metadata", "crowdfund_apps"})
+_ONLY_ROW: Final = 1
 
 
 async def put_health(conn: AsyncConnection, health: SourceHealth) -> str | None:
-    """Keep how a source does; the state it was in before, None when it is new."""
+    """Store the health of a source; the state it was in before, None when it is new."""
     table = _TABLES[health.kind]
     statement = select(table.c.state, table.c.since_at).where(table.c.name == health.name)
     known = (await conn.execute(statement)).first()
@@ -46,64 +46,63 @@ def _plain(value: object) -> object:
     return dict(value)
 
 
-async def put_daemon(
-    conn: AsyncConnection, version: str, started_at: int, settings: Mapping[str, object]
-) -> None:
-    """Say which daemon writes from now on, and what the API must know of its configuration."""
+async def put_daemon(conn: AsyncConnection, version: str, started_at: int) -> None:
+    """Store which daemon writes from now on; the settings of the one before stay in force."""
     row = {
-        "id": _THE_ONE,
+        "id": _ONLY_ROW,
         "version": version,
         "started_at": started_at,
         "seen_at": started_at,
         "progress": "{}",
-        "settings": json.dumps(settings),
+        "settings": "{}",
     }
-    await put(conn, daemon, [row])
+    await put(conn, daemon, [row], keep=("settings",))
 
 
-async def put_settings(conn: AsyncConnection, settings: Mapping[str, object]) -> None:
-    """What the API must know of the configuration in force."""
-    statement = update(daemon).where(daemon.c.id == _THE_ONE)
-    await conn.execute(statement.values(settings=json.dumps(settings)))
+async def put_settings(conn: AsyncConnection, settings: StoredSettings) -> None:
+    """Store what the API must know of the configuration in force."""
+    text = msgspec.json.encode(settings).decode()
+    await conn.execute(update(daemon).where(daemon.c.id == _ONLY_ROW).values(settings=text))
 
 
-async def read_settings(conn: AsyncConnection) -> dict[str, Any]:
-    """What the daemon last said of its configuration; empty before the first."""
-    text = await conn.scalar(select(daemon.c.settings).where(daemon.c.id == _THE_ONE))
-    return {} if text is None else msgspec.json.decode(text, type=dict[str, Any])
+async def drop_outdated_sweeps(conn: AsyncConnection, stores: Iterable[StoredStore]) -> None:
+    """Drop the cursors of stores of which other metadata is kept than before: what their invoices
+    lack is only learnt from their beginning.
+    """
+    before = {known.label: known for known in (await read_stored_settings(conn)).stores or ()}
+    for configured in stores:
+        known = before.get(configured.label)
+        if known is not None and _swept_by(known) != _swept_by(configured):
+            await drop_cursor(conn, STORE, configured.label)
+            await drop_cursor(conn, FULL_SWEEP, configured.label)
 
 
-async def forget_sweeps(conn: AsyncConnection, stores: Mapping[str, Mapping[str, object]]) -> None:
-    """Have a store read from its beginning when what is kept of its invoices has changed since."""
-    before = {one["label"]: one for one in (await read_settings(conn)).get("stores", [])}
-    for label, told in stores.items():
-        known = before.get(label, {})
-        if known and any(known.get(name) != told[name] for name in told if name in _READ):
-            await drop_cursor(conn, "store", label)
-            await drop_cursor(conn, "store:full", label)
+def _swept_by(configured: StoredStore) -> tuple[object, ...]:
+    """What a sweep of a store rests on."""
+    return (configured.store_id, configured.kept_metadata, configured.crowdfund_apps)
 
 
 async def put_daemon_seen(conn: AsyncConnection, at: int) -> None:
-    """The daemon is alive at this time."""
-    await conn.execute(update(daemon).where(daemon.c.id == _THE_ONE).values(seen_at=at))
+    """Store when the daemon was alive last."""
+    await conn.execute(update(daemon).where(daemon.c.id == _ONLY_ROW).values(seen_at=at))
 
 
 async def put_progress(conn: AsyncConnection, what: str, done: int, total: int) -> None:
-    """How far a long piece of work is; what is finished stays, as finished."""
-    known = await conn.scalar(select(daemon.c.progress).where(daemon.c.id == _THE_ONE))
+    """Store how far a long piece of work is; what is finished stays, as finished."""
+    known = await conn.scalar(select(daemon.c.progress).where(daemon.c.id == _ONLY_ROW))
     if known is None:
         return
     progress = json.loads(known) | {what: [done, total]}
-    statement = update(daemon).where(daemon.c.id == _THE_ONE)
+    statement = update(daemon).where(daemon.c.id == _ONLY_ROW)
     await conn.execute(statement.values(progress=json.dumps(progress)))
 
 
-async def keep_sources(
+async def drop_unfollowed(
     conn: AsyncConnection,
     relays: Collection[str],
     explorers: Collection[str],
     stores: Collection[str] = (),
 ) -> None:
-    """Forget the sources that are followed no more: how they did last says nothing."""
+    """Drop the health of all sources but these: that of one that is not followed is out of date."""
     for table, names in ((relay, relays), (explorer, explorers), (store, stores)):
         await conn.execute(delete(table).where(table.c.name.not_in(sorted(names))))
