@@ -26,8 +26,8 @@ from raised.clock import now
 from raised.config.load import load_environment
 from raised.db.engine import open_writer
 from raised.db.upgrade import upgrade
-from raised_api.__main__ import Systemd, server_of
 from raised_api.app import create_app
+from raised_api.server import Systemd, build_server
 
 PROJECTS, INVESTMENTS, STAGES = 10_000, 225_000, 3
 INVOICES, STORES = 100_000, ("shop", "kiosk")
@@ -190,7 +190,7 @@ async def serve(port: str) -> None:
     else:
         handlers = [bare(PATHS[name], body) for name, body in json.loads(what).items()]
         app = Litestar(handlers, openapi_config=None, logging_config=None)
-    await server_of(app, environment, stop, Systemd(environment)).serve()
+    await build_server(app, environment, stop, Systemd(environment)).serve()
 
 
 def bare(path: str, text: str) -> HTTPRouteHandler:

@@ -28,8 +28,8 @@ from raised.clock import now
 from raised.config.load import load_environment
 from raised.db.engine import open_writer
 from raised.db.upgrade import upgrade
-from raised_api.__main__ import Systemd, server_of
 from raised_api.app import create_app
+from raised_api.server import Systemd, build_server
 
 SENDERS, DELIVERIES, ROUNDS = 32, 5_000, 5
 ALONE_SECONDS, PACED_SECONDS = 1.0, 4.0
@@ -166,7 +166,7 @@ async def serve(port: str, path: str) -> None:
     }
     environment = replace(load_environment(environ), webhook_secrets={"shop": (SECRET,)})
     app = create_app(environment, now, stop)
-    await server_of(app, environment, stop, Systemd(environment)).serve()
+    await build_server(app, environment, stop, Systemd(environment)).serve()
 
 
 @asynccontextmanager

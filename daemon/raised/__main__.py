@@ -106,8 +106,7 @@ def run(settings: Settings) -> int:
 @click.pass_obj
 def api(settings: Settings) -> int:
     """Serve the HTTP API and the dashboard."""
-    settings.load()  # the API does not know how we log
-    return _program("api", settings.arguments())
+    return int(_program("api")(settings.load()))
 
 
 @cli.command()
@@ -130,7 +129,7 @@ def up(settings: Settings) -> int:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> int:
     """A whole world on loopback, and the API against it: --speed, --seed, --once, --port."""
-    return _program("demo", list(arguments))
+    return int(_program("demo")(list(arguments)))
 
 
 @cli.command()
@@ -289,16 +288,19 @@ def keys_revoke(settings: Settings, key_id: str) -> int:
     return 0
 
 
-def _program(name: str, arguments: list[str]) -> int:
-    """Run the program that another package of this distribution registered under this name."""
-    (found,) = entry_points(group="raised.programs", name=name)
+def _program(name: str) -> Callable[..., int]:
+    """The program that another package of this distribution registered under this name.
+
+    `api` takes the configuration, `demo` its arguments.
+    """
+    (program,) = entry_points(group="raised.programs", name=name)
     try:
-        start: Callable[[list[str]], int] = found.load()
+        start: Callable[..., int] = program.load()
     except ModuleNotFoundError as error:
         raise RaisedError(
             f"`raised {name}` needs {error.name}: install raised[simnet] on Python 3.11 to 3.13"
         ) from error
-    return start(arguments)
+    return start
 
 
 def main() -> None:

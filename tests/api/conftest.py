@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from litestar import Litestar
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.rig.deadline import DEADLINE_SECONDS
@@ -18,8 +17,8 @@ from tests.rig.deadline import DEADLINE_SECONDS
 from raised.config.load import Bind, Environment
 from raised.db import schema
 from raised.db.engine import reading
-from raised_api.__main__ import Systemd, server_of
 from raised_api.app import create_app
+from raised_api.server import Systemd, build_server
 
 NOW = 1_750_000_000  # 2025-06-15T15:06:40Z
 HOUR = 3600
@@ -317,7 +316,6 @@ def environment(database_url: str) -> Environment:
 class Served:
     """A running API."""
 
-    app: Litestar
     stop: asyncio.Event
     url: str
     client: httpx.AsyncClient
@@ -337,7 +335,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     stop = asyncio.Event()
     app = create_app(environment, clock, stop, ping_seconds=ping_seconds)
-    server = server_of(app, environment, stop, Systemd(environment))
+    server = build_server(app, environment, stop, Systemd(environment))
     running = asyncio.ensure_future(server.serve())
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -347,7 +345,7 @@ async def serving(
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
-            yield Served(app, stop, url, client)
+            yield Served(stop, url, client)
     finally:
         # Not a group: a failed test would cancel the server in the middle of its statements.
         stop.set()

@@ -1,9 +1,4 @@
-"""Who asks, and what that opens: nothing, what is public, or what a key's scopes say.
-
-All keys that hold are read together, at most once a second and at least every three while some
-come, so that a revoked key opens nothing three seconds later and no stranger's guess asks the
-record.
-"""
+"""Who calls, and what that opens: nothing, what is public, or what an API key's scopes say."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +6,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
-from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
 from litestar.types import HTTPScope
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -25,14 +21,18 @@ INVOICES: Final = "invoices:read"
 METRICS: Final = "metrics"
 ADMIN: Final = "admin"
 
+SCOPE: Final = "scope"  # a handler's `opt`: what a caller needs; `read` where there is none
 _STATE: Final = "access"
-_HOLDS_SECONDS: Final = 3.0
-_PAUSE_SECONDS: Final = 1.0
+
+# A revoked key opens nothing this much later.
+_MAX_AGE_SECONDS: Final = 3.0
+# Unknown keys make us read again, since one may be new; guesses must not load the database.
+_MIN_INTERVAL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one asker may. `token`: the key that was sent, whose id is `key_id`."""
+    """What one caller may. `token`: the key that was sent, whose id is `key_id`."""
 
     scopes: frozenset[str]
     key_id: str | None = None
@@ -40,7 +40,7 @@ class Access:
 
     @property
     def sees_invoices(self) -> bool:
-        """Whether rows that make payers traceable are for this asker."""
+        """Whether rows that make payers traceable are for this caller."""
         return INVOICES in self.scopes
 
     def require(self, scope: str) -> None:
@@ -52,7 +52,7 @@ class Access:
         if scope in self.scopes:
             return
         if self.key_id is None:
-            raise unauthorized(f"This is for keys with the scope {scope}.")
+            raise _unauthorized(f"This is for keys with the scope {scope}.")
         raise Problem(403, f"This key has not the scope {scope}.")
 
 
@@ -60,35 +60,35 @@ ANONYMOUS: Final = Access(frozenset())
 
 
 class ApiKeyCache:
-    """The keys that hold."""
+    """The keys that are not revoked, read together: a request costs no query of its own."""
 
     def __init__(
-        self, engine: AsyncEngine, *, is_open: bool, ticks: Callable[[], float] = monotonic
+        self, engine: AsyncEngine, *, is_public: bool, ticks: Callable[[], float] = monotonic
     ) -> None:
         self._engine = engine
         self._ticks = ticks
-        self._public = frozenset({READ}) if is_open else frozenset[str]()
-        self._stranger = Access(self._public)
+        self._public_scopes = frozenset({READ}) if is_public else frozenset[str]()
+        self._without_key = Access(self._public_scopes)
         self._keys: dict[str, ApiKey] = {}
         self._read_at: float | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    async def access_of(self, scope: HTTPScope) -> Access:
-        """What the asker may.
+    async def authenticate(self, scope: HTTPScope) -> Access:
+        """What the caller of this request may.
 
         Raises:
             Problem: 401, there is no such key or it is revoked.
             RecordUnavailable: the database does not answer.
         """
-        sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        if not sent:
-            return self._stranger
-        scheme, _, token = sent[0].decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" and len(sent) == 1:
-            return self._stranger  # meant for a proxy before us
-        return await self.access_with(token.strip() if len(sent) == 1 else "")
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        if not values:
+            return self._without_key
+        scheme, _, token = values[0].decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" and len(values) == 1:
+            return self._without_key  # meant for a proxy before us
+        return await self.authenticate_token(token.strip() if len(values) == 1 else "")
 
-    async def access_with(self, token: str) -> Access:
+    async def authenticate_token(self, token: str) -> Access:
         """What this key opens.
 
         Raises:
@@ -97,53 +97,65 @@ class ApiKeyCache:
         """
         key = await self._find(token) if is_token(token) else None
         if key is None:
-            raise unauthorized("There is no such key, or it was revoked.")
-        return Access(self._public | key.scopes, key.id, token)
+            raise _unauthorized("There is no such key, or it was revoked.")
+        return Access(self._public_scopes | key.scopes, key.id, token)
 
     async def _find(self, token: str) -> ApiKey | None:
-        hashed = hash_of(token)
-        asked_at = self._ticks()
-        if self._is_due(asked_at - _HOLDS_SECONDS):
-            await self._read(asked_at - _HOLDS_SECONDS)
-        if hashed not in self._keys:
-            await self._read(asked_at)  # perhaps it is new
-        return self._keys.get(hashed)
+        token_hash = hash_of(token)
+        now = self._ticks()
+        if self._is_older_than(now - _MAX_AGE_SECONDS):
+            await self._read_if_older_than(now - _MAX_AGE_SECONDS)
+        if token_hash not in self._keys:
+            await self._read_if_older_than(now)
+        return self._keys.get(token_hash)
 
-    def _is_due(self, since: float) -> bool:
-        return self._read_at is None or self._read_at < since
+    def _is_older_than(self, ticks: float) -> bool:
+        return self._read_at is None or self._read_at < ticks
 
-    async def _read(self, since: float) -> None:
-        """Know the keys as they were at `since` or later."""
-        async with self._turn:
-            if not self._is_due(since):
-                return
+    async def _read_if_older_than(self, ticks: float) -> None:
+        async with self._lock:
+            if not self._is_older_than(ticks):
+                return  # another request has read them while this one waited
             if self._read_at is not None:
-                await asyncio.sleep(max(0.0, self._read_at + _PAUSE_SECONDS - self._ticks()))
-            began_at = self._ticks()
+                next_read_at = self._read_at + _MIN_INTERVAL_SECONDS
+                await asyncio.sleep(max(0.0, next_read_at - self._ticks()))
+            # Taken before the read: a key revoked during it may still be seen.
+            started_at = self._ticks()
             async with reading(self._engine) as conn:
                 self._keys = await keys_by_hash(conn)
-            self._read_at = began_at
+            self._read_at = started_at
 
 
-def is_open(environment: Environment) -> bool:
+def is_public(environment: Environment) -> bool:
     """Whether public data is for everybody: as it was set, else on this machine alone."""
     if environment.api_public is not None:
         return environment.api_public
     return environment.api_bind.is_loopback
 
 
-def note_access(scope: HTTPScope, access: Access) -> None:
-    """Let what answers this request know who asks."""
+def set_access(scope: HTTPScope, access: Access) -> None:
+    """Note who calls, for what answers this request."""
     scope.setdefault("state", {})[_STATE] = access
 
 
-def access_in(request: Request[Any, Any, Any]) -> Access:
-    """Who asks, as the gate has found."""
-    found = request.scope["state"][_STATE]
-    assert isinstance(found, Access), "nothing comes here but through the gate"
-    return found
+def access_of(scope: Any) -> Access:
+    """Who calls, as AccessMiddleware has noted it in this ASGI scope."""
+    access = scope["state"][_STATE]
+    assert isinstance(access, Access), "every request passes AccessMiddleware"
+    return access
 
 
-def unauthorized(detail: str) -> Problem:
-    """401 with what its standard wants."""
+def require_scope(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Litestar's guard: the caller needs the scope that the handler names.
+
+    Raises:
+        Problem: 401 or 403.
+    """
+    access_of(connection.scope).require(handler.opt.get(SCOPE, READ))
+
+
+def _unauthorized(detail: str) -> Problem:
+    """401 with the header that RFC 9110, 11.6.1, demands."""
     return Problem(401, detail, headers={"www-authenticate": "Bearer"})

@@ -1,34 +1,42 @@
-"""How often an address may ask: so many times a minute of the clock."""
+"""How often a caller may ask: so many requests in each minute of the clock."""
 
 from dataclasses import dataclass
+from typing import Final
 
-_MINUTE = 60
+_WINDOW_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What one more question leaves. `reset_seconds`: until all is given back."""
+    """What a request leaves of its caller's quota. `reset_seconds`: until the next window."""
 
-    is_allowed: bool
+    limit: int
     remaining: int
     reset_seconds: int
+    is_allowed: bool
 
 
 class RateLimiter:
-    """Counts questions by address, and forgets all of them each minute."""
+    """Counts requests by caller. All counts are dropped when the minute ends, so what is held is
+    bounded by the callers of one minute.
+    """
 
     def __init__(self, per_minute: int) -> None:
-        self.per_minute = per_minute
-        self._minute = -1
+        self._per_minute = per_minute
+        self._window = -1
         self._counts: dict[str, int] = {}
 
-    def take(self, address: str, now: int) -> Quota:
-        """Count a question of this address."""
-        minute = now // _MINUTE
-        if minute != self._minute:
-            self._minute = minute
+    def count(self, caller: str, now: int) -> Quota:
+        """Count a request of this caller."""
+        window = now // _WINDOW_SECONDS
+        if window != self._window:
+            self._window = window
             self._counts.clear()
-        count = self._counts.get(address, 0) + 1
-        self._counts[address] = count
-        remaining = max(0, self.per_minute - count)
-        return Quota(count <= self.per_minute, remaining, _MINUTE - now % _MINUTE)
+        count = self._counts.get(caller, 0) + 1
+        self._counts[caller] = count
+        return Quota(
+            limit=self._per_minute,
+            remaining=max(0, self._per_minute - count),
+            reset_seconds=_WINDOW_SECONDS - now % _WINDOW_SECONDS,
+            is_allowed=count <= self._per_minute,
+        )

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raised.db.engine import transact
 from raised.db.items.items import instant
 from raised.db.requests.refresh import request_refresh
-from raised_api.http.auth import ADMIN, access_in
+from raised_api.http.auth import ADMIN, SCOPE, require_scope
 from raised_api.http.parameters import parse_query
 from raised_api.http.route import BASE
 
@@ -21,9 +21,8 @@ PATH: Final = f"{BASE}/refresh"
 def refresh_handler(writer: AsyncEngine, clock: Callable[[], int]) -> HTTPRouteHandler:
     """The route for those who do not want to wait for the next pull."""
 
-    @post(PATH, name="refresh")
+    @post(PATH, name="refresh", guards=[require_scope], opt={SCOPE: ADMIN})
     async def refresh(request: Request[Any, Any, Any]) -> Response[bytes]:
-        access_in(request).require(ADMIN)
         parse_query((), request.scope["query_string"])
         requested_at = await transact(writer, request_refresh, clock())
         return Response(

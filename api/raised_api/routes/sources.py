@@ -41,7 +41,7 @@ SOURCES = (
     Route(
         path=f"{BASE}/explorers",
         name="explorers",
-        about="The block explorers that are context, and how they do.",
+        about="The block explorers that are asked, and how they do.",
         answer=explorers,
         shape=source_schemas.ExplorerList,
         kept=False,

@@ -1,4 +1,4 @@
-"""The ledger's sums by hour, kept in memory: rows are only ever added, so new ones are enough."""
+"""The ledger's sums by hour, in memory: rows are only ever added, so only new ones are read."""
 
 import asyncio
 from collections.abc import Collection, Iterable
@@ -22,7 +22,8 @@ class HourlyTotals:
         """(hour, kind, millisatoshis) before `end`, exactly as this transaction sees them."""
         newest = await newest_movement(conn)
         async with self._lock:
-            if newest < self._newest:  # somebody with a newer view was quicker
+            if newest < self._newest:
+                # A newer transaction has added rows that this one does not see.
                 return await hourly(conn, kinds, Scope(source), end)
             if newest > self._newest:
                 is_first = self._newest == 0
@@ -30,11 +31,11 @@ class HourlyTotals:
                 self._newest = newest
             return [
                 (hour, kind, msats)
-                for (hour, of, kind), msats in self._sums.items()
-                if kind in kinds and hour < end and source in {None, of}
+                for (hour, row_source, kind), msats in self._sums.items()
+                if kind in kinds and hour < end and source in {None, row_source}
             ]
 
     def _add(self, sums: Iterable[HourSum]) -> None:
-        for one in sums:
-            key = (one.hour, one.source, one.kind)
-            self._sums[key] = self._sums.get(key, 0) + one.msats
+        for row in sums:
+            key = (row.hour, row.source, row.kind)
+            self._sums[key] = self._sums.get(key, 0) + row.msats

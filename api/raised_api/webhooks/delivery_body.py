@@ -1,6 +1,6 @@
-"""A delivery's signature and body. Nothing reads a body before its signature holds.
+"""A delivery's signature and body. No body is parsed before its signature is checked.
 
-Source: btcpay.md 7.2 and 8.
+Source: docs/btcpay.md 7.2 and 8.
 """
 
 import hmac
@@ -12,7 +12,7 @@ import msgspec
 from raised.db.requests.inbox import Delivery
 from raised.errors import InvalidInput
 
-_LAST_INSTANT: Final = 253_402_300_799  # RFC 3339 ends there
+_LAST_INSTANT: Final = 253_402_300_799  # 9999-12-31T23:59:59Z: RFC 3339 ends there
 _TEST_MARK: Final = "__test__"
 
 # Ids and types of all versions are shorter; what is longer must not get into the record.
@@ -20,7 +20,7 @@ _Name = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$")]
 
 
 class _Body(msgspec.Struct, frozen=True, rename="camel"):
-    """What is read of a body. The rest, which names buyers, is not even decoded."""
+    """The fields that are decoded. All others, which name buyers, are skipped."""
 
     delivery_id: _Name
     webhook_id: _Name
@@ -28,17 +28,17 @@ class _Body(msgspec.Struct, frozen=True, rename="camel"):
     store_id: _Name
     timestamp: Annotated[int, msgspec.Meta(ge=0, le=_LAST_INSTANT)]
     original_delivery_id: _Name | None = None
-    orignal_delivery_id: _Name | None = None  # so some servers 1.0 wrote it
+    orignal_delivery_id: _Name | None = None  # sic: servers 1.0 wrote it so
     is_redelivery: bool = False
     invoice_id: _Name | None = None
     pull_payment_id: _Name | None = None
 
 
-_BODIES: Final = msgspec.json.Decoder(_Body)
+_DECODER: Final = msgspec.json.Decoder(_Body)
 
 
-def keys_of(secrets: Iterable[bytes]) -> tuple[hmac.HMAC, ...]:
-    """What signatures with these secrets begin with. An empty secret signs nothing."""
+def signing_keys(secrets: Iterable[bytes]) -> tuple[hmac.HMAC, ...]:
+    """A prepared HMAC for each secret. An empty secret signs nothing."""
     return tuple(hmac.new(secret, digestmod="sha256") for secret in secrets if secret)
 
 
@@ -60,21 +60,21 @@ def parse_delivery(store: str, body: bytes, received_at: int) -> tuple[Delivery,
         InvalidInput: the body is no JSON, or no delivery's.
     """
     try:
-        found = _BODIES.decode(body)
+        fields = _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput("the body is no delivery") from error
-    original = found.original_delivery_id or found.orignal_delivery_id or found.delivery_id
+    original = fields.original_delivery_id or fields.orignal_delivery_id or fields.delivery_id
     delivery = Delivery(
         store=store,
-        webhook_id=found.webhook_id,
-        delivery_id=found.delivery_id,
+        webhook_id=fields.webhook_id,
+        delivery_id=fields.delivery_id,
         original_delivery_id=original,
-        type=found.type,
-        invoice_id=found.invoice_id,
-        pull_payment_id=found.pull_payment_id,
-        redelivery=found.is_redelivery,
-        sent_at=found.timestamp,
+        type=fields.type,
+        invoice_id=fields.invoice_id,
+        pull_payment_id=fields.pull_payment_id,
+        redelivery=fields.is_redelivery,
+        sent_at=fields.timestamp,
         received_at=received_at,
         is_test=original.startswith(_TEST_MARK),
     )
-    return delivery, found.store_id
+    return delivery, fields.store_id

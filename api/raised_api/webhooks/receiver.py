@@ -1,7 +1,8 @@
-"""The letter-slot for BTCPay Server: check, store, answer. Source: btcpay.md 7.
+"""Receives the webhooks of BTCPay Server: check, store, answer. Source: docs/btcpay.md 7.
 
-An ASGI application beside Litestar, for bodies must reach the signature as they were sent, and are
-not read at all when the header alone says no. Answers tell strangers nothing.
+Middleware and not a Litestar handler, since the signature is over the body as it was sent, a body
+is not even read where the headers are refused, and senders are neither callers with a quota of
+requests nor in need of a key. Answers tell strangers nothing.
 """
 
 import asyncio
@@ -9,25 +10,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from litestar.types import HTTPScope, Receive, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from raised.errors import InvalidInput, RecordUnavailable
 from raised_api.http.client_ip import client_address
-from raised_api.http.problems import MEDIA_TYPE, Problem
+from raised_api.http.problems import Problem
 from raised_api.http.rate_limit import RateLimiter
-from raised_api.webhooks.delivery_body import is_signed, keys_of, parse_delivery
-from raised_api.webhooks.inbox import Inbox
+from raised_api.http.responses import send_problem, send_response
+from raised_api.webhooks.delivery_body import is_signed, parse_delivery, signing_keys
+from raised_api.webhooks.delivery_store import DeliveryStore
 
+# The secrets of each store by its label: two while one replaces the other.
 Secrets = Mapping[str, tuple[bytes, ...]]
 
-PATH: Final = "/webhooks/btcpay/"
-SHORT_PATH: Final = "/webhook"  # where there is one store
-ROUTE: Final = PATH + "{label}"
+_PREFIX: Final = "/webhooks/btcpay/"
+_SHORT_PATH: Final = "/webhook"  # where there is one store
+ROUTE: Final = _PREFIX + "{label}"
 
-MOST_BYTES: Final = 1024 * 1024
-REFUSALS: Final = 60  # a minute and address; from then on they are answered 429
-_READ_ON_BYTES: Final = 8 * MOST_BYTES
+MAX_BYTES: Final = 1024 * 1024  # Greenfield's largest events have some kilobytes
+# From here on the connection is closed instead of read to its end without keeping anything: a
+# sender that has only a little too much is to get the answer, not a broken connection.
+_MAX_DISCARDED_BYTES: Final = 8 * MAX_BYTES
+# A delivery has all of its body ready; a connection must not be held by announcing one.
 _BODY_SECONDS: Final = 30.0
+# A minute and address; from then on they are answered 429. BTCPay Server itself earns none.
+MAX_REFUSALS: Final = 60
+_RETRY_SECONDS: Final = 5
 
 _CLOSE: Final = {"connection": "close"}
 _ALWAYS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
@@ -48,53 +57,55 @@ def _refused(status: int, detail: str, reason: str | None, **headers: str) -> _R
     return _Refused(status, detail, reason, headers)
 
 
-class Webhooks:
-    """Takes deliveries: an ASGI application that answers all of the addresses of `is_here`."""
+class WebhookMiddleware:
+    """Answers everything that is sent to the addresses of webhooks."""
 
     def __init__(
         self,
+        app: ASGIApp,
         secrets: Secrets,
-        inbox: Inbox,
+        deliveries: DeliveryStore,
         clock: Callable[[], int],
-        trusted: tuple[str, ...],
-        refusals: int = REFUSALS,
+        trusted_proxies: tuple[str, ...],
     ) -> None:
-        self._keys = {label: keys_of(own) for label, own in secrets.items()}
-        self._alone = next(iter(secrets)) if len(secrets) == 1 else None
-        self._inbox = inbox
+        self._app = app
+        self._keys = {label: signing_keys(own) for label, own in secrets.items()}
+        self._only_label = next(iter(secrets)) if len(secrets) == 1 else None
+        self._deliveries = deliveries
         self._clock = clock
-        self._trusted = trusted
-        self._refusals = RateLimiter(refusals)
+        self._trusted_proxies = trusted_proxies
+        self._refusals = RateLimiter(MAX_REFUSALS)
 
-    def is_here(self, path: str) -> bool:
-        """Whether this address is one of ours."""
-        return path == SHORT_PATH or path.startswith(PATH)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a delivery; let the application answer everything else."""
+        if scope["type"] == ScopeType.HTTP and _is_webhook(scope["path"]):
+            scope["path_template"] = ROUTE
+            await self._answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
-    async def answer(self, scope: HTTPScope, receive: Receive, send: Send) -> int:
-        """Answer one request; the status."""
+    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         label = self._label(scope["path"])
         try:
             if label is None:
                 raise _refused(404, "There is nothing at this address.", None)
             if scope["method"] != "POST":
                 raise _refused(405, "This address only answers POST.", None, allow="POST")
-            await self._take(label, scope, receive)
+            await self._receive(label, scope, receive)
         except _Refused as refused:
-            problem = self._count(label, refused, scope)
-            await _send_problem(send, problem)
-            return problem.status
-        await send({"type": "http.response.start", "status": 200, "headers": _EMPTY})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        return 200
+            await send_problem(send, self._count(label, refused, scope), _ALWAYS)
+        else:
+            await send_response(send, 200, _EMPTY, b"")
 
     def _label(self, path: str) -> str | None:
-        if path == SHORT_PATH:
-            return self._alone
-        label = path.removeprefix(PATH)
+        """The label of the store whose address this is."""
+        if path == _SHORT_PATH:
+            return self._only_label
+        label = path.removeprefix(_PREFIX)
         return label if label in self._keys else None
 
-    async def _take(self, label: str, scope: HTTPScope, receive: Receive) -> None:
-        signature = _signature(scope)
+    async def _receive(self, label: str, scope: HTTPScope, receive: Receive) -> None:
+        signature = _require_signature(scope)
         body = await _read_body(receive)
         if not is_signed(body, signature, self._keys[label]):
             raise _unsigned("bad_signature")
@@ -103,25 +114,29 @@ class Webhooks:
         except InvalidInput as error:
             raise _refused(400, "The body is no delivery.", "not_json") from error
         try:
-            ours = await self._inbox.store_id(label)
-            if ours is not None and store_id != ours:
+            followed_id = await self._deliveries.store_id(label)
+            if followed_id is not None and store_id != followed_id:
                 raise _unsigned("other_store")  # the secret was not given to that store
-            await self._inbox.keep(delivery)
+            await self._deliveries.add(delivery)
         except RecordUnavailable as error:
-            again = {"retry-after": "5"}
-            raise _Refused(503, "It cannot be stored now.", "not_stored", again) from error
+            headers = {"retry-after": str(_RETRY_SECONDS)}
+            raise _Refused(503, "It cannot be stored now.", "not_stored", headers) from error
 
     def _count(self, label: str | None, refused: _Refused, scope: HTTPScope) -> Problem:
         """The answer to a refusal; 429 where an address earns too many of them."""
         if label is not None and refused.reason is not None:
-            self._inbox.refuse(label, refused.reason)
-            if refused.status != 503:
-                address = client_address(scope, self._trusted)
-                taken = self._refusals.take(address, self._clock())
-                if not taken.is_allowed:
-                    again = {"retry-after": str(taken.reset_seconds)}
-                    return Problem(429, "Too many refused requests.", headers=again)
+            self._deliveries.count_refused(label, refused.reason)
+            if refused.status != 503:  # that is our failure, not the sender's
+                address = client_address(scope, self._trusted_proxies)
+                quota = self._refusals.count(address, self._clock())
+                if not quota.is_allowed:
+                    headers = {"retry-after": str(quota.reset_seconds)}
+                    return Problem(429, "Too many refused requests.", headers=headers)
         return Problem(refused.status, refused.detail, headers=refused.headers)
+
+
+def _is_webhook(path: str) -> bool:
+    return path == _SHORT_PATH or path.startswith(_PREFIX)
 
 
 def _unsigned(reason: str) -> _Refused:
@@ -129,15 +144,19 @@ def _unsigned(reason: str) -> _Refused:
     return _Refused(401, "The signature does not hold.", reason, scheme)
 
 
-def _signature(scope: HTTPScope) -> bytes:
-    """The one signature of the request, looked at before its body."""
+def _require_signature(scope: HTTPScope) -> bytes:
+    """The only signature of the request, looked at before its body.
+
+    Raises:
+        _Refused: there is none, or another one, or the body will be too large.
+    """
     length, signatures = 0, list[bytes]()
     for name, value in scope["headers"]:
         if name == b"btcpay-sig":
             signatures.append(value)
         elif name == b"content-length":
             length = int(value)  # the server has refused what is no number
-    if length > MOST_BYTES:
+    if length > MAX_BYTES:
         raise _too_large(length)
     if len(signatures) != 1 or not signatures[0]:
         raise _unsigned("no_signature")
@@ -145,7 +164,6 @@ def _signature(scope: HTTPScope) -> bytes:
 
 
 async def _read_body(receive: Receive) -> bytes:
-    """The body; who has said that one comes must not take for ever."""
     parts, size, is_whole = list[bytes](), 0, False
     try:
         async with asyncio.timeout(_BODY_SECONDS):
@@ -153,7 +171,7 @@ async def _read_body(receive: Receive) -> bytes:
                 part, is_whole = await _read_part(receive)
                 parts.append(part)
                 size += len(part)
-                if size > MOST_BYTES:
+                if size > MAX_BYTES:
                     raise _too_large(size)
     except TimeoutError as error:
         raise _Refused(408, "The body did not come.", "broken_off", _CLOSE) from error
@@ -169,18 +187,5 @@ async def _read_part(receive: Receive) -> tuple[bytes, bool]:
 
 
 def _too_large(size: int) -> _Refused:
-    """Up to a point the server reads on without keeping it, so that the sender hears the answer."""
-    headers = _CLOSE if size > _READ_ON_BYTES else {}
-    return _Refused(413, f"A delivery has at most {MOST_BYTES} bytes.", "too_large", headers)
-
-
-async def _send_problem(send: Send, problem: Problem) -> None:
-    body = problem.body()
-    headers = {
-        "content-type": MEDIA_TYPE,
-        "content-length": str(len(body)),
-        **problem.headers,
-    }
-    encoded = [(name.encode(), value.encode()) for name, value in headers.items()] + _ALWAYS
-    await send({"type": "http.response.start", "status": problem.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    headers = _CLOSE if size > _MAX_DISCARDED_BYTES else {}
+    return _Refused(413, f"A delivery has at most {MAX_BYTES} bytes.", "too_large", headers)

@@ -11,7 +11,7 @@ from tests.rig.deadline import DEADLINE_SECONDS
 from raised.config.load import Bind, Environment
 from raised.db.engine import transact
 from raised.db.requests.api_keys import NewKey, add_key, new_key, revoke_key
-from raised_api.http.auth import ApiKeyCache, is_open
+from raised_api.http.auth import ApiKeyCache, is_public
 from raised_api.http.problems import Problem
 
 NOW = 1_750_000_000
@@ -131,25 +131,25 @@ async def test_a_revoked_key_opens_nothing_three_seconds_later(
 ) -> None:
     key, ticks = new_key(["read"]), Ticks()
     await transact(writer, add_key, key, ["read"], NOW)
-    keys = ApiKeyCache(reader, is_open=False, ticks=ticks)
-    assert (await keys.access_with(key.token)).key_id == key.id
+    keys = ApiKeyCache(reader, is_public=False, ticks=ticks)
+    assert (await keys.authenticate_token(key.token)).key_id == key.id
     await transact(writer, revoke_key, key.id, NOW)
     ticks.now += 2.9
-    assert (await keys.access_with(key.token)).scopes == {"read"}
+    assert (await keys.authenticate_token(key.token)).scopes == {"read"}
     ticks.now += 0.2
     with pytest.raises(Problem, match="revoked"):
-        await keys.access_with(key.token)
+        await keys.authenticate_token(key.token)
 
 
 async def test_a_new_key_opens_at_once(writer: AsyncEngine, reader: AsyncEngine) -> None:
     ticks = Ticks()
-    keys = ApiKeyCache(reader, is_open=False, ticks=ticks)
+    keys = ApiKeyCache(reader, is_public=False, ticks=ticks)
     with pytest.raises(Problem):
-        await keys.access_with(new_key(["read"]).token)
+        await keys.authenticate_token(new_key(["read"]).token)
     key = new_key(["read"])
     await transact(writer, add_key, key, ["read"], NOW)
     ticks.now += 1.1
-    assert (await keys.access_with(key.token)).key_id == key.id
+    assert (await keys.authenticate_token(key.token)).key_id == key.id
 
 
 async def test_a_stream_ends_when_its_key_is_revoked(book: Any, serve: Any) -> None:
@@ -197,4 +197,4 @@ def test_a_record_is_open_on_this_machine_alone_unless_told(
     environment: Environment, host: str, public: bool | None, opens: bool
 ) -> None:
     changed = replace(environment, api_bind=Bind(host, 1), api_public=public)
-    assert is_open(changed) is opens
+    assert is_public(changed) is opens

@@ -1,8 +1,8 @@
-"""The inbox at the API's side: what senders bring is stored before they are answered.
+"""Stores webhook deliveries before their senders are answered.
 
-Senders that wait together are stored in one transaction: a durable commit costs the same for all
-of them. Requests that are refused are only counted, and the counts written every few seconds: an
-open door must not fill the disk.
+Deliveries that wait at the same time are stored in one transaction: a durable commit costs the same
+for all of them. Refused requests are only counted, and the counts written every few seconds:
+strangers must not fill the disk.
 """
 
 import asyncio
@@ -18,35 +18,38 @@ from raised.db.engine import reading, transact
 from raised.db.requests.inbox import Adder, Delivery, count_refused, store_ids
 from raised.errors import RecordUnavailable
 
-_TOGETHER: Final = 500  # deliveries in one transaction
-_WAITING: Final = 10_000  # senders; who comes then is asked to try again
-_COUNT_SECONDS: Final = 3.0
-_LOOK_SECONDS: Final = 5  # how long the daemon's word about its stores is believed
+_BATCH: Final = 500  # deliveries in one transaction
+# Senders that wait; the next ones are answered 503, and BTCPay Server sends again.
+_MAX_WAITING: Final = 10_000
+_REFUSALS_SECONDS: Final = 3.0  # how often the counts of refused requests are written
+_STORE_IDS_SECONDS: Final = 5  # how long the ids of the followed stores are not read again
 
 _log = structlog.get_logger()
 
+_Waiting = tuple[Delivery, asyncio.Future[None]]
 
-class Inbox:
-    """Stores deliveries and counts refusals. Works while `living`."""
+
+class DeliveryStore:
+    """Stores deliveries and counts refused requests, while `running`."""
 
     def __init__(self, engine: AsyncEngine, adder: Adder, clock: Callable[[], int]) -> None:
         self._engine = engine
         self._adder = adder
         self._clock = clock
-        self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
-        self._came = asyncio.Event()
+        self._waiting: list[_Waiting] = []
+        self._delivery_waits = asyncio.Event()
         self._refused: Counter[tuple[str, str]] = Counter()
         self._store_ids: dict[str, str] = {}
-        self._looked_at: int | None = None
+        self._store_ids_read_at: int | None = None
 
     @asynccontextmanager
-    async def living(self) -> AsyncIterator[None]:
-        """Store what comes meanwhile."""
+    async def running(self) -> AsyncIterator[None]:
+        """Work in the background until the block ends; then write what was counted."""
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._follow_deliveries(), name="deliveries"),
-                    group.create_task(self._follow_refusals(), name="refused deliveries"),
+                    group.create_task(self._store_deliveries(), name="deliveries"),
+                    group.create_task(self._write_refused_repeatedly(), name="refused deliveries"),
                 ]
                 yield
                 for task in tasks:
@@ -55,67 +58,67 @@ class Inbox:
         finally:
             await self._adder.close()
 
-    async def keep(self, delivery: Delivery) -> None:
+    async def add(self, delivery: Delivery) -> None:
         """Have a delivery stored; it survives a power cut when this returns.
 
         Raises:
             RecordUnavailable: it could not be stored.
         """
-        if len(self._waiting) >= _WAITING:
+        if len(self._waiting) >= _MAX_WAITING:
             raise RecordUnavailable("too many deliveries wait to be stored")
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((delivery, stored))
-        self._came.set()
+        self._delivery_waits.set()
         await stored
 
-    def refuse(self, store: str, reason: str) -> None:
+    def count_refused(self, store: str, reason: str) -> None:
         """Count a request that was refused."""
         self._refused[store, reason] += 1
 
     async def store_id(self, label: str) -> str | None:
-        """The id of a store as the daemon follows it; None when it did not say.
+        """The id of a store as the daemon follows it; None when it does not, or not yet.
 
         Raises:
             RecordUnavailable: the database does not answer, and never has.
         """
-        now = self._clock()
-        if self._looked_at is None or not 0 <= now - self._looked_at < _LOOK_SECONDS:
-            was, self._looked_at = self._looked_at, now  # the others need not look, too
+        now, read_at = self._clock(), self._store_ids_read_at
+        if read_at is None or not 0 <= now - read_at < _STORE_IDS_SECONDS:
+            self._store_ids_read_at = now  # before the read: requests meanwhile need not read, too
             try:
                 async with reading(self._engine) as conn:
                     self._store_ids = await store_ids(conn)
             except RecordUnavailable:
-                self._looked_at = was
-                if was is None:
+                self._store_ids_read_at = read_at
+                if read_at is None:
                     raise
         return self._store_ids.get(label)
 
-    async def _follow_deliveries(self) -> Never:
+    async def _store_deliveries(self) -> Never:
         while True:
-            await self._came.wait()
-            together, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+            await self._delivery_waits.wait()
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
             if not self._waiting:
-                self._came.clear()
-            await self._store(together)
+                self._delivery_waits.clear()
+            await self._store(batch)
 
-    async def _store(self, together: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
+    async def _store(self, batch: list[_Waiting]) -> None:
         failure: RecordUnavailable | None = None
         try:
-            await self._adder.add([delivery for delivery, _ in together])
+            await self._adder.add([delivery for delivery, _ in batch])
         except RecordUnavailable as error:
-            _log.error("deliveries not stored", number=len(together), error=str(error))
+            _log.error("deliveries not stored", number=len(batch), error=str(error))
             failure = error
-        for _, stored in together:
+        for _, stored in batch:
             if stored.done():
-                continue  # the sender has left; it is in the record none the less
+                continue  # the sender has left; its delivery is stored none the less
             if failure is None:
                 stored.set_result(None)
             else:
                 stored.set_exception(RecordUnavailable(str(failure)))
 
-    async def _follow_refusals(self) -> Never:
+    async def _write_refused_repeatedly(self) -> Never:
         while True:
-            await asyncio.sleep(_COUNT_SECONDS)
+            await asyncio.sleep(_REFUSALS_SECONDS)
             await self._write_refused()
 
     async def _write_refused(self) -> None:
@@ -125,5 +128,5 @@ class Inbox:
         try:
             await transact(self._engine, count_refused, counts, self._clock())
         except RecordUnavailable as error:
-            self._refused += counts
+            self._refused += counts  # written with the next ones
             _log.warning("refused deliveries not counted yet", error=str(error))
