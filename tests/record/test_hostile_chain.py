@@ -10,7 +10,7 @@ from tests.record.conftest import Founder, Ledger, Load, Scenario, World
 from raised.db import schema
 from raised.db.audit.check import differences
 from raised.db.engine import reading
-from raised.db.facts import projects
+from raised.db.queries import chain_source
 from raised.domain.angor.identifier import identifier
 from raised.domain.angor.network import network_named
 from raised.domain.bitcoin.script import p2wsh
@@ -91,7 +91,7 @@ async def test_with_any_depth_the_state_is_that_of_the_facts_alone(
 
 async def unindexed(ledger: Ledger) -> tuple[str, ...]:
     async with reading(ledger.engine) as conn:
-        return await projects.unindexed_projects(conn)
+        return await chain_source.unindexed_projects(conn)
 
 
 async def test_a_history_with_a_stale_block_is_asked_for_again(

@@ -6,7 +6,7 @@ import pytest
 from tests.record.conftest import Founder, Ledger, World
 
 from raised.db.engine import reading
-from raised.db.facts import blocks, coins, events, projects, txs
+from raised.db.queries import chain_source, relay_source
 from raised.domain.angor.watch import CoinKind
 from raised.domain.bitcoin.tx import TxOut
 from raised.domain.observation import HistorySeen, TipSeen
@@ -25,11 +25,9 @@ async def asked(ledger: Ledger, read: Any, *args: Any) -> Any:
         return await read(conn, *args)
 
 
-async def watched(ledger: Ledger, settled_height: int) -> Any:
+async def watched(ledger: Ledger, height: int) -> Any:
     async with reading(ledger.engine) as conn:
-        return {
-            outpoint: kind async for outpoint, kind in coins.watched_coins(conn, settled_height)
-        }
+        return {outpoint: kind async for outpoint, kind in chain_source.watched_coins(conn, height)}
 
 
 async def test_the_newest_blocks_come_first_and_old_empty_ones_go(
@@ -38,9 +36,9 @@ async def test_the_newest_blocks_come_first_and_old_empty_ones_go(
     await ledger.see(world.mine(founder.found()))
     founding_height = world.tip.height
     await ledger.see(*(world.mine() for _ in range(150)))
-    newest = await asked(ledger, blocks.recent_blocks, 3)
+    newest = await asked(ledger, chain_source.recent_blocks, 3)
     assert [one.hash for one in newest] == [one.hash for one in world.chain[:-4:-1]]
-    everything = await asked(ledger, blocks.recent_blocks, 1000)
+    everything = await asked(ledger, chain_source.recent_blocks, 1000)
     assert len(everything) == 101 + 1
     assert everything[-1].height == founding_height
 
@@ -49,12 +47,12 @@ async def test_missing_events_are_those_that_founding_transactions_name(
     ledger: Ledger, world: World, founder: Founder
 ) -> None:
     await ledger.see(world.mine(founder.found()), world.pool(founder.found("ab" * 32)))
-    missing = await asked(ledger, events.missing_events)
+    missing = await asked(ledger, relay_source.missing_events)
     assert missing == tuple(sorted(("ab" * 32, founder.event["id"])))
     await ledger.see(world.told(founder.event))
-    assert await asked(ledger, events.missing_events) == ("ab" * 32,)
+    assert await asked(ledger, relay_source.missing_events) == ("ab" * 32,)
     ids = [founder.event["id"], "ab" * 32]
-    assert await asked(ledger, events.known_events, ids) == {founder.event["id"]}
+    assert await asked(ledger, relay_source.known_event_ids, ids) == {founder.event["id"]}
 
 
 async def test_the_keys_of_founded_projects_come_before_those_of_words(
@@ -65,16 +63,16 @@ async def test_the_keys_of_founded_projects_come_before_those_of_words(
     await ledger.see(world.mine(founder.found(), other_founder.found_legacy()))
     people = (other_founder, founder, words)
     keys = tuple(one.author.xonly.hex() for one in people)
-    assert await asked(ledger, events.project_pubkeys) == keys
+    assert await asked(ledger, relay_source.project_pubkeys) == keys
 
 
 async def test_committed_events_that_a_relay_lacks_are_named(
     ledger: Ledger, world: World, founder: Founder, other_founder: Founder
 ) -> None:
     await ledger.see(world.told(founder.event, other_founder.event), world.mine(founder.found()))
-    (lacking,) = await asked(ledger, events.events_lacking, "wss://two", 10)
+    (lacking,) = await asked(ledger, relay_source.events_not_on_relay, "wss://two", 10)
     assert lacking.id == founder.event["id"]
-    assert await asked(ledger, events.events_lacking, "wss://one", 10) == ()
+    assert await asked(ledger, relay_source.events_not_on_relay, "wss://one", 10) == ()
 
 
 async def test_coins_are_watched_until_their_spend_is_final(
@@ -99,7 +97,7 @@ async def test_the_unconfirmed_are_those_that_are_somewhere(
     await ledger.see(world.told(founder.event))
     stays, goes, mined = (founder.invested(label=name).tx for name in ("stays", "goes", "mined"))
     await ledger.see(world.pool(stays, goes, mined), world.pool(gone=[goes]), world.mine(mined))
-    assert await asked(ledger, txs.unconfirmed_txids) == {stays.txid}
+    assert await asked(ledger, chain_source.unconfirmed_txids) == {stays.txid}
 
 
 async def test_projects_are_indexed_once_the_founded_ones_first(
@@ -108,11 +106,11 @@ async def test_projects_are_indexed_once_the_founded_ones_first(
     await ledger.see(world.told(other_founder.event))
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
     wanted = (founder.project_id, other_founder.project_id)
-    assert await asked(ledger, projects.unindexed_projects) == wanted
-    assert await asked(ledger, projects.all_projects) == tuple(sorted(wanted))
-    assert await asked(ledger, projects.active_projects, world.now, 1) == wanted[:1]
+    assert await asked(ledger, chain_source.unindexed_projects) == wanted
+    assert await asked(ledger, chain_source.all_projects) == tuple(sorted(wanted))
+    assert await asked(ledger, chain_source.active_projects, world.now, 1) == wanted[:1]
     await ledger.see(HistorySeen(founder.project_id, (), world.tip, "explorer", world.now))
-    assert await asked(ledger, projects.unindexed_projects) == wanted[1:]
+    assert await asked(ledger, chain_source.unindexed_projects) == wanted[1:]
 
 
 async def test_a_history_of_another_chain_is_left_alone(

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raised.chain.scan import Watched, concern, scan_block
 from raised.db.audit.check import differences
 from raised.db.engine import reading, transact
-from raised.db.facts import projects, txs
-from raised.db.queries import summary
+from raised.db.queries import chain_source, summary
 from raised.db.queries.sums import Scope
 from raised.domain.angor.founding import Founding, founding_of
 from raised.domain.angor.identifier import project_script
@@ -181,7 +180,7 @@ async def test_the_record_shows_what_the_actors_did(
         for step in story.steps:
             await player.perform(step)
             async with reading(reader) as conn:
-                known = await projects.all_projects(conn)
+                known = await chain_source.all_projects(conn)
             waiting += witness.after(step, known)
             if len(waiting) >= batch:
                 await transact(writer, apply_observations, waiting, POLICY)
@@ -204,9 +203,9 @@ async def _catch_up(
 ) -> None:
     """Histories of projects just heard of, and a look into the mempool."""
     async with reading(reader) as conn:
-        fresh = await projects.unindexed_projects(conn)
-        known = await projects.all_projects(conn)
-        held = await txs.unconfirmed_txids(conn)
+        fresh = await chain_source.unindexed_projects(conn)
+        known = await chain_source.all_projects(conn)
+        held = await chain_source.unconfirmed_txids(conn)
     for project_id in known:
         witness.watched.add_project(project_id)
     seen: list[Observation] = [witness.history(project_id) for project_id in fresh]

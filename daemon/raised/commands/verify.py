@@ -15,8 +15,7 @@ from raised.clock import now
 from raised.commands.report_text import described
 from raised.config.load import Config
 from raised.db.engine import open_reader, reading
-from raised.db.facts.projects import known_projects
-from raised.db.queries.evidence import EvidenceFacts, read_evidence_facts
+from raised.db.queries.evidence import EvidenceFacts, knows_project, read_evidence_facts
 from raised.db.upgrade import require_current
 from raised.domain.angor.founding import founding_of
 from raised.domain.angor.investment_state import Place, StoredTx, Tip
@@ -117,7 +116,7 @@ async def _kept(config: Config, project_id: str) -> EvidenceFacts | None:
     try:
         async with reading(engine) as conn:
             await require_current(conn, config.network)
-            if project_id not in await known_projects(conn, [project_id]):
+            if not await knows_project(conn, project_id):
                 return None
             return await read_evidence_facts(conn, project_id)
     finally:

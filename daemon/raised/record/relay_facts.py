@@ -51,7 +51,7 @@ async def apply_events(
 async def apply_backfill(conn: AsyncConnection, done: BackfillDone) -> None:
     """Move the relay's cursor."""
     full_at = done.began_at if done.full else None
-    await cursors.put_cursor(conn, "relay", done.relay, done.began_at, full_at)
+    await cursors.put_cursor(conn, cursors.RELAY, done.relay, done.began_at, full_at)
 
 
 async def announce_named(conn: AsyncConnection, event_ids: Iterable[str], policy: Policy) -> None:

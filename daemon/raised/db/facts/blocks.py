@@ -15,20 +15,14 @@ from raised.domain.observation import BlockRef
 async def best_block(conn: AsyncConnection) -> BlockRef | None:
     """The tip of the record; None before the first block."""
     row = (await conn.execute(select(block).order_by(block.c.height.desc()).limit(1))).first()
-    return None if row is None else _block(row)
-
-
-async def recent_blocks(conn: AsyncConnection, count: int) -> tuple[BlockRef, ...]:
-    """The highest blocks of the record, newest first."""
-    statement = select(block).order_by(block.c.height.desc()).limit(count)
-    return tuple(_block(row) for row in await conn.execute(statement))
+    return None if row is None else block_of(row)
 
 
 async def highest_up_to(conn: AsyncConnection, height: int) -> BlockRef | None:
     """The highest block of the record that is no higher than this."""
     statement = select(block).where(block.c.height <= height)
     row = (await conn.execute(statement.order_by(block.c.height.desc()).limit(1))).first()
-    return None if row is None else _block(row)
+    return None if row is None else block_of(row)
 
 
 async def hashes_at(conn: AsyncConnection, heights: Iterable[int]) -> dict[int, str]:
@@ -104,7 +98,8 @@ async def tip_of(conn: AsyncConnection, confirmations: int) -> Tip | None:
     return Tip(best.height, best.hash, confirmations, median_time)
 
 
-def _block(row: Row[Any]) -> BlockRef:
+def block_of(row: Row[Any]) -> BlockRef:
+    """The block of a row."""
     return BlockRef(
         row.height,
         row.hash,

@@ -1,14 +1,14 @@
 """Coins: the outpoints that are watched, and the transactions that pay projects."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, rows_among
-from raised.db.schema import coin, tx, tx_input, tx_project
+from raised.db.schema import coin, tx_input, tx_project
 from raised.domain.angor.watch import CoinKind, kind_of_coin
 from raised.domain.bitcoin.tx import OutPoint, Txid
 
@@ -62,18 +62,6 @@ async def investments_spent_by(conn: AsyncConnection, txids: Iterable[Txid]) -> 
     statement = select(coin.c.investment_txid).join(tx_input, spends).distinct()
     rows = await rows_among(conn, statement, tx_input.c.txid, txids)
     return {row.investment_txid for row in rows}
-
-
-async def watched_coins(
-    conn: AsyncConnection, settled_height: int
-) -> AsyncIterator[tuple[OutPoint, CoinKind]]:
-    """The coins to watch, with their kinds: all but those spent at or below this height."""
-    spends = and_(tx_input.c.prev_txid == coin.c.txid, tx_input.c.prev_vout == coin.c.vout)
-    settled = exists().where(spends, tx.c.txid == tx_input.c.txid, tx.c.height <= settled_height)
-    statement = select(coin.c.txid, coin.c.vout, coin.c.script_pubkey).where(~settled)
-    async with conn.stream(statement) as rows:
-        async for row in rows:
-            yield OutPoint(row.txid, row.vout), kind_of_coin(row.script_pubkey)
 
 
 async def add_payments(conn: AsyncConnection, payments: Iterable[tuple[Txid, str]]) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.bulk import put
 from raised.db.schema import cursor
 
+RELAY: Final = "relay"
 # How far a store's sweeps are; how far a full one came that has not ended, with when it began; and
 # since when a store is expected to send events.
 STORE: Final = "store"

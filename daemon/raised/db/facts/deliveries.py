@@ -9,22 +9,12 @@ from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, change_among, rows_among
-from raised.db.schema import delivery, expected_delivery, refresh, store
+from raised.db.schema import delivery, expected_delivery, store
 from raised.domain.btcpay.invoice_snapshot import EventTimes
 
 _SETTLED: Final = "InvoiceSettled"
 _PAYMENT_SETTLED: Final = "InvoicePaymentSettled"
 _PATIENCE_SECONDS: Final = 120
-
-
-class Waiting(NamedTuple):
-    """A delivery that was not acted on yet."""
-
-    id: int
-    type: str
-    invoice_id: str | None
-    pull_payment_id: str | None
-    received_at: int
 
 
 class Expected(NamedTuple):
@@ -33,23 +23,6 @@ class Expected(NamedTuple):
     invoice_id: str
     type: str
     since_at: int
-
-
-async def pending_deliveries(conn: AsyncConnection, label: str, limit: int) -> list[Waiting]:
-    """Deliveries of a store not acted on, oldest first."""
-    statement = (
-        select(
-            delivery.c.id,
-            delivery.c.type,
-            delivery.c.invoice_id,
-            delivery.c.pull_payment_id,
-            delivery.c.received_at,
-        )
-        .where(delivery.c.store == label, delivery.c.processed_at.is_(None))
-        .order_by(delivery.c.id)
-        .limit(limit)
-    )
-    return [Waiting(*row) for row in await conn.execute(statement)]
 
 
 async def put_results(conn: AsyncConnection, results: Mapping[int, str], at: int) -> None:
@@ -134,9 +107,3 @@ async def forget_expected(conn: AsyncConnection, labels: Collection[str]) -> Non
     """Wait for events of these stores only."""
     gone = expected_delivery.c.store.not_in(sorted(labels))
     await conn.execute(delete(expected_delivery).where(gone))
-
-
-async def refresh_requested_at(conn: AsyncConnection) -> int | None:
-    """When somebody last asked for an immediate pull."""
-    found = await conn.scalar(select(refresh.c.requested_at))
-    return None if found is None else int(found)

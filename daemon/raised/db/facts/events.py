@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, case, delete, exists, literal, select
+from sqlalchemy import Row, delete, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, put, rows_among
@@ -13,7 +13,6 @@ from raised.db.schema import (
     deletion,
     event,
     event_relay,
-    founding,
     project,
     project_profile,
 )
@@ -30,7 +29,7 @@ async def known_events(conn: AsyncConnection, ids: Iterable[str]) -> set[str]:
 
 async def events_by_id(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Event]:
     """The events with these ids that the record has."""
-    return {row.id: _event(row) for row in await rows_among(conn, select(event), event.c.id, ids)}
+    return {row.id: event_of(row) for row in await rows_among(conn, select(event), event.c.id, ids)}
 
 
 async def add_events(conn: AsyncConnection, events: Sequence[Event], at: int) -> None:
@@ -108,7 +107,7 @@ async def projects_announced_by(conn: AsyncConnection, event_ids: Iterable[str])
 async def unannounced(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Event]:
     """Those of these events that the record has, but not as announcements."""
     statement = select(event).where(~exists().where(announcement.c.event_id == event.c.id))
-    return {row.id: _event(row) for row in await rows_among(conn, statement, event.c.id, ids)}
+    return {row.id: event_of(row) for row in await rows_among(conn, statement, event.c.id, ids)}
 
 
 async def add_deletions(conn: AsyncConnection, deletions: Iterable[tuple[str, str, int]]) -> None:
@@ -135,52 +134,6 @@ async def projects_of_chosen(conn: AsyncConnection, event_ids: Iterable[str]) ->
     """The projects whose terms these events hold."""
     statement = select(project.c.id).where(project.c.status != "hidden")
     return {row.id for row in await rows_among(conn, statement, project.c.event_id, event_ids)}
-
-
-async def missing_events(conn: AsyncConnection) -> tuple[str, ...]:
-    """The event ids that founding transactions name and the record lacks."""
-    statement = (
-        select(founding.c.event_id)
-        .where(founding.c.event_id.is_not(None))
-        .where(~exists().where(event.c.id == founding.c.event_id))
-        .distinct()
-        .order_by(founding.c.event_id)
-    )
-    return tuple(await conn.scalars(statement))
-
-
-async def project_pubkeys(conn: AsyncConnection) -> tuple[str, ...]:
-    """The nostr keys of all projects, by their event or by a founding transaction.
-
-    Founded projects come first, then those seen first: anybody can announce any number with as many
-    keys, and what a relay refuses to follow for length must be theirs.
-    """
-    by_founding = (
-        select(founding.c.nostr_pubkey)
-        .where(founding.c.nostr_pubkey.is_not(None))
-        .order_by(founding.c.nostr_pubkey)
-    )
-    founded = project.c.status.in_(("confirmed", "committed", "event_missing"))
-    by_event = (
-        select(project.c.nostr_pubkey)
-        .where(project.c.nostr_pubkey.is_not(None))
-        .order_by(case((founded, 0), else_=1), project.c.first_seen_at, project.c.id)
-    )
-    named = [*await conn.scalars(by_founding), *await conn.scalars(by_event)]
-    return tuple(dict.fromkeys(named))
-
-
-async def events_lacking(conn: AsyncConnection, relay: str, limit: int) -> tuple[Event, ...]:
-    """Events of committed projects that no answer of this relay has held."""
-    held = exists().where(event_relay.c.event_id == event.c.id, event_relay.c.relay == relay)
-    statement = (
-        select(event)
-        .join(project, project.c.event_id == event.c.id)
-        .where(project.c.status.in_(("committed", "confirmed")), ~held)
-        .order_by(event.c.id)
-        .limit(limit)
-    )
-    return tuple(_event(row) for row in await conn.execute(statement))
 
 
 async def profiles_of(conn: AsyncConnection, pubkeys: Iterable[str], kind: int) -> dict[str, str]:
@@ -232,10 +185,11 @@ async def outlines_of(conn: AsyncConnection, pubkey: str, kind: int) -> tuple[Ev
     """
     columns = [literal("").label(one.name) if one is event.c.content else one for one in event.c]
     statement = select(*columns).where(event.c.pubkey == pubkey, event.c.kind == kind)
-    return tuple(_event(row) for row in await conn.execute(statement))
+    return tuple(event_of(row) for row in await conn.execute(statement))
 
 
-def _event(row: Row[Any]) -> Event:
+def event_of(row: Row[Any]) -> Event:
+    """The event of a row."""
     return Event(
         row.id,
         row.pubkey,

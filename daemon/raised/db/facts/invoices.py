@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, change_among, put, rows_among
@@ -168,49 +168,6 @@ async def campaigns_of(conn: AsyncConnection, keys: Iterable[InvoiceKey]) -> dic
     columns = select(this.store, this.id, this.campaign)
     rows = await rows_of_invoices(conn, columns, (this.store, this.id), keys)
     return {(row.store, row.id): row.campaign for row in rows}
-
-
-async def open_invoices(conn: AsyncConnection, store: str) -> tuple[str, ...]:
-    """Ids held as New or Processing, those missing upstream left out."""
-    statement = select(invoice.c.id).where(
-        invoice.c.store == store,
-        invoice.c.status.in_(_OPEN),
-        invoice.c.missing_upstream.is_(False),
-    )
-    return tuple(await conn.scalars(statement.order_by(invoice.c.id)))
-
-
-async def late_invoices(conn: AsyncConnection, store: str, since: int) -> tuple[str, ...]:
-    """Ids that expired after `since`, and those with a payment still Processing."""
-    paid = invoice_payment.c
-    processing = select(paid.invoice_id).where(paid.store == store, paid.status == "Processing")
-    expired = (invoice.c.status == "Expired") & (invoice.c.expires_at >= since)
-    statement = select(invoice.c.id).where(
-        invoice.c.store == store,
-        invoice.c.missing_upstream.is_(False),
-        or_(expired, invoice.c.id.in_(processing)),
-    )
-    return tuple(await conn.scalars(statement.order_by(invoice.c.id)))
-
-
-async def counting_payments(
-    conn: AsyncConnection, store: str, ids: Collection[str]
-) -> dict[str, frozenset[PaymentKey]]:
-    """(method, payment id) of what these invoices were paid with and is not Invalid."""
-    paid = invoice_payment.c
-    found: defaultdict[str, set[PaymentKey]] = defaultdict(set)
-    statement = select(paid.invoice_id, paid.method, paid.id).where(
-        paid.store == store, paid.status != "Invalid"
-    )
-    for row in await rows_among(conn, statement, paid.invoice_id, ids):
-        found[row.invoice_id].add((row.method, row.id))
-    return {key: frozenset(payments) for key, payments in found.items()}
-
-
-async def count_invoices(conn: AsyncConnection, store: str) -> int:
-    """How many invoices of a store are held."""
-    statement = select(func.count()).select_from(invoice).where(invoice.c.store == store)
-    return int(await conn.scalar(statement) or 0)
 
 
 def _columns(snapshot: InvoiceSnapshot) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import Row, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, change_among, rows_among
@@ -39,11 +39,6 @@ async def add_projects(conn: AsyncConnection, ids: Iterable[str], at: int) -> No
 async def known_projects(conn: AsyncConnection, ids: Iterable[str]) -> set[str]:
     """Those of these identifiers that the record knows."""
     return {row.id for row in await rows_among(conn, select(project.c.id), project.c.id, ids)}
-
-
-async def all_projects(conn: AsyncConnection) -> tuple[str, ...]:
-    """Every identifier that the record knows."""
-    return tuple(await conn.scalars(select(project.c.id).order_by(project.c.id)))
 
 
 async def project_snapshots(
@@ -138,44 +133,6 @@ async def put_indexed(conn: AsyncConnection, project_id: str, height: int) -> No
 async def forget_indexed(conn: AsyncConnection) -> None:
     """No address history is complete any more: blocks went by that nobody read."""
     await conn.execute(update(project).values(indexed_height=None))
-
-
-async def unindexed_projects(conn: AsyncConnection) -> tuple[str, ...]:
-    """Projects whose address history was never read, those with a founding transaction first."""
-    promise = case(
-        (project.c.status.in_(("confirmed", "committed", "event_missing")), 0),
-        (project.c.status.in_(("announced", "hidden")), 1),
-        else_=2,
-    )
-    statement = (
-        select(project.c.id)
-        .where(project.c.indexed_height.is_(None))
-        .order_by(promise, project.c.first_seen_at, project.c.id)
-    )
-    return tuple(await conn.scalars(statement))
-
-
-async def active_projects(conn: AsyncConnection, now: int, limit: int) -> tuple[str, ...]:
-    """Projects whose unconfirmed transactions matter most: open ones, then the lately used."""
-    newest = (
-        select(func.max(investment.c.at))
-        .where(investment.c.project_id == project.c.id)
-        .scalar_subquery()
-    )
-    started = and_(project.c.start_at <= now, project.c.type.is_not(None))
-    open_now = and_(started, or_(project.c.end_at.is_(None), project.c.end_at >= now))
-    statement = (
-        select(project.c.id)
-        .where(project.c.status.in_(("confirmed", "committed", "event_missing", "announced")))
-        .order_by(
-            case((open_now, 0), else_=1),
-            case((project.c.status == "announced", 1), else_=0),
-            func.coalesce(newest, 0).desc(),
-            project.c.id,
-        )
-        .limit(limit)
-    )
-    return tuple(await conn.scalars(statement))
 
 
 async def advance_next_stages(

@@ -177,12 +177,6 @@ async def children(conn: AsyncConnection, txids: Iterable[Txid]) -> set[Txid]:
     return {row.txid for row in await rows_among(conn, statement, tx_input.c.prev_txid, txids)}
 
 
-async def unconfirmed_txids(conn: AsyncConnection) -> set[Txid]:
-    """The ids of the transactions that no block holds and that are not gone."""
-    statement = select(tx.c.txid).where(tx.c.height.is_(None), tx.c.gone_at.is_(None))
-    return {row.txid for row in await conn.execute(statement)}
-
-
 async def _standing(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, Row[Any]]:
     columns = (
         tx.c.txid,

@@ -33,6 +33,11 @@ class EvidenceFacts:
     tip: Tip | None
 
 
+async def knows_project(conn: AsyncConnection, project_id: str) -> bool:
+    """Whether the record knows this identifier."""
+    return await conn.scalar(select(project.c.id).where(project.c.id == project_id)) is not None
+
+
 async def read_evidence_facts(conn: AsyncConnection, project_id: str) -> EvidenceFacts:
     """What the record holds about a project that it knows."""
     settings = await read_stored_settings(conn)
