@@ -1,6 +1,8 @@
-"""Query parameters: declared once, for reading them and for the OpenAPI document.
+"""Query parameters: declared once, for parsing them and for the OpenAPI document.
 
-What a reader function cannot take it refuses with InvalidInput, whose text is the reason shown.
+Litestar's own parsing passes over unknown parameters, takes the last of repeated ones and knows no
+comma lists; a client that misspells a filter would get everything and not know. A `read` function
+refuses a text with InvalidInput, whose text is the reason that the client is given.
 """
 
 import re
@@ -20,7 +22,7 @@ from raised_api.http.problems import InvalidParameter, Problem, invalid_paramete
 
 Schema = dict[str, object]
 
-# A day in the zone that the question is about, or an instant.
+# A day in the time zone of the request, or an instant in Unix seconds.
 TimeOrDate = date | int
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -28,9 +30,9 @@ _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 _DIGITS = re.compile(r"\d{1,19}", re.ASCII)
-_LONGEST = 200
+_MAX_TEXT_LENGTH = 200
 
-# What a database takes; anybody can make up a cursor.
+# What a database column takes: anybody can make up a cursor.
 _Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Id = _Int64 | Annotated[str, msgspec.Meta(pattern="^[!-~]*$")]
 _CURSORS = msgspec.json.Decoder(tuple[str, _Int64, _Id])
@@ -59,19 +61,19 @@ def parse_query(parameters: Sequence[Parameter], query: bytes) -> dict[str, Any]
         given.setdefault(name, []).append(value)
     known = {parameter.name for parameter in parameters}
     faults = [
-        InvalidParameter(_shown(name), "is no parameter here")
+        InvalidParameter(_printable(name), "is no parameter here")
         for name in given
         if name not in known
     ]
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for parameter in parameters:
         try:
-            found[parameter.name] = _value(parameter, given.get(parameter.name, []))
+            values[parameter.name] = _value(parameter, given.get(parameter.name, []))
         except InvalidInput as error:
             faults.append(InvalidParameter(parameter.name, str(error)))
     if faults:
         raise invalid_parameters(faults)
-    return found
+    return values
 
 
 def _value(parameter: Parameter, texts: list[str]) -> object:
@@ -85,12 +87,12 @@ def _value(parameter: Parameter, texts: list[str]) -> object:
     return parameter.read(texts[0])
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     return "".join(char for char in name if char.isprintable())[:60] or "(unprintable)"
 
 
 def choice(name: str, options: Sequence[str], about: str, default: str | None = None) -> Parameter:
-    """One of some words."""
+    """One of some options."""
 
     def read(text: str) -> str:
         if text not in options:
@@ -106,18 +108,18 @@ def choice(name: str, options: Sequence[str], about: str, default: str | None = 
 def choices(
     name: str, options: Sequence[str], about: str, default: tuple[str, ...] = ()
 ) -> Parameter:
-    """Some of some words."""
-    one = choice(name, options, about)
-    schema: Schema = {"type": "array", "items": one.schema, "minItems": 1}
-    return Parameter(name, one.read, schema, about, default, repeated=True)
+    """Any number of some options."""
+    single = choice(name, options, about)
+    schema: Schema = {"type": "array", "items": single.schema, "minItems": 1}
+    return Parameter(name, single.read, schema, about, default, repeated=True)
 
 
 def text_matching(name: str, pattern: str, about: str) -> Parameter:
-    """A text of a certain form."""
-    form = re.compile(pattern, re.ASCII)
+    """A text that matches a regular expression as a whole."""
+    compiled = re.compile(pattern, re.ASCII)
 
     def read(text: str) -> str:
-        if not form.fullmatch(text):
+        if not compiled.fullmatch(text):
             raise InvalidInput("has not the right form")
         return text
 
@@ -126,36 +128,36 @@ def text_matching(name: str, pattern: str, about: str) -> Parameter:
 
 
 def texts_matching(name: str, pattern: str, about: str) -> Parameter:
-    """Some texts of a certain form."""
-    one = text_matching(name, pattern, about)
-    schema: Schema = {"type": "array", "items": one.schema, "minItems": 1}
-    return Parameter(name, one.read, schema, about, (), repeated=True)
+    """Any number of such texts."""
+    single = text_matching(name, pattern, about)
+    schema: Schema = {"type": "array", "items": single.schema, "minItems": 1}
+    return Parameter(name, single.read, schema, about, (), repeated=True)
 
 
 def free_text(name: str, about: str) -> Parameter:
-    """What a person typed."""
+    """A text that a person has typed."""
 
     def read(text: str) -> str:
-        if len(text) > _LONGEST:
-            raise InvalidInput(f"is longer than {_LONGEST} characters")
+        if len(text) > _MAX_TEXT_LENGTH:
+            raise InvalidInput(f"is longer than {_MAX_TEXT_LENGTH} characters")
         if "\0" in text:
             raise InvalidInput("holds a null character")
         return text.strip()
 
-    return Parameter(name, read, {"type": "string", "maxLength": _LONGEST}, about)
+    return Parameter(name, read, {"type": "string", "maxLength": _MAX_TEXT_LENGTH}, about)
 
 
 def whole_number(
-    name: str, least: int, most: int, about: str, default: int | None = None
+    name: str, minimum: int, maximum: int, about: str, default: int | None = None
 ) -> Parameter:
     """A number in decimal digits."""
 
     def read(text: str) -> int:
-        if not _DIGITS.fullmatch(text) or not least <= int(text) <= most:
-            raise InvalidInput(f"must be a whole number from {least} to {most}")
+        if not _DIGITS.fullmatch(text) or not minimum <= int(text) <= maximum:
+            raise InvalidInput(f"must be a whole number from {minimum} to {maximum}")
         return int(text)
 
-    schema: Schema = {"type": "integer", "minimum": least, "maximum": most}
+    schema: Schema = {"type": "integer", "minimum": minimum, "maximum": maximum}
     if default is not None:
         schema["default"] = default
     return Parameter(name, read, schema, about, default)
@@ -185,11 +187,11 @@ def time_or_date(name: str, about: str) -> Parameter:
             pass
         raise InvalidInput("must be an RFC 3339 time or a date")
 
-    forms: list[Schema] = [
+    formats: list[Schema] = [
         {"type": "string", "format": "date"},
         {"type": "string", "format": "date-time"},
     ]
-    return Parameter(name, read, {"anyOf": forms}, about)
+    return Parameter(name, read, {"anyOf": formats}, about)
 
 
 def time_zone(name: str, about: str) -> Parameter:
@@ -206,11 +208,11 @@ def time_zone(name: str, about: str) -> Parameter:
     return Parameter(name, read, {"type": "string", "default": "UTC"}, about, UTC)
 
 
-def to_seconds(found: TimeOrDate | None, zone: tzinfo = UTC) -> int | None:
-    """The instant; of a date, the start of that day in the zone."""
-    if isinstance(found, date):
-        return int(datetime.combine(found, time(), zone).timestamp())
-    return found
+def to_seconds(moment: TimeOrDate | None, zone: tzinfo = UTC) -> int | None:
+    """The instant in Unix seconds; of a date, the start of that day in the zone."""
+    if isinstance(moment, date):
+        return int(datetime.combine(moment, time(), zone).timestamp())
+    return moment
 
 
 def write_cursor(kind: str, place: Place | None) -> str | None:
@@ -230,14 +232,14 @@ def read_cursor(kind: str, text: str | None, key: type[int] | type[str]) -> Plac
         return None
     try:
         padded = text.encode() + b"=" * (-len(text) % 4)
-        found = _CURSORS.decode(urlsafe_b64decode(padded))
+        decoded = _CURSORS.decode(urlsafe_b64decode(padded))
     except (ValueError, msgspec.MsgspecError):
-        found = ("", 0, 0)
-    if found[0] != kind or type(found[2]) is not key:
+        decoded = ("", 0, 0)
+    if decoded[0] != kind or type(decoded[2]) is not key:
         raise invalid_parameters(
             [InvalidParameter("cursor", "is no cursor of this list in this order")]
         )
-    return found[1], found[2]
+    return decoded[1], decoded[2]
 
 
 PROJECT = text_matching("project", "angor1[0-9a-z]{1,90}", "A project's identifier.")

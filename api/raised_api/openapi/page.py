@@ -1,4 +1,4 @@
-"""The page that reads the OpenAPI document to people. No asset from another host."""
+"""The OpenAPI document as JSON and as a page. The page loads nothing from another host."""
 
 from html import escape
 from typing import Any, Final
@@ -11,7 +11,7 @@ _POLICY: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-a
 
 
 def openapi_handlers(document: dict[str, Any]) -> list[HTTPRouteHandler]:
-    """The document, and a page that reads it to people."""
+    """The routes of the document and of the page."""
     as_json, as_page = msgspec.json.encode(document), _page(document).encode()
 
     @get("/api/openapi.json", name="openapi", sync_to_thread=False)
@@ -50,13 +50,13 @@ def _page(document: dict[str, Any]) -> str:
 
 def _section(name: str, operation: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td><code>{escape(one['name'])}</code></td><td>{escape(one['in'])}</td>"
-        f"<td>{escape(one.get('description', ''))} {_form(one['schema'])}</td></tr>"
-        for one in operation.get("parameters", [])
+        f"<tr><td><code>{escape(parameter['name'])}</code></td><td>{escape(parameter['in'])}</td>"
+        f"<td>{escape(parameter.get('description', ''))} {_values(parameter['schema'])}</td></tr>"
+        for parameter in operation.get("parameters", [])
     )
     table = f"<table><tbody>{rows}</tbody></table>" if rows else ""
     answers = "".join(
-        f"<li><code>{status}</code> {escape(response['description'])} {_shape(response)}</li>"
+        f"<li><code>{status}</code> {escape(response['description'])} {_schema_link(response)}</li>"
         for status, response in operation["responses"].items()
     )
     return (
@@ -66,15 +66,14 @@ def _section(name: str, operation: dict[str, Any]) -> str:
     )
 
 
-def _form(schema: dict[str, Any]) -> str:
-    item = schema.get("items", schema)
-    words = item.get("enum")
-    shown = " | ".join(words) if words else ""
+def _values(schema: dict[str, Any]) -> str:
+    """The values that a parameter takes, where they are few, and its default."""
+    options = " | ".join(schema.get("items", schema).get("enum", []))
     default = f" default {schema['default']}" if "default" in schema else ""
-    return f"<code>{escape(shown + default)}</code>" if shown or default else ""
+    return f"<code>{escape(options + default)}</code>" if options or default else ""
 
 
-def _shape(response: dict[str, Any]) -> str:
+def _schema_link(response: dict[str, Any]) -> str:
     for content in response.get("content", {}).values():
         name = str(content["schema"].get("$ref", "")).rpartition("/")[2]
         if name:

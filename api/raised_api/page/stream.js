@@ -2,18 +2,18 @@
 // Resumes after the last change that was seen.
 
 const WAIT_MS = 3000;
-const LONGEST_WAIT_MS = 30000;
-// The server says something at least every 15 seconds.
+const MAX_WAIT_MS = 30000;
+// The server sends a ping every 15 seconds: after this long without one, the connection is dead.
 const SILENCE_MS = 40000;
 
 export async function follow(url, { onMessage, onState }) {
-  let lastSeen = null;
+  let lastEventId = null;
   let wait = WAIT_MS;
   for (;;) {
     try {
       onState("connecting");
-      await readOnce(url, lastSeen, (message) => {
-        if (message.id !== null) lastSeen = message.id;
+      await readOnce(url, lastEventId, (message) => {
+        if (message.id !== null) lastEventId = message.id;
         wait = WAIT_MS;
         onState("live");
         onMessage(message);
@@ -23,14 +23,14 @@ export async function follow(url, { onMessage, onState }) {
     }
     onState("reconnecting");
     await new Promise((done) => setTimeout(done, wait));
-    wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+    wait = Math.min(wait * 2, MAX_WAIT_MS);
   }
 }
 
-async function readOnce(url, lastSeen, onMessage) {
+async function readOnce(url, lastEventId, onMessage) {
   const silence = new AbortController();
   let timer = setTimeout(() => silence.abort(), SILENCE_MS);
-  const headers = lastSeen === null ? {} : { "Last-Event-ID": lastSeen };
+  const headers = lastEventId === null ? {} : { "Last-Event-ID": lastEventId };
   try {
     const answer = await fetch(url, { headers, signal: silence.signal, cache: "no-store" });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
