@@ -60,6 +60,26 @@ async def test_the_relays_of_the_new_file_are_followed_and_a_bad_one_changes_not
     await box.until("/api/v1/relays", up(1))
 
 
+async def test_a_key_file_that_cannot_be_read_does_not_end_the_daemon(
+    box: Node, world: World, tmp_path: Path
+) -> None:
+    await box.start()
+    await box.until("/api/v1/relays", up(1))
+    key_file = f'auth_key_file = "{tmp_path}/missing"\n'
+    rewrite(box, settings(world, relays=2).replace("[[chain", f"{key_file}[[chain", 1))
+    rewrite(box, settings(world, relays=2))
+    await box.until("/api/v1/relays", up(2))
+
+
+async def test_up_passes_the_signal_on_to_the_daemon(box: Node, world: World) -> None:
+    await box.both.start()
+    await box.both.ready(box.client)
+    await box.until("/api/v1/relays", up(1))
+    Path(box.environment["RAISED_CONFIG"]).write_text(settings(world, relays=2))
+    box.both.signal(signal.SIGHUP)
+    await box.until("/api/v1/relays", up(2))
+
+
 async def test_the_daemon_measures_itself(box: Node) -> None:
     await box.start()
     await box.until("/api/v1/relays", up(1))

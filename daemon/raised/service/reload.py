@@ -45,32 +45,39 @@ class Reload:
             await self._requested.wait()
             self._requested.clear()
             try:
-                config = self._load()
+                new = self._load()
+                config = self._with_start_settings(new)
                 follow_relays = self._relays.prepare(relay_settings(config))
                 follow_stores = self._stores.prepare(store_settings(config))
             except ConfigError as error:
                 _log.error("not reloaded, everything stays as it was", problems=error.problems)
                 continue
+            if changed := [
+                name for name in _AT_START if getattr(new, name) != getattr(config, name)
+            ]:
+                _log.warning("only a restart applies these settings", settings=changed)
             await self._commit(config, observations)
             follow_relays()
             follow_stores()
             _log.info("reloaded", relays=len(config.relays), stores=len(config.stores))
 
     def _load(self) -> Config:
-        """The file as it is now, with what only a restart applies as it was at the start.
+        """The file as it is now.
 
         Raises:
             ConfigError: it has a problem, or names another network.
         """
-        old = self._config
-        new = load_config(old.path)
-        if new.network != old.network:
+        config = load_config(self._config.path)
+        network = self._config.network
+        if config.network != network:
             raise ConfigError(
-                f"network: the record is of {old.network}; {new.network} needs a record of its own"
+                f"network: the record is of {network}; {config.network} needs a record of its own"
             )
-        if any(getattr(new, name) != getattr(old, name) for name in _AT_START):
-            _log.warning("restart to apply changes of these settings", settings=_AT_START)
-        return replace(new, chain=old.chain, proxy=old.proxy, retention=old.retention)
+        return config
+
+    def _with_start_settings(self, config: Config) -> Config:
+        old = self._config
+        return replace(config, chain=old.chain, proxy=old.proxy, retention=old.retention)
 
     async def _commit(self, config: Config, observations: asyncio.Queue[Observation]) -> None:
         """Have the record know the configuration before the sources follow it: a store that reads
