@@ -1,5 +1,6 @@
 """SIGHUP: other relays are followed without a restart, and a bad file changes nothing."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,9 +11,13 @@ import pytest
 
 pytest.importorskip("pbk")
 
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.node import Node
 
+from raised_simnet.demo.programs import Program
 from raised_simnet.world import World
+
+POLL_SECONDS = 0.1
 
 
 @pytest.fixture
@@ -42,9 +47,9 @@ def up(count: int) -> Any:
     return shown
 
 
-def rewrite(box: Node, text: str) -> None:
+def rewrite(box: Node, text: str, program: Program | None = None) -> None:
     Path(box.environment["RAISED_CONFIG"]).write_text(text)
-    box.daemon.signal(signal.SIGHUP)
+    (program or box.daemon).signal(signal.SIGHUP)
 
 
 async def test_the_relays_of_the_new_file_are_followed_and_a_bad_one_changes_nothing(
@@ -61,12 +66,15 @@ async def test_the_relays_of_the_new_file_are_followed_and_a_bad_one_changes_not
 
 
 async def test_a_key_file_that_cannot_be_read_does_not_end_the_daemon(
-    box: Node, world: World, tmp_path: Path
+    box: Node, world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     await box.start()
     await box.until("/api/v1/relays", up(1))
     key_file = f'auth_key_file = "{tmp_path}/missing"\n'
     rewrite(box, settings(world, relays=2).replace("[[chain", f"{key_file}[[chain", 1))
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while "not reloaded" not in capfd.readouterr().err:  # noqa: ASYNC110 - another process'
+            await asyncio.sleep(POLL_SECONDS)
     rewrite(box, settings(world, relays=2))
     await box.until("/api/v1/relays", up(2))
 
@@ -75,8 +83,7 @@ async def test_up_passes_the_signal_on_to_the_daemon(box: Node, world: World) ->
     await box.both.start()
     await box.both.ready(box.client)
     await box.until("/api/v1/relays", up(1))
-    Path(box.environment["RAISED_CONFIG"]).write_text(settings(world, relays=2))
-    box.both.signal(signal.SIGHUP)
+    rewrite(box, settings(world, relays=2), box.both)
     await box.until("/api/v1/relays", up(2))
 
 

@@ -52,9 +52,8 @@ class Reload:
             except ConfigError as error:
                 _log.error("not reloaded, everything stays as it was", problems=error.problems)
                 continue
-            if changed := [
-                name for name in _AT_START if getattr(new, name) != getattr(config, name)
-            ]:
+            changed = [name for name in _AT_START if getattr(new, name) != getattr(config, name)]
+            if changed:
                 _log.warning("only a restart applies these settings", settings=changed)
             await self._commit(config, observations)
             follow_relays()
