@@ -4,12 +4,14 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import msgspec
 import pytest
 from tests.rig import vectors
+from tests.rig.databases import Databases
 
 from raised.chain.explorer.esplora import Esplora
 from raised.chain.explorer.http import ExplorerHttp
@@ -51,6 +53,13 @@ class Teller:
             yield http
         finally:
             await http.close()
+
+
+@pytest.fixture
+async def database_url(databases: Databases, tmp_path: Path) -> AsyncIterator[str]:
+    """A record on SQLite alone: the chain source does not know the database it fills."""
+    async with databases.migrated("sqlite", tmp_path) as url:
+        yield url
 
 
 @pytest.fixture(name="teller")
