@@ -7,12 +7,13 @@ PYTHON := $(shell for python in python3.13 python3.12 python3.11 python3 python;
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint bench run clean
+.PHONY: help demo test lint format bench run clean
 
 help:
 	@echo "make demo   a whole world on this machine, live in your browser"
 	@echo "make test   the test suite"
 	@echo "make lint   format, lint, types, import rules"
+	@echo "make format write the format that lint checks"
 	@echo "make bench  the claims of speed, one JSON line each"
 	@echo "make run    follow the sources of relays.toml, API and page included"
 
@@ -20,7 +21,7 @@ demo: .venv/demo
 	$(BIN)/raised demo $(ARGS)
 
 test: .venv/test
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: .venv/lint
 	$(BIN)/ruff format --check .
@@ -29,6 +30,10 @@ lint: .venv/lint
 	$(BIN)/mypy tests
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+format: .venv/lint
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
 
 bench: .venv/test
 	@for script in bench/*.py; do $(BIN)/python $$script || exit 1; done
