@@ -1,13 +1,11 @@
 """How often a caller may ask: so many requests in each minute of the clock."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _WINDOW_SECONDS: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """What a request leaves of its caller's quota. `reset_seconds`: until the next window."""
 
     limit: int
@@ -34,9 +32,6 @@ class RateLimiter:
             self._counts.clear()
         count = self._counts.get(caller, 0) + 1
         self._counts[caller] = count
-        return Quota(
-            limit=self._per_minute,
-            remaining=max(0, self._per_minute - count),
-            reset_seconds=_WINDOW_SECONDS - now % _WINDOW_SECONDS,
-            is_allowed=count <= self._per_minute,
-        )
+        remaining = max(0, self._per_minute - count)
+        reset_seconds = _WINDOW_SECONDS - now % _WINDOW_SECONDS
+        return Quota(self._per_minute, remaining, reset_seconds, count <= self._per_minute)

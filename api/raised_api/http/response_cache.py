@@ -39,11 +39,12 @@ class RecordVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CachedResponse:
-    """A body with its ETag. `route`: the path template, for the metrics."""
+    """A body with its ETag and headers. `route`: the path template, for the metrics."""
 
     body: bytes
-    etag: str
+    etag: bytes
     route: str
+    headers: Headers
 
 
 class ResponseCache:
@@ -188,7 +189,13 @@ class _HandledResponse:
         # Other names for callers who see invoices: a name must not tell who has asked before.
         key = b"invoices" if access_of(self.scope).sees_invoices else b""
         digest = blake2b(body, digest_size=16, key=key)
-        return CachedResponse(body, f'"{digest.hexdigest()}"', self.scope["path_template"])
+        etag = b'"%s"' % digest.hexdigest().encode()
+        headers = [
+            *_validators(etag),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+        ]
+        return CachedResponse(body, etag, self.scope["path_template"], headers)
 
     async def forward(self, send: Send) -> None:
         """Send it as it is."""
@@ -201,25 +208,26 @@ def _key(scope: HTTPScope) -> Key:
 
 
 async def _send(scope: HTTPScope, send: Send, response: CachedResponse) -> None:
-    headers: Headers = [
-        (b"etag", response.etag.encode()),
+    if _has_current_etag(scope, response.etag):
+        await send_response(send, 304, _validators(response.etag), b"")
+    else:
+        # Copied, since Litestar adds headers for browsers of other origins to the list itself.
+        await send_response(send, 200, [*response.headers], response.body)
+
+
+def _validators(etag: bytes) -> Headers:
+    return [
+        (b"etag", etag),
         (b"cache-control", b"no-cache"),  # browsers ask again each time; a 304 is cheap
         (b"vary", b"authorization"),
     ]
-    if _has_current_etag(scope, response.etag):
-        await send_response(send, 304, headers, b"")
-        return
-    headers.append((b"content-type", b"application/json"))
-    headers.append((b"content-length", b"%d" % len(response.body)))
-    await send_response(send, 200, headers, response.body)
 
 
-def _has_current_etag(scope: HTTPScope, etag: str) -> bool:
+def _has_current_etag(scope: HTTPScope, etag: bytes) -> bool:
     """Whether the client has this response already. Source: RFC 9110, 13.1.2."""
-    wanted = etag.encode()
     for name, value in scope["headers"]:
         if name == b"if-none-match":
             tags = [tag.strip().removeprefix(b"W/") for tag in value.split(b",")]
-            if wanted in tags or b"*" in tags:
+            if etag in tags or b"*" in tags:
                 return True
     return False
