@@ -85,8 +85,8 @@ class Looking:
         return view
 
 
-@pytest.fixture(name="stage")
-async def _stage() -> AsyncIterator[FundedProject]:
+@pytest.fixture(name="funded")
+async def _funded() -> AsyncIterator[FundedProject]:
     async with funded_project() as funded:
         yield funded
 
