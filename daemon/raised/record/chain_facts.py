@@ -82,15 +82,16 @@ async def apply_rollback(conn: AsyncConnection, seen: RolledBack, dirty: DirtySe
     keep = seen.to.height
     if held.get(keep, seen.to.hash) != seen.to.hash:
         keep -= 1  # the ancestor itself is another one than ours
-    await _roll_back(conn, keep, seen.to, dirty)
+    await _roll_back(conn, keep, (seen.to.height, seen.to.hash), dirty)
     await _hold(conn, [seen.to], dirty)
 
 
 async def rewind_to(conn: AsyncConnection, height: int, dirty: DirtySet) -> None:
     """Take back every block above this height, however deep; they are read again."""
     left = await blocks.highest_up_to(conn, height)
-    ancestor = left if left is not None else BlockRef(height, "", "", 0, b"")
-    await _roll_back(conn, height, ancestor, dirty)
+    await _roll_back(
+        conn, height, (height, None) if left is None else (left.height, left.hash), dirty
+    )
 
 
 async def apply_mempool(
@@ -109,7 +110,7 @@ async def _extend(conn: AsyncConnection, block: BlockRef, policy: Policy, dirty:
     best = await blocks.best_block(conn)
     if best is not None:
         held = await blocks.hashes_at(conn, [block.height, block.height - 1])
-        parent = BlockRef(block.height - 1, block.prev_hash, "", block.time, b"")
+        parent = (block.height - 1, block.prev_hash)
         if held.get(block.height - 1, block.prev_hash) != block.prev_hash:
             await _roll_back(conn, block.height - 2, parent, dirty)
         elif held.get(block.height, block.hash) != block.hash:
@@ -120,13 +121,16 @@ async def _extend(conn: AsyncConnection, block: BlockRef, policy: Policy, dirty:
         await blocks.prune_blocks(conn, start, block.height - policy.finality)
 
 
-async def _roll_back(conn: AsyncConnection, keep: int, ancestor: BlockRef, dirty: DirtySet) -> None:
+async def _roll_back(
+    conn: AsyncConnection, keep: int, ancestor: tuple[int, str | None], dirty: DirtySet
+) -> None:
+    """Take back the blocks above `keep`. `ancestor`: height and hash, None when it is not kept."""
     best = await blocks.best_block(conn)
     if best is None or best.height <= keep:
         return
     dirty.txids |= await txs.unplace_above(conn, keep)
     await blocks.drop_blocks_above(conn, keep)
-    item = reorg_item((best.height, best.hash), (ancestor.height, ancestor.hash))
+    item = reorg_item((best.height, best.hash), (ancestor[0], ancestor[1] or ""))
     dirty.tell(Change("reorg", "chain", best.hash, reference=best.hash), item)
 
 
