@@ -140,7 +140,7 @@ def main() -> None:
     test = partial(founding_of, network=network_named("regtest"))
 
     def ours() -> int:
-        return len(read_and_scan(raw, block_hash, looked_for, test))
+        return len(read_and_scan(raw, block_hash, looked_for, test).txs)
 
     def bare() -> int:
         return sum(bool(tx.txid and tx.wtxid) for tx in parse_block(raw).txs)

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from tests.rig.single_project import SingleProject
 
 from raised.chain.ancestry.linker import AncestryLinker
-from raised.chain.fork import end_of_chain
+from raised.chain.fork import read_end_of_chain
 from raised.chain.history import read_history
 from raised.chain.pool import ExplorerPool
 from raised.chain.settings import ExplorerSettings, RateLimit
@@ -60,10 +60,15 @@ async def read(world: World, project: SingleProject) -> HistorySeen:
         explorer = pool.peers[0].explorer
         assert explorer is not None, "it was met"
         linker = AncestryLinker(pool.peers, network.name, pool.disputes)
-        linker.set_chain(await end_of_chain(explorer, network.name))
+        linker.set_chain(await read_end_of_chain(explorer, network.name))
         for one in world.explorers:
             one.forget()
-        return await read_history(explorer, project.project_id, 0, linker)
+        history = await read_history(explorer, project.project_id, 0, linker)
+        while not isinstance(history, HistorySeen):
+            while not await linker.step(explorer):
+                pass
+            history = await read_history(explorer, project.project_id, 0, linker)
+        return history
     finally:
         await pool.close()
 

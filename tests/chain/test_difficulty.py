@@ -114,9 +114,9 @@ async def test_blocks_as_hard_as_ours_are_followed() -> None:
     while len(more) < 23:
         more.append(header(HARD, more[-1].hash, more[-1].time + 600))
     explorer = cast("Explorer", Shows(HEIGHT + 3, more))
-    branch = await find_fork(explorer, HeaderChain(HEIGHT - 19, ours), 144, "main")
-    assert branch is not None
-    assert (branch.fork, branch.height, list(branch.headers or ())) == (
+    fork = await find_fork(explorer, HeaderChain(HEIGHT - 19, ours), 144, "main")
+    assert fork is not None
+    assert (fork.ancestor, fork.tip_height, list(fork.headers or ())) == (
         HEIGHT,
         HEIGHT + 3,
         more[20:],

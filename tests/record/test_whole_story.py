@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raised.chain.scan import Watched, concern, scan_block
+from raised.chain.scan import Watched, add_relevant, scan_block
 from raised.db.audit.check import differences
 from raised.db.engine import reading, transact
 from raised.db.queries import chain_source, summary
@@ -99,12 +99,17 @@ class Witness:
         return rolled + [
             BlockSeen(
                 self.ref(stored),
-                scan_block(stored.block, self.watched, founding),
+                self._scan(stored, self.watched),
                 "explorer",
                 self.now,
             )
             for stored in new
         ]
+
+    def _scan(self, stored: StoredBlock, watched: Watched) -> tuple[PlacedTx, ...]:
+        scanned = scan_block(stored.block, watched, founding)
+        watched.add_all(scanned.added)
+        return scanned.txs
 
     def history(self, project_id: str) -> HistorySeen:
         """All that concerns one project, as an address history would tell it."""
@@ -113,15 +118,15 @@ class Witness:
         found: list[tuple[BlockRef, PlacedTx]] = []
         for block_hash in self.chain.best:
             stored = self.chain.archive.blocks[block_hash]
-            placed = scan_block(stored.block, alone, founding)
-            scan_block(stored.block, self.watched, founding)  # its coins are followed from here on
+            placed = self._scan(stored, alone)
+            self._scan(stored, self.watched)  # its coins are followed from here on
             found += [(self.ref(stored), one) for one in placed]
         tip = self.ref(self.chain.tip)
         return HistorySeen(project_id, tuple(found), tip, "explorer", self.now)
 
     def mempool(self, known: tuple[str, ...], held: set[str]) -> MempoolSeen:
         """What waits, of these projects; what was held and is nowhere."""
-        waiting = [tx for tx in self.chain.mempool if concern(tx, self.watched, founding)]
+        waiting = [tx for tx in self.chain.mempool if add_relevant(tx, self.watched, founding)]
         here = {tx.txid for tx in self.chain.mempool}
         gone = tuple(t for t in held if t not in here and self.chain.height_of(t) is None)
         return MempoolSeen(known, tuple(waiting), gone, "explorer", self.now)

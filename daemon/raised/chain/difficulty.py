@@ -3,7 +3,7 @@
 That a block meets its own target says little when it may name an easy one: without these rules one
 explorer could make up blocks of the main network at home. The exact targets would take the first
 block of every period; the bounds take nothing, and leave no way around real work. On all other
-networks work is cheap by design, and their rules differ. Source: chain-api.md 14
+networks work is cheap by design, and their rules differ. Source: docs/chain-api.md 14
 """
 
 from typing import Final

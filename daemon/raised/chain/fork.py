@@ -12,79 +12,83 @@ from raised.clock import now
 from raised.domain.bitcoin.block import Header, target, work
 from raised.errors import BadData, Unavailable
 
-_PAGE: Final = 10  # headers of one answer
+_PAGE: Final = 10  # headers in one answer of GET /blocks
 
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Where another chain leaves ours (`fork`, a height we hold) and what it has above.
+    """Another chain above the newest block that it shares with ours.
 
-    `height`, `tip_hash`: of its newest block. `headers`: what is above the fork, linked; fewer when
-    it goes far beyond our chain, and then as many as outweigh what they replace, or None when they
-    replace nothing.
+    `ancestor`: the height of that block. `tip_height`, `tip_hash`: of its newest block. `headers`:
+    those above the ancestor, linked, from the lowest up; when it goes far beyond our chain only as
+    many as outweigh what they replace, or None when they replace nothing.
     """
 
-    fork: int
-    height: int
+    ancestor: int
+    tip_height: int
     tip_hash: str
     headers: Sequence[Header] | None
 
     @property
     def work(self) -> int:
-        """The work of the headers above the fork."""
-        return sum(work(one.bits) for one in self.headers or ())
+        """The work of the headers above the ancestor."""
+        return sum(work(header.bits) for header in self.headers or ())
 
 
 async def find_fork(explorer: Explorer, chain: HeaderChain, most: int, network: str) -> Fork | None:
-    """Where the explorer's chain leaves ours, and its headers above, all when no more than `most`.
+    """Where the explorer's chain leaves ours, and its headers above: all when at most `most`.
 
-    None when it left below everything that we keep. Raises as the explorer does, and Unavailable
-    when its tip is below that: it is reading its chain anew, which says nothing of ours.
+    None when it left below the lowest header that we keep. Raises as the explorer does, and
+    Unavailable when its tip is below that header: it is reading the chain anew.
     """
     page = await explorer.headers()
     height, tip = page[0]
     if height < chain.base:
         raise Unavailable(explorer.name, "is far behind: our oldest block is missing", "behind")
     if height - chain.height <= most:
-        return await _above(explorer, chain, page, network)
+        return await _headers_down_to_ours(explorer, chain, page, network)
     if not may_lie_above(network, (chain.height, chain.tip), page[0], now()):
-        raise _too_easy(explorer)
-    fork = await _ancestor(explorer, chain)
-    if fork is None or fork == chain.height:
-        return None if fork is None else Fork(fork, height, tip.hash, None)
-    near = min(height, chain.height + max(most, _PAGE, chain.height - fork))
-    part = await _above(explorer, chain, await explorer.headers(near), network)
-    if part is None:
+        raise _easy_error(explorer)
+    ancestor = await _find_ancestor(explorer, chain)
+    if ancestor is None:
         return None
-    owed = chain.work_above(part.fork)
-    return Fork(part.fork, height, tip.hash, _outweighing(part.headers or (), owed))
+    if ancestor == chain.height:
+        return Fork(ancestor, height, tip.hash, None)
+    # As many headers as outweigh ours for sure are fetched, not all up to a distant tip.
+    near = min(height, chain.height + max(most, _PAGE, chain.height - ancestor))
+    lower_part = await _headers_down_to_ours(explorer, chain, await explorer.headers(near), network)
+    if lower_part is None:
+        return None
+    replaced_work = chain.work_above(lower_part.ancestor)
+    headers = _outweighing(lower_part.headers or (), replaced_work)
+    return Fork(lower_part.ancestor, height, tip.hash, headers)
 
 
-async def _above(
+async def _headers_down_to_ours(
     explorer: Explorer,
     chain: HeaderChain,
     page: Sequence[tuple[int, Header]],
     network: str,
 ) -> Fork | None:
-    """All headers from the top of this page down to our chain."""
+    """The fork with all headers from the top of this page down to our chain."""
     height, tip = page[0]
-    found: list[Header] = []
+    headers: list[Header] = []  # newest first
     while True:
         for at, header in page:
-            _check(explorer, header, at, found, network)
+            _check(explorer, header, at, headers, network)
             if chain.height_of(header.hash) == at:
-                return Fork(at, height, tip.hash, list(reversed(found)))
-            found.append(header)
+                return Fork(at, height, tip.hash, list(reversed(headers)))
+            headers.append(header)
             if at <= chain.base:
                 return None
         page = await explorer.headers(page[-1][0] - 1)
 
 
-def _outweighing(headers: Sequence[Header], owed: int) -> Sequence[Header]:
-    """The lowest headers that have more work than this together; all when not even those have."""
+def _outweighing(headers: Sequence[Header], replaced_work: int) -> Sequence[Header]:
+    """The lowest headers that have more work together; all when not even those have."""
     for count, header in enumerate(headers, 1):
-        owed -= work(header.bits)
-        if owed < 0:
+        replaced_work -= work(header.bits)
+        if replaced_work < 0:
             return headers[:count]
     return headers
 
@@ -92,48 +96,53 @@ def _outweighing(headers: Sequence[Header], owed: int) -> Sequence[Header]:
 def _check(
     explorer: Explorer, header: Header, height: int, above: Sequence[Header], network: str
 ) -> None:
+    """Raise unless the header is the parent of the one read before, with enough work."""
     if above and above[-1].prev_hash != header.hash:
         raise Unavailable(explorer.name, "changed its chain while we read it", "moved")
     easy = target(header.bits) > limit_of(network)
     if easy or (above and not may_follow(network, height + 1, header, above[-1])):
-        raise _too_easy(explorer)
+        raise _easy_error(explorer)
 
 
-def _too_easy(explorer: Explorer) -> BadData:
-    return BadData(explorer.name, "sent a block with less work than its network asks", "easy")
+def _easy_error(explorer: Explorer) -> BadData:
+    return BadData(explorer.name, "sent a block with less work than its network asks for", "easy")
 
 
-async def _ancestor(explorer: Explorer, chain: HeaderChain) -> int | None:
-    """The highest block of ours that the explorer has too: nearly always our tip."""
+async def _find_ancestor(explorer: Explorer, chain: HeaderChain) -> int | None:
+    """The height of the newest block of ours that the explorer shows: nearly always our tip."""
     for height in range(chain.height, chain.base - 1, -1):
-        held = chain.at(height)
-        assert held is not None, "every height between base and tip is kept"
-        if await explorer.block_hash(height) == held.hash:
+        header = chain.at(height)
+        assert header is not None, "every height between base and tip is kept"
+        if await explorer.block_hash(height) == header.hash:
             return height
     return None
 
 
-async def end_of_chain(
+async def read_end_of_chain(
     explorer: Explorer, network: str, count: int = MEDIAN_SPAN + 1, at: int | None = None
 ) -> HeaderChain:
-    """The end of the explorer's chain: its tip, or the block `at`, and so many headers in all."""
-    found: list[tuple[int, Header]] = []
-    while len(found) < count:
+    """The last `count` headers of the explorer's chain up to its tip, or to height `at`.
+
+    Raises as the explorer does.
+    """
+    rows: list[tuple[int, Header]] = []  # newest first
+    while len(rows) < count:
         page = await explorer.headers(at)
         for height, header in page:
-            _check(explorer, header, height, [one for _, one in found[-1:]], network)
-            found.append((height, header))
+            _check(explorer, header, height, [above for _, above in rows[-1:]], network)
+            rows.append((height, header))
         if page[-1][0] == 0:
             break
         at = page[-1][0] - 1
-    found.reverse()
-    return HeaderChain(found[0][0], [header for _, header in found])
+    rows.reverse()
+    return HeaderChain(rows[0][0], [header for _, header in rows])
 
 
-async def with_past(explorer: Explorer, chain: HeaderChain) -> HeaderChain:
-    """The chain with the headers below that median times need: a record may begin with a tip.
+async def add_past_headers(explorer: Explorer, chain: HeaderChain) -> HeaderChain:
+    """The chain with the headers below that median times need: a record may begin with one tip.
 
-    Each is named by the one above. A chain that the explorer does not share stays as it is.
+    Each is named by the header above it, so any explorer may give them. The chain stays as it is
+    when the explorer shows another one.
     """
     while chain.base > 0 and chain.height - chain.base < MEDIAN_SPAN:
         for _, header in await explorer.headers(chain.base - 1):

@@ -1,4 +1,4 @@
-"""The end of the best chain, as we follow it: linked headers by height, and median times."""
+"""The newest headers of the best chain, linked, by height; and their median times."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from raised.domain.bitcoin.block import Header, work
 from raised.domain.observation import BlockRef
 
-MEDIAN_SPAN: Final = 11
+MEDIAN_SPAN: Final = 11  # headers of one median time past (BIP113)
 
 
 class HeaderChain:
@@ -82,6 +82,6 @@ class HeaderChain:
         return times[len(times) // 2]
 
 
-def bare_ref(height: int, header: Header) -> BlockRef:
-    """A block whose surroundings are not known."""
+def ref_without_medians(height: int, header: Header) -> BlockRef:
+    """A block around which no headers are known, so without its median times."""
     return BlockRef(height, header.hash, header.prev_hash, header.time, header.serialize())

@@ -1,8 +1,8 @@
 """The history of one project by addresses: what was there before blocks were followed.
 
-Everything an explorer says here is checked: a transaction by its id, its block by a merkle proof,
-that the block is one of our chain (`ancestry.linker`), and the meaning of a spend, which none
-of these covers, by the signatures in its witness.
+Everything an explorer says here is checked: a transaction by its id, its block by a merkle proof
+and by the chain we follow (`ancestry.linker`), and the meaning of a spend, which none of these
+covers, by the signatures in its witness (docs/chain-api.md 14).
 Requests: the pages of the address, one for the spenders of each transaction that makes coins, one
 for each spending transaction, one proof for each transaction that is reported.
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from raised.chain.ancestry.linker import AncestryLinker
+from raised.chain.ancestry.outcomes import Proven, Ready, Unfinished
 from raised.chain.explorer.api import Explorer, Proof, SeenTx, Spender
 from raised.chain.explorer.merkle_proof import check_inclusion
-from raised.chain.header_chain import bare_ref
+from raised.chain.header_chain import ref_without_medians
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.spend_proof import is_forged
 from raised.domain.angor.watch import CoinKind, NewCoin, coins_made
@@ -29,7 +30,7 @@ _FULL_PAGE: Final = 25  # a shorter one is the last, when the count of the addre
 
 @dataclass(slots=True)
 class _History:
-    """What was collected so far."""
+    """What was collected so far of one project."""
 
     script: bytes
     height: int  # of the tip: nothing above it is collected
@@ -40,29 +41,44 @@ class _History:
 
 async def read_history(
     explorer: Explorer, project_id: str, at: int, linker: AncestryLinker
-) -> HistorySeen:
-    """Everything confirmed that concerns the project, up to the tip where `anchors` stand.
+) -> HistorySeen | Unfinished:
+    """Everything confirmed that concerns the project, up to the linker's tip.
 
-    Blocks that come meanwhile do not matter: what they hold is left to the follower of blocks.
-    Raises Unavailable when the tip left the chain, what the explorer raises, and as anchors do.
+    Or what its old blocks need before they can be checked. Blocks that come meanwhile do not
+    matter: they are scanned as a whole. Raises Unavailable when the tip left the chain, and as the
+    explorer and the linker do.
     """
     tip = linker.tip
     history = _History(project_script(project_id), tip.height)
     pages = await _all_pages(explorer, history.script)
-    found = [one for one in pages if _height(one) <= tip.height]
-    await linker.prepare(explorer, [_place(one) for one in found])
-    history.txs.update((one.tx.txid, one) for one in found)
-    waiting = sorted(found, key=_height)
-    while waiting:
-        waiting += await _spenders(explorer, history, waiting.pop(0))
-    proven = [await _proven(explorer, history, one) for one in history.txs.values()]
-    _check_depths(explorer, proven)
+    confirmed = [seen for seen in pages if _height(seen) <= tip.height]
+    # Before the many requests for proofs, which would be made again after the headers are read.
+    preparation = await linker.prepare(explorer, [_place(seen) for seen in confirmed])
+    if not isinstance(preparation, Ready):
+        return preparation
+    proven = await _collect(explorer, history, confirmed)
     if await explorer.block_hash(tip.height) != tip.hash:
-        raise Unavailable(explorer.name, "moved to another chain while we read", "moved")
-    await linker.hold(explorer, [(_height(seen), proof.header) for seen, proof in proven])
+        raise Unavailable(explorer.name, "changed its chain while we read it", "moved")
+    headers = [(_height(seen), proof.header) for seen, proof in proven]
+    verdict = await linker.verify(explorer, headers)
+    if not isinstance(verdict, Proven):
+        return verdict
     placed = [_placed(seen, proof) for seen, proof in proven]
     placed.sort(key=lambda pair: (pair[0].height, pair[1].position))
     return HistorySeen(project_id, tuple(placed), tip, explorer.name, at)
+
+
+async def _collect(
+    explorer: Explorer, history: _History, confirmed: Sequence[SeenTx]
+) -> list[tuple[SeenTx, Proof]]:
+    """These transactions and all that spend their coins, oldest first, each with its proof."""
+    history.txs.update((seen.tx.txid, seen) for seen in confirmed)
+    pending = sorted(confirmed, key=_height)
+    while pending:
+        pending += await _spenders(explorer, history, pending.pop(0))
+    proven = [await _proven(explorer, history, seen) for seen in history.txs.values()]
+    _check_depths(explorer, proven)
+    return proven
 
 
 def _height(seen: SeenTx) -> int:
@@ -76,32 +92,36 @@ def _place(seen: SeenTx) -> tuple[int, str]:
 
 
 async def _all_pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
-    """All pages; a few tries, as a lost place looks like the end and a new block like one."""
+    """All confirmed transactions of an address, from all pages.
+
+    Read again a few times: a cursor that the explorer lost looks like the end, a new block like
+    more to come.
+    """
     for _ in range(_TRIES):
-        found: dict[Txid, SeenTx] = {}
-        while page := await _next_page(explorer, script, found):
-            found.update(page)
-            if len(page) < _FULL_PAGE and await _is_all(explorer, script, found):
-                return list(found.values())
-        if not found or await _is_all(explorer, script, found):
-            return list(found.values())
-    raise Unavailable(explorer.name, "lost its place while we read", "restart_paging")
+        txs: dict[Txid, SeenTx] = {}
+        while page := await _next_page(explorer, script, txs):
+            txs.update(page)
+            if len(page) < _FULL_PAGE and await _is_all(explorer, script, txs):
+                return list(txs.values())
+        if not txs or await _is_all(explorer, script, txs):
+            return list(txs.values())
+    raise Unavailable(explorer.name, "lost our place in a list while we read it", "restart_paging")
 
 
 async def _next_page(
-    explorer: Explorer, script: bytes, found: dict[Txid, SeenTx]
+    explorer: Explorer, script: bytes, txs: dict[Txid, SeenTx]
 ) -> dict[Txid, SeenTx]:
-    page = await explorer.history_page(script, next(reversed(found), None))
-    placed = (one for one in page if one.placement is not None)
-    return {one.tx.txid: one for one in placed if one.tx.txid not in found}
+    page = await explorer.history_page(script, next(reversed(txs), None))
+    confirmed = (seen for seen in page if seen.placement is not None)
+    return {seen.tx.txid: seen for seen in confirmed if seen.tx.txid not in txs}
 
 
-async def _is_all(explorer: Explorer, script: bytes, found: dict[Txid, SeenTx]) -> bool:
-    return len(found) >= (await explorer.counts(script)).confirmed
+async def _is_all(explorer: Explorer, script: bytes, txs: dict[Txid, SeenTx]) -> bool:
+    return len(txs) >= (await explorer.counts(script)).confirmed
 
 
 async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list[SeenTx]:
-    """Note the coins a transaction made; the transactions that spend them and are new."""
+    """Add the coins a transaction made; the transactions that spend them, where new."""
     made = _made(history, seen)
     if not made:
         return []
@@ -109,8 +129,8 @@ async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list
         history.coins[OutPoint(seen.tx.txid, coin.vout)] = coin.kind
     spenders = await explorer.spenders(seen.tx.txid)
     if spenders is None or len(spenders) != len(seen.tx.outputs):
-        raise BadData(explorer.name, "says nothing of outputs it has shown", "wrong_spends")
-    found: list[SeenTx] = []
+        raise BadData(explorer.name, "gives no spends for outputs it has shown", "wrong_spends")
+    spending: list[SeenTx] = []
     for coin in made:
         spender = spenders[coin.vout]
         if spender is None or spender.placement is None:
@@ -118,10 +138,14 @@ async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list
         if spender.placement.height > history.height:
             continue
         if spender.placement.height < _height(seen):
-            raise BadData(explorer.name, "spends an output before it is made", "wrong_spender")
+            raise BadData(
+                explorer.name,
+                "says an output is spent before it is made",
+                "wrong_spender",
+            )
         new = await _spend(explorer, history, OutPoint(seen.tx.txid, coin.vout), spender)
-        found += [new] if new is not None else []
-    return found
+        spending += [new] if new is not None else []
+    return spending
 
 
 def _made(history: _History, seen: SeenTx) -> tuple[NewCoin, ...]:
@@ -137,11 +161,11 @@ def _made(history: _History, seen: SeenTx) -> tuple[NewCoin, ...]:
 async def _spend(
     explorer: Explorer, history: _History, coin: OutPoint, spender: Spender
 ) -> SeenTx | None:
-    """Keep the transaction that spends a coin; itself when it was not known before."""
+    """Add the transaction that spends a coin; None when it was known before."""
     known = history.txs.get(spender.txid)
     seen = known or await explorer.tx(spender.txid)
     if seen is None or seen.placement is None:
-        raise Unavailable(explorer.name, "knows a spender, and does not know it", "moved")
+        raise Unavailable(explorer.name, "names a spender that it does not know", "moved")
     vins = [vin for vin, txin in enumerate(seen.tx.inputs) if txin.outpoint == coin]
     if not vins:
         raise BadData(explorer.name, "names a spender that does not spend", "wrong_spender")
@@ -155,12 +179,12 @@ async def _proven(explorer: Explorer, history: _History, seen: SeenTx) -> tuple[
     tx = seen.tx
     spent = tuple(output for output in seen.spent if output is not None)
     vins = [vin for txid, vin in history.spends if txid == tx.txid]
-    # The id does not cover the witness, and the witness says what the spend means.
+    # The txid does not cover the witness, and the witness says what the spend means.
     if vins and (len(spent) != len(tx.inputs) or _any_made_up(Spending(tx, spent), vins)):
-        raise BadData(explorer.name, "sent a witness that proves nothing", "wrong_witness")
+        raise BadData(explorer.name, "sent a witness whose signatures do not hold", "wrong_witness")
     proof = await explorer.proof(tx.txid, seen.placement.block_hash)
     if proof is None:
-        raise Unavailable(explorer.name, "has no proof for what it says is in a block", "moved")
+        raise Unavailable(explorer.name, "has no proof for a confirmed transaction", "moved")
     try:
         check_inclusion(tx, proof)
     except InvalidInput as error:
@@ -178,7 +202,7 @@ def _check_depths(explorer: Explorer, proven: Sequence[tuple[SeenTx, Proof]]) ->
 
 
 def _placed(seen: SeenTx, proof: Proof) -> tuple[BlockRef, PlacedTx]:
-    block = bare_ref(_height(seen), proof.header)
+    block = ref_without_medians(_height(seen), proof.header)
     return block, PlacedTx(seen.tx, proof.position, proof.siblings, "spv")
 
 

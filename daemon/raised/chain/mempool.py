@@ -1,10 +1,10 @@
-"""What waits for a block: shown apart, and dropped when it is nowhere any more.
+"""Unconfirmed transactions of the watched projects, and which of them left the mempool.
 
 Of a mempool that can be listed every transaction is read once, so unconfirmed spends are seen too;
-as many at a look as the explorer has to spare. As long as that leaves many unread, and where there
-is no list, the addresses of projects are asked as well. An explorer that still answers for a
-transaction proves nothing: it may be left from a block that is no more (chain-api.md 9). Alive is
-what is listed, or what the first of its inputs is said to be spent by.
+each time as many as the rate limit leaves. As long as many are unread, and where the mempool is too
+large to list, the addresses of projects are asked as well. That an explorer still answers for a
+transaction proves nothing: it may be left from a block of another fork (docs/chain-api.md 9).
+A transaction is still unconfirmed when it is listed, or named as the spender of its first input.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,20 +12,21 @@ from itertools import islice
 from typing import Final
 
 from raised.chain.explorer.api import Explorer
-from raised.chain.scan import FoundingTest, Watched, concern
+from raised.chain.scan import FoundingTest, Watched, add_relevant
 from raised.domain.angor.identifier import project_script
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 from raised.domain.observation import MempoolSeen
 
-_SMALL: Final = 3_000  # transactions; the list of these is asked for at every look
-_LISTED: Final = 50_000  # a list of more is more than we take: 3 MB
+_SMALL: Final = 3_000  # transactions; up to so many the list is asked for each time: 200 kB
+_MAX_LISTED: Final = 50_000  # above that the list is never asked for: 3 MB
 _LIST_SECONDS: Final = 60  # between two lists of a mempool that is not small
-_MOST_STRANGERS: Final = 5_000
-_MOST_REMEMBERED: Final = 20_000
+# Transactions kept in memory although they concern nobody yet: their parent may come later.
+_MAX_UNRELATED: Final = 5_000
+_MAX_INPUTS: Final = 20_000  # first inputs remembered before those of unknown txids are dropped
 
 
 class Mempool:
-    """One view of what waits, read again and again."""
+    """The mempool of one explorer at a time; `read` gives each new view of it."""
 
     def __init__(self, watched: Watched, founding_of: FoundingTest) -> None:
         self._watched = watched
@@ -33,9 +34,10 @@ class Mempool:
         self._explorer = ""
         self._unread: set[Txid] = set()
         self._read: set[Txid] = set()
-        self._strangers: dict[Txid, Tx] = {}  # of no concern until we watch more than today
-        self._inputs: dict[Txid, OutPoint] = {}  # the first input of what we reported
-        self._listed_at = self._whole_at = -1
+        self._unrelated: dict[Txid, Tx] = {}  # looked at again, as more is watched later
+        self._inputs: dict[Txid, OutPoint] = {}  # the first input of what was reported
+        self._listed_at: int | None = None
+        self._whole_at: int | None = None
 
     async def read(
         self,
@@ -45,84 +47,86 @@ class Mempool:
         at: int,
         spare: int,
     ) -> MempoolSeen:
-        """What waits and concerns us, and which of the known ones are gone. Raises as it does.
+        """The unconfirmed transactions that concern us, and which of the known ones are gone.
 
-        `spare`: about so many requests may be spent.
+        `at`: unix seconds now. `spare`: about so many requests may be spent. Raises as the
+        explorer does.
         """
         if explorer.name != self._explorer:  # another one has another mempool
-            self._explorer, self._listed_at, self._whole_at = explorer.name, -1, -1
-        waiting = await self._list(explorer, known, at)
-        found: dict[Txid, Tx] = {}
-        if waiting is None or len(self._unread) > spare:
-            found = await self._by_address(explorer, projects)
+            self._explorer, self._listed_at, self._whole_at = explorer.name, None, None
+        listed = await self._list(explorer, known, at)
+        relevant: dict[Txid, Tx] = {}
+        if listed is None or len(self._unread) > spare:
+            relevant = await self._by_address(explorer, projects)
             spare -= len(projects)
-        new = await self._some(explorer, max(spare, 1))
-        found |= self._concerning(new if waiting is None else self._strangers)
-        missing = [txid for txid in known if txid not in found]
-        gone = await self._gone(explorer, waiting, missing)
-        self._inputs |= {txid: tx.inputs[0].outpoint for txid, tx in found.items()}
-        self._forget(known)
+        new = await self._read_unread(explorer, max(spare, 1))
+        relevant |= self._relevant(new if listed is None else self._unrelated)
+        missing = [txid for txid in known if txid not in relevant]
+        gone = await self._gone(explorer, listed, missing)
+        self._inputs |= {txid: tx.inputs[0].outpoint for txid, tx in relevant.items()}
+        self._drop_inputs(known)
         if not self._unread:
             self._whole_at = self._listed_at
-        told = tuple(tx for txid, tx in found.items() if waiting is None or txid not in known)
-        whole_at = self._whole_at if self._whole_at >= 0 else None
-        return MempoolSeen(tuple(projects), told, tuple(sorted(gone)), explorer.name, at, whole_at)
+        txs = tuple(tx for txid, tx in relevant.items() if listed is None or txid not in known)
+        lost = tuple(sorted(gone))
+        return MempoolSeen(tuple(projects), txs, lost, explorer.name, at, self._whole_at)
 
     async def _list(self, explorer: Explorer, known: Collection[Txid], at: int) -> set[Txid] | None:
-        """All that waits now, if that is worth a request; and from then on what to read of it."""
+        """The txids of the mempool, if the list is worth a request; None otherwise."""
         size = await explorer.mempool_size()
-        soon = self._listed_at >= 0 and at - self._listed_at < _LIST_SECONDS
-        if size > _LISTED or (size > _SMALL and soon):
+        before = self._listed_at
+        soon = before is not None and at - before < _LIST_SECONDS
+        if size > _MAX_LISTED or (size > _SMALL and soon):
             return None
-        waiting = set(await explorer.mempool_txids())
+        listed = set(await explorer.mempool_txids())
         self._listed_at = at
-        self._read &= waiting
-        self._unread = waiting - self._read - set(known)
-        self._strangers = {txid: tx for txid, tx in self._strangers.items() if txid in waiting}
-        return waiting
+        self._read &= listed
+        self._unread = listed - self._read - set(known)
+        self._unrelated = {txid: tx for txid, tx in self._unrelated.items() if txid in listed}
+        return listed
 
-    async def _some(self, explorer: Explorer, most: int) -> dict[Txid, Tx]:
-        """Read so many of those that were not read yet."""
+    async def _read_unread(self, explorer: Explorer, most: int) -> dict[Txid, Tx]:
+        """Read up to `most` of the transactions that were not read yet."""
         new: dict[Txid, Tx] = {}
         for txid in list(islice(self._unread, most)):
             seen = await explorer.tx(txid)
             self._unread.discard(txid)
             self._read.add(txid)
             if seen is not None and seen.placement is None:
-                new[txid] = self._strangers[txid] = seen.tx
+                new[txid] = self._unrelated[txid] = seen.tx
         return new
 
-    def _concerning(self, waiting: Mapping[Txid, Tx]) -> dict[Txid, Tx]:
-        """Those that concern us: looked at again while parents show why children matter."""
-        found: dict[Txid, Tx] = {}
+    def _relevant(self, txs: Mapping[Txid, Tx]) -> dict[Txid, Tx]:
+        """Those that concern us, again and again while a parent makes a child relevant."""
+        relevant: dict[Txid, Tx] = {}
         while new := {
             txid: tx
-            for txid, tx in waiting.items()
-            if txid not in found and concern(tx, self._watched, self._founding_of) is not None
+            for txid, tx in txs.items()
+            if txid not in relevant and add_relevant(tx, self._watched, self._founding_of)
         }:
-            found |= new
-        surplus = max(0, len(self._strangers) - _MOST_STRANGERS)
-        for txid in list(islice(self._strangers, surplus)):
-            del self._strangers[txid]
-        return found
+            relevant |= new
+        surplus = max(0, len(self._unrelated) - _MAX_UNRELATED)
+        for txid in list(islice(self._unrelated, surplus)):
+            del self._unrelated[txid]
+        return relevant
 
     async def _by_address(self, explorer: Explorer, projects: Sequence[str]) -> dict[Txid, Tx]:
-        found: dict[Txid, Tx] = {}
+        relevant: dict[Txid, Tx] = {}
         for project_id in projects:
             for seen in await explorer.unconfirmed(project_script(project_id)):
-                concerned = concern(seen.tx, self._watched, self._founding_of)
-                if seen.placement is None and concerned is not None:
-                    found[seen.tx.txid] = seen.tx
-        return found
+                is_relevant = add_relevant(seen.tx, self._watched, self._founding_of)
+                if seen.placement is None and is_relevant:
+                    relevant[seen.tx.txid] = seen.tx
+        return relevant
 
     async def _gone(
-        self, explorer: Explorer, waiting: set[Txid] | None, missing: Sequence[Txid]
+        self, explorer: Explorer, listed: set[Txid] | None, missing: Sequence[Txid]
     ) -> list[Txid]:
-        if waiting is not None:
-            return [txid for txid in missing if txid not in waiting]
-        return [txid for txid in missing if not await self._is_alive(explorer, txid)]
+        if listed is not None:
+            return [txid for txid in missing if txid not in listed]
+        return [txid for txid in missing if not await self._is_unconfirmed(explorer, txid)]
 
-    async def _is_alive(self, explorer: Explorer, txid: Txid) -> bool:
+    async def _is_unconfirmed(self, explorer: Explorer, txid: Txid) -> bool:
         outpoint = self._inputs.get(txid) or await _first_input(explorer, txid)
         if outpoint is None:
             return False
@@ -132,8 +136,8 @@ class Mempool:
         spender = spenders[outpoint.vout]
         return spender is not None and spender.txid == txid
 
-    def _forget(self, known: Collection[Txid]) -> None:
-        if len(self._inputs) > _MOST_REMEMBERED:
+    def _drop_inputs(self, known: Collection[Txid]) -> None:
+        if len(self._inputs) > _MAX_INPUTS:
             self._inputs = {txid: self._inputs[txid] for txid in known if txid in self._inputs}
 
 

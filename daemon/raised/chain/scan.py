@@ -1,4 +1,8 @@
-"""Finding in a block what concerns us: everything the rule of raised.domain.angor.watch names."""
+"""Finding in a block what concerns us: everything the rule of raised.domain.angor.watch names.
+
+A block is scanned in a thread, and a thread cannot be cancelled. So a scan only reads the watch set
+and returns what the block adds to it; whoever awaits the scan adds that.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -52,20 +56,23 @@ class Watched:
 
     def add_coin(self, outpoint: OutPoint, kind: CoinKind) -> None:
         """Watch who spends this output."""
-        bit = 1 << (2 * outpoint.vout + _BIT[kind])
-        self._coins[outpoint.txid] = self._coins.get(outpoint.txid, 0) | bit
+        self._add_bits(outpoint.txid, 1 << (2 * outpoint.vout + _BIT[kind]))
 
     def add_made(self, txid: Txid, made: Iterable[NewCoin]) -> None:
         """Watch the coins a transaction made."""
         for coin in made:
             self.add_coin(OutPoint(txid, coin.vout), coin.kind)
 
+    def add_all(self, added: "WatchOverlay") -> None:
+        """Watch everything that a scan added."""
+        for project_id in added._projects:  # noqa: SLF001 - of the same family
+            self.add_project(project_id)
+        for txid, bits in added._coins.items():  # noqa: SLF001
+            self._add_bits(txid, bits)
+
     def kind_of(self, outpoint: OutPoint) -> CoinKind | None:
         """The kind of a watched coin."""
-        mask = self._coins.get(outpoint.txid)
-        if mask is None:
-            return None
-        match mask >> (2 * outpoint.vout) & 3:
+        match self._bits(outpoint.txid) >> (2 * outpoint.vout) & 3:
             case 0:
                 return None
             case 2:
@@ -73,59 +80,93 @@ class Watched:
             case _:
                 return CoinKind.STAGE
 
-    def paid(self, tx: Tx) -> str | None:
-        """The first watched project that a transaction pays."""
+    def pays(self, tx: Tx) -> bool:
+        """Whether a transaction pays a watched project."""
         scripts = self._scripts
-        for _, script in tx.outputs:
+        # As a loop, because this runs for every transaction of a block and any() is slower.
+        for _, script in tx.outputs:  # noqa: SIM110
             if script in scripts:
-                return scripts[script]
-        return None
+                return True
+        return False
 
     def spends(self, tx: Tx) -> list[tuple[int, CoinKind]]:
         """The watched coins a transaction spends: (input number, kind)."""
         coins = self._coins
-        found: list[tuple[int, CoinKind]] = []
+        spent: list[tuple[int, CoinKind]] = []
         for vin, txin in enumerate(tx.inputs):
             if txin.outpoint.txid in coins and (kind := self.kind_of(txin.outpoint)):
-                found.append((vin, kind))
-        return found
+                spent.append((vin, kind))
+        return spent
+
+    def _add_bits(self, txid: Txid, bits: int) -> None:
+        self._coins[txid] = self._coins.get(txid, 0) | bits
+
+    def _bits(self, txid: Txid) -> int:
+        return self._coins.get(txid, 0)
+
+
+class WatchOverlay(Watched):
+    """A watch set on top of another one, which it reads and does not change."""
+
+    def __init__(self, below: Watched) -> None:
+        super().__init__(below._script_of)  # noqa: SLF001 - of the same family
+        self._below = below
+
+    def __contains__(self, project_id: object) -> bool:
+        return super().__contains__(project_id) or project_id in self._below
+
+    def add_project(self, project_id: str) -> None:
+        """Watch a project's address, unless it is watched already. Raises InvalidInput."""
+        if project_id not in self:
+            super().add_project(project_id)
+
+    def pays(self, tx: Tx) -> bool:
+        """Whether a transaction pays a project that one of the two watches."""
+        return self._below.pays(tx) or (bool(self._scripts) and super().pays(tx))
+
+    def spends(self, tx: Tx) -> list[tuple[int, CoinKind]]:
+        """The coins a transaction spends that one of the two watches."""
+        own, below = self._coins, self._below._coins  # noqa: SLF001 - of the same family
+        if not own:
+            return self._below.spends(tx)
+        return [
+            (vin, kind)
+            for vin, txin in enumerate(tx.inputs)
+            if (txin.outpoint.txid in own or txin.outpoint.txid in below)
+            and (kind := self.kind_of(txin.outpoint))
+        ]
+
+    def _bits(self, txid: Txid) -> int:
+        return super()._bits(txid) | self._below._bits(txid)  # noqa: SLF001
 
 
 @dataclass(frozen=True, slots=True)
-class Concern:
-    """Why a transaction is reported, and what it added to what is watched."""
+class ScannedBlock:
+    """The transactions of a block that concern us, in block order, and what they add to watch."""
 
-    project_id: str | None
-    founded: str | None
-    spent: tuple[tuple[int, CoinKind], ...]
-    made: tuple[NewCoin, ...]
+    txs: tuple[PlacedTx, ...]
+    added: WatchOverlay
 
 
-def concern(tx: Tx, watched: Watched, founding_of: FoundingTest) -> Concern | None:
-    """What a transaction has to do with us; None for nothing.
+def add_relevant(tx: Tx, watched: Watched, founding_of: FoundingTest) -> bool:
+    """Whether a transaction concerns us; then what it founds and makes is watched from here on.
 
-    What it founds and makes is watched from here on, so that a spend further down the same block
-    is seen, too.
+    At once, because a spend further down the same block has to be seen, too.
     """
     spent = watched.spends(tx)
-    founding = founding_of(tx) if _could_found(tx) else None
+    # The whole test costs a point addition, so nearly every transaction is sorted out before.
+    founding = founding_of(tx) if names_key(tx) else None
     if founding is not None:
         watched.add_project(founding.project_id)
-    paid = watched.paid(tx)
-    if paid is None and not spent:
-        return None
-    made = coins_made(tx, pays_project=paid is not None, spent=spent)
-    watched.add_made(tx.txid, made)
-    return Concern(paid, founding.project_id if founding else None, tuple(spent), made)
-
-
-def _could_found(tx: Tx) -> bool:
-    # The whole test costs a point addition; nearly everything fails this glance.
-    return names_key(tx)
+    pays_project = watched.pays(tx)
+    if not pays_project and not spent:
+        return False
+    watched.add_made(tx.txid, coins_made(tx, pays_project=pays_project, spent=spent))
+    return True
 
 
 def read_block(raw: bytes, block_hash: str) -> Block:
-    """The block in these bytes, once it is the one asked for and proves itself.
+    """The block in these bytes, once it has this hash and its transactions match its header.
 
     Raises InvalidInput.
     """
@@ -136,31 +177,32 @@ def read_block(raw: bytes, block_hash: str) -> Block:
     return block
 
 
-def scan_block(block: Block, watched: Watched, founding_of: FoundingTest) -> tuple[PlacedTx, ...]:
-    """The transactions of a checked block that concern us, in block order, with their branches."""
-    found = [
+def scan_block(block: Block, watched: Watched, founding_of: FoundingTest) -> ScannedBlock:
+    """What concerns us in a checked block. `watched` stays as it is."""
+    overlay = WatchOverlay(watched)
+    relevant = [
         (position, tx)
         for position, tx in enumerate(block.txs)
-        if concern(tx, watched, founding_of) is not None
+        if add_relevant(tx, overlay, founding_of)
     ]
-    if not found:
-        return ()
-    levels = _levels(block)
-    return tuple(_placed(levels, position, tx) for position, tx in found)
+    return ScannedBlock(_placed(block, relevant), overlay)
 
 
 def read_and_scan(
     raw: bytes, block_hash: str, watched: Watched, founding_of: FoundingTest
-) -> tuple[PlacedTx, ...]:
+) -> ScannedBlock:
     """`read_block` and `scan_block` in one go, for a thread. Raises InvalidInput."""
     return scan_block(read_block(raw, block_hash), watched, founding_of)
 
 
-def _placed(levels: Sequence[Sequence[bytes]], position: int, tx: Tx) -> PlacedTx:
+def _placed(block: Block, relevant: Sequence[tuple[int, Tx]]) -> tuple[PlacedTx, ...]:
+    if not relevant:
+        return ()
+    # Every level of the tree once: the branches of many transactions share it.
+    levels = merkle_levels([raw_from_hex(tx.txid) for tx in block.txs])
+    return tuple(_with_branch(levels, position, tx) for position, tx in relevant)
+
+
+def _with_branch(levels: Sequence[Sequence[bytes]], position: int, tx: Tx) -> PlacedTx:
     branch = merkle_branch(levels, position)
     return PlacedTx(tx, position, tuple(map(hex_from_raw, branch)), "block")
-
-
-def _levels(block: Block) -> list[list[bytes]]:
-    # Every level of the tree: the branches of many transactions share it.
-    return merkle_levels([raw_from_hex(tx.txid) for tx in block.txs])

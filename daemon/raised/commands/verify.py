@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Final, assert_never
 
 import click
 
-from raised.chain.ancestry.linker import LINKING, AncestryLinker, LinkerTimeouts
+from raised.chain.ancestry.linker import AncestryLinker, LinkerTimeouts
+from raised.chain.ancestry.outcomes import NeedsAnswers, NeedsLink, NeedsOthers
 from raised.chain.explorer.api import Explorer
-from raised.chain.fork import end_of_chain
+from raised.chain.fork import read_end_of_chain
 from raised.chain.history import read_history
 from raised.chain.pool import ExplorerPool
 from raised.clock import now
@@ -32,7 +33,7 @@ from raised.nostr.settings import RelayTiming
 from raised.service.source_settings import explorer_settings, proxy_settings, relay_settings
 
 # So long somebody at a terminal waits for proof of old blocks.
-_PATIENCE: Final = LinkerTimeouts(link_seconds=60.0, wait_seconds=0.0)
+_TIMEOUTS: Final = LinkerTimeouts(link_seconds=60.0, wait_seconds=0.0)
 
 
 def verify_file(path: Path, *, as_object: bool) -> int:
@@ -139,31 +140,35 @@ async def _fetched(config: Config, project_id: str, kept: EvidenceFacts | None) 
 
 async def _history(config: Config, project_id: str) -> HistorySeen:
     pool = ExplorerPool(explorer_settings(config), network_named(config.network))
-    linker = AncestryLinker(pool.peers, config.network, pool.disputes, patience=_PATIENCE)
-    trouble: SourceError | None = None
+    linker = AncestryLinker(pool.peers, config.network, pool.disputes, timeouts=_TIMEOUTS)
+    last_error: SourceError | None = None
     try:
         await pool.probe_all(None)
         for peer in pool.by_preference(None):
             assert peer.explorer is not None, "only hosts that were met are ranked"
             try:
-                linker.set_chain(await end_of_chain(peer.explorer, config.network))
+                linker.set_chain(await read_end_of_chain(peer.explorer, config.network))
                 return await _read(peer.explorer, project_id, linker)
             except SourceError as error:
-                trouble = error
-        raise trouble or SourceError("explorers", "none of them answers", "unavailable")
+                last_error = error
+        raise last_error or SourceError("explorers", "none of them answers", "unavailable")
     finally:
         await pool.close()
 
 
 async def _read(explorer: Explorer, project_id: str, linker: AncestryLinker) -> HistorySeen:
     while True:
-        try:
-            return await read_history(explorer, project_id, now(), linker)
-        except Unavailable as error:
-            if error.code != LINKING:
-                raise
-        while not await linker.link(explorer):
-            pass
+        outcome = await read_history(explorer, project_id, now(), linker)
+        match outcome:
+            case HistorySeen():
+                return outcome
+            case NeedsLink() | NeedsAnswers():
+                while not await linker.step(explorer):
+                    pass
+            case NeedsOthers():
+                raise Unavailable(explorer.name, "is the only one that names old blocks", "alone")
+            case _:
+                assert_never(outcome)
 
 
 def _proven(ref: BlockRef, placed: PlacedTx) -> ProvenTx:

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 from tests.rig.deadline import DEADLINE_SECONDS
@@ -15,12 +14,12 @@ from tests.rig.followed_chain import (
 )
 from tests.rig.rewritten_history import OLD_BLOCKS, short_chain_settings, state_of
 
-from raised.chain.ancestry.linker import LINKING, AncestryLinker
-from raised.chain.fork import end_of_chain
+from raised.chain.ancestry.linker import AncestryLinker
+from raised.chain.ancestry.outcomes import NeedsLink
+from raised.chain.fork import read_end_of_chain
 from raised.chain.history import read_history
 from raised.chain.pool import ExplorerPool
 from raised.domain.observation import HistorySeen
-from raised.errors import Unavailable
 
 ONE = ProjectTotals(99_000, 0, 1)
 
@@ -47,7 +46,9 @@ async def test_where_headers_are_too_many_a_single_explorer_is_believed_and_the_
             async with following(settings, writer, funded.project) as observed:
                 await observed.wait_until_caught_up(funded.world)
                 assert await observed.totals(funded.project) == ONE
-        said = [one for one in logs if one["event"] == "old blocks are believed on one word"]
+        said = [
+            one for one in logs if one["event"] == "old blocks are accepted from one explorer alone"
+        ]
         assert said[0]["explorer"] == funded.world.explorer.url
         assert said[0]["blocks"] == 2
 
@@ -127,20 +128,20 @@ async def test_headers_are_left_alone_once_another_explorer_can_be_asked() -> No
             explorer = pool.peers[0].explorer
             assert explorer is not None
             linker = AncestryLinker(pool.peers, NETWORK.name, pool.disputes)
-            linker.set_chain(await end_of_chain(explorer, NETWORK.name))
-            with pytest.raises(Unavailable) as caught:
-                await read_history(explorer, funded.project.project_id, 0, linker)
-            assert caught.value.code == LINKING
-            assert not await linker.link(explorer)
+            linker.set_chain(await read_end_of_chain(explorer, NETWORK.name))
+            outcome = await read_history(explorer, funded.project.project_id, 0, linker)
+            assert isinstance(outcome, NeedsLink)
+            assert not await linker.step(explorer)
             second.up()
             async with asyncio.timeout(DEADLINE_SECONDS):
                 while pool.peers[1].explorer is None:
                     await pool.peers[1].poll_tip()
             first.forget()
-            assert await linker.link(explorer)
+            assert await linker.step(explorer)
             history = await read_history(explorer, funded.project.project_id, 0, linker)
         finally:
             await pool.close()
+        assert isinstance(history, HistorySeen)
         assert len(history.txs) == 2
         assert first.counts["blocks/:start"] == 0
         assert {f"/block-height/{block.height}" for block, _ in history.txs} <= {*second.asked}

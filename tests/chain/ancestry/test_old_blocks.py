@@ -25,6 +25,7 @@ from tests.rig.single_project import SingleProject
 
 from raised.chain.ancestry.disputes import Disputes
 from raised.chain.ancestry.linker import AncestryLinker
+from raised.chain.ancestry.outcomes import Proven
 from raised.chain.explorer.esplora import Esplora
 from raised.chain.header_chain import HeaderChain
 from raised.domain.bitcoin.block import Header, meets_target
@@ -143,8 +144,8 @@ async def test_a_block_counts_when_it_is_no_easier_than_its_network_allows(
     linker.set_chain(HeaderChain(0, [header]))
     async with meet({}) as explorer:
         if counts:
-            await linker.hold(explorer, [(0, header)])
+            assert await linker.verify(explorer, [(0, header)]) == Proven()
             return
         with pytest.raises(BadData) as caught:
-            await linker.hold(explorer, [(0, header)])
+            await linker.verify(explorer, [(0, header)])
         assert caught.value.code == "easy"

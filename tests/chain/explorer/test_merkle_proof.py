@@ -1,4 +1,4 @@
-"""Merkle proofs that fold to the root and still prove nothing. Source: chain-api.md 14."""
+"""Merkle proofs that fold to the root and still prove nothing. Source: docs/chain-api.md 14."""
 
 import pytest
 from tests.rig.lying_explorer import Leaf

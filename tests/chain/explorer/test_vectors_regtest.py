@@ -14,7 +14,7 @@ from raised.domain.angor.identifier import project_script
 from raised.domain.bitcoin.bech32 import encode
 from raised.domain.bitcoin.block import Header, parse_header
 from raised.domain.bitcoin.tx import Txid
-from raised.domain.observation import PlacedTx
+from raised.domain.observation import HistorySeen, PlacedTx
 
 SNAPSHOTS: Final = ["a_s1_tip107", "a_s2_other_tip107", "a_s3_reorged_tip108", "b_s1_tip107"]
 FORK: Final = 106
@@ -52,7 +52,9 @@ def scanned(story: Any, blocks: list[Any], project_id: str) -> dict[Txid, tuple[
     found: dict[Txid, tuple[str, PlacedTx]] = {}
     for block in blocks[1:]:
         raw = bytes.fromhex(block["raw"])
-        for placed in read_and_scan(raw, block["hash"], watched, lambda _: None):
+        scanned_block = read_and_scan(raw, block["hash"], watched, lambda _: None)
+        watched.add_all(scanned_block.added)
+        for placed in scanned_block.txs:
             found[placed.tx.txid] = (block["hash"], placed)
     return found
 
@@ -215,6 +217,7 @@ async def test_a_history_by_addresses_is_what_the_blocks_hold(
         linker = AncestryLinker((), "regtest", Disputes())
         linker.set_chain(HeaderChain(0, headers_of(blocks)))
         history = await read_history(explorer, project_id, 1, linker)
+    assert isinstance(history, HistorySeen)
     held = scanned(story, blocks, project_id)
     assert {placed.tx.txid: ref.hash for ref, placed in history.txs} == {
         txid: block_hash for txid, (block_hash, _) in held.items()

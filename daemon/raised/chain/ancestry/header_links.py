@@ -1,4 +1,4 @@
-"""Blocks of our chain below what we follow of it, each named by the one above."""
+"""Hashes of our chain below the headers we follow, each named by the block above it."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -7,8 +7,8 @@ from typing import Final, Protocol
 from raised.domain.bitcoin.block import Header
 from raised.errors import BadData
 
-FOREIGN: Final = "foreign_block"
-_PAGE: Final = 10  # headers an explorer gives at once
+FOREIGN_BLOCK: Final = "foreign_block"  # an error code
+_PAGE: Final = 10  # headers in one answer of GET /blocks/:height
 
 
 class HeaderSource(Protocol):
@@ -29,18 +29,18 @@ class HeaderSource(Protocol):
 
 
 async def old_headers(explorer: HeaderSource, height: int) -> Sequence[tuple[int, Header]]:
-    """A page of headers from this height downwards, so old that none moves while they are read.
+    """A page of headers from this height downwards, below any reorg.
 
-    Raises as the explorer does.
+    Raises as the explorer does; a page that does not link is another chain, and never a reorg.
     """
     try:
         return await explorer.headers(height)
     except BadData as error:
-        raise BadData(explorer.name, error.detail, FOREIGN) from error
+        raise BadData(explorer.name, error.detail, FOREIGN_BLOCK) from error
 
 
 class HeaderLink:
-    """The hashes of linked blocks by height, from `top` downwards, in 32 bytes each."""
+    """The hashes of linked blocks, from height `top` downwards, in 32 bytes each."""
 
     def __init__(self, top: int, block_hash: str) -> None:
         self.top = top
@@ -51,12 +51,12 @@ class HeaderLink:
         """The lowest height."""
         return self.top + 1 - len(self._hashes) // 32
 
-    def at(self, height: int) -> str | None:
-        """The hash of the block at this height, if it is on the strand."""
+    def hash_at(self, height: int) -> str | None:
+        """The hash of the block at this height, if it is part of this link."""
         if not self.bottom <= height <= self.top:
             return None
-        at = 32 * (self.top - height)
-        return self._hashes[at : at + 32].hex()
+        offset = 32 * (self.top - height)
+        return self._hashes[offset : offset + 32].hex()
 
     def pages_to(self, height: int) -> int:
         """How many requests it takes to know the block at this height."""
@@ -65,54 +65,55 @@ class HeaderLink:
     async def descend(self, explorer: HeaderSource) -> None:
         """Read one page more. Raises as the explorer does, and BadData when it does not link."""
         page = await old_headers(explorer, self.bottom)
-        if page[0][1].hash != self.at(self.bottom):
-            raise BadData(explorer.name, "shows old blocks that are not below ours", FOREIGN)
-        self._grow([header for height, header in page if height > 0])
+        if page[0][1].hash != self.hash_at(self.bottom):
+            raise BadData(explorer.name, "shows old blocks that are not below ours", FOREIGN_BLOCK)
+        self._append([header for height, header in page if height > 0])
 
-    def _grow(self, headers: Sequence[Header]) -> None:
+    def _append(self, headers: Sequence[Header]) -> None:
         for header in headers:
             self._hashes += bytes.fromhex(header.prev_hash)
 
     def join(self, other: "HeaderLink") -> None:
-        """Take over what the other has below, once both hold the same block."""
-        met = self.bottom
-        if other.bottom < met and other.at(met) == self.at(met):
-            self._hashes += other._hashes[32 * (other.top - met + 1) :]  # noqa: SLF001
+        """Take over what the other link has below, once both contain the same block."""
+        bottom = self.bottom
+        if other.bottom < bottom and other.hash_at(bottom) == self.hash_at(bottom):
+            self._hashes += other._hashes[32 * (other.top - bottom + 1) :]  # noqa: SLF001
 
 
 class HeaderLinks:
-    """What is known below the followed chain, and below the pinned block of the network.
+    """The links below the followed chain, and below the pinned block of the network.
 
-    Heights are asked for that are below the followed chain: there is a strand above each.
+    All heights are below the followed chain, so there is a link that begins above each.
     """
 
     def __init__(self, pin: tuple[int, str] | None) -> None:
         self._pinned = [HeaderLink(*pin)] if pin is not None else []
         self._current: list[HeaderLink] = []
-        self._former: HeaderLink | None = None
+        self._previous: HeaderLink | None = None
 
-    def root(self, height: int, block_hash: str) -> None:
-        """This block is known now: what hangs on it is below our chain."""
-        for strand in self._current:
-            if strand.at(height) == block_hash:
+    def set_root(self, height: int, block_hash: str) -> None:
+        """This block is the parent of the lowest header that is followed."""
+        for link in self._current:
+            if link.hash_at(height) == block_hash:
                 return
-            # Not known to be below the new root before a walk down from there has met it.
-            if self._former is None or strand.bottom < self._former.bottom:
-                self._former = strand
+            # It may be of a chain that was left, so it joins only once headers from the new root
+            # meet it.
+            if self._previous is None or link.bottom < self._previous.bottom:
+                self._previous = link
         self._current = [HeaderLink(height, block_hash)]
         self._join()
 
-    def at(self, height: int) -> str | None:
+    def hash_at(self, height: int) -> str | None:
         """The hash of our chain's block at this height, if it is linked to what we know."""
-        found = (strand.at(height) for strand in self._known)
-        return next((block_hash for block_hash in found if block_hash is not None), None)
+        hashes = (link.hash_at(height) for link in self._known)
+        return next((block_hash for block_hash in hashes if block_hash is not None), None)
 
     def above(self, height: int) -> tuple[int, str]:
-        """The lowest block we know above this height."""
-        strand = self._nearest(height)
-        lowest = strand.at(strand.bottom)
-        assert lowest is not None, "a strand holds its bottom"
-        return strand.bottom, lowest
+        """The lowest block we know above this height: its height and hash."""
+        link = self._nearest(height)
+        lowest = link.hash_at(link.bottom)
+        assert lowest is not None, "a link contains its bottom"
+        return link.bottom, lowest
 
     def pages_to(self, height: int) -> int:
         """How many requests it takes to know this block."""
@@ -123,22 +124,22 @@ class HeaderLinks:
 
         Raises as the explorer does, and BadData when its blocks are not below ours.
         """
-        strand = self._nearest(height)
-        if strand.bottom <= height:
+        link = self._nearest(height)
+        if link.bottom <= height:
             return True
-        await strand.descend(explorer)
+        await link.descend(explorer)
         self._join()
-        return strand.bottom <= height
+        return link.bottom <= height
 
     @property
     def _known(self) -> list[HeaderLink]:
         return [*self._current, *self._pinned]
 
     def _nearest(self, height: int) -> HeaderLink:
-        able = [strand for strand in self._known if strand.top >= height]
-        return min(able, key=lambda strand: strand.pages_to(height))
+        links = [link for link in self._known if link.top >= height]
+        return min(links, key=lambda link: link.pages_to(height))
 
     def _join(self) -> None:
-        for strand in self._current:
-            if self._former is not None:
-                strand.join(self._former)
+        for link in self._current:
+            if self._previous is not None:
+                link.join(self._previous)

@@ -1,10 +1,10 @@
-"""Old blocks: whether what an explorer says is in one is in a block of the chain we follow.
+"""Whether an old block that an explorer names is an ancestor of the chain we follow.
 
 A merkle proof leads to a header, and anybody can make a header. It counts when we follow the block
 at its height or have it in the record, when headers link it to one we know, or when every other
-explorer that can be asked names it, too. Of two that name different blocks one contradicts itself
-(`disputes.py`). A single explorer has to show the headers in between, unless that takes
-too long: then its word is taken, and the log says so.
+explorer that can be asked names it, too. Of two explorers that name different blocks one
+contradicts itself (`disputes.py`). A single explorer has to show the headers in between, unless
+that takes too long: then it is believed alone, and the log says so.
 """
 
 import asyncio
@@ -16,7 +16,16 @@ import structlog
 
 from raised.chain.ancestry.cross_check import CrossCheck
 from raised.chain.ancestry.disputes import Disputes
-from raised.chain.ancestry.header_links import FOREIGN, HeaderLinks
+from raised.chain.ancestry.header_links import FOREIGN_BLOCK, HeaderLinks
+from raised.chain.ancestry.outcomes import (
+    NeedsAnswers,
+    NeedsLink,
+    NeedsOthers,
+    Preparation,
+    Proven,
+    Ready,
+    Verdict,
+)
 from raised.chain.explorer.api import Explorer
 from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.explorer.probe import limit_of, pin_of
@@ -26,19 +35,18 @@ from raised.domain.bitcoin.block import Header, meets_target, target
 from raised.domain.observation import BlockRef
 from raised.errors import BadData, Unavailable
 
-LINKING: Final = "linking"
-ALONE: Final = "alone"
-_MOST_PAGES: Final = 60_000  # of ten hashes, 32 bytes each
-_FEW_PAGES: Final = 10
-_SOON_SECONDS: Final = 10.0  # a history under way may take so much longer
+_MAX_PAGES: Final = 60_000  # of ten hashes, 32 bytes each: 19 MB
+_FEW_PAGES: Final = 10  # so many are read at once, whatever the rate limit
+# What takes longer than this is spread over turns, so that new blocks do not wait for it.
+_AT_ONCE_SECONDS: Final = 10.0
 _log = structlog.get_logger()
 
-Recorded = Callable[[Collection[int]], Awaitable[Mapping[int, str]]]
+RecordedHashes = Callable[[Collection[int]], Awaitable[Mapping[int, str]]]
 
 
 @dataclass(frozen=True, slots=True)
 class LinkerTimeouts:
-    """How long old blocks may take: reading headers, and waiting for others that are away."""
+    """How long old blocks may take: reading headers, and waiting for explorers that are away."""
 
     link_seconds: float = 7200.0
     wait_seconds: float = 3600.0
@@ -46,7 +54,7 @@ class LinkerTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class _Goal:
-    """Down to which height headers are read. `alone`: until somebody is there to be asked."""
+    """Down to which height headers are read. `alone`: only until another explorer can be asked."""
 
     height: int
     alone: bool
@@ -61,7 +69,7 @@ async def nothing_recorded(heights: Collection[int]) -> Mapping[int, str]:
 class AncestryLinker:
     """What is known of old blocks, for every history that is read while the process lives.
 
-    `recorded`: the blocks the record holds at some heights.
+    `recorded`: gives the hashes of the record's blocks at some heights.
     """
 
     def __init__(
@@ -69,29 +77,30 @@ class AncestryLinker:
         peers: Sequence[ExplorerPeer],
         network: str,
         disputes: Disputes,
-        recorded: Recorded = nothing_recorded,
-        patience: LinkerTimeouts = LinkerTimeouts(),
+        recorded: RecordedHashes = nothing_recorded,
+        timeouts: LinkerTimeouts = LinkerTimeouts(),
     ) -> None:
-        self._paces = {peer.name: peer.http.rate_limit for peer in peers}
+        self._rate_limits = {peer.name: peer.http.rate_limit for peer in peers}
         self._limit = limit_of(network)
         self._recorded = recorded
-        self._patience = patience
+        self._timeouts = timeouts
         self._links = HeaderLinks(pin_of(network))
         self._cross_check = CrossCheck(peers, disputes, self._links.above)
-        # What an explorer has yet to show: headers down to a height, and what others say of some.
+        # By explorer: the headers it has yet to show, and the heights to ask the others about.
         self._goals: dict[str, _Goal] = {}
         self._questions: dict[str, set[int]] = {}
         self._alone_since: float | None = None
         self._chain: HeaderChain | None = None
 
     def set_chain(self, chain: HeaderChain) -> None:
-        """This is the chain that is followed."""
+        """The chain that is followed from now on."""
         before = self._chain
         if before is not None and chain.at(before.height) != before.tip:
-            self._cross_check.forget()
+            # After a reorg the other explorers' answers may be about the chain that was left.
+            self._cross_check.reset()
         self._chain = chain
         if chain.base > 0:
-            self._links.root(chain.base - 1, chain.lowest.prev_hash)
+            self._links.set_root(chain.base - 1, chain.lowest.prev_hash)
 
     @property
     def tip(self) -> BlockRef:
@@ -99,10 +108,10 @@ class AncestryLinker:
         assert self._chain is not None, "histories are read after a tip was seen"
         return self._chain.ref(self._chain.height)
 
-    async def link(self, explorer: Explorer) -> bool:
-        """Go one step towards what kept a history from being read; whether it can be now.
+    async def step(self, explorer: Explorer) -> bool:
+        """One request towards what `prepare` or `verify` needs of this explorer; True when done.
 
-        After Unavailable with the code LINKING. Raises as the explorer does.
+        Raises as the explorer does.
         """
         name = explorer.name
         goal, questions = self._goals.get(name), self._questions.get(name)
@@ -111,111 +120,128 @@ class AncestryLinker:
             if is_over or await self._links.descend(explorer, goal.height):
                 del self._goals[name]
         elif questions:
-            await self._cross_check.ask(explorer, questions.pop())
+            await self._cross_check.ask_about(explorer, questions.pop())
         return name not in self._goals and not questions
 
-    async def prepare(self, explorer: Explorer, blocks: Collection[tuple[int, str]]) -> None:
-        """Get ready for these blocks, by height and hash.
+    async def prepare(self, explorer: Explorer, blocks: Collection[tuple[int, str]]) -> Preparation:
+        """Fetch what checking these blocks needs, (height, hash), when that is quick.
 
-        Raises as the explorer does, and Unavailable (LINKING) when that takes longer: `link`.
+        Raises as the explorer does.
         """
         unknown = await self._unknown(blocks)
         if not unknown:
-            return
+            return Ready()
         lowest = min(unknown)
         pages = self._links.pages_to(lowest)
-        linking = pages / self._pace(explorer).per_second
+        linking = pages / self._rate_limit(explorer).per_second
         asking = self._cross_check.seconds(explorer, len(unknown))
-        # Headers are proof, and serve the next history, too: to ask must be quicker.
-        quicker = asking is None or linking <= asking
-        if pages <= _FEW_PAGES or (quicker and linking <= _SOON_SECONDS):
+        # Headers are proof, and serve the next history, too: asking others must be quicker.
+        links_sooner = asking is None or linking <= asking
+        if pages <= _FEW_PAGES or (links_sooner and linking <= _AT_ONCE_SECONDS):
             while not await self._links.descend(explorer, lowest):
                 pass
-            return
-        if quicker:
-            self._schedule_link(explorer, lowest)
-        if asking is not None and asking > _SOON_SECONDS:
-            self._question(explorer, unknown)
+            return Ready()
+        need = self._schedule_link(explorer, lowest) if links_sooner else None
+        if need is None and asking is not None and asking > _AT_ONCE_SECONDS:
+            return self._schedule_questions(explorer, unknown) or Ready()
+        return need or Ready()
 
-    async def hold(self, explorer: Explorer, blocks: Collection[tuple[int, Header]]) -> None:
-        """Raise unless each block has its work, and its height in our chain.
+    async def verify(self, explorer: Explorer, blocks: Collection[tuple[int, Header]]) -> Verdict:
+        """Whether each block has its work, and is the one of our chain at its height.
 
-        The explorer must still show our tip. Raises BadData, Unavailable when it cannot be told
-        now, and as the explorer does.
+        The explorer must still show our tip. Raises BadData for blocks that are not ours,
+        Unavailable when others contradict and nobody can tell who is right, and as the explorer
+        does.
         """
         for _, header in blocks:
             if not meets_target(header) or target(header.bits) > self._limit:
                 raise BadData(explorer.name, "puts transactions into blocks without work", "easy")
-        named = [(height, header.hash) for height, header in blocks]
-        await self.prepare(explorer, named)
-        unknown = await self._unknown(named)
-        for height, block_hash in named:
-            if (self._at(height) or unknown.get(height, block_hash)) != block_hash:
-                raise self._foreign(explorer, height)
-        if unknown:
-            await self._ask_others(explorer, unknown)
+        hashes = [(height, header.hash) for height, header in blocks]
+        preparation = await self.prepare(explorer, hashes)
+        if not isinstance(preparation, Ready):
+            return preparation
+        unknown = await self._unknown(hashes)
+        for height, block_hash in hashes:
+            if (self._hash_at(height) or unknown.get(height, block_hash)) != block_hash:
+                raise self._foreign_block_error(explorer, height)
+        return await self._ask_others(explorer, unknown) if unknown else Proven()
 
     async def _unknown(self, blocks: Iterable[tuple[int, str]]) -> dict[int, str]:
-        """The blocks at those heights of which nothing is known yet."""
-        open_ = {height: named for height, named in blocks if self._at(height) is None}
-        recorded = await self._recorded(open_.keys()) if open_ else {}
-        return {height: named for height, named in open_.items() if recorded.get(height) != named}
+        """Those of the blocks at whose height nothing is known yet."""
+        unlinked = {height: named for height, named in blocks if self._hash_at(height) is None}
+        recorded = await self._recorded(unlinked.keys()) if unlinked else {}
+        return {
+            height: named for height, named in unlinked.items() if recorded.get(height) != named
+        }
 
-    def _at(self, height: int) -> str | None:
+    def _hash_at(self, height: int) -> str | None:
         assert self._chain is not None, "histories are read after a tip was seen"
-        held = self._chain.at(height)
-        return held.hash if held is not None else self._links.at(height)
+        header = self._chain.at(height)
+        return header.hash if header is not None else self._links.hash_at(height)
 
-    def _foreign(self, explorer: Explorer, height: int) -> BadData:
+    def _foreign_block_error(self, explorer: Explorer, height: int) -> BadData:
         assert self._chain is not None, "histories are read after a tip was seen"
-        # Of machines behind one name one may be on another branch for a moment.
-        code = "wrong_proof" if height >= self._chain.base else FOREIGN
-        return BadData(explorer.name, "puts transactions into foreign blocks", code)
+        # Near the tip one of the machines behind one name may be on another fork for a moment;
+        # that is forgiven a few times, an old block is not.
+        code = "wrong_proof" if height >= self._chain.base else FOREIGN_BLOCK
+        return BadData(explorer.name, "puts transactions into blocks of another chain", code)
 
-    async def _ask_others(self, explorer: Explorer, unknown: dict[int, str]) -> None:
-        heard = await self._cross_check.ask_all(explorer, unknown)
-        if heard.denied:
-            self._schedule_link(explorer, min(heard.denied))
-            raise Unavailable(explorer.name, "is contradicted about old blocks", "disputed")
-        unheard = unknown.keys() - heard.agreed
-        if not unheard:
+    async def _ask_others(self, explorer: Explorer, unknown: dict[int, str]) -> Verdict:
+        answers = await self._cross_check.ask_all(explorer, unknown)
+        if answers.denied:
+            need = self._schedule_link(explorer, min(answers.denied))
+            if need is None:
+                raise Unavailable(explorer.name, "is contradicted about old blocks", "disputed")
+            return need
+        unconfirmed = unknown.keys() - answers.confirmed
+        if not unconfirmed:
             self._alone_since = None
-            return
-        self._schedule_link(explorer, min(unheard))
-        self._wait_for_others(explorer)
+            return Proven()
+        need = self._schedule_link(explorer, min(unconfirmed))
+        if need is not None:
+            return need
+        if self._waits_for_others(explorer):
+            return NeedsOthers()
         _log.warning(
-            "old blocks are believed on one word",
+            "old blocks are accepted from one explorer alone",
             explorer=explorer.name,
-            lowest=min(unheard),
-            blocks=len(unheard),
+            lowest=min(unconfirmed),
+            blocks=len(unconfirmed),
         )
+        return Proven()
 
-    def _wait_for_others(self, explorer: Explorer) -> None:
-        """Raise Unavailable (ALONE) while another explorer may come back soon."""
-        if self._paces.keys() <= {explorer.name}:
-            return
+    def _waits_for_others(self, explorer: Explorer) -> bool:
+        """Whether another explorer is configured and may come back soon."""
+        if self._rate_limits.keys() <= {explorer.name}:
+            return False
         time = asyncio.get_running_loop().time()
         self._alone_since = time if self._alone_since is None else self._alone_since
-        if time - self._alone_since < self._patience.wait_seconds:
-            raise Unavailable(explorer.name, "is alone with what it says of old blocks", ALONE)
+        return time - self._alone_since < self._timeouts.wait_seconds
 
-    def _schedule_link(self, explorer: Explorer, height: int) -> None:
-        """Raise Unavailable (LINKING) when headers down to this height are affordable."""
+    def _schedule_link(self, explorer: Explorer, height: int) -> NeedsLink | None:
+        """Have `step` read headers down to this height; None when that takes too long."""
         pages = self._links.pages_to(height)
-        seconds = pages / self._pace(explorer).per_second
-        if pages > _MOST_PAGES or seconds > self._patience.link_seconds:
-            return
+        seconds = pages / self._rate_limit(explorer).per_second
+        if pages > _MAX_PAGES or seconds > self._timeouts.link_seconds:
+            return None
         alone = not self._cross_check.others_than(explorer)
         self._goals[explorer.name] = _Goal(height, alone=alone)
-        _log.info("old blocks are linked to ours", explorer=explorer.name, requests=pages)
-        raise Unavailable(explorer.name, "has yet to show how old blocks link to ours", LINKING)
+        _log.info(
+            "reads headers from our chain down to old blocks",
+            explorer=explorer.name,
+            requests=pages,
+        )
+        return NeedsLink(height)
 
-    def _question(self, explorer: Explorer, unknown: Iterable[int]) -> None:
-        """Raise Unavailable (LINKING) when there are others who were not asked about a height."""
-        unasked = self._cross_check.heights_not_asked(explorer, unknown)
-        if unasked:
-            self._questions[explorer.name] = unasked
-            raise Unavailable(explorer.name, "has yet to be confirmed about old blocks", LINKING)
+    def _schedule_questions(
+        self, explorer: Explorer, heights: Iterable[int]
+    ) -> NeedsAnswers | None:
+        """Have `step` ask the others; None when all of them were asked about all heights."""
+        not_asked = self._cross_check.heights_not_asked(explorer, heights)
+        if not not_asked:
+            return None
+        self._questions[explorer.name] = not_asked
+        return NeedsAnswers(frozenset(not_asked))
 
-    def _pace(self, explorer: Explorer) -> RateLimit:
-        return self._paces.get(explorer.name, RateLimit())
+    def _rate_limit(self, explorer: Explorer) -> RateLimit:
+        return self._rate_limits.get(explorer.name, RateLimit())

@@ -1,4 +1,4 @@
-"""The JSON of Esplora and mempool servers, and the values it becomes (chain-api.md 4).
+"""The JSON of Esplora and mempool servers, and the values it becomes (docs/chain-api.md 4).
 
 Unknown keys are ignored; absent things are missing, empty or null by flavour. A transaction is
 rebuilt from its JSON, witness included, and must hash to its txid.
@@ -182,7 +182,7 @@ def spender_of(shape: Outspend) -> Spender | None:
 
 
 def counts_of(shape: AddressObject) -> Counts:
-    """An address's statistics in the form that every flavour gets right (chain-api.md 4)."""
+    """An address's statistics in the form that every flavour gets right (docs/chain-api.md 4)."""
     confirmed, unconfirmed = shape.chain_stats, shape.mempool_stats
     funded = confirmed.funded_txo_sum + unconfirmed.funded_txo_sum
     spent = confirmed.spent_txo_sum + unconfirmed.spent_txo_sum

@@ -31,7 +31,8 @@ _SIGNET_PIN: Final = (
     293175,
     "00000008414aab61092ef93f1aacc54cf9e9f16af29ddad493b908a01ff5c329",
 )
-# chain-api.md 14, from Bitcoin Core's chain parameters; Angornet's from its published transactions.
+# docs/chain-api.md 14, from Bitcoin Core's chain parameters; Angornet's block is from its published
+# transactions.
 _MARKS: Final = {
     "main": Marks(
         0x1D00FFFF, (938343, "00000000000000000000ccebd6d74d9194d8dcdc1d177c478e094bfad51ba5ac")
