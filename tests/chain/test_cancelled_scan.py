@@ -5,8 +5,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.followed_chain import (
-    DEADLINE_SECONDS,
     NETWORK,
     FundedProject,
     fast_settings,
