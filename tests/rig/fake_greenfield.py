@@ -1,5 +1,6 @@
 """A small store of a BTCPay Server, over real HTTP: invoices that a test changes as it likes."""
 
+import asyncio
 import random
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,6 +29,40 @@ def forbidden(permission: str) -> Response:
     return json_response(
         {"missingPermission": permission, "code": "missing-permission", "message": ""}, 403
     )
+
+
+def is_list(request: Request) -> bool:
+    """Whether a page of invoices is asked for; not the one row of a check."""
+    return request.path == f"{BELOW}/invoices" and request.query["take"] != ["1"]
+
+
+def invoice_id_of(request: Request) -> str | None:
+    """The invoice that is asked for by itself."""
+    invoice_id = request.path.removeprefix(f"{BELOW}/invoices/")
+    return None if invoice_id == request.path or "/" in invoice_id else invoice_id
+
+
+class HeldRequests:
+    """Holds back requests that match, until `release` or the end of the server.
+
+    `arrived`: one is held back. A `Delay` of `FakeGreenfield`.
+    """
+
+    def __init__(self, matches: Callable[[Request], object]) -> None:
+        self.arrived = threading.Event()
+        self._matches = matches
+        self._released = threading.Event()
+
+    def release(self) -> None:
+        """Let them go, and hold back no more."""
+        self._released.set()
+
+    async def __call__(self, request: Request) -> None:
+        if not self._matches(request) or self._released.is_set():
+            return
+        self.arrived.set()
+        while not self._released.is_set():  # noqa: ASYNC110 - set by another thread
+            await asyncio.sleep(0.002)
 
 
 def payment(number: int, status: str = "Settled", value: str = "0.001") -> Json:
@@ -91,6 +126,13 @@ class FakeGreenfield:
             self.invoices[invoice_id] = row
         return row
 
+    def add_many(self, count: int, **changes: Any) -> list[str]:
+        """Invoices an hour apart, newest first; their ids."""
+        ids = [f"inv{number:04}" for number in range(count)]
+        for number, invoice_id in enumerate(ids):
+            self.add(invoice_id, at=BORN - number * 3600, **changes)
+        return ids
+
     def pay(self, invoice_id: str, *payments: Json) -> None:
         """What it was paid with from now on."""
         with self.lock:
@@ -98,7 +140,7 @@ class FakeGreenfield:
 
     def count(self, beginning: str) -> int:
         """How many requests began so."""
-        return sum(one.startswith(beginning) for one in self.requests)
+        return sum(request.startswith(beginning) for request in self.requests)
 
     async def _answer(self, request: Request) -> Response:
         if self.before_answer is not None:
@@ -153,7 +195,7 @@ class FakeGreenfield:
         start, end = bound("startDate", 0), bound("endDate", 2**40)
         statuses = query.get("status")
         text = query.get("textSearch", [""])[0].removeprefix("crowdfund-app_")
-        found = [
+        listed = [
             row
             for row in self.invoices.values()
             if start <= row["createdTime"] <= end
@@ -163,10 +205,10 @@ class FakeGreenfield:
                 or any(row["id"] in made for app, made in self.apps.items() if app.startswith(text))
             )
         ]
-        self._dice.shuffle(found)  # rows of one second have no order
-        found.sort(key=lambda row: -int(row["createdTime"]))
+        self._dice.shuffle(listed)  # rows of one second have no order
+        listed.sort(key=lambda row: -int(row["createdTime"]))
         skip = bound("skip", 0)
-        return [self._invoice_json(row["id"]) for row in found[skip : skip + bound("take", 10**9)]]
+        return [self._invoice_json(row["id"]) for row in listed[skip : skip + bound("take", 10**9)]]
 
     def _invoice_json(self, invoice_id: str) -> Json:
         row = self.invoices[invoice_id]
@@ -177,7 +219,7 @@ class FakeGreenfield:
 
     def _payment_methods_json(self, invoice_id: str, *, accounted_only: bool) -> list[Json]:
         paid: Sequence[Json] = self.payments.get(invoice_id, ())
-        kept = [one for one in paid if one["status"] != "Invalid" or not accounted_only]
+        listed = [row for row in paid if row["status"] != "Invalid" or not accounted_only]
         return [
-            {"paymentMethodId": "BTC-CHAIN", "currency": "BTC", "rate": "65000", "payments": kept}
+            {"paymentMethodId": "BTC-CHAIN", "currency": "BTC", "rate": "65000", "payments": listed}
         ]

@@ -20,6 +20,7 @@ from raised.domain.observation import (
     InvoicesSeen,
     Observation,
     SourceHealth,
+    Sweep,
     SweepDone,
     SweepReached,
 )
@@ -45,7 +46,8 @@ class MemoryStoreRecord:
     """What was observed of one store, as the record would store it.
 
     `payments`: status by (method, payment id) by invoice. `checkpoint` and `swept`: of the full
-    sweep. `count_override`: claims to hold so many invoices.
+    sweep. `count_override`: claims to hold so many invoices. `inbox_reads`: how often the source
+    has read the inbox.
     """
 
     def __init__(self) -> None:
@@ -63,6 +65,7 @@ class MemoryStoreRecord:
         self.refreshed: int | None = None
         self.observations: list[Observation] = []
         self.count_override: int | None = None
+        self.inbox_reads = 0
 
     def deliver(
         self, event: str, invoice_id: str | None, at: int = 0, pull: str | None = None
@@ -135,6 +138,7 @@ class MemoryStoreRecord:
         }
 
     async def pending_deliveries(self, store: str, limit: int) -> tuple[PendingDelivery, ...]:
+        self.inbox_reads += 1
         waiting = [delivery for row, delivery in self.inbox.items() if row not in self.results]
         return tuple(waiting[:limit])
 
@@ -191,6 +195,7 @@ class FollowedStore:
         self.changes: dict[str, Any] = {}
         self.allow_commits = asyncio.Event()
         self.allow_commits.set()
+        self.outbox = asyncio.Queue[Observation]()
         self.tasks_of_test: set[asyncio.Task[None]] = set()
 
     def settings(self, **changes: Any) -> StoreSettings:
@@ -213,7 +218,7 @@ class FollowedStore:
             retry_policy=FAST_RETRY,
             timing=self.timing,
         )
-        outbox: asyncio.Queue[Observation] = asyncio.Queue(16)
+        self.outbox = outbox = asyncio.Queue[Observation](16)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(source.follow(outbox))
             writing = tasks.create_task(self._commit(outbox, source))
@@ -233,9 +238,19 @@ class FollowedStore:
             while not condition():  # noqa: ASYNC110 - conditions are about many things
                 await asyncio.sleep(0.002)
 
+    async def sweep(self, source: StoreSource, kind: Sweep) -> None:
+        """Run a sweep, and wait until all that it published is committed."""
+        await source.sweep(kind)
+        await self.outbox.join()
+
     async def sweeps_started(self) -> None:
         """Wait until the sweeps of a start after a downtime have sent their requests."""
         await self.until(lambda: self.server.count("/invoices?status=new"))
+
+    async def inbox_read(self, times: int = 3) -> None:
+        """Wait until the source has read the inbox again: what it would do, it has begun to do."""
+        enough = self.record.inbox_reads + times
+        await self.until(lambda: self.record.inbox_reads >= enough)
 
     def clock(self) -> int:
         return self.now

@@ -121,17 +121,19 @@ async def test_an_older_server_is_asked_for_the_payments_of_who_may_have_some(
     assert all(request.query == {"onlyAccountedPayments": ["true"]} for request in asked)
 
 
-async def test_never_more_than_two_requests_are_under_way(server: CannedGreenfield) -> None:
+async def test_never_more_than_two_requests_are_in_flight(server: CannedGreenfield) -> None:
     """Also of two stores of one server, which share a gate."""
-    under_way = 0
+    in_flight = 0
     most = 0
 
     async def slow(_request: Request) -> Response:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0.01)
-        under_way -= 1
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        while most < 2:  # noqa: ASYNC110 - the other request runs in this loop
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)  # long enough for a third one to arrive
+        in_flight -= 1
         return json_response(METHODS)
 
     rows = [{**SINGLE, "id": f"invoice{number}"} for number in range(8)]
