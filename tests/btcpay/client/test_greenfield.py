@@ -100,8 +100,8 @@ async def test_payments_that_come_with_the_list_are_not_asked_for(server: Canned
     answer = await server.client().invoices(InvoicePage())
     assert server.paths() == ["/invoices"]
     assert answer.raw_count == len(answer.invoices) == 4
-    assert answer.oldest_at == min(one["createdTime"] for one in vector(LIST))
-    assert all(one.payments for one in answer.invoices)
+    assert answer.oldest_at == min(row["createdTime"] for row in vector(LIST))
+    assert all(invoice.payments for invoice in answer.invoices)
 
 
 async def test_an_older_server_is_asked_for_the_payments_of_who_may_have_some(
@@ -115,10 +115,14 @@ async def test_an_older_server_is_asked_for_the_payments_of_who_may_have_some(
     answer = await server.client().invoices(InvoicePage())
     new, *others = answer.invoices
     assert new.payments == ()
-    assert [len(one.payments or ()) for one in others] == [1] * 4
-    asked = [request for request in server.requests if request.path.endswith("payment-methods")]
-    assert {request.path.split("/")[-2] for request in asked} == {one.id for one in others}
-    assert all(request.query == {"onlyAccountedPayments": ["true"]} for request in asked)
+    assert [len(invoice.payments or ()) for invoice in others] == [1] * 4
+    payment_requests = [
+        request for request in server.requests if request.path.endswith("payment-methods")
+    ]
+    assert {request.path.split("/")[-2] for request in payment_requests} == {
+        invoice.id for invoice in others
+    }
+    assert all(request.query == {"onlyAccountedPayments": ["true"]} for request in payment_requests)
 
 
 async def test_never_more_than_two_requests_are_in_flight(server: CannedGreenfield) -> None:
@@ -144,7 +148,7 @@ async def test_never_more_than_two_requests_are_in_flight(server: CannedGreenfie
     stores = [server.client(gate=gate) for _ in range(2)]
     answers = await asyncio.gather(*(client.invoices(InvoicePage()) for client in stores))
     assert most == 2
-    assert all(one.payments for answer in answers for one in answer.invoices)
+    assert all(invoice.payments for answer in answers for invoice in answer.invoices)
 
 
 async def test_an_invoice_that_goes_away_meanwhile_keeps_its_row(server: CannedGreenfield) -> None:
@@ -155,10 +159,12 @@ async def test_an_invoice_that_goes_away_meanwhile_keeps_its_row(server: CannedG
     server.answer("/invoices/gone/payment-methods", FORBIDDEN)
     server.answer("/invoices/odd/payment-methods", json_response({"not": "a list"}))
     answer = await server.client().invoices(InvoicePage())
-    told = {one.id: (one.payments, one.unreadable_payments) for one in answer.invoices}
-    assert told[PAID][0]
-    assert told["gone"] == (None, 0)
-    assert told["odd"] == (None, 1)
+    payments = {
+        invoice.id: (invoice.payments, invoice.unreadable_payments) for invoice in answer.invoices
+    }
+    assert payments[PAID][0]
+    assert payments["gone"] == (None, 0)
+    assert payments["odd"] == (None, 1)
     assert answer.bad == {"bad_payment": 1}
 
 
@@ -179,7 +185,7 @@ async def test_bad_rows_are_counted_and_the_others_kept(server: CannedGreenfield
     server.answer("/invoices", json_response(rows))
     client = server.client()
     answer = await client.invoices(InvoicePage())
-    assert [one.id for one in answer.invoices] == [rows[1]["id"], rows[2]["id"]]
+    assert [invoice.id for invoice in answer.invoices] == [rows[1]["id"], rows[2]["id"]]
     assert answer.bad == {"bad_invoice": 2, "bad_payment": 1}
     assert (answer.raw_count, answer.oldest_at) == (4, 1)
     assert answer.invoices[0].unreadable_payments == 1
@@ -206,9 +212,9 @@ async def test_a_list_that_is_none_is_a_bad_answer(server: CannedGreenfield) -> 
 async def test_one_invoice_comes_with_its_payments(server: CannedGreenfield) -> None:
     server.answer(f"/invoices/{PAID}", json_response(SINGLE))
     server.answer(f"/invoices/{PAID}/payment-methods", json_response(METHODS))
-    found = await server.client().invoice(PAID)
-    assert found is not None
-    invoice, asked_at = found
+    answer = await server.client().invoice(PAID)
+    assert answer is not None
+    invoice, asked_at = answer
     assert invoice.payments is not None
     assert invoice.payments[0].value_msats == 77_650_000
     assert asked_at > 0
@@ -219,9 +225,9 @@ async def test_one_invoice_whose_payments_are_inline_takes_one_request(
     server: CannedGreenfield,
 ) -> None:
     server.answer(f"/invoices/{PAID}", json_response({**SINGLE, "paymentMethods": METHODS}))
-    found = await server.client().invoice(PAID)
-    assert found is not None
-    assert found[0].payments
+    answer = await server.client().invoice(PAID)
+    assert answer is not None
+    assert answer[0].payments
     assert server.paths() == [f"/invoices/{PAID}"]
 
 
@@ -257,7 +263,7 @@ async def test_payments_that_count_no_more_are_shown_on_request(server: CannedGr
         "/invoices/x/payment-methods", json_response(vector("payment_methods/rbf_all_payments_2.x"))
     )
     read = await server.client().payments("x", accounted_only=False)
-    assert [one.status for one in read.rows] == ["Invalid", "Settled"]
+    assert [paid.status for paid in read.rows] == ["Invalid", "Settled"]
     assert server.requests[0].query == {"onlyAccountedPayments": ["false"]}
     assert "includeSensitive" not in server.requests[0].query
 
@@ -270,7 +276,7 @@ async def test_payments_before_their_invoice_are_logged_once(server: CannedGreen
     with capture_logs() as logs:
         await client.invoices(InvoicePage())
         await client.invoices(InvoicePage())
-    assert [one["event"] for one in logs] == [
+    assert [log["event"] for log in logs] == [
         "payments are older than their invoices: check that the server runs in UTC"
     ]
 
@@ -285,18 +291,18 @@ async def test_invoices_of_an_app_are_found_page_by_page(server: CannedGreenfiel
     made = [crowdfund("app", number, 9_000 - number // 2) for number in range(230)]
     rows = [*made[:50], crowdfund("apple", 1, 8_975), *made[50:]]
 
-    def found(request: Request) -> Response:
+    def search(request: Request) -> Response:
         end = int(request.query.get("endDate", ["9999999999"])[0])
         skip, take = (int(request.query[name][0]) for name in ("skip", "take"))
         page = [row for row in rows if row["createdTime"] <= end][skip : skip + take]
         del rows[0]  # the server cleans up meanwhile: what comes after moves up
         return json_response(page)
 
-    server.answer("/invoices", found)
+    server.answer("/invoices", search)
     ids = await server.client().app_invoice_ids("app", start=3, end=9_500)
-    assert ids == {one["id"] for one in made}
-    assert all(one.query["textSearch"] == ["crowdfund-app_app"] for one in server.requests)
-    assert all(one.query["startDate"] == ["3"] for one in server.requests)
+    assert ids == {row["id"] for row in made}
+    assert all(request.query["textSearch"] == ["crowdfund-app_app"] for request in server.requests)
+    assert all(request.query["startDate"] == ["3"] for request in server.requests)
     assert len(server.requests) == 3
 
 
@@ -339,7 +345,7 @@ async def test_refunds_are_read_whole(server: CannedGreenfield) -> None:
     (offer,) = await client.pull_payments()
     (payout,) = await client.payouts()
     assert payout.pull_payment_id == offer.id
-    assert [one.query for one in server.requests] == [
+    assert [request.query for request in server.requests] == [
         {"includeArchived": ["true"]},
         {"includeCancelled": ["true"]},
     ]

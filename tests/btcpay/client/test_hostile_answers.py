@@ -78,7 +78,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         inner = value.items()
     elif isinstance(value, list):
         inner = enumerate(value)
-    return [path, *(place for key, one in inner for place in places(one, (*path, key)))]
+    return [path, *(place for key, child in inner for place in places(child, (*path, key)))]
 
 
 def changed(value: Any, place: tuple[Any, ...], to: Any) -> Any:
@@ -97,9 +97,9 @@ def texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):
-        return [text for pair in value.items() for one in pair for text in texts(one)]
+        return [text for pair in value.items() for element in pair for text in texts(element)]
     if isinstance(value, tuple | list | frozenset):
-        return [text for one in value for text in texts(one)]
+        return [text for element in value for text in texts(element)]
     names = getattr(value, "__dataclass_fields__", {})
     return [text for name in names for text in texts(getattr(value, name))]
 
@@ -113,7 +113,9 @@ def check_kept(row: Any) -> None:
         for time in (row.created_at, row.expires_at, row.monitored_until):
             assert 0 <= time <= LARGEST
         assert re.fullmatch("[0-9A-Za-z_-]{1,100}", row.id)
-        assert len({(one.method, one.id) for one in row.payments or ()}) == len(row.payments or ())
+        assert len({(paid.method, paid.id) for paid in row.payments or ()}) == len(
+            row.payments or ()
+        )
         for payment in row.payments or ():
             check_kept(payment)
     if isinstance(row, Payment):
@@ -152,8 +154,8 @@ def test_any_change_of_an_answer_costs_at_most_its_row(name: str, data: st.DataO
     if name == "invoices":
         whole = {row.id: row for row in READERS[name](rows).rows}  # type: ignore[attr-defined]
         kept = {row.id: row for row in read.rows}  # type: ignore[attr-defined]
-        others = [one["id"] for at, one in enumerate(rows) if at != number]
-        assert {one: kept[one] for one in others} == {one: whole[one] for one in others}
+        others = [row["id"] for at, row in enumerate(rows) if at != number]
+        assert {key: kept[key] for key in others} == {key: whole[key] for key in others}
 
 
 @given(

@@ -1,4 +1,4 @@
-"""What the server's errors become: one of ours, with a sentence and a code (btcpay.md 9.1)."""
+"""What the server's errors become: one of ours, with a sentence and a code (docs/btcpay.md 9.1)."""
 
 import json
 from typing import Any
@@ -47,20 +47,20 @@ def test_every_error_of_the_vectors_has_an_expectation() -> None:
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_each_error_is_of_its_kind(name: str) -> None:
-    found = error(CASES[name])
-    assert (type(found), found.code) == EXPECTED[name]
-    assert found.source == "shop"
-    with pytest.raises(type(found)):
+    result = error(CASES[name])
+    assert (type(result), result.code) == EXPECTED[name]
+    assert result.source == "shop"
+    with pytest.raises(type(result)):
         value_of("shop", reply(*(CASES[name][key] for key in ("status", "body", "content_type"))))
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_no_word_of_the_server_is_in_a_sentence(name: str) -> None:
     body = CASES[name]["body"]
-    told = body if isinstance(body, list) else [body]
-    for one in told:
-        if isinstance(one, dict):
-            assert one["message"] not in str(error(CASES[name]))
+    entries = body if isinstance(body, list) else [body]
+    for entry in entries:
+        if isinstance(entry, dict):
+            assert entry["message"] not in str(error(CASES[name]))
 
 
 def test_a_missing_permission_is_named() -> None:
@@ -68,25 +68,25 @@ def test_a_missing_permission_is_named() -> None:
         ("missing_permission", "btcpay.store.canviewinvoices"),
         ("missing_permission_webhooks", "btcpay.store.webhooks.canmodifywebhooks"),
     ):
-        found = error(CASES[name])
-        assert isinstance(found, Forbidden)
-        assert found.permission == permission
-        assert permission in found.detail
+        result = error(CASES[name])
+        assert isinstance(result, Forbidden)
+        assert result.permission == permission
+        assert permission in result.detail
 
 
 @pytest.mark.parametrize("odd", ["<b>all</b>", "", 5, None, "btcpay." + "x" * 500, "x\ny"])
 def test_a_permission_that_looks_like_none_is_not_repeated(odd: object) -> None:
-    found = error_for("shop", reply(403, {"code": "missing-permission", "missingPermission": odd}))
-    assert isinstance(found, Forbidden)
-    assert found.permission is None
+    result = error_for("shop", reply(403, {"code": "missing-permission", "missingPermission": odd}))
+    assert isinstance(result, Forbidden)
+    assert result.permission is None
     assert str(odd or "lacks a permission")[:9] in ("lacks a p", str(odd)[:9])
-    assert "<b>" not in found.detail
-    assert "xx" not in found.detail
+    assert "<b>" not in result.detail
+    assert "xx" not in result.detail
 
 
 def test_a_403_of_something_in_front_is_told_apart() -> None:
-    found = error_for("shop", reply(403, "<html>go away</html>", "text/html"))
-    assert (type(found), found.code) == (Refused, "blocked")
+    result = error_for("shop", reply(403, "<html>go away</html>", "text/html"))
+    assert (type(result), result.code) == (Refused, "blocked")
 
 
 def test_a_wrong_parameter_is_named_when_it_looks_like_one() -> None:

@@ -36,7 +36,7 @@ def invoice(**changes: Any) -> Invoice:
 
 
 def invoices(name: str) -> dict[str, Invoice]:
-    rows = [parse_invoice(as_object(one, "it"), KEPT, STORE) for one in read(vector(name))]
+    rows = [parse_invoice(as_object(entry, "it"), KEPT, STORE) for entry in read(vector(name))]
     return {row.id: row for row in rows}
 
 
@@ -53,8 +53,8 @@ def payment(**changes: Any) -> dict[str, Any]:
 
 
 def payments(*rows: Any, **method: Any) -> ParsedRows[Payment]:
-    told = {"paymentMethodId": "BTC-CHAIN", "currency": "BTC", "rate": "1", **method}
-    return parse_payments(read([{**told, "payments": list(rows)}]))
+    fields = {"paymentMethodId": "BTC-CHAIN", "currency": "BTC", "rate": "1", **method}
+    return parse_payments(read([{**fields, "payments": list(rows)}]))
 
 
 @pytest.mark.parametrize("case", vector("amounts"), ids=lambda case: f"{case['input']!r}")
@@ -89,9 +89,11 @@ def test_what_came_by_each_method_is_what_the_server_adds_up(name: str) -> None:
     """The server rounds each method's sum up to eight decimals (docs/btcpay.md 1)."""
     for method in vector(f"payment_methods/{name}"):
         read_of_it = parse_payments(read([method]))
-        came = sum(one.value_msats or 0 for one in read_of_it.rows if one.status != "Invalid")
+        received = sum(
+            payment.value_msats or 0 for payment in read_of_it.rows if payment.status != "Invalid"
+        )
         step = Decimal("0.00000001")
-        paid = (Decimal(came) / 10**11).quantize(step, rounding=ROUND_CEILING)
+        paid = (Decimal(received) / 10**11).quantize(step, rounding=ROUND_CEILING)
         assert paid == Decimal(method["paymentMethodPaid"])
         assert (len(read_of_it.rows), read_of_it.unreadable) == (len(method["payments"]), 0)
 
@@ -116,26 +118,26 @@ def test_invoices_of_1x_and_2x_are_equal_rows() -> None:
 
 def test_every_status_of_the_list_is_read_as_it_stands() -> None:
     rows = invoices("invoice_list_2.4.1")
-    for one in vector("invoice_list_2.4.1"):
-        row = rows[one["id"]]
-        assert (row.status, row.additional_status) == (one["status"], one["additionalStatus"])
-        assert (row.amount, row.paid_amount) == (one["amount"], one["paidAmount"])
-        assert (row.created_at, row.expires_at) == (one["createdTime"], one["expirationTime"])
-        assert row.monitored_until == one["monitoringExpiration"]
-        assert (row.archived, row.type) == (one["archived"], one["type"])
-        assert row.currency == one["currency"]
+    for sent in vector("invoice_list_2.4.1"):
+        row = rows[sent["id"]]
+        assert (row.status, row.additional_status) == (sent["status"], sent["additionalStatus"])
+        assert (row.amount, row.paid_amount) == (sent["amount"], sent["paidAmount"])
+        assert (row.created_at, row.expires_at) == (sent["createdTime"], sent["expirationTime"])
+        assert row.monitored_until == sent["monitoringExpiration"]
+        assert (row.archived, row.type) == (sent["archived"], sent["type"])
+        assert row.currency == sent["currency"]
     assert len(rows) == 20
 
 
 def test_what_was_received_is_what_the_accounting_expects() -> None:
     """For those of the list that bring their payments."""
-    expected = {one["invoiceId"]: one for one in vector("expected_accounting")["invoices"]}
+    expected = {entry["invoiceId"]: entry for entry in vector("expected_accounting")["invoices"]}
     rows = invoices("invoice_list_with_payment_methods_2.4.1")
     for row in rows.values():
         wanted = expected[row.id]
         sums = dict.fromkeys(("Settled", "Processing"), 0)
-        for one in row.payments or ():
-            sums[one.status] += one.value_msats or 0
+        for paid in row.payments or ():
+            sums[paid.status] += paid.value_msats or 0
         assert sums["Settled"] == wanted["settled_msat"]
         assert sums["Processing"] == wanted["processing_msat"]
     assert len(rows) == 4
@@ -165,7 +167,7 @@ def test_a_replaced_payment_shows_only_when_all_are_asked_for() -> None:
         parse_payments(read(vector(f"payment_methods/rbf_{which}_2.x"))).rows
         for which in ("only_accounted", "all_payments")
     )
-    assert [one.status for one in everything] == ["Invalid", "Settled"]
+    assert [paid.status for paid in everything] == ["Invalid", "Settled"]
     assert some == everything[1:]
 
 
@@ -274,7 +276,7 @@ def test_money_may_be_written_as_a_number() -> None:
 def test_a_wrong_payment_is_counted_and_the_right_one_kept(wrong: dict[str, Any]) -> None:
     good = payment(id=f"{TXID}-7")
     read_of_both = payments(payment(**wrong), good)
-    assert [one.id for one in read_of_both.rows] == [f"{TXID}:7"]
+    assert [paid.id for paid in read_of_both.rows] == [f"{TXID}:7"]
     assert read_of_both.unreadable == 1
     held = {"paymentMethodId": "BTC-CHAIN", "payments": [payment(**wrong), good]}
     whole = invoice(paymentMethods=[held])

@@ -54,9 +54,9 @@ def test_health_says_whether_the_node_has_all_blocks() -> None:
 
 
 def test_permissions_are_kept_and_the_key_is_not() -> None:
-    told = vector("api_key_current")
-    permissions = server_json.parse_permissions(row({**told, "apiKey": "secret" * 8}))
-    assert permissions == set(told["permissions"])
+    fields = vector("api_key_current")
+    permissions = server_json.parse_permissions(row({**fields, "apiKey": "secret" * 8}))
+    assert permissions == set(fields["permissions"])
     assert f"btcpay.store.canviewinvoices:{STORE}" in permissions
     assert "secret" not in repr(permissions)
     odd = {"permissions": [5, None, "two words", "x" * 300, "unrestricted"]}
@@ -64,8 +64,8 @@ def test_permissions_are_kept_and_the_key_is_not() -> None:
 
 
 def test_terms_are_seconds() -> None:
-    told = {"invoiceExpiration": 900, "monitoringExpiration": 86_400}
-    assert server_json.parse_store_terms(row(told)) == StoreTerms(900, 86_400)
+    fields = {"invoiceExpiration": 900, "monitoringExpiration": 86_400}
+    assert server_json.parse_store_terms(row(fields)) == StoreTerms(900, 86_400)
     with pytest.raises(InvalidInput):
         server_json.parse_store_terms(row({"invoiceExpiration": 900}))
 
@@ -111,8 +111,10 @@ def test_a_webhook_is_sent_whole_and_its_secret_only_when_it_changes() -> None:
 
 
 def test_the_deliveries_of_a_webhook_are_read() -> None:
-    sent = [server_json.parse_delivery(row(one)) for one in vector("webhook_deliveries_response")]
-    assert [one.status for one in sent].count("HttpSuccess") == 4
+    sent = [
+        server_json.parse_delivery(row(entry)) for entry in vector("webhook_deliveries_response")
+    ]
+    assert [entry.status for entry in sent].count("HttpSuccess") == 4
     assert sent[1] == SentDelivery(
         "5ykxGYdThipS5JB9W945Kh", 1773126901, 1773126901, 503, "HttpError"
     )
@@ -123,30 +125,30 @@ def test_the_deliveries_of_a_webhook_are_read() -> None:
 
 
 def test_an_offer_to_pay_back_is_read() -> None:
-    (told,) = vector("pull_payments")
-    assert parse_pull_payment(row(told)) == PullPayment(
+    (fields,) = vector("pull_payments")
+    assert parse_pull_payment(row(fields)) == PullPayment(
         "4DebvnMPvNxLtsorc7vBCL8zAY9G", "Refund 3n6NcjD4hBA1C52YpTyway", "BTC", "0.00018798"
     )
 
 
 def test_what_was_paid_back_is_read() -> None:
-    (told,) = vector("payouts")
-    assert parse_payout(row(told)) == PAYOUT
+    (fields,) = vector("payouts")
+    assert parse_payout(row(fields)) == PAYOUT
 
 
 def test_a_payout_of_1x_is_an_equal_row() -> None:
-    (told,) = vector("payouts")
+    (fields,) = vector("payouts")
     for name in ("originalAmount", "originalCurrency", "payoutCurrency", "payoutMethodId"):
-        del told[name]
-    paid = told.pop("payoutAmount")
-    old = {**told, "amount": "12.50", "paymentMethodAmount": paid, "cryptoCode": "BTC"}
+        del fields[name]
+    paid = fields.pop("payoutAmount")
+    old = {**fields, "amount": "12.50", "paymentMethodAmount": paid, "cryptoCode": "BTC"}
     assert parse_payout(row({**old, "paymentMethod": "BTC"})) == PAYOUT
     assert parse_payout(row(old)) == PAYOUT
 
 
 def test_a_payout_that_is_not_priced_yet_has_no_amount() -> None:
-    (told,) = vector("payouts")
-    waiting = {**told, "state": "AwaitingApproval", "payoutAmount": None, "paymentProof": None}
+    (fields,) = vector("payouts")
+    waiting = {**fields, "state": "AwaitingApproval", "payoutAmount": None, "paymentProof": None}
     read = parse_payout(row(waiting))
     assert (read.amount, read.value_msats, read.txid) == (None, None, None)
     alone = parse_payout(row({**waiting, "pullPaymentId": None}))
@@ -154,22 +156,24 @@ def test_a_payout_that_is_not_priced_yet_has_no_amount() -> None:
 
 
 def test_a_lightning_payout_has_no_transaction() -> None:
-    (told,) = vector("payouts")
-    read = parse_payout(row({**told, "payoutMethodId": "BTC-LN", "payoutAmount": "0.00000000001"}))
+    (fields,) = vector("payouts")
+    read = parse_payout(
+        row({**fields, "payoutMethodId": "BTC-LN", "payoutAmount": "0.00000000001"})
+    )
     assert (read.method, read.value_msats, read.txid) == ("BTC-LN", 1, None)
 
 
 def test_a_payout_in_another_coin_has_no_millisatoshis() -> None:
-    (told,) = vector("payouts")
-    read = parse_payout(row({**told, "payoutMethodId": "LTC-CHAIN", "payoutCurrency": "LTC"}))
+    (fields,) = vector("payouts")
+    read = parse_payout(row({**fields, "payoutMethodId": "LTC-CHAIN", "payoutCurrency": "LTC"}))
     assert (read.currency, read.amount, read.value_msats) == ("LTC", "0.00018798", None)
     assert read.txid is None
 
 
 @pytest.mark.parametrize("proof", [{}, {"id": "x"}, {"id": 5}, [], "text", {"id": "zz" * 32}])
 def test_a_proof_in_another_form_names_no_transaction(proof: object) -> None:
-    (told,) = vector("payouts")
-    assert parse_payout(row({**told, "paymentProof": proof})).txid is None
+    (fields,) = vector("payouts")
+    assert parse_payout(row({**fields, "paymentProof": proof})).txid is None
 
 
 @pytest.mark.parametrize(
@@ -179,6 +183,6 @@ def test_a_proof_in_another_form_names_no_transaction(proof: object) -> None:
     ids=str,
 )  # fmt: skip
 def test_a_wrong_payout_is_none(wrong: dict[str, Any]) -> None:
-    (told,) = vector("payouts")
+    (fields,) = vector("payouts")
     with pytest.raises(InvalidInput):
-        parse_payout(row({**told, **wrong}))
+        parse_payout(row({**fields, **wrong}))
