@@ -109,7 +109,7 @@ def test_payments_are_booked_in_the_order_of_time() -> None:
 def test_two_corrections_at_once_reverse_everything_before_they_book_anything() -> None:
     angor = Correction((BookedRow(1, row(1, 0, "investment")),), (row(2, 0, "investment"),))
     btcpay = Correction((BookedRow(2, paid(1, "a", "x")),), (paid(1, "b", "x"),))
-    both = angor.and_also(btcpay)
+    both = angor.merged_with(btcpay)
     assert [reversal.id for reversal in both.reversals] == [2, 1]
     assert both.rows == (*angor.rows, *btcpay.rows)
     assert (len(both), bool(both), bool(Correction())) == (4, True, False)

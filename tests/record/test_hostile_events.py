@@ -15,7 +15,7 @@ from raised.domain.bitcoin.bech32 import encode
 from raised.domain.bitcoin.curve import pubkey_from_secret, schnorr_sign
 from raised.domain.event import Event, event_id, is_authentic
 from raised.domain.observation import EventsSeen
-from raised.record.relay_facts import judgement
+from raised.record.relay_facts import check_event
 
 NOW = 1_800_000_000
 NOISE = random.Random(1)  # cannot be compressed, so no database makes it small
@@ -71,10 +71,10 @@ async def test_any_text_in_content_and_tags_is_taken(
 def test_large_events_are_judged_each_time_and_never_kept_in_memory() -> None:
     network = network_named("angornet")
     small, large = signed(3030, "{}"), signed(3030, "{" + " " * 10_000)
-    assert judgement(small, network) is judgement(small, network)
-    assert judgement(large, network) is not judgement(large, network)
+    assert check_event(small, network) is check_event(small, network)
+    assert check_event(large, network) is not check_event(large, network)
     tagged = signed(3030, "{}", (("",),) * 1_000)
-    assert judgement(tagged, network) is not judgement(tagged, network)
+    assert check_event(tagged, network) is not check_event(tagged, network)
 
 
 async def test_a_deletion_chooses_among_many_profiles(ledger: Ledger) -> None:

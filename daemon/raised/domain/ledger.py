@@ -109,7 +109,7 @@ class Correction:
     def __len__(self) -> int:
         return len(self.reversals) + len(self.rows)
 
-    def and_also(self, other: "Correction") -> "Correction":
+    def merged_with(self, other: "Correction") -> "Correction":
         """Both at once: everything is reversed before anything is booked."""
         reversals = sorted((*self.reversals, *other.reversals), key=lambda one: -one.id)
         return Correction(tuple(reversals), (*self.rows, *other.rows))

@@ -29,7 +29,7 @@ from raised.domain.observation import (
     TipSeen,
 )
 from raised.record.dirty import DirtySet, Policy
-from raised.record.relay_facts import announce_named
+from raised.record.relay_facts import check_named_events
 
 
 async def apply_block(
@@ -38,7 +38,7 @@ async def apply_block(
     """Put a block on the record's chain, with its transactions."""
     await _extend(conn, seen.block, policy, dirty)
     placed = [(seen.block, one) for one in seen.txs]
-    await _place(conn, placed, policy, dirty, seen.at)
+    await _put_txs(conn, placed, policy, dirty, seen.at)
 
 
 async def apply_tip(conn: AsyncConnection, seen: TipSeen, policy: Policy, dirty: DirtySet) -> None:
@@ -46,7 +46,7 @@ async def apply_tip(conn: AsyncConnection, seen: TipSeen, policy: Policy, dirty:
     for block in (*seen.below, seen.block):
         await _extend(conn, block, policy, dirty)
     if seen.gap:
-        await projects.forget_indexed(conn)
+        await projects.reset_indexed_heights(conn)
 
 
 async def apply_history(
@@ -68,12 +68,12 @@ async def apply_history(
     best = await blocks.best_block(conn)
     if best is None or best.height < seen.tip.height:
         await _extend(conn, seen.tip, policy, dirty)
-    await _hold(conn, [ref for ref, _ in placed], dirty)
+    await _add_blocks(conn, [ref for ref, _ in placed], dirty)
     await projects.add_projects(conn, [seen.project_id], seen.at)
     dirty.projects.add(seen.project_id)
-    await _place(conn, placed, policy, dirty, seen.at)
+    await _put_txs(conn, placed, policy, dirty, seen.at)
     if all(held.get(ref.height, ref.hash) == ref.hash for ref, _ in seen.txs):
-        await projects.put_indexed(conn, seen.project_id, seen.tip.height)
+        await projects.put_indexed_height(conn, seen.project_id, seen.tip.height)
 
 
 async def apply_rollback(conn: AsyncConnection, seen: RolledBack, dirty: DirtySet) -> None:
@@ -83,7 +83,7 @@ async def apply_rollback(conn: AsyncConnection, seen: RolledBack, dirty: DirtySe
     if held.get(keep, seen.to.hash) != seen.to.hash:
         keep -= 1  # the ancestor itself is another one than ours
     await _roll_back(conn, keep, (seen.to.height, seen.to.hash), dirty)
-    await _hold(conn, [seen.to], dirty)
+    await _add_blocks(conn, [seen.to], dirty)
 
 
 async def rewind_to(conn: AsyncConnection, height: int, dirty: DirtySet) -> None:
@@ -98,11 +98,11 @@ async def apply_mempool(
     conn: AsyncConnection, seen: MempoolSeen, policy: Policy, dirty: DirtySet
 ) -> None:
     """Keep unconfirmed transactions, and that others are nowhere any more."""
-    found = await txs.within_bounds(conn, _parents_first(seen.txs))
-    dirty.txids |= await txs.see_unconfirmed(conn, found, seen.at)
+    found = await txs.limit_unconfirmed(conn, _parents_first(seen.txs))
+    dirty.txids |= await txs.add_unconfirmed(conn, found, seen.at)
     await _read(conn, found, policy, dirty)
-    dirty.txids |= await txs.lose_unconfirmed(conn, seen.gone, seen.at)
-    await cursors.put_cursor(conn, "mempool", seen.explorer, seen.at, seen.whole_at)
+    dirty.txids |= await txs.mark_gone(conn, seen.gone, seen.at)
+    await cursors.advance_cursor(conn, "mempool", seen.explorer, seen.at, seen.whole_at)
 
 
 async def _extend(conn: AsyncConnection, block: BlockRef, policy: Policy, dirty: DirtySet) -> None:
@@ -115,7 +115,7 @@ async def _extend(conn: AsyncConnection, block: BlockRef, policy: Policy, dirty:
             await _roll_back(conn, block.height - 2, parent, dirty)
         elif held.get(block.height, block.hash) != block.hash:
             await _roll_back(conn, block.height - 1, parent, dirty)
-    await _hold(conn, [block], dirty)
+    await _add_blocks(conn, [block], dirty)
     if best is None or block.height > best.height:
         start = 0 if best is None else best.height - policy.finality
         await blocks.prune_blocks(conn, start, block.height - policy.finality)
@@ -128,25 +128,25 @@ async def _roll_back(
     best = await blocks.best_block(conn)
     if best is None or best.height <= keep:
         return
-    dirty.txids |= await txs.unplace_above(conn, keep)
+    dirty.txids |= await txs.unconfirm_above(conn, keep)
     await blocks.drop_blocks_above(conn, keep)
     item = reorg_item((best.height, best.hash), (ancestor[0], ancestor[1] or ""))
-    dirty.tell(Change("reorg", "chain", best.hash, reference=best.hash), item)
+    dirty.add_change(Change("reorg", "chain", best.hash, reference=best.hash), item)
 
 
-async def _hold(conn: AsyncConnection, refs: Sequence[BlockRef], dirty: DirtySet) -> None:
+async def _add_blocks(conn: AsyncConnection, refs: Sequence[BlockRef], dirty: DirtySet) -> None:
     learned = await blocks.add_blocks(conn, refs)
     dirty.txids |= await txs.txids_in(conn, learned)
 
 
-async def _place(
+async def _put_txs(
     conn: AsyncConnection,
     placed: Sequence[tuple[BlockRef, PlacedTx]],
     policy: Policy,
     dirty: DirtySet,
     at: int,
 ) -> None:
-    dirty.txids |= await txs.place_txs(conn, placed, at)
+    dirty.txids |= await txs.put_confirmed(conn, placed, at)
     await _read(conn, [one.tx for _, one in placed], policy, dirty)
 
 
@@ -173,7 +173,7 @@ async def _read(
 
 async def _name_events(conn: AsyncConnection, founded: Iterable[Founding], policy: Policy) -> None:
     named = [one.event_id for one in founded if one.event_id is not None]
-    await announce_named(conn, named, policy)
+    await check_named_events(conn, named, policy)
 
 
 async def _payments(conn: AsyncConnection, found: Sequence[Tx]) -> dict[Txid, list[str]]:

@@ -1,4 +1,4 @@
-"""Book a correction and tell everything that happened, numbered in the order of the commits."""
+"""Appends to the ledger and to the feed of changes, numbered in the order of the commits."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts.campaigns import campaigns_of_projects
-from raised.db.facts.changes import add_changes, take_numbers
+from raised.db.facts.changes import add_changes, reserve_numbers
 from raised.db.facts.movements import book
 from raised.db.items import items
 from raised.db.items.invoice_items import invoice_items, store_items
@@ -20,6 +20,7 @@ from raised.record.dirty import DirtySet
 
 _MOVEMENT: Final = "movement"
 _Render = Callable[[AsyncConnection, Iterable[str]], Awaitable[dict[str, Item]]]
+_Items = dict[tuple[ChangeSource, str], Item]  # by source and subject
 _SOURCES: Final[Mapping[ChangeSource, _Render]] = {
     "relay": items.relay_items,
     "explorer": items.explorer_items,
@@ -27,103 +28,107 @@ _SOURCES: Final[Mapping[ChangeSource, _Render]] = {
 }
 
 
-async def append_changes(
+async def append(
     conn: AsyncConnection, dirty: DirtySet, correction: Correction, tip: Tip | None
 ) -> None:
-    """Add the movements of a correction, and the change rows of all that happened."""
-    _tell_rest(dirty, tip)
-    booked = len(correction)
-    news = len(dirty.news)
-    if not news + booked:
+    """Book a correction, and append a change for each of its rows and for all that happened."""
+    _add_profile_changes(dirty)
+    _add_tip_change(dirty, tip)
+    changes = dirty.pending_changes
+    if not changes and not correction:
         return
-    first_seq = await take_numbers(conn, "change", news + booked)
-    # Told last but booked first: items of the news name the rows that count what they speak of.
-    booking = []
-    if booked:
-        booking = await _booked(conn, dirty, correction, first_seq + news)
+    first_seq = await reserve_numbers(conn, "change", len(changes) + len(correction))
+    # Movements are booked first, though their changes come last: the items of the other changes
+    # name the rows that count what they are about.
+    movements: list[dict[str, object]] = []
+    if correction:
+        movements = await _book(conn, dirty, correction, first_seq + len(changes))
     rows = [
         {"seq": first_seq + number, "at": dirty.at, **row}
-        for number, row in enumerate(await _rendered(conn, dirty.news))
+        for number, row in enumerate(await _rendered(conn, changes))
     ]
-    await add_changes(conn, [*rows, *booking])
+    await add_changes(conn, [*rows, *movements])
 
 
-def _tell_rest(dirty: DirtySet, tip: Tip | None) -> None:
-    told = {change.subject for change, _ in dirty.news if change.type.startswith("project.")}
-    for project_id in sorted(dirty.shown_anew - told):
-        dirty.tell(profile_change(project_id))
+def _add_profile_changes(dirty: DirtySet) -> None:
+    """A project that has another change shows its profile in that."""
+    changed = {
+        change.subject for change, _ in dirty.pending_changes if change.type.startswith("project.")
+    }
+    for project_id in sorted(dirty.profile_changed - changed):
+        dirty.add_change(profile_change(project_id))
+
+
+def _add_tip_change(dirty: DirtySet, tip: Tip | None) -> None:
     before = dirty.tip_before
     if tip is not None and (before is None or before.hash != tip.hash):
         item: Item = {"height": tip.height, "hash": tip.hash}
-        dirty.tell(Change("tip", "chain", tip.hash, reference=tip.hash), item)
+        dirty.add_change(Change("tip", "chain", tip.hash, reference=tip.hash), item)
 
 
-async def _booked(
+async def _book(
     conn: AsyncConnection, dirty: DirtySet, correction: Correction, first_seq: int
 ) -> list[dict[str, object]]:
-    first_id = await take_numbers(conn, _MOVEMENT, len(correction))
+    """Book the rows of a correction; the changes about them."""
+    first_id = await reserve_numbers(conn, _MOVEMENT, len(correction))
     ids = await book(conn, correction, first_id, first_seq, dirty.at)
-    found = await items.movement_items(conn, ids)
+    rendered = await items.movement_items(conn, ids)
     return [
         {
             "seq": first_seq + number,
             "type": _MOVEMENT,
             "at": dirty.at,
-            "source": found[one]["source"],
-            "campaign": found[one]["campaign"],
-            "project_id": found[one]["project_id"],
-            "reference": found[one]["reference"],
-            "data": found[one],
+            "source": rendered[movement_id]["source"],
+            "campaign": rendered[movement_id]["campaign"],
+            "project_id": rendered[movement_id]["project_id"],
+            "reference": rendered[movement_id]["reference"],
+            "data": rendered[movement_id],
         }
-        for number, one in enumerate(ids)
+        for number, movement_id in enumerate(ids)
     ]
 
 
 async def _rendered(
-    conn: AsyncConnection, news: Sequence[tuple[Change, Item | None]]
+    conn: AsyncConnection, changes: Sequence[tuple[Change, Item | None]]
 ) -> list[dict[str, object]]:
     """The changes as rows, each with its item as it is now."""
-    found = await _items(conn, [change for change, item in news if item is None])
-    projects = {change.project_id for change, _ in news if change.project_id is not None}
+    rendered = await _items(conn, [change for change, item in changes if item is None])
+    projects = {change.project_id for change, _ in changes if change.project_id is not None}
     campaigns = await campaigns_of_projects(conn, projects)
     return [
         {
             "type": change.type,
             "source": change.source,
-            "campaign": campaigns.get(change.project_id or "") or _campaign(change, found),
+            "campaign": campaigns.get(change.project_id or "") or _campaign(change, rendered),
             "project_id": change.project_id,
             "reference": change.reference,
-            "data": item if item is not None else found[change.source, change.subject],
+            "data": item if item is not None else rendered[change.source, change.subject],
         }
-        for change, item in news
+        for change, item in changes
     ]
 
 
-async def _items(
-    conn: AsyncConnection, changes: Sequence[Change]
-) -> dict[tuple[ChangeSource, str], Item]:
-    """The items that these changes speak of, by source and subject."""
+async def _items(conn: AsyncConnection, changes: Sequence[Change]) -> _Items:
+    """The items that these changes are about."""
 
     def subjects(*prefixes: str) -> list[str]:
         return [change.subject for change in changes if change.type.startswith(prefixes)]
 
     angor = await items.project_items(conn, subjects("project."))
     angor |= await items.investment_items(conn, subjects("investment.", "stage.", "penalty."))
-    found: dict[tuple[ChangeSource, str], Item] = {
-        ("angor", subject): item for subject, item in angor.items()
-    }
-    invoices = {key_of(one) for one in subjects("invoice.", "payment.", "refund.")}
+    rendered: _Items = {("angor", subject): item for subject, item in angor.items()}
+    invoices = {key_of(subject) for subject in subjects("invoice.", "payment.", "refund.")}
     for key, item in (await invoice_items(conn, invoices)).items():
-        found["btcpay", subject_of(key)] = item
+        rendered["btcpay", subject_of(key)] = item
     for source, render in _SOURCES.items():
-        names = [one.subject for one in changes if one.source == source]
+        names = [change.subject for change in changes if change.source == source]
         if names:
             for name, item in (await render(conn, names)).items():
-                found[source, name] = item
-    return found
+                rendered[source, name] = item
+    return rendered
 
 
-def _campaign(change: Change, found: Mapping[tuple[ChangeSource, str], Item]) -> object:
+def _campaign(change: Change, rendered: Mapping[tuple[ChangeSource, str], Item]) -> object:
     if change.source != "btcpay":
         return None
-    return found.get((change.source, change.subject), {}).get("campaign")
+    return rendered.get((change.source, change.subject), {}).get("campaign")

@@ -1,4 +1,4 @@
-"""What a batch of observations has touched: the units to decide anew, and the news so far."""
+"""What a batch of observations has changed: what to recompute, and the changes to append."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,9 @@ from raised.domain.change import Change
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator decided: the network, how deep counts, how deep is final."""
+    """What the operator decided: the network, and after how many blocks a transaction counts
+    (`confirmations`) and no reorg is expected any more (`finality`).
+    """
 
     network: Network
     confirmations: int
@@ -20,18 +22,21 @@ class Policy:
 
 @dataclass(slots=True)
 class DirtySet:
-    """Collects within one transaction. `news` are changes with their items, where already known."""
+    """Collects within one transaction what must be recomputed at its end, and what happened.
+
+    `at` is the time of the batch, `tip_before` the chain's end before it.
+    """
 
     at: int
     tip_before: Tip | None
     txids: set[Txid] = field(default_factory=set)
     projects: set[str] = field(default_factory=set)
     investments: set[Txid] = field(default_factory=set)
-    shown_anew: set[str] = field(default_factory=set)  # projects of which only the outside changed
+    profile_changed: set[str] = field(default_factory=set)  # projects that only look different
     coins: set[str] = field(default_factory=set)  # references of payments
     payouts: set[tuple[str, str]] = field(default_factory=set)  # store, id
-    news: list[tuple[Change, Item | None]] = field(default_factory=list)
+    pending_changes: list[tuple[Change, Item | None]] = field(default_factory=list)
 
-    def tell(self, change: Change, item: Item | None = None) -> None:
+    def add_change(self, change: Change, item: Item | None = None) -> None:
         """Note what happened; its item is rendered at the end when it is not given."""
-        self.news.append((change, item))
+        self.pending_changes.append((change, item))

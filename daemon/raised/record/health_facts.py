@@ -1,4 +1,4 @@
-"""What we learn of the sources themselves: how they do, how far long work is, that we live."""
+"""Health of the sources, progress of long work, and the tick of the daemon's clock."""
 
 from typing import Final
 
@@ -17,22 +17,25 @@ _CHANGES: Final[dict[State, ChangeType]] = {
 
 
 async def apply_health(conn: AsyncConnection, health: SourceHealth, dirty: DirtySet) -> None:
-    """Keep how a source does. Only another state is news; a new source is expected to be well."""
+    """Store the health of a source. Only another state is a change; a new source counts as ok
+    before.
+    """
     before = await sources.put_health(conn, health)
     if health.state != (before or "ok"):
         change = Change(_CHANGES[health.state], health.kind, health.name, reference=health.name)
-        dirty.tell(change)
+        dirty.add_change(change)
 
 
 async def apply_progress(conn: AsyncConnection, progress: Progress) -> None:
-    """Keep how far a long piece of work is."""
+    """Store how far a long piece of work is."""
     await sources.put_progress(conn, progress.what, progress.done, progress.total)
 
 
 async def apply_tick(conn: AsyncConnection, tick: ClockTicked) -> None:
-    """We live, release dates pass, and events are overdue. None is a change: every answer carries
-    its minute.
+    """Store that the daemon is alive, which release date is next, and which webhooks are overdue.
+
+    None of it is a change: every answer of the API carries the minute it is valid for.
     """
-    await sources.put_daemon_seen(conn, tick.at)
-    await projects.advance_next_stages(conn, tick.at)
-    await deliveries.note_misses(conn, tick.at)
+    await sources.put_heartbeat(conn, tick.at)
+    await projects.update_next_stages(conn, tick.at)
+    await deliveries.count_missed_deliveries(conn, tick.at)

@@ -1,4 +1,4 @@
-"""Decide investments anew: each from its own facts, its project's terms, and what spends it."""
+"""Recomputes investments: each from its transaction, its project's terms, and what spends it."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -22,80 +22,84 @@ from raised.domain.angor.op_return import begins_with_key
 from raised.domain.bitcoin.tx import OutPoint, Txid
 
 RECYCLED = "recycled"
-_HOPS = 3
+_HOPS = 3  # a limit of ours: the search must not walk through the whole chain
 
 
-async def owners_of(conn: AsyncConnection, held: Mapping[Txid, StoredTx]) -> dict[Txid, str]:
+async def owners_of(conn: AsyncConnection, stored: Mapping[Txid, StoredTx]) -> dict[Txid, str]:
     """The project that each of these transactions could be an investment of: the one that its first
-    paying output pays. Founding transactions are none, nor is what names no key at all (a gift).
+    paying output pays. Founding transactions are no investments, nor is a gift, which names no key.
     """
-    founded = await foundings.founding_txids(conn, held)
-    paid = await coins.projects_paid_by(conn, held)
+    founding = await foundings.founding_txids(conn, stored)
+    paid = await coins.projects_paid_by(conn, stored)
     return {
-        txid: _first_paid(held[txid], ids)
+        txid: _first_paid(stored[txid], ids)
         for txid, ids in paid.items()
-        if txid not in founded and _names_key(held[txid])
+        if txid not in founding and _names_key(stored[txid])
     }
 
 
-def _names_key(held: StoredTx) -> bool:
-    return any(begins_with_key(script) for _, script in held.tx.outputs)
+def _names_key(stored: StoredTx) -> bool:
+    return any(begins_with_key(script) for _, script in stored.tx.outputs)
 
 
-def _first_paid(held: StoredTx, ids: Collection[str]) -> str:
-    by_script = {project_script(one): one for one in ids}
-    return next(by_script[script] for _, script in held.tx.outputs if script in by_script)
+def _first_paid(stored: StoredTx, ids: Collection[str]) -> str:
+    by_script = {project_script(project_id): project_id for project_id in ids}
+    return next(by_script[script] for _, script in stored.tx.outputs if script in by_script)
 
 
-async def stand(
+async def evaluate_investments(
     conn: AsyncConnection,
-    held: Mapping[Txid, StoredTx],
-    bases: Mapping[Txid, InvestmentContext],
+    stored: Mapping[Txid, StoredTx],
+    contexts: Mapping[Txid, InvestmentContext],
     tip: Tip,
 ) -> dict[Txid, InvestmentState]:
-    """How each of these transactions stands against its basis."""
-    spenders = await _spenders(conn, bases)
+    """The state of each of these transactions in its context."""
+    spenders = await _spenders(conn, contexts)
     return {
-        txid: evaluate_investment(basis, held[txid], spenders, tip) for txid, basis in bases.items()
+        txid: evaluate_investment(context, stored[txid], spenders, tip)
+        for txid, context in contexts.items()
     }
 
 
 async def _spenders(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[OutPoint, Spender]:
-    """Who spends the outputs of these, and the outputs of those who do."""
+    """What spends the outputs of these transactions, and what spends the outputs of those: a stage
+    goes into a penalty, and the penalty is released.
+    """
     first = await txs.inputs_spending(conn, txids)
     spending = {txid for inputs in first.values() for txid, _ in inputs}
     second = await txs.inputs_spending(conn, spending)
-    inputs = first | second
-    held = await txs.stored_txs(conn, {txid for found in inputs.values() for txid, _ in found})
+    spends = first | second
+    stored = await txs.stored_txs(conn, {txid for inputs in spends.values() for txid, _ in inputs})
     chosen: dict[OutPoint, Spender] = {}
-    for outpoint, found in inputs.items():
-        one = spender_of(Spender(held[txid], vin) for txid, vin in found)
-        if one is not None:
-            chosen[outpoint] = one
+    for outpoint, inputs in spends.items():
+        spender = spender_of(Spender(stored[txid], vin) for txid, vin in inputs)
+        if spender is not None:
+            chosen[outpoint] = spender
     return chosen
 
 
-async def keep(
+async def put_investment_states(
     conn: AsyncConnection,
-    investment_states: Mapping[Txid, InvestmentState],
-    shown: Mapping[Txid, InvestmentSnapshot],
+    states: Mapping[Txid, InvestmentState],
+    known: Mapping[Txid, InvestmentSnapshot],
 ) -> tuple[dict[Txid, InvestmentSnapshot], dict[Txid, InvestmentSnapshot]]:
-    """Keep how investments stand; how all that this concerns were shown, and are shown now."""
-    plain = {txid: investment_snapshot(one) for txid, one in investment_states.items()}
+    """Store the states of investments; the snapshots before and after of all that this concerns."""
+    plain = {txid: investment_snapshot(state) for txid, state in states.items()}
     await investments.put_investment_snapshots(
-        conn, [snapshot for txid, snapshot in plain.items() if snapshot != shown.get(txid)], shown
+        conn, [snapshot for txid, snapshot in plain.items() if snapshot != known.get(txid)], known
     )
-    more = await _fed_by(conn, _claims(shown.values()) ^ _claims(plain.values()))
-    others = await investments.investment_snapshots(conn, more - plain.keys())
-    snapshots = await _with_recycled(conn, {**others, **plain})
-    before = {**others, **shown}
-    flagged = [
+    # Money of a claim that came or went makes later investments recycled, or no longer so.
+    fed = await _descendants(conn, _claims(known.values()) ^ _claims(plain.values()))
+    others = await investments.investment_snapshots(conn, fed - plain.keys())
+    after = await _with_recycled(conn, {**others, **plain})
+    before = {**others, **known}
+    reflagged = [
         snapshot
-        for txid, snapshot in snapshots.items()
+        for txid, snapshot in after.items()
         if snapshot != plain.get(txid, others.get(txid))
     ]
-    await investments.put_investment_snapshots(conn, flagged, before)
-    return before, snapshots
+    await investments.put_investment_snapshots(conn, reflagged, before)
+    return before, after
 
 
 def _claims(snapshots: Iterable[InvestmentSnapshot]) -> set[tuple[Txid, str]]:
@@ -108,8 +112,8 @@ def _claims(snapshots: Iterable[InvestmentSnapshot]) -> set[tuple[Txid, str]]:
     }
 
 
-async def _fed_by(conn: AsyncConnection, claims: Iterable[tuple[Txid, str]]) -> set[Txid]:
-    """The transactions that money of these claims may have come to."""
+async def _descendants(conn: AsyncConnection, claims: Iterable[tuple[Txid, str]]) -> set[Txid]:
+    """The transactions that money of these claims may have reached, within three hops."""
     reached: set[Txid] = set()
     edge = {txid for txid, _ in claims}
     for _ in range(_HOPS):
@@ -123,12 +127,15 @@ async def _fed_by(conn: AsyncConnection, claims: Iterable[tuple[Txid, str]]) -> 
 async def _with_recycled(
     conn: AsyncConnection, snapshots: Mapping[Txid, InvestmentSnapshot]
 ) -> dict[Txid, InvestmentSnapshot]:
-    ancestry = await _ancestry(conn, snapshots)
-    claiming = await claiming_txids(conn, {one for found in ancestry.values() for one in found})
+    """The snapshots, with the flag on those that the project's own claims paid."""
+    ancestors = await _ancestors(conn, snapshots)
+    every = {ancestor for found in ancestors.values() for ancestor in found}
+    claiming = await claiming_txids(conn, every)
     flagged: dict[Txid, InvestmentSnapshot] = {}
     for txid, snapshot in snapshots.items():
         recycled = any(
-            snapshot.project_id in claiming.get(one, ()) for one in ancestry.get(txid, ())
+            snapshot.project_id in claiming.get(ancestor, ())
+            for ancestor in ancestors.get(txid, ())
         )
         flags = tuple(flag for flag in snapshot.flags if flag != RECYCLED)
         if recycled and snapshot.stages:
@@ -137,14 +144,14 @@ async def _with_recycled(
     return flagged
 
 
-async def _ancestry(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, set[Txid]]:
-    """The transactions that we hold within three hops before each of these."""
+async def _ancestors(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, set[Txid]]:
+    """The stored transactions within three hops before each of these."""
     reached: dict[Txid, set[Txid]] = {txid: set() for txid in txids}
     edges: dict[Txid, set[Txid]] = {txid: {txid} for txid in reached}
     for _ in range(_HOPS):
-        found = await txs.parents(conn, {one for edge in edges.values() for one in edge})
+        parents = await txs.parents(conn, {child for edge in edges.values() for child in edge})
         edges = {
-            txid: {parent for one in edge for parent in found.get(one, ())} - reached[txid]
+            txid: {parent for child in edge for parent in parents.get(child, ())} - reached[txid]
             for txid, edge in edges.items()
         }
         edges = {txid: edge for txid, edge in edges.items() if edge}

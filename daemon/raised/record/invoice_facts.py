@@ -30,7 +30,7 @@ from raised.domain.btcpay.invoice_snapshot import (
 from raised.domain.campaign import Campaign, membership
 from raised.domain.change import Change
 from raised.domain.observation import InvoicesGone, InvoicesSeen, SweepDone, SweepReached
-from raised.record.campaign_facts import move_invoices
+from raised.record.campaign_facts import move_hour_totals
 from raised.record.dirty import DirtySet
 
 # An answer from further in the future than this was asked for while our clock was wrong.
@@ -76,7 +76,7 @@ async def apply_invoices(conn: AsyncConnection, seen: InvoicesSeen, dirty: Dirty
     changed = [entry for entry in applied if not entry.is_unchanged]
     await _store(conn, seen, changed, dirty)
     ids = [entry.snapshot.id for entry in applied if entry.stored is not None]
-    await invoices.renew_invoices(conn, seen.store, ids, seen.asked_at, seen.at)
+    await invoices.mark_seen(conn, seen.store, ids, seen.asked_at, seen.at)
     if seen.origin != "delivery" and changed:
         await _expect_events(conn, seen, changed)
 
@@ -158,7 +158,7 @@ async def _store(
         listed_before = entry.before.keys() & entry.payments
         dirty.coins |= bitcoin_references([entry.before[key] for key in listed_before])
         for change in invoice_changes(entry.old, entry.snapshot, entry.before, entry.payments):
-            dirty.tell(change)
+            dirty.add_change(change)
     await _link_earlier_refunds(conn, seen.store, [snapshot.id for snapshot in new], dirty)
 
 
@@ -169,7 +169,7 @@ async def _update_invoices(conn: AsyncConnection, known: list[_Applied]) -> None
         for entry in known
         if entry.old is not None and entry.old.membership != entry.snapshot.membership
     }
-    await move_invoices(conn, moved)
+    await move_hour_totals(conn, moved)
     different = [entry.snapshot for entry in known if entry.old != entry.snapshot]
     await invoices.put_invoices(conn, different)
 
@@ -179,7 +179,7 @@ async def _link_earlier_refunds(
 ) -> None:
     """Link refunds that were seen before the invoice that they refund."""
     if new:
-        await payouts.link_by_name(conn, store, invoice_ids=new)
+        await payouts.link_refunds_by_name(conn, store, invoice_ids=new)
         pulls = await payouts.pulls_of_invoices(conn, store, new)
         linked = await payouts.payouts_by_pull(conn, store, pulls)
         dirty.payouts |= {(store, payout_id) for payout_id in linked}
@@ -208,7 +208,7 @@ async def _expect_events(
 
 async def apply_gone(conn: AsyncConnection, gone: InvoicesGone, dirty: DirtySet) -> None:
     """Mark invoices that the server has deleted as missing upstream; their payments still count."""
-    missing = await invoices.set_missing(conn, gone.store, gone.ids)
+    missing = await invoices.mark_missing(conn, gone.store, gone.ids)
     _announce_missing(gone.store, missing, dirty)
 
 
@@ -225,7 +225,7 @@ async def apply_sweep(conn: AsyncConnection, done: SweepDone, dirty: DirtySet) -
         await cursors.set_cursor(conn, cursors.STORE, done.store, done.began_at, full_at)
         return
     unseen = await invoices.unseen_between(conn, done.store, done.since, done.began_at)
-    missing = await invoices.set_missing(conn, done.store, unseen)
+    missing = await invoices.mark_missing(conn, done.store, unseen)
     _announce_missing(done.store, missing, dirty)
     await cursors.set_cursor(conn, cursors.STORE, done.store, done.began_at, done.began_at)
     await cursors.drop_cursor(conn, cursors.FULL_SWEEP, done.store)
@@ -234,4 +234,4 @@ async def apply_sweep(conn: AsyncConnection, done: SweepDone, dirty: DirtySet) -
 def _announce_missing(store: str, missing: Mapping[str, InvoiceStatus], dirty: DirtySet) -> None:
     for invoice_id, status in missing.items():
         subject = subject_of((store, invoice_id))
-        dirty.tell(Change(INVOICE_CHANGE_TYPES[status], "btcpay", subject, reference=subject))
+        dirty.add_change(Change(INVOICE_CHANGE_TYPES[status], "btcpay", subject, reference=subject))

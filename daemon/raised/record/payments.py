@@ -25,11 +25,11 @@ async def recompute_payments(conn: AsyncConnection, dirty: DirtySet) -> Correcti
     if dirty.coins:
         correction = await _recompute_coins(conn, dirty.coins)
     if dirty.payouts:
-        correction = correction.and_also(await _recompute_refunds(conn, dirty))
+        correction = correction.merged_with(await _recompute_refunds(conn, dirty))
     if correction:
         rows = (*(booked.row for booked in correction.reversals), *correction.rows)
         owners = await campaigns_of(conn, {row.invoice for row in rows if row.invoice is not None})
-        await movements.add_to_hours(conn, effects(correction, owners))
+        await movements.add_to_hour_totals(conn, effects(correction, owners))
     return correction
 
 
@@ -44,7 +44,7 @@ async def mark_claimed_coins(
     for txid in before.keys() | after.keys():
         old, new = _coins(before.get(txid)), _coins(after.get(txid))
         coins |= {coin for coin in old.keys() | new.keys() if old.get(coin) != new.get(coin)}
-    dirty.coins |= await claims.claimed_among(conn, coins)
+    dirty.coins |= await claims.claimed_coins(conn, coins)
 
 
 def _coins(snapshot: InvestmentSnapshot | None) -> dict[str, str]:
@@ -62,13 +62,13 @@ async def _recompute_coins(conn: AsyncConnection, coins: Iterable[str]) -> Corre
     all_coins = await claims.coins_of_invoices(conn, invoices) | set(coins)
     booked = await movements.booked_payments(conn, all_coins)
     invoices |= {entry.row.invoice for entry in booked if entry.row.invoice is not None}
-    staged = await claims.staged_among(conn, all_coins)
+    staged = await claims.stage_outputs_among(conn, all_coins)
     results = resolve_claims(await claims.claims_on(conn, all_coins), booked, staged)
     due = [result.counted.row for result in results.values() if result.counted is not None]
-    stored = await claims.received_by(conn, invoices)
+    stored = await claims.receipts_of(conn, invoices)
     receipts = receipts_by_invoice(results.values(), invoices)
     changed = {key: value for key, value in receipts.items() if stored.get(key) != value}
-    await claims.put_received(conn, changed)
+    await claims.put_receipts(conn, changed)
     return correct(booked, due)
 
 
@@ -86,4 +86,4 @@ def _announce_refund(row: LedgerRow, dirty: DirtySet) -> None:
     key: InvoiceKey | None = row.invoice
     assert key is not None, "a refund has an invoice"
     subject = subject_of(key)
-    dirty.tell(Change("refund.completed", "btcpay", subject, reference=row.reference))
+    dirty.add_change(Change("refund.completed", "btcpay", subject, reference=row.reference))

@@ -1,6 +1,7 @@
-"""Decide projects anew: from all their founding transactions and events, beside what is shown."""
+"""Recomputes projects from all their founding transactions and events."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,149 +26,183 @@ from raised.domain.angor.project_state import (
 from raised.domain.angor.terms import Announcement, Terms
 from raised.domain.event import PROFILE, Event
 from raised.record.dirty import DirtySet, Policy
-from raised.record.relay_facts import judgement
+from raised.record.relay_facts import check_event
 
 _WITH_TERMS: Final = frozenset({"announced", "committed", "confirmed"})
-# Ours: each is held against every payment, and its author may write as many as he likes.
-_MOST_READINGS: Final = 20
+# A limit of ours: each event is compared with every payment, and its author may write any number.
+_MOST_CANDIDATES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class DecidedProject:
-    """A project that was decided: what its investments are measured against, and whether that is
-    new; `anew`: another founding transaction decides than the one that its rows stand on.
+    """A project's outcome: what its investments are measured against, and whether that `changed`.
+
+    `refounded`: another founding transaction decides than the one that its ledger rows rest on.
     """
 
-    basis: InvestmentContext
-    is_new: bool
-    anew: bool
+    context: InvestmentContext
+    changed: bool
+    refounded: bool
 
 
-async def decide_projects(
+async def recompute_projects(
     conn: AsyncConnection, ids: Iterable[str], policy: Policy, tip: Tip | None, dirty: DirtySet
 ) -> dict[str, DecidedProject]:
-    """Decide these projects, and keep and tell what became different."""
-    shown = await projects.project_snapshots(conn, ids)
-    investment_states = await _investment_states(conn, shown, policy, tip)
-    terms = await _terms(conn, investment_states, policy)
-    profiles = await _profiles(conn, investment_states, terms)
+    """Recompute these projects, and store what became different and its changes."""
+    known = await projects.project_snapshots(conn, ids)
+    states = await _states(conn, known, policy, tip)
+    terms = await _terms(conn, states, policy)
+    profiles = await _profiles(conn, states, terms)
     snapshots = {
-        key: project_snapshot(key, one, terms.get(key), profiles.get(key, Profile()))
-        for key, one in investment_states.items()
+        project_id: project_snapshot(
+            project_id, state, terms.get(project_id), profiles.get(project_id, Profile())
+        )
+        for project_id, state in states.items()
     }
-    different = [snapshot for key, snapshot in snapshots.items() if snapshot != shown[key]]
-    await projects.put_project_snapshots(conn, different)
-    moved = [snapshot for snapshot in different if snapshot.stages != shown[snapshot.id].stages]
-    stale = [snapshot.id for snapshot in moved if shown[snapshot.id].stages]
-    await projects.put_calendars(conn, moved, stale)
-    for snapshot in different:
-        old = shown[snapshot.id]
-        for change in project_changes(None if old.status == "hidden" else old, snapshot):
-            dirty.tell(change)
+    await _put(conn, [new for key, new in snapshots.items() if new != known[key]], known, dirty)
     return {
-        key: _decided(investment_states[key], shown[key], snapshot, terms.get(key))
+        key: _decided(states[key], known[key], snapshot, terms.get(key))
         for key, snapshot in snapshots.items()
     }
 
 
+async def _put(
+    conn: AsyncConnection,
+    different: Sequence[ProjectSnapshot],
+    known: Mapping[str, ProjectSnapshot],
+    dirty: DirtySet,
+) -> None:
+    await projects.put_project_snapshots(conn, different)
+    restaged = [new for new in different if new.stages != known[new.id].stages]
+    stale = [new.id for new in restaged if known[new.id].stages]
+    await projects.replace_stages(conn, restaged, stale)
+    for new in different:
+        old = known[new.id]
+        # Nobody was shown a hidden project: what it becomes is its first state.
+        for change in project_changes(None if old.status == "hidden" else old, new):
+            dirty.add_change(change)
+
+
 def _decided(
-    standing: ProjectState, old: ProjectSnapshot, new: ProjectSnapshot, terms: Terms | None
+    state: ProjectState, old: ProjectSnapshot, new: ProjectSnapshot, terms: Terms | None
 ) -> DecidedProject:
-    confirmed = standing.status == "confirmed"
-    founding = standing.founding
-    basis = InvestmentContext(
+    confirmed = state.status == "confirmed"
+    founding = state.founding
+    context = InvestmentContext(
         project_id=new.id,
-        terms=terms if standing.status in _WITH_TERMS else None,
+        terms=terms if state.status in _WITH_TERMS else None,
         counts=confirmed,
         founding=founding.place if confirmed and founding is not None else None,
     )
-    anew = confirmed and old.status == "confirmed" and old.founding_txid != new.founding_txid
-    return DecidedProject(basis, _ground(old) != _ground(new), anew)
+    refounded = confirmed and old.status == "confirmed" and old.founding_txid != new.founding_txid
+    return DecidedProject(context, _foundation(old) != _foundation(new), refounded)
 
 
-def _ground(snapshot: ProjectSnapshot) -> tuple[object, ...]:
+def _foundation(snapshot: ProjectSnapshot) -> tuple[object, ...]:
+    """What of a project its investments are measured against."""
     return (snapshot.status, snapshot.event_id, snapshot.founding_txid, snapshot.founded_hash)
 
 
-async def _investment_states(
-    conn: AsyncConnection, shown: Mapping[str, ProjectSnapshot], policy: Policy, tip: Tip | None
+async def _states(
+    conn: AsyncConnection, ids: Collection[str], policy: Policy, tip: Tip | None
 ) -> dict[str, ProjectState]:
-    founded = await foundings.foundings_of(conn, shown)
-    named = [one.event_id for held in founded.values() for one in held if one.event_id is not None]
-    found = await events.announcements_of(conn, shown, named)
-    by_project: dict[str, list[Candidate]] = {key: [] for key in shown}
-    by_event = {one.event_id: one for one in found}
-    for one in found:
-        if one.project_id in by_project:
-            by_project[one.project_id].append(one)
-    investment_states: dict[str, ProjectState] = {}
-    for key in shown:
-        held = founded.get(key, [])
-        candidates = {one.event_id: one for one in by_project[key]}
-        for founding in held:
-            if founding.event_id is not None and founding.event_id in by_event:
-                candidates[founding.event_id] = by_event[founding.event_id]
-        reproducing = await _reproducing(conn, key, held, candidates.values(), policy)
-        investment_states[key] = decide_project(
-            key, held, tuple(candidates.values()), tip, reproducing.get
-        )
-    return investment_states
+    foundings_ = await foundings.foundings_of(conn, ids)
+    named = [
+        founding.event_id
+        for stored in foundings_.values()
+        for founding in stored
+        if founding.event_id is not None
+    ]
+    announced = await events.announcements_of(conn, ids, named)
+    by_event = {candidate.event_id: candidate for candidate in announced}
+    by_project: defaultdict[str | None, list[Candidate]] = defaultdict(list)
+    for candidate in announced:
+        by_project[candidate.project_id].append(candidate)
+    states: dict[str, ProjectState] = {}
+    for project_id in ids:
+        stored = foundings_.get(project_id, [])
+        candidates = _candidates(by_project[project_id], stored, by_event)
+        reproduced = await _reproduced(conn, project_id, stored, candidates, policy)
+        states[project_id] = decide_project(project_id, stored, candidates, tip, reproduced.get)
+    return states
 
 
-async def _reproducing(
+def _candidates(
+    claiming: Iterable[Candidate],
+    stored: Iterable[StoredFounding],
+    by_event: Mapping[str, Candidate],
+) -> tuple[Candidate, ...]:
+    """The events that claim a project, and those that its founding transactions name."""
+    candidates = {candidate.event_id: candidate for candidate in claiming}
+    for founding in stored:
+        if founding.event_id is not None and founding.event_id in by_event:
+            candidates[founding.event_id] = by_event[founding.event_id]
+    return tuple(candidates.values())
+
+
+async def _reproduced(
     conn: AsyncConnection,
     project_id: str,
-    held: Sequence[StoredFounding],
+    stored: Sequence[StoredFounding],
     candidates: Iterable[Candidate],
     policy: Policy,
 ) -> dict[str, tuple[int, int]]:
-    """The events whose terms a mined investment follows, and where on the chain the first one is.
+    """The events whose terms a confirmed investment follows, and where on the chain the first is.
 
-    Asked for legacy foundings only.
+    Only legacy founding transactions need it: they name the author of the event, not the event.
     """
-    keys = {one.nostr_pubkey for one in held if one.nostr_pubkey is not None}
-    written = sorted((one for one in candidates if one.pubkey in keys), key=lambda one: one.order)
+    authors = {founding.nostr_pubkey for founding in stored if founding.nostr_pubkey is not None}
+    written = sorted(
+        (candidate for candidate in candidates if candidate.pubkey in authors),
+        key=lambda candidate: candidate.order,
+    )
     if not written:
         return {}
     paying = await txs.stored_txs(conn, await coins.payments_to(conn, [project_id]))
-    possible = [one.event_id for one in written[:_MOST_READINGS]]
-    found: dict[str, tuple[int, int]] = {}
-    for key, event in (await events.events_by_id(conn, possible)).items():
+    ids = [candidate.event_id for candidate in written[:_MOST_CANDIDATES]]
+    reproduced: dict[str, tuple[int, int]] = {}
+    for event_id, event in (await events.events_by_id(conn, ids)).items():
         terms = _terms_in(event, policy)
         first = None if terms is None else first_reproduced_investment(terms, paying.values())
         if first is not None:
-            found[key] = first
-    return found
+            reproduced[event_id] = first
+    return reproduced
 
 
 def _terms_in(event: Event, policy: Policy) -> Terms | None:
-    verdict = judgement(event, policy.network)
-    return verdict.terms if isinstance(verdict, Announcement) else None
+    result = check_event(event, policy.network)
+    return result.terms if isinstance(result, Announcement) else None
 
 
 async def _terms(
-    conn: AsyncConnection, investment_states: Mapping[str, ProjectState], policy: Policy
+    conn: AsyncConnection, states: Mapping[str, ProjectState], policy: Policy
 ) -> dict[str, Terms]:
     chosen = {
-        key: one.event.event_id for key, one in investment_states.items() if one.event is not None
+        project_id: state.event.event_id
+        for project_id, state in states.items()
+        if state.event is not None
     }
-    found = await events.events_by_id(conn, chosen.values())
-    terms = {key: _terms_in(found[event_id], policy) for key, event_id in chosen.items()}
-    # Terms of another project's event say nothing of this one.
-    return {key: one for key, one in terms.items() if one is not None and one.project_id == key}
+    stored = await events.events_by_id(conn, chosen.values())
+    terms = {key: _terms_in(stored[event_id], policy) for key, event_id in chosen.items()}
+    # An event that a founding transaction names may be another project's.
+    return {
+        project_id: own
+        for project_id, own in terms.items()
+        if own is not None and own.project_id == project_id
+    }
 
 
 async def _profiles(
-    conn: AsyncConnection, investment_states: Mapping[str, ProjectState], terms: Mapping[str, Terms]
+    conn: AsyncConnection, states: Mapping[str, ProjectState], terms: Mapping[str, Terms]
 ) -> dict[str, Profile]:
-    authors = {key: one.nostr_pubkey for key, one in terms.items()}
-    for key, standing in investment_states.items():
-        founding = standing.founding
-        if key not in authors and founding is not None and founding.nostr_pubkey is not None:
-            authors[key] = founding.nostr_pubkey
+    authors = {project_id: own.nostr_pubkey for project_id, own in terms.items()}
+    for project_id, state in states.items():
+        founding = state.founding
+        if project_id not in authors and founding is not None and founding.nostr_pubkey is not None:
+            authors[project_id] = founding.nostr_pubkey
     contents = await events.profiles_of(conn, authors.values(), PROFILE)
     return {
-        key: parse_profile(contents[author])
-        for key, author in authors.items()
+        project_id: parse_profile(contents[author])
+        for project_id, author in authors.items()
         if author in contents
     }

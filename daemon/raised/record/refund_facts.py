@@ -10,17 +10,17 @@ from raised.record.dirty import DirtySet
 async def apply_refunds(conn: AsyncConnection, seen: RefundsSeen, dirty: DirtySet) -> None:
     """Store pull payments and payouts; those that are new or different are recomputed."""
     pulls = {pull.id: pull for pull in seen.pull_payments}
-    stored = await payouts.pulls_among(conn, seen.store, pulls)
+    stored = await payouts.pull_payments_among(conn, seen.store, pulls)
     # New, or renamed: the name may be all that links a pull payment to its invoice.
     renamed = [
         pull for key, pull in pulls.items() if key not in stored or stored[key].name != pull.name
     ]
-    await payouts.see_pull_payments(conn, seen.store, renamed)
-    await payouts.link_by_name(conn, seen.store, pull_ids=[pull.id for pull in renamed])
+    await payouts.put_pull_payments(conn, seen.store, renamed)
+    await payouts.link_refunds_by_name(conn, seen.store, pull_ids=[pull.id for pull in renamed])
     answered = {payout.id: payout for payout in seen.payouts}
     known = await payouts.payouts_of(conn, seen.store, answered)
     changed = [payout for key, payout in answered.items() if known.get(key) != payout]
-    await payouts.see_payouts(conn, seen.store, changed, seen.at)
+    await payouts.put_payouts(conn, seen.store, changed, seen.at)
     due = {payout.id for payout in changed}
     due |= await payouts.payouts_by_pull(conn, seen.store, [pull.id for pull in renamed])
     dirty.payouts |= {(seen.store, payout_id) for payout_id in due}
@@ -30,6 +30,6 @@ async def apply_deliveries(conn: AsyncConnection, done: DeliveriesDone, dirty: D
     """Store the results of deliveries; a signed event proves which invoice a refund is of."""
     await deliveries.put_results(conn, done.results, done.at)
     if done.refunds:
-        await payouts.prove_refunds(conn, done.store, done.refunds)
+        await payouts.put_refund_invoices(conn, done.store, done.refunds)
         due = await payouts.payouts_by_pull(conn, done.store, done.refunds)
         dirty.payouts |= {(done.store, payout_id) for payout_id in due}

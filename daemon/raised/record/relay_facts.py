@@ -40,8 +40,8 @@ async def apply_events(
     await events.add_events(conn, new, seen.at)
     if seen.relay:  # events from a file are held by no relay
         held = [*offered, *(one for one in seen.held if one in known)]
-        gained = await events.add_holders(conn, held, seen.relay, seen.at)
-        dirty.shown_anew |= await events.projects_of_chosen(conn, gained)
+        gained = await events.add_event_relays(conn, held, seen.relay, seen.at)
+        dirty.profile_changed |= await events.projects_with_event(conn, gained)
     if new:
         await _announce(conn, new, policy, dirty)
         await _withdraw(conn, [one for one in new if one.kind == DELETION], dirty)
@@ -51,16 +51,20 @@ async def apply_events(
 async def apply_backfill(conn: AsyncConnection, done: BackfillDone) -> None:
     """Move the relay's cursor."""
     full_at = done.began_at if done.full else None
-    await cursors.put_cursor(conn, cursors.RELAY, done.relay, done.began_at, full_at)
+    await cursors.advance_cursor(conn, cursors.RELAY, done.relay, done.began_at, full_at)
 
 
-async def announce_named(conn: AsyncConnection, event_ids: Iterable[str], policy: Policy) -> None:
+async def check_named_events(
+    conn: AsyncConnection, event_ids: Iterable[str], policy: Policy
+) -> None:
     """Judge events that a founding transaction names, whatever their kind."""
-    found = await events.unannounced(conn, event_ids)
-    await events.add_announcements(conn, [judged(one, policy.network) for one in found.values()])
+    found = await events.unchecked_events(conn, event_ids)
+    await events.add_announcements(
+        conn, [candidate_of(one, policy.network) for one in found.values()]
+    )
 
 
-def judgement(event: Event, network: Network) -> Announcement | RejectedEvent:
+def check_event(event: Event, network: Network) -> Announcement | RejectedEvent:
     """What the rules say of an event as a project's; remembered, unless it is large."""
     size = len(event.content) + sum(_TAG_SIZE + sum(map(len, tag)) for tag in event.tags)
     judge = _remembered if size <= _LARGEST_REMEMBERED else check_announcement
@@ -70,9 +74,9 @@ def judgement(event: Event, network: Network) -> Announcement | RejectedEvent:
 _remembered = lru_cache(maxsize=512)(check_announcement)
 
 
-def judged(event: Event, network: Network) -> Candidate:
+def candidate_of(event: Event, network: Network) -> Candidate:
     """An event as a candidate; whether it was withdrawn is another matter."""
-    verdict = judgement(event, network)
+    verdict = check_event(event, network)
     if isinstance(verdict, Announcement):
         return Candidate(
             event.id,
@@ -126,7 +130,7 @@ async def _announce(
     for one in new:
         dirty.projects |= naming.get(one.id, set())
         if one.id in naming or _may_announce(one):
-            candidate = judged(one, policy.network)
+            candidate = candidate_of(one, policy.network)
             if one.id in naming or candidate.project_id is not None:
                 candidates.append(candidate)
     claimed = {one.project_id for one in candidates if one.project_id is not None}
@@ -166,7 +170,7 @@ async def _profile(conn: AsyncConnection, new: Sequence[Event], dirty: DirtySet)
     if not telling:
         return
     alive = await _undeleted(conn, telling)
-    standing = await events.profile_places(conn, [one.pubkey for _, one in alive])
+    standing = await events.current_profiles(conn, [one.pubkey for _, one in alive])
     best: dict[tuple[str, int, str], tuple[str, Event]] = {}
     for d, one in alive:
         key = (one.pubkey, one.kind, d)
@@ -174,12 +178,12 @@ async def _profile(conn: AsyncConnection, new: Sequence[Event], dirty: DirtySet)
             best[key] = (d, one)
             standing[key] = (one.id, one.created_at)
     await events.put_profiles(conn, list(best.values()))
-    await _touch_authors(conn, {one.pubkey for _, one in best.values()}, dirty)
+    await _mark_authors(conn, {one.pubkey for _, one in best.values()}, dirty)
 
 
 async def _choose_profiles(conn: AsyncConnection, pubkey: str, kind: int, dirty: DirtySet) -> None:
     """Choose anew among all events of an author, after a deletion."""
-    found = await events.outlines_of(conn, pubkey, kind)
+    found = await events.events_without_content(conn, pubkey, kind)
     telling = [(d, one) for one in found if (d := _d_of(one)) is not None]
     alive = await _undeleted(conn, telling)
     alive.sort(key=lambda pair: (pair[1].created_at, _reversed_id(pair[1])))
@@ -188,7 +192,7 @@ async def _choose_profiles(conn: AsyncConnection, pubkey: str, kind: int, dirty:
     best = {d: one.id for d, one in alive}
     whole = await events.events_by_id(conn, best.values())
     await events.put_profiles(conn, [(d, whole[key]) for d, key in best.items()])
-    await _touch_authors(conn, {pubkey}, dirty)
+    await _mark_authors(conn, {pubkey}, dirty)
 
 
 async def _undeleted(
@@ -227,7 +231,7 @@ def _is_name(text: str) -> bool:
     return "\0" not in text and len(text.encode()) <= _LONGEST_NAME
 
 
-async def _touch_authors(conn: AsyncConnection, pubkeys: set[str], dirty: DirtySet) -> None:
+async def _mark_authors(conn: AsyncConnection, pubkeys: set[str], dirty: DirtySet) -> None:
     found = await projects.projects_with_key(conn, pubkeys)
-    dirty.shown_anew |= found.keys()
+    dirty.profile_changed |= found.keys()
     dirty.projects |= found.keys()

@@ -21,7 +21,7 @@ async def apply_retention(conn: AsyncConnection, due: RetentionDue, dirty: Dirty
     projects = await drop_announced(conn, due.announced_max)
     # Earlier observations of this batch may have touched them; there is nothing left to decide.
     dirty.projects -= projects
-    dirty.shown_anew -= projects
+    dirty.profile_changed -= projects
     _log.info(
         "retention limits applied",
         changes=changes,

@@ -11,12 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.audit.check_invoices import invoice_differences
 from raised.db.audit.difference import Difference, active, compare, numbered
-from raised.db.facts.projects import SUMS
+from raised.db.facts.projects import SUM_COLUMNS
 from raised.db.schema import counter, hour_total, investment, invoice, movement, project
 from raised.domain.ledger import MSATS_PER_SAT, RETURNING_KINDS, REVERSAL
 
 _HOUR_SECONDS: Final = 3600
-_SPENDS: Final = tuple(kind for kind in SUMS if kind not in {"investment", "penalty_release"})
+_SPENDS: Final = tuple(
+    kind for kind in SUM_COLUMNS if kind not in {"investment", "penalty_release"}
+)
 
 
 async def differences(conn: AsyncConnection) -> list[Difference]:
@@ -72,7 +74,7 @@ async def _hours(conn: AsyncConnection) -> list[Difference]:
 
 async def _project_sums(conn: AsyncConnection) -> list[Difference]:
     found: list[Difference] = []
-    for kind, column in SUMS.items():
+    for kind, column in SUM_COLUMNS.items():
         shown = select(project.c.id, project.c[column]).where(project.c[column] != 0)
         summed = (
             select(movement.c.project_id, func.sum(movement.c.amount_msats))

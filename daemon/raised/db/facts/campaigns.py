@@ -36,7 +36,7 @@ async def read_campaigns(conn: AsyncConnection) -> tuple[Campaign, ...]:
     )
 
 
-async def put_campaigns(conn: AsyncConnection, campaigns: Sequence[Campaign]) -> None:
+async def replace_campaigns(conn: AsyncConnection, campaigns: Sequence[Campaign]) -> None:
     """These are all campaigns from now on."""
     await conn.execute(delete(campaign_project))
     await conn.execute(delete(campaign))

@@ -11,7 +11,7 @@ from raised.db.bulk import add, put
 from raised.db.schema import change, counter
 
 
-async def take_numbers(conn: AsyncConnection, name: str, count: int) -> int:
+async def reserve_numbers(conn: AsyncConnection, name: str, count: int) -> int:
     """Take `count` new numbers of this counter; the first of them."""
     last = await conn.scalar(select(counter.c.value).where(counter.c.name == name)) or 0
     await put(conn, counter, [{"name": name, "value": last + count}])

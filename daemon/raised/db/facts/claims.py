@@ -44,13 +44,13 @@ async def coins_of_invoices(conn: AsyncConnection, keys: Iterable[InvoiceKey]) -
     return {row.id for row in rows}
 
 
-async def claimed_among(conn: AsyncConnection, references: Iterable[str]) -> set[str]:
+async def claimed_coins(conn: AsyncConnection, references: Iterable[str]) -> set[str]:
     """Those of these coins that an invoice claims."""
     statement = select(invoice_payment.c.id).distinct()
     return {row.id for row in await rows_among(conn, statement, invoice_payment.c.id, references)}
 
 
-async def staged_among(
+async def stage_outputs_among(
     conn: AsyncConnection, references: Iterable[str]
 ) -> dict[str, StageOutputStatus]:
     """Those of these coins that are stage outputs of investments that count, or may count yet."""
@@ -66,7 +66,7 @@ async def staged_among(
     return {key: status for key, status in found.items() if key in wanted}
 
 
-async def received_by(
+async def receipts_of(
     conn: AsyncConnection, keys: Iterable[InvoiceKey]
 ) -> dict[InvoiceKey, InvoiceReceipts]:
     """What these invoices are shown to have received."""
@@ -83,7 +83,7 @@ async def received_by(
     }
 
 
-async def put_received(conn: AsyncConnection, found: Mapping[InvoiceKey, InvoiceReceipts]) -> None:
+async def put_receipts(conn: AsyncConnection, found: Mapping[InvoiceKey, InvoiceReceipts]) -> None:
     """Show that these invoices received so much."""
     rows = [
         {

@@ -24,7 +24,7 @@ async def cursor_of(conn: AsyncConnection, source: str, name: str) -> tuple[int,
     return None if row is None else (row.value, row.full_at)
 
 
-async def put_cursor(
+async def advance_cursor(
     conn: AsyncConnection, source: str, name: str, value: int, full_at: int | None
 ) -> None:
     """Everything up to `value` is in the record now. A cursor never goes back."""
@@ -54,6 +54,6 @@ async def drop_cursor(conn: AsyncConnection, source: str, name: str) -> None:
     await conn.execute(delete(cursor).where(cursor.c.source == source, cursor.c.name == name))
 
 
-async def names_of(conn: AsyncConnection, source: str) -> set[str]:
+async def cursor_names(conn: AsyncConnection, source: str) -> set[str]:
     """Whatever has a cursor of this kind."""
     return set(await conn.scalars(select(cursor.c.name).where(cursor.c.source == source)))

@@ -81,7 +81,7 @@ async def expect_deliveries(
     await add(conn, expected_delivery, rows)
 
 
-async def note_misses(conn: AsyncConnection, now: int) -> None:
+async def count_missed_deliveries(conn: AsyncConnection, now: int) -> None:
     """Of the events that are due those count as missed that never came; none is awaited longer."""
     this = expected_delivery.c
     came = exists().where(
@@ -103,7 +103,7 @@ async def note_misses(conn: AsyncConnection, now: int) -> None:
     await conn.execute(delete(expected_delivery).where(this.due_at <= now, known))
 
 
-async def forget_expected(conn: AsyncConnection, labels: Collection[str]) -> None:
+async def drop_expected(conn: AsyncConnection, labels: Collection[str]) -> None:
     """Wait for events of these stores only."""
     gone = expected_delivery.c.store.not_in(sorted(labels))
     await conn.execute(delete(expected_delivery).where(gone))

@@ -50,7 +50,9 @@ async def add_events(conn: AsyncConnection, events: Sequence[Event], at: int) ->
     await add(conn, event, rows)
 
 
-async def add_holders(conn: AsyncConnection, ids: Iterable[str], relay: str, at: int) -> set[str]:
+async def add_event_relays(
+    conn: AsyncConnection, ids: Iterable[str], relay: str, at: int
+) -> set[str]:
     """Note that this relay holds these events; the ids of those that we did not know it of."""
     columns = select(event_relay.c.event_id).where(event_relay.c.relay == relay)
     wanted = list(dict.fromkeys(ids))
@@ -104,7 +106,7 @@ async def projects_announced_by(conn: AsyncConnection, event_ids: Iterable[str])
     return {row.project_id for row in rows}
 
 
-async def unannounced(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Event]:
+async def unchecked_events(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Event]:
     """Those of these events that the record has, but not as announcements."""
     statement = select(event).where(~exists().where(announcement.c.event_id == event.c.id))
     return {row.id: event_of(row) for row in await rows_among(conn, statement, event.c.id, ids)}
@@ -130,7 +132,7 @@ async def deletions_of(conn: AsyncConnection, targets: Iterable[str]) -> dict[tu
     return {(row.target, row.pubkey): row.until_at for row in rows}
 
 
-async def projects_of_chosen(conn: AsyncConnection, event_ids: Iterable[str]) -> set[str]:
+async def projects_with_event(conn: AsyncConnection, event_ids: Iterable[str]) -> set[str]:
     """The projects whose terms these events hold."""
     statement = select(project.c.id).where(project.c.status != "hidden")
     return {row.id for row in await rows_among(conn, statement, project.c.event_id, event_ids)}
@@ -145,7 +147,7 @@ async def profiles_of(conn: AsyncConnection, pubkeys: Iterable[str], kind: int) 
     return {row.pubkey: row.content for row in rows}
 
 
-async def profile_places(
+async def current_profiles(
     conn: AsyncConnection, pubkeys: Iterable[str]
 ) -> dict[tuple[str, int, str], tuple[str, int]]:
     """The event that counts, as (id, created_at), by (author, kind, d)."""
@@ -178,7 +180,9 @@ async def drop_profile(conn: AsyncConnection, pubkey: str, kind: int, d: str) ->
     )
 
 
-async def outlines_of(conn: AsyncConnection, pubkey: str, kind: int) -> tuple[Event, ...]:
+async def events_without_content(
+    conn: AsyncConnection, pubkey: str, kind: int
+) -> tuple[Event, ...]:
     """All events of one author and kind that the record has, without what they say.
 
     An author may have written any number of them, each as long as relays take.

@@ -85,7 +85,7 @@ async def add_to_returned(conn: AsyncConnection, returned: Mapping[Txid, int]) -
         await conn.execute(statement, rows)
 
 
-async def parties_with_money(conn: AsyncConnection, parties: Iterable[Party]) -> set[Party]:
+async def confirmed_parties(conn: AsyncConnection, parties: Iterable[Party]) -> set[Party]:
     """Those of these investor keys that have a confirmed investment in the project."""
     wanted = set(parties)
     statement = (
@@ -109,7 +109,9 @@ async def parties_with_money(conn: AsyncConnection, parties: Iterable[Party]) ->
     return found & wanted
 
 
-async def penalties_between(conn: AsyncConnection, state: str, after: int, until: int) -> set[Txid]:
+async def penalties_maturing(
+    conn: AsyncConnection, state: str, after: int, until: int
+) -> set[Txid]:
     """The investments with penalty outputs in a state that mature after one time, by another."""
     matures = penalty_output.c.matures_at
     statement = select(penalty_output.c.investment_txid).where(

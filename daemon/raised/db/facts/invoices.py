@@ -98,7 +98,7 @@ async def put_invoices(conn: AsyncConnection, snapshots: Iterable[InvoiceSnapsho
     await conn.execute(update(invoice).where(one).values(named), rows)
 
 
-async def renew_invoices(
+async def mark_seen(
     conn: AsyncConnection, store: str, ids: Iterable[str], asked_at: int, at: int
 ) -> None:
     """The server has shown these; nothing older says anything of them any more."""
@@ -135,7 +135,7 @@ async def put_payments(
     await put(conn, invoice_payment, rows, keep=("first_seen_at",))
 
 
-async def set_missing(
+async def mark_missing(
     conn: AsyncConnection, store: str, ids: Collection[str]
 ) -> dict[str, InvoiceStatus]:
     """The server does not know these any more; those of which that is news, with their status."""

@@ -81,7 +81,7 @@ async def book(
     return [row["id"] for row in rows]
 
 
-async def add_to_hours(conn: AsyncConnection, effects: Sequence[Effect]) -> None:
+async def add_to_hour_totals(conn: AsyncConnection, effects: Sequence[Effect]) -> None:
     """Let the sums by hour follow the ledger; an hour without rows has no sum."""
     sums: defaultdict[tuple[int, str, str, str], list[int]] = defaultdict(lambda: [0, 0])
     for one in effects:

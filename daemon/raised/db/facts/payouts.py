@@ -22,7 +22,7 @@ class PullKey(NamedTuple):
     id: str
 
 
-async def see_pull_payments(
+async def put_pull_payments(
     conn: AsyncConnection, store: str, found: Collection[PullPayment]
 ) -> None:
     """Keep the names of pull payments; whose they are known to be stays."""
@@ -30,7 +30,9 @@ async def see_pull_payments(
     await put(conn, pull_payment, rows, keep=("invoice_id",))
 
 
-async def prove_refunds(conn: AsyncConnection, store: str, invoices: Mapping[str, str]) -> None:
+async def put_refund_invoices(
+    conn: AsyncConnection, store: str, invoices: Mapping[str, str]
+) -> None:
     """Keep whose these pull payments are: a signed event said so, which outranks any name."""
     rows = [
         {"store": store, "id": key, "name": None, "invoice_id": invoice_id}
@@ -39,7 +41,7 @@ async def prove_refunds(conn: AsyncConnection, store: str, invoices: Mapping[str
     await put(conn, pull_payment, rows, keep=("name",))
 
 
-async def link_by_name(
+async def link_refunds_by_name(
     conn: AsyncConnection,
     store: str,
     *,
@@ -83,7 +85,7 @@ async def pulls_of_invoices(
     return {row.id for row in await rows_among(conn, statement, this.invoice_id, invoice_ids)}
 
 
-async def see_payouts(
+async def put_payouts(
     conn: AsyncConnection, store: str, found: Collection[Payout], at: int
 ) -> None:
     """Keep payouts as they are now."""
@@ -119,7 +121,9 @@ async def payouts_by_pull(conn: AsyncConnection, store: str, pull_ids: Iterable[
     return {row.id for row in rows}
 
 
-async def pulls_among(conn: AsyncConnection, store: str, ids: Iterable[str]) -> dict[str, Row[Any]]:
+async def pull_payments_among(
+    conn: AsyncConnection, store: str, ids: Iterable[str]
+) -> dict[str, Row[Any]]:
     """Name and invoice of those of these pull payments that are held."""
     this = pull_payment.c
     statement = select(this.id, this.name, this.invoice_id).where(this.store == store)

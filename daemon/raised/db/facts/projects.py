@@ -13,7 +13,7 @@ from raised.db.schema import investment, project, stage, stage_output
 from raised.domain.angor.project_snapshot import ProjectSnapshot
 from raised.domain.ledger import RowKind
 
-SUMS: Final[Mapping[RowKind, str]] = {
+SUM_COLUMNS: Final[Mapping[RowKind, str]] = {
     "investment": "raised_sats",
     "claim": "claimed_sats",
     "recovery": "recovery_sats",
@@ -24,7 +24,7 @@ SUMS: Final[Mapping[RowKind, str]] = {
     "unknown": "unknown_sats",
 }
 COUNTS: Final = ("unconfirmed_sats", "investments", "investors", "rejected_investments")
-_TALLIES: Final = (*SUMS.values(), *COUNTS)
+_TALLIES: Final = (*SUM_COLUMNS.values(), *COUNTS)
 
 
 async def add_projects(conn: AsyncConnection, ids: Iterable[str], at: int) -> None:
@@ -66,7 +66,7 @@ async def put_project_snapshots(
     await conn.execute(statement, rows)
 
 
-async def put_calendars(
+async def replace_stages(
     conn: AsyncConnection, snapshots: Sequence[ProjectSnapshot], stale: Iterable[str]
 ) -> None:
     """Keep the stages of these projects; `stale` are those of which other stages are kept."""
@@ -79,7 +79,7 @@ async def put_calendars(
     await add(conn, stage, rows)
 
 
-async def add_to_tallies(conn: AsyncConnection, tallies: Mapping[str, Mapping[str, int]]) -> None:
+async def add_to_totals(conn: AsyncConnection, tallies: Mapping[str, Mapping[str, int]]) -> None:
     """Add to the sums and counts of projects: by identifier, by column."""
     rows = [
         {"key": key, **{f"add_{name}": changed.get(name, 0) for name in _TALLIES}}
@@ -99,7 +99,7 @@ async def projects_with_key(conn: AsyncConnection, pubkeys: Iterable[str]) -> di
     return {row.id: row.nostr_pubkey for row in rows}
 
 
-async def goals_of(
+async def funding_progress(
     conn: AsyncConnection, ids: Iterable[str]
 ) -> dict[str, tuple[int | None, int, int | None]]:
     """Target, raised sum and when it was reached, by project."""
@@ -108,12 +108,12 @@ async def goals_of(
     return {row.id: (row.target_sats, row.raised_sats, row.reached_at) for row in rows}
 
 
-async def put_reached(conn: AsyncConnection, project_id: str, at: int | None) -> None:
+async def put_reached_at(conn: AsyncConnection, project_id: str, at: int | None) -> None:
     """Keep when the project reached its target."""
     await conn.execute(update(project).where(project.c.id == project_id).values(reached_at=at))
 
 
-async def amounts_in_time(conn: AsyncConnection, project_id: str) -> list[tuple[int, int]]:
+async def confirmed_amounts(conn: AsyncConnection, project_id: str) -> list[tuple[int, int]]:
     """What the confirmed investments of a project added, as (at, sats), in the order of time."""
     statement = (
         select(investment.c.at, investment.c.amount_sats)
@@ -123,19 +123,19 @@ async def amounts_in_time(conn: AsyncConnection, project_id: str) -> list[tuple[
     return [(row.at, row.amount_sats) for row in await conn.execute(statement)]
 
 
-async def put_indexed(conn: AsyncConnection, project_id: str, height: int) -> None:
+async def put_indexed_height(conn: AsyncConnection, project_id: str, height: int) -> None:
     """The address history of the project is in the record up to this height."""
     known = or_(project.c.indexed_height.is_(None), project.c.indexed_height < height)
     statement = update(project).where(project.c.id == project_id, known)
     await conn.execute(statement.values(indexed_height=height))
 
 
-async def forget_indexed(conn: AsyncConnection) -> None:
+async def reset_indexed_heights(conn: AsyncConnection) -> None:
     """No address history is complete any more: blocks went by that nobody read."""
     await conn.execute(update(project).values(indexed_height=None))
 
 
-async def advance_next_stages(
+async def update_next_stages(
     conn: AsyncConnection, now: int, ids: Sequence[str] | None = None
 ) -> None:
     """Let `next_stage_at` be the next release date after now: of these projects, else of all for

@@ -82,7 +82,7 @@ def _swept_by(configured: StoredStore) -> tuple[object, ...]:
     return (configured.store_id, configured.kept_metadata, configured.crowdfund_apps)
 
 
-async def put_daemon_seen(conn: AsyncConnection, at: int) -> None:
+async def put_heartbeat(conn: AsyncConnection, at: int) -> None:
     """Store when the daemon was alive last."""
     await conn.execute(update(daemon).where(daemon.c.id == _ONLY_ROW).values(seen_at=at))
 

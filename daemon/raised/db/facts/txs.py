@@ -24,7 +24,7 @@ _MOST_UNCONFIRMED = 4000
 _parsed = lru_cache(maxsize=8192)(parse_tx)
 
 
-async def place_txs(
+async def put_confirmed(
     conn: AsyncConnection, placed: Sequence[tuple[BlockRef, PlacedTx]], at: int
 ) -> set[Txid]:
     """Put transactions into their blocks; the ids of those that were not known so before."""
@@ -61,7 +61,7 @@ def _placed_row(ref: BlockRef, one: PlacedTx, first_seen_at: int) -> dict[str, A
     }
 
 
-async def within_bounds(conn: AsyncConnection, txs: Sequence[Tx]) -> list[Tx]:
+async def limit_unconfirmed(conn: AsyncConnection, txs: Sequence[Tx]) -> list[Tx]:
     """Those of these unconfirmed transactions that are held, and as many more as there is room.
 
     Nothing proves them, and what they say they lock is summed.
@@ -80,7 +80,7 @@ async def within_bounds(conn: AsyncConnection, txs: Sequence[Tx]) -> list[Tx]:
     return kept
 
 
-async def see_unconfirmed(conn: AsyncConnection, txs: Sequence[Tx], at: int) -> set[Txid]:
+async def add_unconfirmed(conn: AsyncConnection, txs: Sequence[Tx], at: int) -> set[Txid]:
     """Hold transactions that no block holds; the ids of those that were not known so before."""
     known = await _standing(conn, [one.txid for one in txs])
     new = {one.txid: one for one in txs if one.txid not in known}
@@ -92,7 +92,7 @@ async def see_unconfirmed(conn: AsyncConnection, txs: Sequence[Tx], at: int) -> 
     return new.keys() | back
 
 
-async def lose_unconfirmed(conn: AsyncConnection, txids: Iterable[Txid], at: int) -> set[Txid]:
+async def mark_gone(conn: AsyncConnection, txids: Iterable[Txid], at: int) -> set[Txid]:
     """Note that these are nowhere any more; the ids of those that were unconfirmed until now."""
     known = await _standing(conn, txids)
     gone = {key for key, row in known.items() if row.height is None and row.gone_at is None}
@@ -100,7 +100,7 @@ async def lose_unconfirmed(conn: AsyncConnection, txids: Iterable[Txid], at: int
     return gone
 
 
-async def unplace_above(conn: AsyncConnection, height: int) -> set[Txid]:
+async def unconfirm_above(conn: AsyncConnection, height: int) -> set[Txid]:
     """Take the transactions above this height out of their blocks; their ids."""
     statement = select(tx.c.txid).where(tx.c.height > height)
     found = {row.txid for row in await conn.execute(statement)}
