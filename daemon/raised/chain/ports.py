@@ -1,4 +1,4 @@
-"""What the chain source asks the record. `run` passes the implementation; tests pass their own."""
+"""What the chain source reads from the record: a port that `service` and tests implement."""
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class WatchedCoin:
 
 
 class ChainRecord(Protocol):
-    """The record as the chain source sees it."""
+    """The record, as far as the chain source reads it."""
 
     async def recent_blocks(self, count: int) -> tuple[BlockRef, ...]:
         """The newest blocks of the record, newest first."""

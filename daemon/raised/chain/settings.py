@@ -1,4 +1,4 @@
-"""What the chain source is told: whom to ask, how much to believe, how far to look back."""
+"""The settings of the chain source: explorers, what must be proven, how far back a reorg may go."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -6,13 +6,15 @@ from typing import Final, Literal
 Flavour = Literal["esplora", "mempool"]
 Verify = Literal["blocks", "spv", "agree", "trust"]
 
+# A block comes every ten minutes on main, every 30 seconds on some signets, at once on regtest.
 _POLL_SECONDS: Final = {"main": 10.0, "regtest": 0.2}
+# Longer than an explorer takes to follow a reorg, during which its tip may go back.
 _PATIENCE_SECONDS: Final = {"main": 600.0, "regtest": 15.0}
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How fast one host may be asked, and how trouble slows us down.
+    """How many requests one host gets, and how long it rests after failures.
 
     After a refused connection or a 5xx the host rests `base_seconds`, doubling to `cap_seconds`,
     with full jitter; after a 429 `rest_seconds`, doubling to `longest_rest_seconds`.
@@ -29,7 +31,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class ExplorerSettings:
-    """One explorer. `flavour` is only a hint; `rate_limit` None: by what kind of host it is."""
+    """One explorer. `flavour` is only a hint; `rate_limit` None: by the kind of host."""
 
     url: str
     flavour: Flavour | None = None
@@ -42,7 +44,12 @@ class ExplorerSettings:
 
 @dataclass(frozen=True, slots=True)
 class ChainSettings:
-    """The section [chain] of the configuration. None: the network's default, or the strongest."""
+    """The section [chain] of the configuration.
+
+    None: the default of the network; for `verify` the strongest proof each explorer can give.
+    `finality`: no reorg deeper than so many blocks is followed. `agreement`: how many explorers
+    must show a block. `catch_up_blocks`: more new blocks than that are skipped, and histories read.
+    """
 
     explorers: tuple[ExplorerSettings, ...]
     confirmations: int = 1
@@ -56,13 +63,13 @@ class ChainSettings:
     health_seconds: float = 10.0
 
     def poll(self, network: str) -> float:
-        """Seconds between two looks at the tip."""
+        """Seconds between two polls of the tip."""
         return self.poll_seconds or _POLL_SECONDS.get(network, 5.0)
 
     def patience(self, network: str) -> float:
-        """How long a branch with less work must last before it is believed."""
+        """Seconds that a fork without more work must last before it is followed."""
         return self.patience_seconds or _PATIENCE_SECONDS.get(network, 120.0)
 
     def mempool(self, network: str) -> float:
-        """Seconds between two looks at what is unconfirmed."""
+        """Seconds between two looks at the mempool."""
         return self.mempool_seconds or self.poll(network)

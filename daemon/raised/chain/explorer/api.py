@@ -1,4 +1,4 @@
-"""What we ask of any explorer, whatever its flavour, and the values its answers become.
+"""The questions that every explorer answers, whatever its flavour, and the types of the answers.
 
 Every answer is checked against the hash it was asked by before it leaves an adapter; what a hash
 does not cover (confirmed or not, spent by whom) is a claim, and says so here.
@@ -58,7 +58,7 @@ class Counts:
 
 
 class Explorer(Protocol):
-    """One explorer through the adapter of its flavour.
+    """One explorer, through the adapter of its flavour.
 
     All calls raise Unavailable, Refused or BadData; None means that the explorer knows no such
     thing (which, for a transaction, proves nothing).

@@ -30,7 +30,7 @@ from raised.errors import BadData, InvalidInput, Refused, Unavailable
 
 ProofRoute = Literal["merkleblock", "merkle"]
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-_MEMPOOL_IDS: Final = 8 * 1024 * 1024
+_MEMPOOL_IDS: Final = 8 * 1024 * 1024  # bytes: 120,000 txids, more than are ever listed
 
 
 class Esplora:
@@ -54,12 +54,12 @@ class Esplora:
 
     async def tip_hash(self) -> str:
         """The hash of its best block. Source: GET /blocks/tip/hash."""
-        return self._hash(await self._must("/blocks/tip/hash", SMALL))
+        return self._parse_hash(await self._get_present("/blocks/tip/hash", SMALL))
 
     async def headers(self, at: int | None = None) -> tuple[tuple[int, Header], ...]:
         """A page of linked headers, newest first. Source: GET /blocks[/:start_height]."""
         path = "/blocks" if at is None else f"/blocks/{at}"
-        shapes = decode(self.name, await self._must(path), tuple[BlockObject, ...])
+        shapes = decode(self.name, await self._get_present(path), tuple[BlockObject, ...])
         page = tuple((shape.height, header_of(self.name, shape)) for shape in shapes)
         if not page or (at is not None and page[0][0] != at):
             raise BadData(self.name, "sent other blocks than asked for", "wrong_page")
@@ -71,7 +71,7 @@ class Esplora:
     async def block_hash(self, height: int) -> str | None:
         """The hash at a height. Source: GET /block-height/:height."""
         body = await self._http.get(f"/block-height/{height}", SMALL)
-        return None if body is None else self._hash(body)
+        return None if body is None else self._parse_hash(body)
 
     async def raw_block(self, block_hash: str) -> bytes | None:
         """The bytes of a block. Source: GET /block/:hash/raw."""
@@ -91,7 +91,7 @@ class Esplora:
 
     async def counts(self, script: bytes) -> Counts:
         """A script's statistics. Source: GET /address/:address."""
-        body = await self._must(f"/address/{self._address(script)}", SMALL)
+        body = await self._get_present(f"/address/{self._address(script)}", SMALL)
         return counts_of(decode(self.name, body, AddressObject))
 
     async def tx(self, txid: Txid) -> SeenTx | None:
@@ -121,18 +121,18 @@ class Esplora:
             try:
                 proof = await self._merkleblock(txid)
             except Refused:
-                self._proof_route = "merkle"
+                self._proof_route = "merkle"  # not served: not asked for again
             else:
-                return self._in_block(proof, block_hash)
-        return self._in_block(await self._merkle(txid, block_hash), block_hash)
+                return self._require_block(proof, block_hash)
+        return self._require_block(await self._merkle(txid, block_hash), block_hash)
 
     async def mempool_size(self) -> int:
         """How many wait for a block. Source: GET /mempool."""
-        return decode(self.name, await self._must("/mempool"), MempoolObject).count
+        return decode(self.name, await self._get_present("/mempool"), MempoolObject).count
 
     async def mempool_txids(self) -> Sequence[Txid]:
         """All that wait for a block. Source: GET /mempool/txids."""
-        body = await self._must("/mempool/txids", _MEMPOOL_IDS)
+        body = await self._get_present("/mempool/txids", _MEMPOOL_IDS)
         return decode(self.name, body, tuple[Hash, ...])
 
     async def _merkleblock(self, txid: Txid) -> Proof | None:
@@ -142,7 +142,9 @@ class Esplora:
         try:
             return proof_from_merkleblock(bytes.fromhex(text_of(self.name, body)), txid)
         except ValueError as error:
-            raise BadData(self.name, "sent a proof that does not hold", "wrong_proof") from error
+            raise BadData(
+                self.name, "sent a merkle proof that does not lead to its block", "wrong_proof"
+            ) from error
 
     async def _merkle(self, txid: Txid, block_hash: str) -> Proof | None:
         body = await self._http.get(f"/tx/{txid}/merkle-proof", SMALL)
@@ -154,31 +156,39 @@ class Esplora:
             header = parse_header(bytes.fromhex(text_of(self.name, raw_header)))
             root = fold_merkle_proof(txid, branch.merkle, branch.pos)
         except ValueError as error:
-            raise BadData(self.name, "sent a proof that does not hold", "wrong_proof") from error
+            raise BadData(
+                self.name, "sent a merkle proof that does not lead to its block", "wrong_proof"
+            ) from error
         if root != header.merkle_root:
-            raise BadData(self.name, "sent a proof that does not hold", "wrong_proof")
+            raise BadData(
+                self.name, "sent a merkle proof that does not lead to its block", "wrong_proof"
+            )
         return Proof(header, branch.pos, branch.merkle)
 
-    def _in_block(self, proof: Proof | None, block_hash: str) -> Proof | None:
+    def _require_block(self, proof: Proof | None, block_hash: str) -> Proof | None:
         if proof is not None and proof.header.hash != block_hash:
             # A block that came between two requests looks the same: worth another try.
-            raise Unavailable(self.name, "moved a transaction while we looked", "moved")
+            raise Unavailable(
+                self.name, "moved a transaction to another block while we read it", "moved"
+            )
         return proof
 
     async def _txs(self, path: str) -> tuple[SeenTx, ...]:
-        shapes = decode(self.name, await self._must(path), tuple[Transaction, ...])
+        shapes = decode(self.name, await self._get_present(path), tuple[Transaction, ...])
         return tuple(map(self._seen, shapes))
 
     def _seen(self, shape: Transaction) -> SeenTx:
         return seen_tx(self.name, shape)
 
-    async def _must(self, path: str, limit: int = PAGE) -> bytes:
+    async def _get_present(self, path: str, limit: int = PAGE) -> bytes:
         body = await self._http.get(path, limit)
         if body is None:
-            raise Unavailable(self.name, "has nothing where something must be", "absent")
+            raise Unavailable(
+                self.name, "answers not found where there must be something", "absent"
+            )
         return body
 
-    def _hash(self, body: bytes) -> str:
+    def _parse_hash(self, body: bytes) -> str:
         text = text_of(self.name, body)
         if not _HASH.fullmatch(text):
             raise BadData(self.name, "sent something else than a hash", "shape")

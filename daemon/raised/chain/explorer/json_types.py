@@ -16,7 +16,7 @@ from raised.errors import BadData, InvalidInput
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 HexText = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2})*$")]
 U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
-_MAX_HEIGHT = 100_000_000
+_MAX_HEIGHT = 100_000_000  # far above any chain, and fits every database integer
 _COINBASE = OutPoint(COINBASE_TXID, 0xFFFFFFFF)
 
 T = TypeVar("T")
@@ -97,14 +97,14 @@ def decode(source: str, body: bytes, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadData(source, "does not answer in the form it should", "shape") from error
+        raise BadData(source, "sent an answer of an unexpected form", "shape") from error
 
 
 def text_of(source: str, body: bytes) -> str:
     """A bare text answer: hex or a number, as text or as JSON. Raises BadData."""
     text = body.decode("ascii", "replace").strip().strip('"')
     if not text.isalnum():
-        raise BadData(source, "does not answer in the form it should", "shape")
+        raise BadData(source, "sent an answer of an unexpected form", "shape")
     return text
 
 
@@ -131,14 +131,14 @@ def tx_of(shape: Transaction) -> Tx:
 def seen_tx(source: str, shape: Transaction) -> SeenTx:
     """The transaction, once its bytes hash to its txid. Raises BadData."""
     tx = tx_of(shape)
-    if tx.txid != shape.txid or not _is_whole(tx):
-        raise BadData(source, "sent a transaction that is not the one it names", "wrong_tx")
+    if tx.txid != shape.txid or not _survives_serialization(tx):
+        raise BadData(source, "sent a transaction that does not hash to its txid", "wrong_tx")
     spent = tuple(_output_of(vin.prevout) if vin.prevout else None for vin in shape.vin)
     return SeenTx(tx, spent, placement_of(shape.status))
 
 
-def _is_whole(tx: Tx) -> bool:
-    """Whether its bytes are a transaction: JSON may hold what no bytes could, such as no txid."""
+def _survives_serialization(tx: Tx) -> bool:
+    """Whether its bytes parse to the same transaction: JSON can hold what no bytes encode."""
     try:
         return parse_tx(tx.serialize()) == tx
     except InvalidInput:
@@ -170,7 +170,11 @@ def header_of(source: str, shape: BlockObject) -> Header:
         nonce=shape.nonce,
     )
     if header.hash != shape.id or not meets_target(header):
-        raise BadData(source, "sent a block header that does not hold", "wrong_header")
+        raise BadData(
+            source,
+            "sent a block header that does not hash to its id or meet its target",
+            "wrong_header",
+        )
     return header
 
 

@@ -114,21 +114,21 @@ def _walk_below(tree: _Tree, level: int, position: int) -> None:
 
 
 def check_inclusion(tx: Tx, proof: Proof) -> None:
-    """Raise InvalidInput when the folded proof could belong to something else than this leaf."""
+    """Raise InvalidInput when the folded proof could be of something else than this transaction."""
     if len(tx.serialize(witness=False)) == _NODE_SIZE:
         raise InvalidInput("a transaction as long as a node of the tree")
     if len(proof.siblings) > _MAX_DEPTH:
         raise InvalidInput("a branch longer than any block has")
     if proof.position < 0 or proof.position >> len(proof.siblings):
-        raise InvalidInput("a place that the branch does not have")
-    _climb(raw_from_hex(tx.txid), proof)
+        raise InvalidInput("a position outside the tree of this branch")
+    _check_path(raw_from_hex(tx.txid), proof)
 
 
-def _climb(node: bytes, proof: Proof) -> None:
+def _check_path(node: bytes, proof: Proof) -> None:
     position = proof.position
     for sibling in map(raw_from_hex, proof.siblings):
         if position & 1 and sibling == node:
-            raise InvalidInput("a place behind the end of the block (CVE-2012-2459)")
+            raise InvalidInput("a position behind the end of the block (CVE-2012-2459)")
         pair = sibling + node if position & 1 else node + sibling
         # Of nodes that are hashes, one in 2**35 or fewer reads as a transaction.
         if _reads_as_tx(pair):

@@ -1,4 +1,7 @@
-"""Meeting an explorer: where its routes begin, which flavour it speaks, whether it is our chain."""
+"""The first requests to an explorer: where its routes begin, its flavour, and its network.
+
+Source: docs/chain-api.md 2.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,11 +15,11 @@ from raised.domain.bitcoin.block import target
 from raised.domain.bitcoin.script import p2wpkh
 from raised.errors import BadData, Refused, Unavailable
 
-_NOBODY: Final = p2wpkh(bytes(20))
+_UNUSED_SCRIPT: Final = p2wpkh(bytes(20))
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class NetworkMarks:
     """What tells a network from the others: a block it has, and a block it must not have.
 
     All signets share one genesis, so a later block decides. `limit`: the easiest allowed bits.
@@ -34,22 +37,22 @@ _SIGNET_PIN: Final = (
 # docs/chain-api.md 14, from Bitcoin Core's chain parameters; Angornet's block is from its published
 # transactions.
 _MARKS: Final = {
-    "main": Marks(
+    "main": NetworkMarks(
         0x1D00FFFF, (938343, "00000000000000000000ccebd6d74d9194d8dcdc1d177c478e094bfad51ba5ac")
     ),
-    "testnet": Marks(
+    "testnet": NetworkMarks(
         0x1D00FFFF, (4842348, "000000007a61e4230b28ac5cb6b5e5a0130de37ac1faf2f8987d2fa6505b67f4")
     ),
-    "testnet4": Marks(
+    "testnet4": NetworkMarks(
         0x1D00FFFF, (123613, "0000000002368b1e4ee27e2e85676ae6f9f9e69579b29093e9a82c170bf7cf8a")
     ),
-    "signet": Marks(0x1E0377AE, _SIGNET_PIN),
-    "angornet": Marks(
+    "signet": NetworkMarks(0x1E0377AE, _SIGNET_PIN),
+    "angornet": NetworkMarks(
         0x1E0377AE,
         (500287, "000002d4bf3a9018e15c9094995b258bb05b7cb7917544d86a1c0a35404d13bb"),
         _SIGNET_PIN,
     ),
-    "regtest": Marks(0x207FFFFF),
+    "regtest": NetworkMarks(0x207FFFFF),
 }
 
 
@@ -63,11 +66,12 @@ def pin_of(network: str) -> tuple[int, str] | None:
     return _MARKS[network].has
 
 
-async def probe(http: ExplorerHttp, network: Network, sample: bytes = _NOBODY) -> Esplora:
+async def probe(http: ExplorerHttp, network: Network, sample: bytes = _UNUSED_SCRIPT) -> Esplora:
     """The adapter for this explorer; `http.base` is set to where its routes begin.
 
     `sample` is any script: asking about it shows whether and how addresses are served. Raises
-    Refused for another network or a flavour we cannot read, Unavailable when it cannot be told.
+    Refused for another network or a flavour that is not supported, Unavailable when the explorer
+    does not answer.
     """
     genesis = await _find_base(http)
     if genesis != network.genesis:
@@ -79,8 +83,8 @@ async def probe(http: ExplorerHttp, network: Network, sample: bytes = _NOBODY) -
 
 
 async def _find_base(http: ExplorerHttp) -> str:
-    """Try where the routes could begin; the genesis hash found there."""
-    root, trouble = http.base, None
+    """Set `http.base` to where the routes begin; the hash of the genesis block given there."""
+    root, last_error = http.base, None
     for base in _bases(root):
         http.base = base
         try:
@@ -92,12 +96,12 @@ async def _find_base(http: ExplorerHttp) -> str:
             if error.code != "retry":
                 http.base = root
                 raise
-            trouble = error
+            last_error = error
             continue
         if len(text) == 64:
             return text
     http.base = root
-    raise trouble or Refused(http.name, "serves none of the routes we read", "no_routes")
+    raise last_error or Refused(http.name, "serves none of the routes we read", "no_routes")
 
 
 def _bases(root: str) -> list[str]:
@@ -105,14 +109,14 @@ def _bases(root: str) -> list[str]:
     return [*bases, root.removesuffix("/v1")] if root.endswith("/v1") else bases
 
 
-async def _check_marks(explorer: Esplora, marks: Marks) -> None:
+async def _check_marks(explorer: Esplora, marks: NetworkMarks) -> None:
     for mark, expected in ((marks.has, True), (marks.lacks, False)):
         if mark is None:
             continue
-        found = await explorer.block_hash(mark[0])
-        if found is None and expected:
+        block_hash = await explorer.block_hash(mark[0])
+        if block_hash is None and expected:
             raise Unavailable(explorer.name, "has not caught up with its chain", "syncing")
-        if (found == mark[1]) is not expected:
+        if (block_hash == mark[1]) is not expected:
             raise Refused(explorer.name, "serves another network than ours", "wrong_network")
 
 
