@@ -67,10 +67,10 @@ class Nothing:
 async def seen(outbox: asyncio.Queue[Observation], kind: type[Observation]) -> Observation:
     """The next observation of a kind."""
     while True:
-        one = await outbox.get()
+        observation = await outbox.get()
         outbox.task_done()
-        if isinstance(one, kind):
-            return one
+        if isinstance(observation, kind):
+            return observation
 
 
 async def measure(project_count: int, investment_count: int) -> None:

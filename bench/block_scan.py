@@ -55,13 +55,13 @@ def some_hash(what: str, number: int) -> bytes:
 
 def watched() -> Watched:
     """Every project, and some coins of each."""
-    found = Watched(project_script)
+    watch_set = Watched(project_script)
     for number in range(PROJECTS):
-        found.add_project(project_id(number))
+        watch_set.add_project(project_id(number))
     for number in range(COINS):
         txid = some_hash("investment", number // STAGES).hex()
-        found.add_coin(OutPoint(txid, 2 + number % STAGES), CoinKind.STAGE)
-    return found
+        watch_set.add_coin(OutPoint(txid, 2 + number % STAGES), CoinKind.STAGE)
+    return watch_set
 
 
 def payment(number: int, *outputs: TxOut, spends: OutPoint | None = None) -> Tx:

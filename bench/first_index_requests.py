@@ -53,7 +53,8 @@ async def read(world: World, project: SingleProject) -> HistorySeen:
     """The history, from a world whose explorers have counted nothing else."""
     network = network_named("regtest")
     pool = ExplorerPool(
-        [ExplorerSettings(one.url, rate_limit=UNHURRIED) for one in world.explorers], network
+        [ExplorerSettings(explorer.url, rate_limit=UNHURRIED) for explorer in world.explorers],
+        network,
     )
     try:
         await pool.probe_all()
@@ -61,8 +62,8 @@ async def read(world: World, project: SingleProject) -> HistorySeen:
         assert explorer is not None, "it was met"
         linker = AncestryLinker(pool.peers, network.name, pool.disputes)
         linker.set_chain(await read_end_of_chain(explorer, network.name))
-        for one in world.explorers:
-            one.forget()
+        for server in world.explorers:
+            server.forget()
         history = await read_history(explorer, project.project_id, 0, linker)
         while not isinstance(history, HistorySeen):
             while not await linker.step(explorer):

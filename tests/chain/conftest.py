@@ -18,7 +18,7 @@ from raised.chain.explorer.http import ExplorerHttp
 from raised.chain.settings import ExplorerSettings, RateLimit
 
 REGTEST: Final = vectors.CHAIN / "regtest"
-HURRY: Final = RateLimit(
+UNLIMITED: Final = RateLimit(
     per_second=1e6, burst=1000, attempts=3, base_seconds=0.001, cap_seconds=0.002
 )
 # What a server answers for any script that was never used; the probe asks for the other.
@@ -26,7 +26,7 @@ UNUSED: Final = "/address/bcrt1q924sac60pdyr3fgtd8pckz7pj8z0qtu828tyep"
 NOBODY: Final = "/address/bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202"
 
 
-class Teller:
+class CannedExplorer:
     """An explorer with these answers, (status, text or JSON) by path; of all else, no route."""
 
     url = "http://explorer.test/api"
@@ -47,7 +47,7 @@ class Teller:
     async def http(self) -> AsyncIterator[ExplorerHttp]:
         """A connection to it."""
         http = ExplorerHttp(
-            ExplorerSettings(self.url, rate_limit=HURRY), httpx.MockTransport(self.answer)
+            ExplorerSettings(self.url, rate_limit=UNLIMITED), httpx.MockTransport(self.answer)
         )
         try:
             yield http
@@ -62,9 +62,9 @@ async def database_url(databases: Databases, tmp_path: Path) -> AsyncIterator[st
         yield url
 
 
-@pytest.fixture(name="teller")
-def _teller() -> type[Teller]:
-    return Teller
+@pytest.fixture(name="canned_explorer")
+def _canned_explorer() -> type[CannedExplorer]:
+    return CannedExplorer
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def meet() -> Callable[..., AbstractAsyncContextManager[Esplora]]:
 
     @asynccontextmanager
     async def met(routes: Mapping[str, tuple[int, Any]], hrp: str = "bc") -> AsyncIterator[Esplora]:
-        async with Teller(routes).http() as http:
+        async with CannedExplorer(routes).http() as http:
             yield Esplora(http, hrp)
 
     return met
@@ -86,38 +86,42 @@ def _read(name: str) -> Any:
 
 @cache
 def _raw_blocks() -> dict[str, bytes]:
-    return {one["hash"]: bytes.fromhex(one["raw"] or "") for one in _read("chain")["blocks"]}
+    return {block["hash"]: bytes.fromhex(block["raw"] or "") for block in _read("chain")["blocks"]}
 
 
-class Recorded:
+class RecordedExplorer:
     """An explorer as it was recorded in one snapshot; `show` is another moment of it."""
 
     url = "http://recorded.test/api"
 
     def __init__(self, snapshot: str) -> None:
-        self.unlisted: list[str] = []
-        self.asked: list[str] = []
+        self.unknown_paths: list[str] = []
+        self.paths: list[str] = []
         self.changed: dict[str, Any] = {}
         self.show(snapshot)
 
     def show(self, snapshot: str) -> None:
         """Answer from this snapshot from now on."""
-        said = _read(snapshot)
-        below = _read(said["overlay_of"].removesuffix(".json")) if said["overlay_of"] else {}
-        self._blocks: dict[str, Any] = below.get("blocks", {}) | said["blocks"]
-        self._txs = below.get("txs", {}) | said["txs"]
-        self._routes = below.get("routes", {}) | said["routes"]
-        for path in said["removed_routes"]:
+        recorded_answers = _read(snapshot)
+        below = (
+            _read(recorded_answers["overlay_of"].removesuffix(".json"))
+            if recorded_answers["overlay_of"]
+            else {}
+        )
+        self._blocks: dict[str, Any] = below.get("blocks", {}) | recorded_answers["blocks"]
+        self._txs = below.get("txs", {}) | recorded_answers["txs"]
+        self._routes = below.get("routes", {}) | recorded_answers["routes"]
+        for path in recorded_answers["removed_routes"]:
             del self._routes[path]
         self._routes[NOBODY] = self._routes[UNUSED]
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """What was recorded for this request; a request that was not is noted."""
         path = request.url.raw_path.decode().removeprefix("/api")
-        self.asked.append(path)
+        self.paths.append(path)
         route = self.changed.get(path) or self._routes.get(path)
         if route is None:
-            self.unlisted.append(path)
+            self.unknown_paths.append(path)
             return httpx.Response(404, text=f'endpoint does not exist "{path}"')
         body = self._body(route)
         return httpx.Response(
@@ -128,14 +132,14 @@ class Recorded:
     async def meet(self) -> AsyncIterator[Esplora]:
         """The adapter before it."""
         http = ExplorerHttp(
-            ExplorerSettings(self.url, rate_limit=HURRY), httpx.MockTransport(self.answer)
+            ExplorerSettings(self.url, rate_limit=UNLIMITED), httpx.MockTransport(self.answer)
         )
         try:
             yield Esplora(http, "bcrt")
         finally:
             await http.close()
 
-    def blocks_said(self) -> Mapping[str, Any]:
+    def block_objects(self) -> Mapping[str, Any]:
         """Every block object it can show, by hash."""
         return self._blocks
 
@@ -157,25 +161,25 @@ class Recorded:
             case {"block": str(block_hash)}:
                 return self._blocks[block_hash]
             case {"blocks": list(hashes)}:
-                return [self._blocks[one] for one in hashes]
+                return [self._blocks[block_hash] for block_hash in hashes]
             case _:
                 return route["json"]
 
 
 @pytest.fixture
-def recorded() -> Iterator[Callable[[str], Recorded]]:
+def recorded() -> Iterator[Callable[[str], RecordedExplorer]]:
     """Explorers by the name of their snapshot. A request that was not recorded fails the test.
 
     But for merkleblock-proof: most of these were left out, and the adapter does without.
     """
-    opened: list[Recorded] = []
+    opened: list[RecordedExplorer] = []
 
-    def _open(snapshot: str) -> Recorded:
-        opened.append(Recorded(snapshot))
+    def _open(snapshot: str) -> RecordedExplorer:
+        opened.append(RecordedExplorer(snapshot))
         return opened[-1]
 
     yield _open
-    missed = {path for one in opened for path in one.unlisted}
+    missed = {path for explorer in opened for path in explorer.unknown_paths}
     assert not {path for path in missed if not path.endswith("/merkleblock-proof")}
 
 

@@ -31,7 +31,10 @@ async def test_no_chain_is_followed_before_as_many_as_asked_for_show_it(
             await observed.wait_until(lambda: _opponents(observed, foreign.explorer) != ())
             assert _opponents(observed, funded.world.explorer) == (foreign.explorer.url,)
             assert _opponents(observed, foreign.explorer) == (funded.world.explorer.url,)
-            assert {one.state for one in observed.of_kind(SourceHealth)} <= {"degraded", "down"}
+            assert {health.state for health in observed.of_kind(SourceHealth)} <= {
+                "degraded",
+                "down",
+            }
             assert not observed.of_kind(TipSeen)
             foreign.explorer.down()
             await observed.wait_until_caught_up(funded.world)

@@ -28,8 +28,8 @@ def header(bits: int, prev_hash: str = "00" * 32, time: int = 1_700_000_000) -> 
 def grown(bits: list[int]) -> list[Header]:
     """Linked headers."""
     made = [header(bits[0])]
-    for one in bits[1:]:
-        made.append(header(one, made[-1].hash, made[-1].time + 600))
+    for next_bits in bits[1:]:
+        made.append(header(next_bits, made[-1].hash, made[-1].time + 600))
     return made
 
 
@@ -91,9 +91,9 @@ def test_on_the_main_network_bits_change_between_periods_alone(
 def test_across_a_gap_blocks_are_as_easy_and_as_many_as_time_allows(
     gap: int, seconds: int, bits: int, allowed: bool
 ) -> None:
-    held = (HEIGHT, header(HARD))
-    shown = (HEIGHT + gap, header(bits, time=1_700_000_000 + seconds))
-    assert may_lie_above("main", held, shown, NOW) is allowed
+    ours = (HEIGHT, header(HARD))
+    claimed = (HEIGHT + gap, header(bits, time=1_700_000_000 + seconds))
+    assert may_lie_above("main", ours, claimed, NOW) is allowed
 
 
 @pytest.mark.parametrize("above", [1, 2, 144, 145, 100_000])

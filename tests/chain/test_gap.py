@@ -13,14 +13,14 @@ async def test_across_a_gap_histories_are_read_again(writer: AsyncEngine) -> Non
         settings = replace(fast_settings(funded.world), catch_up_blocks=3)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
-            assert [one.gap for one in observed.of_kind(TipSeen)] == [False]
+            assert [tip.gap for tip in observed.of_kind(TipSeen)] == [False]
         investment = funded.mine_investment()
         funded.world.chain.mine([funded.project.claim(investment)])
         funded.world.chain.mine_many(5)
         async with following(settings, writer) as observed:
             await observed.wait_until_caught_up(funded.world)
-            assert [one.gap for one in observed.of_kind(TipSeen)] == [True]
-            assert [one.project_id for one in observed.of_kind(HistorySeen)] == [
+            assert [tip.gap for tip in observed.of_kind(TipSeen)] == [True]
+            assert [history.project_id for history in observed.of_kind(HistorySeen)] == [
                 funded.project.project_id
             ]
             assert not observed.of_kind(BlockSeen)

@@ -30,7 +30,7 @@ from raised.domain.observation import MempoolSeen
 PLENTY = 1_000
 
 
-class Pool:
+class FakeMempool:
     """An explorer's mempool: `txs` wait, besides so many strangers that nobody will ask for."""
 
     name = "pool"
@@ -38,47 +38,47 @@ class Pool:
     def __init__(self, *txs: Tx) -> None:
         self.txs = {tx.txid: tx for tx in txs}
         self.others = 0
-        self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
 
     async def mempool_size(self) -> int:
         return len(self.txs) + self.others
 
     async def mempool_txids(self) -> list[Txid]:
-        self.asked["list"] += 1
+        self.requests["list"] += 1
         return list(self.txs)
 
     async def tx(self, txid: Txid) -> SeenTx | None:
-        self.asked["tx"] += 1
+        self.requests["tx"] += 1
         tx = self.txs.get(txid)
         return None if tx is None else SeenTx(tx, (), None)
 
     async def unconfirmed(self, script: bytes) -> tuple[SeenTx, ...]:
-        self.asked["address"] += 1
+        self.requests["address"] += 1
         paying = [tx for tx in self.txs.values() if any(one == script for _, one in tx.outputs)]
         return tuple(SeenTx(tx, (), None) for tx in paying)
 
     async def spenders(self, txid: Txid) -> tuple[Spender | None, ...] | None:
-        found: list[Spender | None] = [None] * 100
+        spending: list[Spender | None] = [None] * 100
         for tx in self.txs.values():
             for vin, txin in enumerate(tx.inputs):
                 if txin.outpoint.txid == txid:
-                    found[txin.outpoint.vout] = Spender(tx.txid, vin, None)
-        return tuple(found)
+                    spending[txin.outpoint.vout] = Spender(tx.txid, vin, None)
+        return tuple(spending)
 
 
-class Looking:
+class MempoolReader:
     """The mempool of a stage's project, looked at again and again."""
 
-    def __init__(self, funded: FundedProject, pool: Pool) -> None:
+    def __init__(self, funded: FundedProject, mempool: FakeMempool) -> None:
         self.watched = Watched(project_script)
         self.known: set[Txid] = set()
         self._project = funded.project.project_id
-        self._pool = pool
+        self._fake = mempool
         self._mempool = Mempool(self.watched, partial(founding_of, network=NETWORK))
 
-    async def look(self, at: int, spare: int = PLENTY) -> MempoolSeen:
+    async def read(self, at: int, spare: int = PLENTY) -> MempoolSeen:
         """A look at this time; the record takes what it is told."""
-        explorer = cast("Explorer", self._pool)
+        explorer = cast("Explorer", self._fake)
         view = await self._mempool.read(explorer, [self._project], sorted(self.known), at, spare)
         self.known |= {tx.txid for tx in view.txs}
         self.known -= set(view.gone)
@@ -96,70 +96,70 @@ def strangers(funded: FundedProject, count: int) -> list[Tx]:
     return [funded.wallet.pay([TxOut(1_000, funded.wallet.script)]) for _ in range(count)]
 
 
-def watching(funded: FundedProject, pool: Pool) -> Looking:
-    looking = Looking(funded, pool)
-    looking.watched.add_project(funded.project.project_id)
-    return looking
+def reader_of(funded: FundedProject, mempool: FakeMempool) -> MempoolReader:
+    reader = MempoolReader(funded, mempool)
+    reader.watched.add_project(funded.project.project_id)
+    return reader
 
 
 async def test_each_transaction_is_read_once(funded: FundedProject) -> None:
     first, second = funded.invest().tx, funded.invest().tx
-    pool = Pool(first, *strangers(funded, 5))
-    looking = watching(funded, pool)
-    view = await looking.look(100)
+    mempool = FakeMempool(first, *strangers(funded, 5))
+    reader = reader_of(funded, mempool)
+    view = await reader.read(100)
     assert (view.txs, view.gone, view.whole_at) == ((first,), (), 100)
-    assert pool.asked["tx"] == 6
-    pool.txs[second.txid] = second
-    view = await looking.look(101)
+    assert mempool.requests["tx"] == 6
+    mempool.txs[second.txid] = second
+    view = await reader.read(101)
     assert (view.txs, view.gone, view.whole_at) == ((second,), (), 101)
-    assert pool.asked == {"tx": 7, "list": 2}
+    assert mempool.requests == {"tx": 7, "list": 2}
 
 
 async def test_a_look_costs_what_can_be_spared_and_says_how_old_the_whole_view_is(
     funded: FundedProject,
 ) -> None:
     tx = funded.invest().tx
-    pool = Pool(*strangers(funded, 9), tx)
-    looking = watching(funded, pool)
-    view = await looking.look(100, spare=4)
+    mempool = FakeMempool(*strangers(funded, 9), tx)
+    reader = reader_of(funded, mempool)
+    view = await reader.read(100, spare=4)
     assert view.txs == (tx,), "addresses are asked when not all can be read"
     assert view.whole_at is None
     views = [view]
     while views[-1].whole_at is None:
-        before = pool.asked["tx"] + pool.asked["address"]
-        views.append(await looking.look(100 + len(views), spare=4))
-        assert pool.asked["tx"] + pool.asked["address"] <= before + 4
+        before = mempool.requests["tx"] + mempool.requests["address"]
+        views.append(await reader.read(100 + len(views), spare=4))
+        assert mempool.requests["tx"] + mempool.requests["address"] <= before + 4
     assert views[-1].whole_at == 99 + len(views)
     assert len(views) == 3
-    assert pool.asked["tx"] <= 10
+    assert mempool.requests["tx"] <= 10
 
 
 async def test_in_a_large_mempool_a_spend_of_a_stage_is_seen(funded: FundedProject) -> None:
     investment = funded.mine_investment()
     claim = funded.project.claim(investment)
-    pool = Pool(*strangers(funded, 5), claim)
-    pool.others = 10_000
-    looking = watching(funded, pool)
-    looking.watched.add_made(
+    mempool = FakeMempool(*strangers(funded, 5), claim)
+    mempool.others = 10_000
+    reader = reader_of(funded, mempool)
+    reader.watched.add_made(
         investment.tx.txid, coins_made(investment.tx, pays_project=True, spent=())
     )
-    views = [await looking.look(at, spare=3) for at in range(100, 150)]
+    views = [await reader.read(at, spare=3) for at in range(100, 150)]
     assert [view.txs for view in views if view.txs] == [(claim,)]
     assert views[0].whole_at is None
     assert views[-1].whole_at == 100
-    assert pool.asked["list"] == 1  # a long list is not asked for at every look
-    assert (await looking.look(160)).whole_at == 160
-    assert pool.asked["list"] == 2
+    assert mempool.requests["list"] == 1  # a long list is not asked for at every look
+    assert (await reader.read(160)).whole_at == 160
+    assert mempool.requests["list"] == 2
 
 
 async def test_a_huge_mempool_is_never_listed(funded: FundedProject) -> None:
     tx = funded.invest().tx
-    pool = Pool(tx)
-    pool.others = 300_000
-    looking = watching(funded, pool)
-    view = await looking.look(100)
+    mempool = FakeMempool(tx)
+    mempool.others = 300_000
+    reader = reader_of(funded, mempool)
+    view = await reader.read(100)
     assert (view.txs, view.whole_at) == ((tx,), None)
-    assert pool.asked == {"address": 1}
+    assert mempool.requests == {"address": 1}
 
 
 async def test_a_child_is_known_by_its_parent_whichever_is_read_first(
@@ -167,21 +167,21 @@ async def test_a_child_is_known_by_its_parent_whichever_is_read_first(
 ) -> None:
     investment = funded.invest()
     child = funded.project.claim(investment)
-    pool = Pool(child)
-    looking = watching(funded, pool)
-    assert (await looking.look(100)).txs == ()
-    pool.txs = {child.txid: child, investment.tx.txid: investment.tx}
-    assert set((await looking.look(101)).txs) == {investment.tx, child}
+    mempool = FakeMempool(child)
+    reader = reader_of(funded, mempool)
+    assert (await reader.read(100)).txs == ()
+    mempool.txs = {child.txid: child, investment.tx.txid: investment.tx}
+    assert set((await reader.read(101)).txs) == {investment.tx, child}
 
 
 async def test_what_waits_is_judged_again_when_its_project_is_known(funded: FundedProject) -> None:
     tx = funded.invest().tx
-    pool = Pool(tx)
-    looking = Looking(funded, pool)
-    assert (await looking.look(100)).txs == ()
-    looking.watched.add_project(funded.project.project_id)
-    assert (await looking.look(101)).txs == (tx,)
-    assert pool.asked["tx"] == 1
+    mempool = FakeMempool(tx)
+    reader = MempoolReader(funded, mempool)
+    assert (await reader.read(100)).txs == ()
+    reader.watched.add_project(funded.project.project_id)
+    assert (await reader.read(101)).txs == (tx,)
+    assert mempool.requests["tx"] == 1
 
 
 @pytest.mark.parametrize("others", [0, 10_000, 300_000])
@@ -190,27 +190,27 @@ async def test_what_is_replaced_is_gone_and_what_replaces_it_is_there(
 ) -> None:
     old, new = funded.invest().tx, funded.invest().tx
     new = Tx(new.version, old.inputs, new.outputs, new.locktime)
-    pool = Pool(old)
-    pool.others = others
-    looking = watching(funded, pool)
-    assert (await looking.look(100)).txs == (old,)
-    pool.txs = {new.txid: new}
-    view = await looking.look(200)
+    mempool = FakeMempool(old)
+    mempool.others = others
+    reader = reader_of(funded, mempool)
+    assert (await reader.read(100)).txs == (old,)
+    mempool.txs = {new.txid: new}
+    view = await reader.read(200)
     assert (view.txs, view.gone) == ((new,), (old.txid,))
 
 
 async def test_a_transaction_that_leaves_between_two_requests_is_passed_over(
     funded: FundedProject,
 ) -> None:
-    pool = Pool()
-    looking = watching(funded, pool)
+    mempool = FakeMempool()
+    reader = reader_of(funded, mempool)
     listed = funded.invest().tx.txid
 
     async def txids() -> list[Txid]:
         return [listed]
 
-    pool.mempool_txids = txids  # type: ignore[method-assign]
-    view = await looking.look(100)
+    mempool.mempool_txids = txids  # type: ignore[method-assign]
+    view = await reader.read(100)
     assert (view.txs, view.gone, view.whole_at) == ((), (), 100)
 
 

@@ -27,7 +27,9 @@ LONG_SECONDS = 3600
 def impatient(world: World) -> ChainSettings:
     """Who has not answered for this long is named; nothing ends the waiting but an answer."""
     settings = fast_settings(world)
-    slow = (replace(one, connect_seconds=0.2, read_seconds=60) for one in settings.explorers)
+    slow = (
+        replace(explorer, connect_seconds=0.2, read_seconds=60) for explorer in settings.explorers
+    )
     return replace(settings, explorers=tuple(slow))
 
 
@@ -74,20 +76,21 @@ async def test_one_that_stalls_over_a_block_is_asked_after_the_others(writer: As
         settings = fast_settings(funded.world)
         slow_down = replace(UNLIMITED, base_seconds=60)
         slow = (
-            replace(one, connect_seconds=0.2, rate_limit=slow_down) for one in settings.explorers
+            replace(explorer, connect_seconds=0.2, rate_limit=slow_down)
+            for explorer in settings.explorers
         )
         settings = replace(settings, explorers=tuple(slow))
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
-            for one in (first, second):
-                one.forget()
+            for explorer in (first, second):
+                explorer.forget()
             first.faults = Faults(delay_seconds=LONG_SECONDS, only=RAW)
             for _ in range(5):
                 funded.mine_investment()
                 await observed.wait_until_caught_up(funded.world)
-            asked = first.counts["block/:hash/raw"]
-            assert asked <= 1
-            if asked:
+            raw_requests = first.counts["block/:hash/raw"]
+            assert raw_requests <= 1
+            if raw_requests:
                 assert _state(observed, first) != "ok"
             assert second.counts["block/:hash/raw"] >= 4
 
@@ -121,7 +124,7 @@ async def test_blocks_are_read_where_there_are_any(writer: AsyncEngine, lacks: i
                 funded.mine_investment()
                 await observed.wait_until_caught_up(funded.world)
                 assert len(observed.of_kind(BlockSeen)) == blocks
-            assert not [one for one in observed.of_kind(TipSeen) if one.gap]
+            assert not [tip for tip in observed.of_kind(TipSeen) if tip.gap]
             assert without.counts["block/:hash/raw"] <= 2  # this block, the one before: then never
             assert _state(observed, other) == "ok"
             assert await observed.totals(funded.project) == ProjectTotals(6 * 99_000, 0, 6)
@@ -136,7 +139,7 @@ async def test_without_the_others_the_one_without_blocks_is_followed(writer: Asy
             other.down()
             funded.mine_investment()
             await observed.wait_until_caught_up(funded.world)
-            assert [one.gap for one in observed.of_kind(TipSeen)] == [False, True]
+            assert [tip.gap for tip in observed.of_kind(TipSeen)] == [False, True]
             assert await observed.totals(funded.project) == ProjectTotals(2 * 99_000, 0, 2)
             health = observed.health(without)
             assert health is not None
@@ -194,7 +197,9 @@ async def test_whoever_asks_for_less_proof_gets_no_blocks(
             assert await observed.totals(funded.project) == ProjectTotals(3 * 99_000, 0, 3)
             assert len(observed.of_kind(RolledBack)) == 1
             assert not observed.of_kind(BlockSeen)
-            assert all(not one.counts["block/:hash/raw"] for one in funded.world.explorers)
+            assert all(
+                not explorer.counts["block/:hash/raw"] for explorer in funded.world.explorers
+            )
             assert await observed.is_consistent(funded.world)
 
 

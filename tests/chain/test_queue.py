@@ -10,7 +10,7 @@ from raised.domain.angor.identifier import project_script
 from raised.domain.observation import BlockSeen, ClockTicked, HistorySeen, Observation, RolledBack
 
 
-class Slow(MemoryChainRecord):
+class UnwrittenHistory(MemoryChainRecord):
     """It has not written down a history yet."""
 
     async def unindexed_projects(self) -> tuple[str, ...]:
@@ -21,17 +21,19 @@ class Slow(MemoryChainRecord):
 
 async def test_blocks_follow_a_history_that_is_on_its_way_and_is_told_once() -> None:
     async with funded_project() as funded:
-        chain_record = Slow({"scriptpubkey": project_script(funded.project.project_id).hex()})
+        chain_record = UnwrittenHistory(
+            {"scriptpubkey": project_script(funded.project.project_id).hex()}
+        )
         source = ChainSource(fast_settings(funded.world), NETWORK, chain_record)
         outbox: asyncio.Queue[Observation] = asyncio.Queue()
         outbox.put_nowait(ClockTicked(0))  # somebody's item that is never done
 
-        async def take() -> None:
+        async def apply() -> None:
             while True:
-                chain_record.take(await outbox.get())
+                chain_record.apply(await outbox.get())
                 source.wake()
 
-        tasks = [asyncio.create_task(source.follow(outbox)), asyncio.create_task(take())]
+        tasks = [asyncio.create_task(source.follow(outbox)), asyncio.create_task(apply())]
         try:
             for blocks in range(1, 4):
                 funded.mine_investment()

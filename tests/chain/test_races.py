@@ -33,7 +33,9 @@ def unforgiving(funded: FundedProject) -> ChainSettings:
     settings = fast_settings(funded.world)
     return replace(
         settings,
-        explorers=tuple(replace(one, rate_limit=UNFORGIVING) for one in settings.explorers),
+        explorers=tuple(
+            replace(explorer, rate_limit=UNFORGIVING) for explorer in settings.explorers
+        ),
         poll_seconds=0.005,
         health_seconds=0.01,
         mempool_seconds=1e-6,
@@ -41,7 +43,7 @@ def unforgiving(funded: FundedProject) -> ChainSettings:
     )
 
 
-class Strike:
+class RequestTrigger:
     """Something that happens just before the request of this number, from now on, is answered.
 
     `looks`: how often a tip was asked for between that and the raw block of the tip it left behind.
@@ -52,52 +54,56 @@ class Strike:
         funded: FundedProject,
         transport: InterceptingTransport,
         number: int,
-        blow: Callable[[], object],
+        action: Callable[[], object],
     ):
         self.looks = 0
-        self.struck = False
+        self.triggered = False
         self._chain = funded.world.chain
         self._arrived = False
-        self._at = transport.asked + number
-        self._blow = blow
-        transport.before = self._strike
+        self._at = transport.requests + number
+        self._action = action
+        transport.before = self._trigger
         transport.instead = self._count
 
-    def _strike(self, asked: int) -> None:
-        if asked >= self._at and not self.struck:
-            self._blow()
-            self.struck = True
+    def _trigger(self, requests: int) -> None:
+        if requests >= self._at and not self.triggered:
+            self._action()
+            self.triggered = True
 
     def _count(self, path: str) -> httpx.Response | None:
-        self._arrived |= self.struck and path.endswith(f"{self._chain.tip_hash}/raw")
-        looks = self.struck and not self._arrived and path.endswith("/blocks/tip/hash")
+        self._arrived |= self.triggered and path.endswith(f"{self._chain.tip_hash}/raw")
+        looks = self.triggered and not self._arrived and path.endswith("/blocks/tip/hash")
         self.looks += looks
         return None
 
 
 def confirmed(funded: FundedProject) -> ProjectTotals:
     """What the best chain holds of the project."""
-    held = [
-        one for one in funded.investments if funded.world.chain.height_of(one.tx.txid) is not None
+    confirmed_investments = [
+        investment
+        for investment in funded.investments
+        if funded.world.chain.height_of(investment.tx.txid) is not None
     ]
-    return ProjectTotals(99_000 * len(held), 0, len(held))
+    return ProjectTotals(99_000 * len(confirmed_investments), 0, len(confirmed_investments))
 
 
-async def endure(funded: FundedProject, observed: ObservationLog, strike: Strike) -> None:
+async def assert_nobody_is_blamed(
+    funded: FundedProject, observed: ObservationLog, trigger: RequestTrigger
+) -> None:
     """Wait until what happened is followed; nobody may have been blamed, nothing be wrong."""
-    await observed.wait_until(lambda: strike.struck)
+    await observed.wait_until(lambda: trigger.triggered)
     await observed.wait_until_caught_up(funded.world)
-    assert strike.looks <= CYCLES * len(funded.world.explorers)
+    assert trigger.looks <= CYCLES * len(funded.world.explorers)
     await observed.wait_until(
-        lambda: all(_is_ok(observed, one.url) for one in funded.world.explorers)
+        lambda: all(_is_ok(observed, explorer.url) for explorer in funded.world.explorers)
     )
     assert await observed.totals(funded.project) == confirmed(funded)
 
 
 def _is_ok(observed: ObservationLog, url: str) -> bool:
-    told = observed.latest(url)
-    assert told is None or set(told.errors) <= OF_A_RACE, told
-    return told is not None and told.state == "ok"
+    health = observed.latest(url)
+    assert health is None or set(health.errors) <= OF_A_RACE, health
+    return health is not None and health.state == "ok"
 
 
 @pytest.mark.parametrize("depth", range(1, 7))
@@ -110,9 +116,9 @@ async def test_a_reorg_between_any_two_requests_is_no_lie(writer: AsyncEngine, d
         funded.world.chain.mine_many(6)
         await observed.wait_until_caught_up(funded.world)
         for number in range(1 + depth % 2, 16, 2):  # each with depths of the other parity
-            strike = Strike(funded, transport, number, lambda: _replace(funded, depth))
+            trigger = RequestTrigger(funded, transport, number, lambda: _replace(funded, depth))
             funded.mine_investment()
-            await endure(funded, observed, strike)
+            await assert_nobody_is_blamed(funded, observed, trigger)
         assert await observed.is_consistent(funded.world)
 
 

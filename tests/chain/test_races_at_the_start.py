@@ -17,20 +17,20 @@ from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 from raised.domain.observation import Observation
 
 
-class Strike:
+class RequestTrigger:
     """Something that happens just before the request of this number is answered."""
 
-    def __init__(self, number: int, blow: Callable[[], object]) -> None:
+    def __init__(self, number: int, action: Callable[[], object]) -> None:
         self.between = InterceptingTransport()
-        self.between.before = self._strike
-        self.struck = False
+        self.between.before = self._trigger
+        self.triggered = False
         self._number = number
-        self._blow = blow
+        self._action = action
 
-    def _strike(self, asked: int) -> None:
-        if asked == self._number:
-            self._blow()
-            self.struck = True
+    def _trigger(self, requests: int) -> None:
+        if requests == self._number:
+            self._action()
+            self.triggered = True
 
 
 @asynccontextmanager
@@ -43,7 +43,9 @@ async def looking(
     settings = fast_settings(funded.world)
     settings = replace(
         settings,
-        explorers=tuple(replace(one, rate_limit=UNFORGIVING) for one in settings.explorers),
+        explorers=tuple(
+            replace(explorer, rate_limit=UNFORGIVING) for explorer in settings.explorers
+        ),
         poll_seconds=0.005,
         health_seconds=0.01,
         mempool_seconds=1e-6,
@@ -54,7 +56,7 @@ async def looking(
 
     async def write() -> None:
         while True:
-            chain_record.take(await outbox.get())
+            chain_record.apply(await outbox.get())
             outbox.task_done()
 
     tasks = [asyncio.create_task(source.follow(outbox)), asyncio.create_task(write())]
@@ -75,8 +77,8 @@ async def test_a_reorg_in_a_first_look_is_no_lie_and_loses_nothing() -> None:
         base = chain.height
         investment = funded.invest()
         claim: Tx | None = None
-        number, struck = 0, True
-        while struck:
+        number, triggered = 0, True
+        while triggered:
             number += 1
             if chain.height > base:
                 chain.reorg(chain.height - base, keep=False)
@@ -87,12 +89,12 @@ async def test_a_reorg_in_a_first_look_is_no_lie_and_loses_nothing() -> None:
             chain_record = MemoryChainRecord(
                 {"scriptpubkey": project_script(funded.project.project_id).hex()}
             )
-            strike = Strike(number, lambda: _replace(funded, 1 + number % 4))  # noqa: B023
-            async with looking(funded, chain_record, strike.between):
+            trigger = RequestTrigger(number, lambda: _replace(funded, 1 + number % 4))  # noqa: B023
+            async with looking(funded, chain_record, trigger.between):
                 await chain_record.wait_until(lambda: _is_told(funded, chain_record))  # noqa: B023
-                told = len(chain_record.observations)
-                await chain_record.wait_until(lambda: len(chain_record.observations) > told + 4)  # noqa: B023
-                struck = strike.struck
+                count = len(chain_record.observations)
+                await chain_record.wait_until(lambda: len(chain_record.observations) > count + 4)  # noqa: B023
+                triggered = trigger.triggered
                 assert _is_told(funded, chain_record)
             for health in chain_record.health.values():
                 assert set(health.errors) <= OF_A_RACE, (number, health)
@@ -118,12 +120,12 @@ def _held(funded: FundedProject) -> dict[Txid, str]:
     chain = funded.world.chain
     script = project_script(funded.project.project_id)
     watched: set[OutPoint] = set()
-    found: dict[Txid, str] = {}
+    block_hashes: dict[Txid, str] = {}
     for height in range(chain.height + 1):
         stored = chain.block_at(height)
         for tx in stored.txs:
             pays = any(output.script_pubkey == script for output in tx.outputs)
             if pays or any(txin.outpoint in watched for txin in tx.inputs):
-                found[tx.txid] = stored.hash
+                block_hashes[tx.txid] = stored.hash
                 watched |= {OutPoint(tx.txid, vout) for vout in range(2, 5) if pays}
-    return found
+    return block_hashes

@@ -38,7 +38,7 @@ async def test_a_reorg_is_followed(writer: AsyncEngine, depth: int) -> None:
             replace_blocks(funded, depth)
             await observed.wait_until_caught_up(funded.world)
             assert await observed.totals(funded.project) == totals(2)
-            assert {one.to.height for one in observed.of_kind(RolledBack)} == {fork}
+            assert {rollback.to.height for rollback in observed.of_kind(RolledBack)} == {fork}
             assert await observed.is_consistent(funded.world)
 
 
@@ -74,7 +74,7 @@ async def test_a_reorg_after_the_very_first_look_is_followed(
         async with following(fast_settings(funded.world), writer) as observed:
             await observed.wait_until_caught_up(funded.world)
             fork = funded.world.chain.height - depth - 1
-            assert [one.to.height for one in observed.of_kind(RolledBack)] == [fork]
+            assert [rollback.to.height for rollback in observed.of_kind(RolledBack)] == [fork]
             assert await observed.totals(funded.project) == totals(1)
             assert await observed.is_consistent(funded.world)
 

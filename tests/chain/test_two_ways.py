@@ -16,7 +16,7 @@ from tests.rig.memory_chain_record import MemoryChainRecord
 from raised.domain.angor.identifier import project_script
 from raised.domain.observation import BlockRef, BlockSeen, HistorySeen, PlacedTx
 
-Told = dict[str, tuple[int, str, bytes, int, tuple[str, ...] | None]]
+TxRows = dict[str, tuple[int, str, bytes, int, tuple[str, ...] | None]]
 INVESTMENTS = 60
 
 
@@ -35,7 +35,7 @@ async def test_sixty_investments_are_the_same_both_ways(writer: AsyncEngine) -> 
                 three = [funded.invest() for _ in range(3)]
                 claim = funded.project.claim(three[0])
                 claimed += three[0].coins[0].stage.value
-                chain.mine([*(one.tx for one in three), claim])
+                chain.mine([*(investment.tx for investment in three), claim])
                 chain.mine([funded.project.recover(three[1], funded.wallet)])
             await observed.wait_until_caught_up(funded.world)
             count = len(funded.investments)
@@ -43,24 +43,34 @@ async def test_sixty_investments_are_the_same_both_ways(writer: AsyncEngine) -> 
                 99_000 * count, claimed, count
             )
             assert await observed.is_consistent(funded.world)
-        by_blocks = _told(_in_blocks(observed))
+        by_blocks = _tx_rows(_in_blocks(observed))
         chain_record = MemoryChainRecord(
             {"scriptpubkey": project_script(funded.project.project_id).hex()}
         )
         async with looking(funded, chain_record):
             await chain_record.wait_until(lambda: chain_record.indexed)
-    (history,) = (one for one in chain_record.observations if isinstance(one, HistorySeen))
-    by_addresses = _told(pair for pair in history.txs if pair[0].height > start)
+    (history,) = (
+        observation
+        for observation in chain_record.observations
+        if isinstance(observation, HistorySeen)
+    )
+    by_addresses = _tx_rows(pair for pair in history.txs if pair[0].height > start)
     assert by_blocks == by_addresses
     assert len(by_blocks) == count - 1 + 2 * (count - 1) // 3
 
 
 def _in_blocks(observed: ObservationLog) -> Iterable[tuple[BlockRef, PlacedTx]]:
-    return ((seen.block, one) for seen in observed.of_kind(BlockSeen) for one in seen.txs)
+    return ((seen.block, placed) for seen in observed.of_kind(BlockSeen) for placed in seen.txs)
 
 
-def _told(pairs: Iterable[tuple[BlockRef, PlacedTx]]) -> Told:
+def _tx_rows(pairs: Iterable[tuple[BlockRef, PlacedTx]]) -> TxRows:
     return {
-        one.tx.txid: (ref.height, ref.hash, one.tx.serialize(), one.position, one.siblings)
-        for ref, one in pairs
+        placed.tx.txid: (
+            ref.height,
+            ref.hash,
+            placed.tx.serialize(),
+            placed.position,
+            placed.siblings,
+        )
+        for ref, placed in pairs
     }

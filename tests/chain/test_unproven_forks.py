@@ -87,10 +87,10 @@ async def test_what_only_the_explorer_without_blocks_shows_takes_nothing_back(
             honest.view.pinned = funded.world.chain.tip_hash
             funded.world.chain.reorg(2, [[funded.invest().tx]], keep=False)
             await observed.wait_for_error(liar, "unsure")
-            told = len(observed.observations)
-            await observed.wait_until(lambda: len(observed.observations) > told + 30)
+            count = len(observed.observations)
+            await observed.wait_until(lambda: len(observed.observations) > count + 30)
             assert not observed.of_kind(RolledBack)
-            assert not [one for one in observed.of_kind(TipSeen) if one.gap]
+            assert not [tip for tip in observed.of_kind(TipSeen) if tip.gap]
             assert await observed.totals(funded.project) == THREE
             honest.view.pinned = None
             await observed.wait_until_caught_up(funded.world)

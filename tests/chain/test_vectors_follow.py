@@ -19,7 +19,7 @@ from raised.domain.observation import (
     RolledBack,
 )
 
-HURRY: Final = RateLimit(per_second=1e6, burst=1000, base_seconds=0.001, cap_seconds=0.002)
+UNLIMITED: Final = RateLimit(per_second=1e6, burst=1000, base_seconds=0.001, cap_seconds=0.002)
 CLAIM: Final = "founder_claim_inv0_inv1_stage0"
 END: Final = "end_of_project_inv0_stage0 (conflicts with the claim)"
 
@@ -39,7 +39,9 @@ def follow(chain_record: MemoryChainRecord) -> Follow:
     @asynccontextmanager
     async def following(**explorers: Any) -> AsyncIterator[None]:
         settings = ChainSettings(
-            tuple(ExplorerSettings(f"http://{name}/api", rate_limit=HURRY) for name in explorers),
+            tuple(
+                ExplorerSettings(f"http://{name}/api", rate_limit=UNLIMITED) for name in explorers
+            ),
             poll_seconds=0.01,
             mempool_seconds=0.01,
             health_seconds=0.01,
@@ -61,7 +63,7 @@ def follow(chain_record: MemoryChainRecord) -> Follow:
 
     async def _take(outbox: asyncio.Queue[Observation]) -> None:
         while True:
-            chain_record.take(await outbox.get())
+            chain_record.apply(await outbox.get())
             outbox.task_done()
 
     return following
@@ -72,7 +74,7 @@ async def test_a_first_look_tells_the_whole_story(
     recorded: Any, story: Any, chain_record: MemoryChainRecord, follow: Follow, snapshot: str
 ) -> None:
     names = story["transactions"]
-    async with follow(one=recorded(snapshot)):
+    async with follow(block=recorded(snapshot)):
         await chain_record.wait_until(
             lambda: chain_record.indexed and len(chain_record.waiting) == 4
         )
@@ -91,7 +93,7 @@ async def test_a_reorg_takes_the_claim_away(
 ) -> None:
     names, branches = story["transactions"], story["branches"]
     explorer = recorded("a_s1_tip107")
-    async with follow(one=explorer):
+    async with follow(block=explorer):
         await chain_record.wait_until(
             lambda: chain_record.indexed and len(chain_record.waiting) == 4
         )
@@ -101,7 +103,9 @@ async def test_a_reorg_takes_the_claim_away(
     back, *blocks = chain_record.of_kinds(RolledBack, BlockSeen)
     assert isinstance(back, RolledBack)
     assert (back.to.height, back.tip.hash) == (branches["fork_height"], branches["b_tip"])
-    assert [(type(one), one.block.hash) for one in blocks if isinstance(one, BlockSeen)] == [
+    assert [
+        (type(block), block.block.hash) for block in blocks if isinstance(block, BlockSeen)
+    ] == [
         (BlockSeen, branches["b_107"]),
         (BlockSeen, branches["b_tip"]),
     ]
@@ -129,13 +133,13 @@ async def test_in_a_large_mempool_a_claim_is_gone_when_its_coin_is_not_its_own(
         "type": "application/json",
         "json": {"count": 100_000},
     }
-    async with follow(one=explorer):
+    async with follow(block=explorer):
         await chain_record.wait_until(
             lambda: chain_record.indexed and len(chain_record.waiting) == 3
         )
         explorer.show("a_s3_reorged_tip108")
         await chain_record.wait_until(lambda: names[CLAIM] in chain_record.gone)
-    assert "/mempool/txids" not in explorer.asked
+    assert "/mempool/txids" not in explorer.paths
     conclude_s3(chain_record, names)
 
 
@@ -144,14 +148,14 @@ async def test_a_reorg_while_nobody_looked_is_seen_after_a_restart(
 ) -> None:
     """Even when the record has one block alone; median times do not begin anew either."""
     names = story["transactions"]
-    async with follow(one=recorded("a_s1_tip107")):
+    async with follow(block=recorded("a_s1_tip107")):
         await chain_record.wait_until(
             lambda: chain_record.indexed and len(chain_record.waiting) == 4
         )
     del chain_record.chain[:-1]
-    async with follow(one=recorded("a_s3_reorged_tip108")):
+    async with follow(block=recorded("a_s3_reorged_tip108")):
         await chain_record.wait_until(lambda: names[CLAIM] in chain_record.gone)
-    assert [one.height for one in chain_record.chain if one.median_time is None] == []
+    assert [block.height for block in chain_record.chain if block.median_time is None] == []
     conclude_s3(chain_record, names)
 
 
@@ -190,8 +194,8 @@ async def test_an_explorer_on_a_weaker_branch_keeps_nobody_from_the_one_that_sho
     async with follow(weaker=recorded("a_s1_tip107"), ours=ours):
         await chain_record.wait_until(lambda: set(chain_record.waiting) == {names["investment_30"]})
         await chain_record.wait_until(lambda: chain_record.indexed)
-        told = len(chain_record.observations)
-        await chain_record.wait_until(lambda: len(chain_record.observations) > told + 40)
+        count = len(chain_record.observations)
+        await chain_record.wait_until(lambda: len(chain_record.observations) > count + 40)
     assert not chain_record.of_kinds(RolledBack)
     conclude_s3(chain_record, names)
 
@@ -203,7 +207,7 @@ async def test_an_explorer_far_behind_is_no_deep_reorg(
     low = story["blocks"][60]
     behind, whole = recorded("a_s1_tip107"), recorded("a_s1_tip107")
     text = {"status": 200, "type": "text/plain", "text": low["hash"]}
-    page = {"blocks": [one["hash"] for one in reversed(story["blocks"][51:61])]}
+    page = {"blocks": [block["hash"] for block in reversed(story["blocks"][51:61])]}
     behind.changed["/blocks/tip/hash"] = text
     behind.changed["/blocks"] = {"status": 200, "type": "application/json", **page}
     for height in range(61, 109):
@@ -214,7 +218,7 @@ async def test_an_explorer_far_behind_is_no_deep_reorg(
         await chain_record.wait_until(
             lambda: chain_record.indexed and "http://behind/api" in chain_record.health
         )
-        told = len(chain_record.observations)
-        await chain_record.wait_until(lambda: len(chain_record.observations) > told + 40)
+        count = len(chain_record.observations)
+        await chain_record.wait_until(lambda: len(chain_record.observations) > count + 40)
     assert chain_record.health["http://behind/api"].state != "ok"
     assert chain_record.health["http://whole/api"].state == "ok"

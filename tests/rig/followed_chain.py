@@ -53,7 +53,7 @@ UNLIMITED = RateLimit(
 def fast_settings(world: World) -> ChainSettings:
     """All explorers of a world, asked as often as need be; the mempool once."""
     return ChainSettings(
-        tuple(ExplorerSettings(one.url, rate_limit=UNLIMITED) for one in world.explorers),
+        tuple(ExplorerSettings(explorer.url, rate_limit=UNLIMITED) for explorer in world.explorers),
         poll_seconds=0.02,
         patience_seconds=0.5,
         mempool_seconds=1e6,
@@ -85,7 +85,7 @@ class ObservationLog:
 
     def of_kind(self, kind: type[Kind]) -> list[Kind]:
         """All observations of a kind."""
-        return [one for one in self.observations if isinstance(one, kind)]
+        return [observation for observation in self.observations if isinstance(observation, kind)]
 
     def health(self, explorer: Explorer) -> SourceHealth | None:
         """The last word on an explorer."""
@@ -93,14 +93,18 @@ class ObservationLog:
 
     def latest(self, url: str) -> SourceHealth | None:
         """The last word on an explorer, by its address."""
-        told = (one for one in reversed(self.observations) if isinstance(one, SourceHealth))
-        return next((one for one in told if one.name == url), None)
+        reports = (
+            observation
+            for observation in reversed(self.observations)
+            if isinstance(observation, SourceHealth)
+        )
+        return next((report for report in reports if report.name == url), None)
 
     @property
     def tip(self) -> BlockRef | None:
         """The newest block by all that was observed."""
-        for one in reversed(self.observations):
-            match one:
+        for observation in reversed(self.observations):
+            match observation:
                 case BlockSeen(block=block) | TipSeen(block=block) | RolledBack(to=block):
                     return block
                 case _:
@@ -135,8 +139,8 @@ class ObservationLog:
         table = schema.project
         columns = (table.c.raised_sats, table.c.claimed_sats, table.c.investments)
         async with reading(self.engine) as conn:
-            found = await conn.execute(select(*columns).where(table.c.id == project.project_id))
-            return ProjectTotals(*found.one())
+            rows = await conn.execute(select(*columns).where(table.c.id == project.project_id))
+            return ProjectTotals(*rows.one())
 
     async def is_consistent(self, world: World) -> bool:
         """Whether all sums agree, and nothing was observed but what the chain's nodes saw."""
@@ -146,10 +150,12 @@ class ObservationLog:
         return all(world.chain.tx(tx.txid) == tx for tx in self._txs())
 
     def _txs(self) -> list[Tx]:
-        placed = [one for block in self.of_kind(BlockSeen) for one in block.txs]
-        placed += [one for history in self.of_kind(HistorySeen) for _, one in history.txs]
-        waiting = [tx for view in self.of_kind(MempoolSeen) for tx in view.txs]
-        return [*(one.tx for one in placed), *waiting]
+        placed = [placed_tx for block in self.of_kind(BlockSeen) for placed_tx in block.txs]
+        placed += [
+            placed_tx for history in self.of_kind(HistorySeen) for _, placed_tx in history.txs
+        ]
+        unconfirmed = [tx for view in self.of_kind(MempoolSeen) for tx in view.txs]
+        return [*(placed_tx.tx for placed_tx in placed), *unconfirmed]
 
 
 def _blamed(health: SourceHealth | None, code: str) -> bool:

@@ -15,22 +15,22 @@ class InterceptingTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.requests = 0
         self.before: Callable[[int], None] = lambda _: None
         self.instead: Answer = lambda _: None
         self.instead_of: dict[str, Answer] = {}
-        self._wire = httpx.AsyncHTTPTransport()
+        self._http = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """An answer of ours or of theirs."""
-        self.asked += 1
-        self.before(self.asked)
-        said = self.instead(request.url.path)
+        self.requests += 1
+        self.before(self.requests)
+        response = self.instead(request.url.path)
         for url, instead in self.instead_of.items():
-            if said is None and str(request.url).startswith(url):
-                said = instead(request.url.path)
-        return await self._wire.handle_async_request(request) if said is None else said
+            if response is None and str(request.url).startswith(url):
+                response = instead(request.url.path)
+        return await self._http.handle_async_request(request) if response is None else response
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._wire.aclose()
+        await self._http.aclose()

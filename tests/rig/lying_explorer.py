@@ -71,7 +71,9 @@ class LyingExplorer(ChainView):
 
 def without_work(chain: RegtestChain, height: int, tx: Tx) -> StoredBlock:
     """A block on a real one whose header does not meet its own target."""
-    return _block(chain, height, [_coinbase(chain, height), tx], lambda one: not meets_target(one))
+    return _block(
+        chain, height, [_coinbase(chain, height), tx], lambda header: not meets_target(header)
+    )
 
 
 def with_work(chain: RegtestChain, height: int, tx: Tx) -> StoredBlock:
@@ -112,7 +114,7 @@ def _block(
     root = hex_from_raw(merkle_root([raw_from_hex(tx.txid) for tx in txs]))
     bits, time = parent.block.header.bits, parent.time + 600
     headers = (Header(1, parent.hash, root, time, bits, nonce) for nonce in range(1 << 16))
-    header = next(one for one in headers if test(one))
+    header = next(header for header in headers if test(header))
     return StoredBlock(header.hash, height, b"", Block(header, tuple(txs)), time)
 
 

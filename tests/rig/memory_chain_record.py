@@ -48,12 +48,12 @@ class MemoryChainRecord:
 
     async def watched_coins(self) -> AsyncIterator[WatchedCoin]:
         coins: dict[OutPoint, CoinKind] = {}
-        for _, _, tx in sorted(self.placed.values(), key=lambda one: (one[0].height, one[1])):
+        for _, _, tx in sorted(self.placed.values(), key=lambda item: (item[0].height, item[1])):
             pays = any(output.script_pubkey == self.script for output in tx.outputs)
             spent = [
-                (vin, coins[one.outpoint])
-                for vin, one in enumerate(tx.inputs)
-                if one.outpoint in coins
+                (vin, coins[item.outpoint])
+                for vin, item in enumerate(tx.inputs)
+                if item.outpoint in coins
             ]
             for coin in coins_made(tx, pays_project=pays, spent=spent):
                 coins[OutPoint(tx.txid, coin.vout)] = coin.kind
@@ -69,10 +69,10 @@ class MemoryChainRecord:
     async def active_projects(self, limit: int) -> tuple[str, ...]:
         return (self.project_id,)[:limit]
 
-    def take(self, told: Observation) -> None:
+    def apply(self, observation: Observation) -> None:
         """Apply an observation."""
-        self.observations.append(told)
-        match told:
+        self.observations.append(observation)
+        match observation:
             case TipSeen(block=block, below=below):
                 self.chain = [*below, block]
             case RolledBack(to=to):
@@ -85,9 +85,9 @@ class MemoryChainRecord:
                 self.indexed = True
                 self._place(txs)
             case MempoolSeen():
-                self._wait(told)
+                self._wait(observation)
             case SourceHealth(name=name):
-                self.health[name] = told
+                self.health[name] = observation
         self._news.set()
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
@@ -99,20 +99,20 @@ class MemoryChainRecord:
 
     def spender(self, outpoint: OutPoint) -> Txid | None:
         """The confirmed transaction that spends an output."""
-        found = [
+        rows = [
             txid
             for txid, (_, _, tx) in self.placed.items()
-            if any(one.outpoint == outpoint for one in tx.inputs)
+            if any(txin.outpoint == outpoint for txin in tx.inputs)
         ]
-        assert len(found) < 2
-        return found[0] if found else None
+        assert len(rows) < 2
+        return rows[0] if rows else None
 
     def of_kinds(self, *kinds: type[Observation]) -> list[Observation]:
         """What it was told of these kinds, in order."""
-        return [one for one in self.observations if isinstance(one, kinds)]
+        return [observation for observation in self.observations if isinstance(observation, kinds)]
 
-    def _place(self, found: Iterable[tuple[BlockRef, PlacedTx]]) -> None:
-        for block, placed in found:
+    def _place(self, rows: Iterable[tuple[BlockRef, PlacedTx]]) -> None:
+        for block, placed in rows:
             txid = placed.tx.txid
             self.placed[txid] = (block, placed.position, placed.tx)
             self.waiting.pop(txid, None)
@@ -126,7 +126,7 @@ class MemoryChainRecord:
                 self.gone.add(txid)
 
     def _roll_back(self, to: BlockRef) -> None:
-        self.chain = [*(one for one in self.chain if one.height < to.height), to]
+        self.chain = [*(block for block in self.chain if block.height < to.height), to]
         for txid, (block, _, tx) in list(self.placed.items()):
             if block.height > to.height:
                 del self.placed[txid]

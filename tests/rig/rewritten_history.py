@@ -20,7 +20,7 @@ def short_chain_settings(funded: FundedProject, *, patient: bool = True) -> Chai
     """
     settings = replace(fast_settings(funded.world), finality=15)
     slow = replace(UNLIMITED, per_second=1.0 if patient else 0.001)
-    explorers = tuple(replace(one, rate_limit=slow) for one in settings.explorers)
+    explorers = tuple(replace(explorer, rate_limit=slow) for explorer in settings.explorers)
     return replace(settings, explorers=explorers)
 
 

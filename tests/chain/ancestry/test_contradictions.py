@@ -40,7 +40,7 @@ async def test_beside_an_honest_explorer_a_lie_costs_the_liar_alone(
             await observed.wait_until_caught_up(funded.world)
             assert await observed.totals(funded.project) == ONE
             assert await observed.is_consistent(funded.world)
-            assert {one.explorer for one in observed.of_kind(HistorySeen)} == {honest.url}
+            assert {history.explorer for history in observed.of_kind(HistorySeen)} == {honest.url}
             if liar == 0:
                 await observed.wait_for_error(lying, "foreign_block")
             assert not _blamed(observed, honest)
@@ -82,7 +82,7 @@ async def test_who_is_contradicted_can_prove_itself(writer: AsyncEngine) -> None
         async with following(short_chain_settings(funded), writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
             assert await observed.totals(funded.project) == ONE
-            assert {one.explorer for one in observed.of_kind(HistorySeen)} == {honest.url}
+            assert {history.explorer for history in observed.of_kind(HistorySeen)} == {honest.url}
 
 
 def _liar(funded: FundedProject, height: int, *, names: bool = True) -> LyingExplorer:
@@ -93,5 +93,5 @@ def _liar(funded: FundedProject, height: int, *, names: bool = True) -> LyingExp
 
 
 def _blamed(observed: ObservationLog, explorer: Explorer) -> bool:
-    told = (one for one in observed.of_kind(SourceHealth) if one.name == explorer.url)
-    return any("foreign_block" in one.errors for one in told)
+    reports = (health for health in observed.of_kind(SourceHealth) if health.name == explorer.url)
+    return any("foreign_block" in health.errors for health in reports)

@@ -36,8 +36,8 @@ async def test_a_block_waits_for_the_one_that_is_a_block_behind(
                 await observed.wait_until(
                     partial(_shows, observed, ahead, funded.world.chain.tip_hash)
                 )
-                told = len(observed.observations)
-                await observed.wait_until(lambda: len(observed.observations) > told + 6)  # noqa: B023
+                count = len(observed.observations)
+                await observed.wait_until(lambda: len(observed.observations) > count + 6)  # noqa: B023
                 assert len(observed.of_kind(BlockSeen)) == blocks - 1
                 behind.view.pinned = None
                 await observed.wait_until_caught_up(funded.world)
@@ -90,7 +90,7 @@ async def test_an_explorer_of_another_network_is_named_and_never_asked(writer: A
             health = await observed.wait_for_error(foreign, "wrong_network")
             assert health.state == "down"
             await observed.wait_until_caught_up(funded.world)
-            assert {one.explorer for one in observed.of_kind(TipSeen)} == {ours.url}
+            assert {tip.explorer for tip in observed.of_kind(TipSeen)} == {ours.url}
             assert await observed.totals(funded.project) == ProjectTotals(99_000, 0, 1)
             assert not foreign.counts
 

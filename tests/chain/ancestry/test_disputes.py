@@ -27,12 +27,12 @@ HEIGHTS: Final = st.integers(0, LENGTH - 2)
 WORDS: Final = st.dictionaries(HEIGHTS, st.sampled_from(["aa" * 32, "bb" * 32, None]))
 
 
-class Speaker:
+class HeaderExplorer:
     """An explorer of the one chain with other words at some heights."""
 
-    def __init__(self, name: str, words: Mapping[int, str | None] | None = None) -> None:
+    def __init__(self, name: str, hashes: Mapping[int, str | None] | None = None) -> None:
         self._name = name
-        self._words = words or {}
+        self._words = hashes or {}
         self.requests = 0
 
     @property
@@ -51,10 +51,10 @@ class Speaker:
 
 @given(HEIGHTS, WORDS, st.booleans())
 def test_the_liar_is_named_and_the_honest_one_never(
-    height: int, words: dict[int, str | None], lies_first: bool
+    height: int, hashes: dict[int, str | None], lies_first: bool
 ) -> None:
-    words[height] = words.get(height, "cc" * 32)
-    liar, honest = Speaker("liar", words), Speaker("honest")
+    hashes[height] = hashes.get(height, "cc" * 32)
+    liar, honest = HeaderExplorer("liar", hashes), HeaderExplorer("honest")
     reader, witness = (liar, honest) if lies_first else (honest, liar)
     assert asyncio.run(find_contradicting(reader, witness, height, TOP)) == {"liar"}
     assert max(liar.requests, honest.requests) <= MOST_REQUESTS
@@ -62,16 +62,16 @@ def test_the_liar_is_named_and_the_honest_one_never(
 
 @given(HEIGHTS, WORDS, WORDS)
 def test_of_two_liars_one_at_least_is_named(
-    height: int, one: dict[int, str | None], other: dict[int, str | None]
+    height: int, first_hashes: dict[int, str | None], other_hashes: dict[int, str | None]
 ) -> None:
-    one[height], other[height] = "cc" * 32, "dd" * 32
-    first, second = Speaker("first", one), Speaker("second", other)
+    first_hashes[height], other_hashes[height] = "cc" * 32, "dd" * 32
+    first, second = HeaderExplorer("first", first_hashes), HeaderExplorer("second", other_hashes)
     assert asyncio.run(find_contradicting(first, second, height, TOP)) & {"first", "second"}
 
 
 def test_nobody_is_named_where_both_say_the_same() -> None:
-    one, other = Speaker("one"), Speaker("other")
-    assert asyncio.run(find_contradicting(one, other, 5, TOP)) == frozenset()
+    first_hashes, other_hashes = HeaderExplorer("one"), HeaderExplorer("other")
+    assert asyncio.run(find_contradicting(first_hashes, other_hashes, 5, TOP)) == frozenset()
 
 
 async def test_who_disagrees_with_whom_is_remembered_until_they_agree() -> None:

@@ -47,7 +47,7 @@ async def test_where_headers_are_too_many_a_single_explorer_is_believed_and_the_
                 await observed.wait_until_caught_up(funded.world)
                 assert await observed.totals(funded.project) == ONE
         said = [
-            one for one in logs if one["event"] == "old blocks are accepted from one explorer alone"
+            log for log in logs if log["event"] == "old blocks are accepted from one explorer alone"
         ]
         assert said[0]["explorer"] == funded.world.explorer.url
         assert said[0]["blocks"] == 2
@@ -62,7 +62,9 @@ async def test_a_second_explorer_is_asked_once_for_each_old_block(writer: AsyncE
             await observed.wait_until_caught_up(funded.world)
             assert await observed.totals(funded.project) == ProjectTotals(198_000, 0, 2)
             (history,) = observed.of_kind(HistorySeen)
-            other = next(one for one in funded.world.explorers if one.url != history.explorer)
+            other = next(
+                explorer for explorer in funded.world.explorers if explorer.url != history.explorer
+            )
             old = [path for path in other.asked if path in _heights(history)]
             assert sorted(old) == sorted(_heights(history))
 
@@ -78,7 +80,9 @@ async def test_many_old_blocks_are_asked_for_one_by_one_between_new_blocks(
             await observed.wait_until_caught_up(funded.world)
             assert await observed.totals(funded.project) == ProjectTotals(12 * 99_000, 0, 12)
             (history,) = observed.of_kind(HistorySeen)
-            other = next(one for one in funded.world.explorers if one.url != history.explorer)
+            other = next(
+                explorer for explorer in funded.world.explorers if explorer.url != history.explorer
+            )
             old = [path for path in other.asked if path in _heights(history)]
             assert sorted(old) == sorted(_heights(history))
             assert len(old) == 13

@@ -139,7 +139,7 @@ async def test_a_block_counts_when_it_is_no_easier_than_its_network_allows(
     meet: Meet, network: str, counts: bool
 ) -> None:
     headers = (Header(1, "00" * 32, "11" * 32, 0, 0x207FFFFF, nonce) for nonce in range(100))
-    header = next(one for one in headers if meets_target(one))
+    header = next(header for header in headers if meets_target(header))
     linker = AncestryLinker((), network, Disputes())
     linker.set_chain(HeaderChain(0, [header]))
     async with meet({}) as explorer:

@@ -49,7 +49,7 @@ def label(sample: Json) -> str:
 
 
 def sample_of(request: str) -> Any:
-    return next(one for one in read("samples.json") if request in one["request"])["body"]
+    return next(row for row in read("samples.json") if request in row["request"])["body"]
 
 
 ERRORS: Final = cast(list[Json], read("errors.json"))
@@ -72,39 +72,43 @@ def test_an_error_means_what_its_server_meant(sample: Json) -> None:
 
 
 @pytest.mark.parametrize("sample", ERRORS, ids=label)
-async def test_an_error_is_asked_again_only_where_that_helps(teller: Any, sample: Json) -> None:
+async def test_an_error_is_asked_again_only_where_that_helps(
+    canned_explorer: Any, sample: Json
+) -> None:
     error, requests = OUTCOMES[sample["treat_as"]]
-    asked = teller({"/x": (sample["status"], sample["body"])})
-    async with asked.http() as http:
+    canned = canned_explorer({"/x": (sample["status"], sample["body"])})
+    async with canned.http() as http:
         if error is None:
             assert await http.get("/x") is None
         else:
             with pytest.raises(error) as caught:
                 await http.get("/x")
             assert caught.value.code == sample["treat_as"]  # type: ignore[attr-defined]
-        assert len(asked.paths) == requests
+        assert len(canned.paths) == requests
         rests = sample["treat_as"] in ("rate_limited", "retry")
         assert (http.bucket.rest_seconds > 0) == rests
 
 
 @pytest.mark.parametrize("status", [200, 203])
 async def test_a_page_of_html_instead_of_an_answer_is_a_lie(meet: Meet, status: int) -> None:
-    async with meet({"/blocks/tip/hash": (status, "<html>Sign in to the network</html>")}) as one:
+    async with meet(
+        {"/blocks/tip/hash": (status, "<html>Sign in to the network</html>")}
+    ) as explorer:
         with pytest.raises(BadData):
-            await one.tip_hash()
+            await explorer.tip_hash()
 
 
 async def test_the_tip_is_read_from_bare_text(meet: Meet) -> None:
     tip = sample_of("/blocks/tip/hash")
-    async with meet({"/blocks/tip/hash": (200, tip)}) as one:
-        assert await one.tip_hash() == tip
+    async with meet({"/blocks/tip/hash": (200, tip)}) as explorer:
+        assert await explorer.tip_hash() == tip
 
 
 async def test_an_address_has_counts_and_a_balance(meet: Meet) -> None:
     stats = sample_of("tb1qp0we5epypgj4acd2c4au58045ruud2pd6heuee")
     script = script_from_address("tb", stats["address"])
-    async with meet({f"/address/{stats['address']}": (200, stats)}, "tb") as one:
-        assert await one.counts(script) == Counts(6747, 0, 84_313_783_821)
+    async with meet({f"/address/{stats['address']}": (200, stats)}, "tb") as explorer:
+        assert await explorer.counts(script) == Counts(6747, 0, 84_313_783_821)
 
 
 def test_an_emptied_address_has_no_balance() -> None:
@@ -139,38 +143,40 @@ def test_one_spender_is_read_with_its_block() -> None:
 
 async def test_spenders_are_read_by_output(meet: Meet) -> None:
     txid = "15e10745f15593a899cef391191bdd3d7c12412cc4696b7bcb669d0feadc8521"
-    async with meet({f"/tx/{txid}/outspends": (200, sample_of(f"{txid}/outspends"))}) as one:
-        spenders = await one.spenders(txid)
+    async with meet({f"/tx/{txid}/outspends": (200, sample_of(f"{txid}/outspends"))}) as explorer:
+        spenders = await explorer.spenders(txid)
     assert spenders is not None
-    assert [(one.vin, one.placement and one.placement.height) for one in spenders if one] == [
-        (12, 363349)
-    ]
+    assert [
+        (spender.vin, spender.placement and spender.placement.height)
+        for spender in spenders
+        if spender
+    ] == [(12, 363349)]
 
 
 async def test_an_unconfirmed_spender_has_no_block(meet: Meet) -> None:
     answer = sample_of("(unspent; spent in the mempool)")
-    async with meet({f"/tx/{'11' * 32}/outspends": (200, answer)}) as one:
-        spenders = await one.spenders("11" * 32)
+    async with meet({f"/tx/{'11' * 32}/outspends": (200, answer)}) as explorer:
+        spenders = await explorer.spenders("11" * 32)
     assert spenders == (None, Spender(answer[1]["txid"], 0, None))
 
 
 async def test_a_spender_that_is_not_named_is_none_at_all(meet: Meet) -> None:
     """The backend on an Electrum server says only that an output is spent."""
     answer = [{"spent": True}, {"spent": False}, {"spent": True}]
-    assert answer in [one["body"] for one in read("samples.json")]
-    async with meet({f"/tx/{'11' * 32}/outspends": (200, answer)}) as one:
-        assert await one.spenders("11" * 32) == (None, None, None)
+    assert answer in [row["body"] for row in read("samples.json")]
+    async with meet({f"/tx/{'11' * 32}/outspends": (200, answer)}) as explorer:
+        assert await explorer.spenders("11" * 32) == (None, None, None)
 
 
-async def test_a_backend_on_an_electrum_server_is_refused(teller: Any) -> None:
+async def test_a_backend_on_an_electrum_server_is_refused(canned_explorer: Any) -> None:
     network = network_named("regtest")
     stats = sample_of("GET /api/v1/address/:address")
     assert stats["electrum"]
     somebody = address("bcrt", p2wpkh(bytes(20)))
-    asked = teller(
+    canned = canned_explorer(
         {"/block-height/0": (200, network.genesis), f"/address/{somebody}": (200, stats)}
     )
-    async with asked.http() as http:
+    async with canned.http() as http:
         with pytest.raises(Refused) as caught:
             await probe(http, network)
     assert caught.value.code == "flavour"

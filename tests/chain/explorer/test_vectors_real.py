@@ -47,22 +47,22 @@ def read_vector(path: Path) -> tuple[Json, SeenTx]:
 
 @pytest.mark.parametrize("path", TRANSACTIONS, ids=lambda path: path.stem)
 def test_a_real_transaction_is_rebuilt_from_its_json(path: Path) -> None:
-    said, found = read_vector(path)
-    raw = found.tx.serialize()
-    assert (found.tx.txid, len(raw), found.tx.weight) == (
-        said["txid"],
-        said["size"],
-        said["weight"],
+    json_tx, seen = read_vector(path)
+    raw = seen.tx.serialize()
+    assert (seen.tx.txid, len(raw), seen.tx.weight) == (
+        json_tx["txid"],
+        json_tx["size"],
+        json_tx["weight"],
     )
-    assert parse_tx(raw) == found.tx
-    paid = sum(output.value for output in found.tx.outputs)
-    given = sum(output.value for output in found.spent if output is not None)
-    if not said["vin"][0]["is_coinbase"]:
-        assert given - paid == said["fee"]
-    confirmed = said["status"]["confirmed"]
-    assert (found.placement is not None) == confirmed
-    if found.placement is not None:
-        assert found.placement.block_hash == said["status"]["block_hash"]
+    assert parse_tx(raw) == seen.tx
+    paid = sum(output.value for output in seen.tx.outputs)
+    given = sum(output.value for output in seen.spent if output is not None)
+    if not json_tx["vin"][0]["is_coinbase"]:
+        assert given - paid == json_tx["fee"]
+    confirmed = json_tx["status"]["confirmed"]
+    assert (seen.placement is not None) == confirmed
+    if seen.placement is not None:
+        assert seen.placement.block_hash == json_tx["status"]["block_hash"]
 
 
 @pytest.mark.parametrize("path", TRANSACTIONS, ids=lambda path: path.stem)
@@ -76,34 +76,37 @@ def test_a_real_transaction_under_another_name_is_a_lie(path: Path) -> None:
     "name", ["tx_angor_founder_claim_scriptpath", "tx_angor_investor_recovery_scriptpath"]
 )
 def test_a_real_spend_of_a_stage_proves_itself(name: str) -> None:
-    _, found = read_vector(REAL / f"{name}.json")
-    spent = tuple(output for output in found.spent if output is not None)
+    _, seen = read_vector(REAL / f"{name}.json")
+    spent = tuple(output for output in seen.spent if output is not None)
     stages = [
         vin for vin, output in enumerate(spent) if output.script_pubkey.startswith(b"\x51\x20")
     ]
     assert stages
-    assert not any(is_forged(Spending(found.tx, spent), vin) for vin in stages)
-    inputs = list(found.tx.inputs)
+    assert not any(is_forged(Spending(seen.tx, spent), vin) for vin in stages)
+    inputs = list(seen.tx.inputs)
     first = inputs[stages[0]]
     forged = bytes([first.witness[0][0] ^ 1]) + first.witness[0][1:]
     inputs[stages[0]] = first._replace(witness=(forged, *first.witness[1:]))
-    assert is_forged(Spending(replace(found.tx, inputs=tuple(inputs)), spent), stages[0])
+    assert is_forged(Spending(replace(seen.tx, inputs=tuple(inputs)), spent), stages[0])
 
 
 async def test_the_history_of_a_real_stage_is_its_investment_and_its_spend(meet: Meet) -> None:
     listed = read("address_txs_angor_stages.json")
-    known = {said["txid"]: said for said in (json.loads(one.read_text()) for one in TRANSACTIONS)}
+    known = {
+        json_tx["txid"]: json_tx
+        for json_tx in (json.loads(path.read_text()) for path in TRANSACTIONS)
+    }
     routes: Routes = {
         f"/address/{address}/txs/chain": (200, [known[txid] for txid in txids])
         for address, txids in listed.items()
     }
-    async with meet(routes, "tb") as one:
+    async with meet(routes, "tb") as explorer:
         for address, txids in listed.items():
             script = script_from_address("tb", address)
-            page = await one.history_page(script, None)
-            assert [found.tx.txid for found in page] == txids
-            for found in page:
-                dirty = [output for output in (*found.tx.outputs, *found.spent) if output]
+            page = await explorer.history_page(script, None)
+            assert [seen.tx.txid for seen in page] == txids
+            for seen in page:
+                dirty = [output for output in (*seen.tx.outputs, *seen.spent) if output]
                 assert script in [output.script_pubkey for output in dirty]
 
 
@@ -117,10 +120,10 @@ def proof_routes(sample: Json) -> Routes:
     }
 
 
-@pytest.mark.parametrize("sample", PROOFS, ids=lambda one: one["network"])
+@pytest.mark.parametrize("sample", PROOFS, ids=lambda sample: sample["network"])
 async def test_a_real_proof_folds_to_its_header(meet: Meet, sample: Json) -> None:
-    async with meet(proof_routes(sample)) as one:
-        proof = await one.proof(sample["txid"], sample["block_hash"])
+    async with meet(proof_routes(sample)) as explorer:
+        proof = await explorer.proof(sample["txid"], sample["block_hash"])
     assert proof is not None
     assert proof.header.hash == sample["block_hash"]
     assert proof.header.merkle_root == sample["merkle_root"]
@@ -130,24 +133,24 @@ async def test_a_real_proof_folds_to_its_header(meet: Meet, sample: Json) -> Non
     )
 
 
-@pytest.mark.parametrize("sample", PROOFS, ids=lambda one: one["network"])
+@pytest.mark.parametrize("sample", PROOFS, ids=lambda sample: sample["network"])
 async def test_a_real_proof_at_another_position_is_a_lie(meet: Meet, sample: Json) -> None:
     moved = {**sample["response"], "pos": sample["response"]["pos"] ^ 1}
-    async with meet(proof_routes({**sample, "response": moved})) as one:
+    async with meet(proof_routes({**sample, "response": moved})) as explorer:
         with pytest.raises(BadData):
-            await one.proof(sample["txid"], sample["block_hash"])
+            await explorer.proof(sample["txid"], sample["block_hash"])
 
 
 async def test_a_real_proof_for_another_block_is_asked_for_again(meet: Meet) -> None:
     """A transaction that moved between two requests looks the same."""
     sample, other = PROOFS[0], "22" * 32
     routes = proof_routes({**sample, "block_hash": other})
-    async with meet(routes) as one:
+    async with meet(routes) as explorer:
         with pytest.raises(Unavailable):
-            await one.proof(sample["txid"], other)
+            await explorer.proof(sample["txid"], other)
 
 
-@pytest.mark.parametrize("sample", read("headers.json"), ids=lambda one: one["hash"][-8:])
+@pytest.mark.parametrize("sample", read("headers.json"), ids=lambda sample: sample["hash"][-8:])
 def test_a_real_header_is_rebuilt_from_the_fields_of_its_block(sample: Json) -> None:
     header = parse_header(bytes.fromhex(sample["header"]))
     assert header.hash == sample["hash"]
@@ -169,16 +172,16 @@ def test_a_real_header_is_rebuilt_from_the_fields_of_its_block(sample: Json) -> 
 
 async def test_a_real_block_is_a_page_of_one_header(meet: Meet) -> None:
     block = read("block_363366.json")
-    async with meet({"/blocks/363366": (200, [block]), "/blocks": (200, [block])}) as one:
-        ((height, header),) = await one.headers(363366)
+    async with meet({"/blocks/363366": (200, [block]), "/blocks": (200, [block])}) as explorer:
+        ((height, header),) = await explorer.headers(363366)
         assert (height, header.hash) == (363366, block["id"])
-        assert await one.headers() == await one.headers(363366)
+        assert await explorer.headers() == await explorer.headers(363366)
 
 
 @pytest.mark.parametrize("field", ["nonce", "bits", "timestamp", "version"])
 async def test_a_real_block_with_another_field_is_a_lie(meet: Meet, field: str) -> None:
     block = read("block_363366.json")
     block[field] += 1
-    async with meet({"/blocks": (200, [block])}) as one:
+    async with meet({"/blocks": (200, [block])}) as explorer:
         with pytest.raises(BadData):
-            await one.headers()
+            await explorer.headers()

@@ -31,11 +31,11 @@ every_snapshot = pytest.mark.parametrize("snapshot", SNAPSHOTS)
 def best_chain(story: Any, snapshot: str) -> list[Any]:
     """The blocks of chain.json on the best chain of a snapshot, by height."""
     above = [story["branches"][name] for name in BRANCHES[snapshot]]
-    return [one for one in story["blocks"] if one["height"] <= FORK or one["hash"] in above]
+    return [block for block in story["blocks"] if block["height"] <= FORK or block["hash"] in above]
 
 
 def headers_of(blocks: list[Any]) -> list[Header]:
-    return [parse_header(bytes.fromhex(one["header"])) for one in blocks]
+    return [parse_header(bytes.fromhex(block["header"])) for block in blocks]
 
 
 def project_of(story: Any) -> tuple[str, bytes]:
@@ -49,14 +49,14 @@ def scanned(story: Any, blocks: list[Any], project_id: str) -> dict[Txid, tuple[
     """What concerns the project in the raw blocks, with the hash of its block."""
     watched = Watched(project_script)
     watched.add_project(project_id)
-    found: dict[Txid, tuple[str, PlacedTx]] = {}
+    rows: dict[Txid, tuple[str, PlacedTx]] = {}
     for block in blocks[1:]:
         raw = bytes.fromhex(block["raw"])
         scanned_block = read_and_scan(raw, block["hash"], watched, lambda _: None)
         watched.add_all(scanned_block.added)
         for placed in scanned_block.txs:
-            found[placed.tx.txid] = (block["hash"], placed)
-    return found
+            rows[placed.tx.txid] = (block["hash"], placed)
+    return rows
 
 
 @every_snapshot
@@ -75,19 +75,19 @@ async def test_the_tip_is_the_end_of_its_best_chain(
 async def test_pages_of_headers_go_down_to_the_genesis(
     recorded: Any, story: Any, snapshot: str
 ) -> None:
-    found: list[tuple[int, Header]] = []
+    rows: list[tuple[int, Header]] = []
     async with recorded(snapshot).meet() as explorer:
         page = await explorer.headers()
         while True:
-            found += page
-            if found[-1][0] == 0:
+            rows += page
+            if rows[-1][0] == 0:
                 break
-            page = await explorer.headers(found[-1][0] - 1)
+            page = await explorer.headers(rows[-1][0] - 1)
     blocks = best_chain(story, snapshot)
-    assert [(height, header.hash) for height, header in reversed(found)] == [
-        (one["height"], one["hash"]) for one in blocks
+    assert [(height, header.hash) for height, header in reversed(rows)] == [
+        (block["height"], block["hash"]) for block in blocks
     ]
-    assert [header for _, header in reversed(found)] == headers_of(blocks)
+    assert [header for _, header in reversed(rows)] == headers_of(blocks)
 
 
 @every_snapshot
@@ -203,7 +203,7 @@ async def test_both_kinds_of_proof_agree_with_the_block(
         assert proof is not None
         assert proof.header.hash == block_hash
         assert (proof.position, proof.siblings) == (placed.position, placed.siblings)
-        proved += f"/tx/{txid}/merkleblock-proof" not in explorer.unlisted
+        proved += f"/tx/{txid}/merkleblock-proof" not in explorer.unknown_paths
     assert proved > 0
 
 
@@ -218,12 +218,12 @@ async def test_a_history_by_addresses_is_what_the_blocks_hold(
         linker.set_chain(HeaderChain(0, headers_of(blocks)))
         history = await read_history(explorer, project_id, 1, linker)
     assert isinstance(history, HistorySeen)
-    held = scanned(story, blocks, project_id)
+    in_blocks = scanned(story, blocks, project_id)
     assert {placed.tx.txid: ref.hash for ref, placed in history.txs} == {
-        txid: block_hash for txid, (block_hash, _) in held.items()
+        txid: block_hash for txid, (block_hash, _) in in_blocks.items()
     }
     for ref, placed in history.txs:
-        _, in_block = held[placed.tx.txid]
+        _, in_block = in_blocks[placed.tx.txid]
         assert placed.tx == in_block.tx  # witnesses too
         assert (placed.position, placed.siblings) == (in_block.position, in_block.siblings)
         assert ref.header == headers_of(blocks)[ref.height].serialize()
@@ -234,15 +234,15 @@ async def test_a_history_by_addresses_is_what_the_blocks_hold(
 def test_scanning_finds_the_whole_story(story: Any) -> None:
     project_id, _ = project_of(story)
     names = {txid: name for name, txid in story["transactions"].items()}
-    found = scanned(story, best_chain(story, "a_s1_tip107"), project_id)
+    rows = scanned(story, best_chain(story, "a_s1_tip107"), project_id)
     investments = {f"investment_{number:02}" for number in range(28)}
-    assert {names[txid] for txid in found} == investments | {
+    assert {names[txid] for txid in rows} == investments | {
         "founder_project",
         "recover_inv3",
         "founder_claim_inv0_inv1_stage0",
     }
-    found = scanned(story, best_chain(story, "a_s3_reorged_tip108"), project_id)
-    assert {names[txid] for txid in found} == investments | {
+    rows = scanned(story, best_chain(story, "a_s3_reorged_tip108"), project_id)
+    assert {names[txid] for txid in rows} == investments | {
         "founder_project",
         "recover_inv3",
         "investment_28",
@@ -255,8 +255,8 @@ def test_scanning_finds_the_whole_story(story: Any) -> None:
 @every_snapshot
 def test_median_times_are_those_the_server_says(recorded: Any, story: Any, snapshot: str) -> None:
     chain = HeaderChain(0, headers_of(best_chain(story, snapshot)))
-    said = recorded(snapshot).blocks_said()
-    for block_hash, block in said.items():
+    block_objects = recorded(snapshot).block_objects()
+    for block_hash, block in block_objects.items():
         height = chain.height_of(block_hash)
         if height is not None and height >= 11:
             assert chain.ref(height).median_time == block["mediantime"]
