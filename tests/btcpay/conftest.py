@@ -1,5 +1,6 @@
 """What the tests of the store source share."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -10,6 +11,12 @@ from tests.rig.fake_greenfield import FakeGreenfield
 from tests.rig.memory_store_record import FollowedStore
 
 from raised.domain.observation import InvoicesSeen
+
+
+@pytest.fixture(autouse=True)
+async def _asyncio_debug() -> None:
+    """Calls from a wrong thread raise, and a coroutine that nobody awaits says where it is from."""
+    asyncio.get_running_loop().set_debug(True)
 
 
 @pytest.fixture
