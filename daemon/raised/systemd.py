@@ -1,4 +1,4 @@
-"""Tell systemd how we are. Source: sd_notify(3)."""
+"""Notifications to systemd: ready, stopping, alive. Source: sd_notify(3)."""
 
 import socket
 
@@ -6,7 +6,7 @@ import socket
 def notify(address: str | None, state: str) -> None:
     """Send a line such as READY=1 to the notify socket; nothing to do where there is none.
 
-    A message that cannot be delivered is no reason to stop working.
+    A message that cannot be delivered is dropped: systemd restarts us when it misses too many.
     """
     if not address:
         return

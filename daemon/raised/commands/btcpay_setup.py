@@ -1,4 +1,4 @@
-"""`raised btcpay setup`: a store's webhook, with a secret of its own. Source: btcpay.md 6."""
+"""`raised btcpay setup`: a store's webhook, with a secret of its own. docs/btcpay.md 6."""
 
 import os
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ _SECRET_BYTES: Final = 32
 async def set_up_webhook(
     config: Config, label: str, url: str | None = None, key_file: Path | None = None
 ) -> int:
-    """Create the webhook of a store, or make the one that is there ours; the exit code.
+    """Create the webhook of a store, or adopt the one with our address; the exit code.
 
     `url` is where the server reaches the API, else RAISED_PUBLIC_URL; `key_file` holds a key that
     may modify webhooks, else the store's own is tried.
@@ -50,10 +50,10 @@ async def set_up_webhook(
     secret = read_secret(file) or _new_secret(file)
     server = Greenfield(settings)
     try:
-        webhook, verb = await _make_ours(server, address, secret)
+        webhook, verb = await _create_or_adopt(server, address, secret)
     except Refused as error:
         click.echo(f"{label}: {error.detail}", err=True)
-        _say_what_to_paste(address, secret)
+        _print_what_to_paste(address, secret)
         return 1
     finally:
         await server.close()
@@ -62,8 +62,8 @@ async def set_up_webhook(
     return 0
 
 
-async def _make_ours(server: Greenfield, address: str, secret: str) -> tuple[Webhook, str]:
-    matching = [one for one in await server.webhooks() if one.url == address]
+async def _create_or_adopt(server: Greenfield, address: str, secret: str) -> tuple[Webhook, str]:
+    matching = [webhook for webhook in await server.webhooks() if webhook.url == address]
     if not matching:
         return await server.create_webhook(address, secret, EVENTS), "created"
     for extra in matching[1:]:
@@ -74,12 +74,12 @@ async def _make_ours(server: Greenfield, address: str, secret: str) -> tuple[Web
 
 
 def _store(config: Config, label: str, key_file: Path | None) -> StoreSettings:
-    store = next((one for one in config.stores if one.label == label), None)
+    store = next((store for store in config.stores if store.label == label), None)
     if store is None:
-        labels = ", ".join(sorted(one.label for one in config.stores)) or "none"
+        labels = ", ".join(sorted(store.label for store in config.stores)) or "none"
         raise ConfigError(f"btcpay: there is no store {label}; there is {labels}")
     if key_file is None:
-        return next(one for one in store_settings(config) if one.label == label)
+        return next(store for store in store_settings(config) if store.label == label)
     key = read_secret(SecretFile(key_file, "--api-key-file"))
     if key is None:
         raise ConfigError(f"--api-key-file: {key_file} is not there")
@@ -104,7 +104,7 @@ def _secret_file(config: Config, label: str) -> SecretFile:
 
 
 def _new_secret(file: SecretFile) -> str:
-    """A secret that nobody else has, in its file for good."""
+    """A new random secret, written to its file and flushed to the disk."""
     secret = token_hex(_SECRET_BYTES)
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def _new_secret(file: SecretFile) -> str:
     return secret
 
 
-def _say_what_to_paste(address: str, secret: str) -> None:
+def _print_what_to_paste(address: str, secret: str) -> None:
     lines: Sequence[str] = (
         "make the webhook by hand (store settings, webhooks, create webhook):",
         f"  payload URL        {address}",

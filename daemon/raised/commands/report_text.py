@@ -16,16 +16,16 @@ def described(report: AuditReport, problems: Sequence[str]) -> str:
         at = f" at height {report.founding.height}" if report.founding.height is not None else ""
         lines.append(f"founding  {report.founding.chosen.txid}{at}")
     lines += [
-        f"          {one.txid} not accepted: {one.reason}"
-        for one in report.founding.candidates
-        if not one.accepted
+        f"          {founding.txid} not accepted: {founding.reason}"
+        for founding in report.founding.candidates
+        if not founding.accepted
     ]
-    for standing in report.investments:
-        lines += _investment(standing)
+    for investment in report.investments:
+        lines += _investment(investment)
     lines += [
-        f"rejected  {one.txid}: {one.reason or 'no investment'}"
-        for one in report.transactions
-        if one.role == "rejected"
+        f"rejected  {tx.txid}: {tx.reason or 'no investment'}"
+        for tx in report.transactions
+        if tx.role == "rejected"
     ]
     lines += _totals(report)
     lines += [f"PROBLEM   {problem}" for problem in problems]
@@ -33,13 +33,13 @@ def described(report: AuditReport, problems: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _investment(standing: InvestmentState) -> Iterable[str]:
-    flags = f" [{', '.join(standing.flags)}]" if standing.flags else ""
-    yield f"invested  {standing.txid}: {standing.amount_sats:,} sats, {standing.status}{flags}"
-    for one in standing.stages:
-        spent = "" if one.spent is None else f" by {one.spent.txid}"
-        value = f"{one.stage.value_sats:,} sats"
-        yield f"          stage {one.stage.index}: {value}, {one.state}{spent}"
+def _investment(state: InvestmentState) -> Iterable[str]:
+    flags = f" [{', '.join(state.flags)}]" if state.flags else ""
+    yield f"invested  {state.txid}: {state.amount_sats:,} sats, {state.status}{flags}"
+    for stage in state.stages:
+        spent = "" if stage.spent is None else f" by {stage.spent.txid}"
+        value = f"{stage.stage.value_sats:,} sats"
+        yield f"          stage {stage.stage.index}: {value}, {stage.state}{spent}"
 
 
 def _totals(report: AuditReport) -> Iterable[str]:

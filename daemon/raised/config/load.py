@@ -1,6 +1,6 @@
 """Settings: relays.toml says what to follow, the environment where to run.
 
-The only file that reads either. All problems are reported at once. Source: design.md 4.
+Nothing else reads the environment. All problems are reported at once.
 """
 
 import os
@@ -70,7 +70,9 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What is not kept for ever."""
+    """Retention limits: days that changes and deliveries are kept, and how many projects that are
+    announced but not founded.
+    """
 
     changes_days: int
     deliveries_days: int
@@ -119,7 +121,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that was set, checked."""
+    """All settings, checked."""
 
     path: Path
     network: str
@@ -141,14 +143,14 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     env = os.environ if environ is None else environ  # noqa: TID251 - the rule's own exception
     problems: list[str] = []
     environment = _environment(env, problems)
-    found = _find(path, env)
-    table = Table(_read(found, problems), "", problems)
-    network = table.one_of("network", NETWORKS, None)
+    file = _find(path, env)
+    table = Table(_read(file, problems), "", problems)
+    network = table.choice("network", NETWORKS, None)
     if network is None and not any(text.startswith("network:") for text in problems):
-        table.problem("network", f"is missing: one of {', '.join(NETWORKS)}")
+        table.add_problem("network", f"is missing: one of {', '.join(NETWORKS)}")
     stores = read_stores(table, environment.secret_files, problems)
     config = Config(
-        path=found,
+        path=file,
         network=network or "regtest",
         relays=_relays(table),
         chain=_chain(table.table("chain"), network),
@@ -158,7 +160,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
         stores=stores,
         campaigns=read_campaigns(table, stores),
     )
-    table.close()
+    table.reject_unknown_keys()
     if problems:
         raise ConfigError(problems)
     return config
@@ -184,7 +186,7 @@ def _find(path: Path | None, env: Mapping[str, str]) -> Path:
     if named := env.get(_PREFIX + "CONFIG"):
         return Path(named)
     for place in _PLACES:
-        with suppress(PermissionError):  # a folder of somebody else's
+        with suppress(PermissionError):  # a folder that we may not look into
             if place.exists():
                 return place
     here, there = _PLACES
@@ -204,16 +206,16 @@ def _relays(table: Table) -> tuple[Relay, ...]:
     relays: list[Relay] = []
     for row in table.tables("relay"):
         url = row.parsed("url", "", lambda text: parsed_url(text, ("wss", "ws")))
-        write = row.flag("write", default=False)
+        write = row.boolean("write", default=False)
         key_file = row.text("auth_key_file")
-        row.close()
+        row.reject_unknown_keys()
         if url is None:
             continue
         if any(relay.url == url for relay in relays):
-            row.problem("url", f"{url} is listed twice")
+            row.add_problem("url", f"{url} is listed twice")
         relays.append(Relay(url, bool(write), Path(key_file) if key_file else None))
     if not relays:
-        table.problem("relay", "at least one is needed: [[relay]] with a url")
+        table.add_problem("relay", "at least one is needed: [[relay]] with a url")
     return tuple(relays)
 
 
@@ -221,42 +223,42 @@ def _chain(table: Table, network: str | None) -> Chain:
     explorers: list[Explorer] = []
     for row in table.tables("explorer"):
         url = row.parsed("url", "", http_url)
-        flavour = row.one_of("flavour", ("esplora", "mempool"), None)
-        row.close()
+        flavour = row.choice("flavour", ("esplora", "mempool"), None)
+        row.reject_unknown_keys()
         if url is None:
             continue
         if any(explorer.url == url for explorer in explorers):
-            row.problem("url", f"{url} is listed twice")
+            row.add_problem("url", f"{url} is listed twice")
         explorers.append(Explorer(url, flavour))
     if not explorers:
-        table.problem("explorer", "at least one is needed: [[chain.explorer]] with a url")
+        table.add_problem("explorer", "at least one is needed: [[chain.explorer]] with a url")
     chain = Chain(
         explorers=tuple(explorers),
         confirmations=table.integer("confirmations", 6 if network == "main" else 1, 1, 100),
-        verify=table.one_of("verify", ("blocks", "spv", "agree", "trust"), None),
+        verify=table.choice("verify", ("blocks", "spv", "agree", "trust"), None),
         catch_up_blocks=table.integer("catch_up_blocks", 144, 0, 100_000),
         finality=table.integer("finality", 100, 1, 10_000),
         agreement=table.integer("agreement", min(2, max(1, len(explorers))), 1, 100),
     )
     if chain.agreement > max(1, len(explorers)):
-        table.problem(
+        table.add_problem(
             "agreement", f"{chain.agreement} cannot agree when {len(explorers)} are listed"
         )
-    table.close()
+    table.reject_unknown_keys()
     return chain
 
 
 def _proxy(table: Table) -> Proxy | None:
     proxy = table.table("proxy")
     socks5 = proxy.text("socks5")
-    use = proxy.one_of("use", ("onion", "all"), "onion") or "onion"
-    proxy.close()
+    use = proxy.choice("use", ("onion", "all"), "onion") or "onion"
+    proxy.reject_unknown_keys()
     if socks5 is None:
         return None
     try:
         return Proxy(parsed_url(socks5, ("socks5h", "socks5")), use)
     except InvalidInput as error:
-        proxy.problem("socks5", str(error))
+        proxy.add_problem("socks5", str(error))
         return None
 
 
@@ -266,7 +268,7 @@ def _retention(table: Table) -> Retention:
         deliveries_days=table.integer("deliveries_days", 60, 1, 36_500),
         announced_max=table.integer("announced_max", 20_000, 1, 10_000_000),
     )
-    table.close()
+    table.reject_unknown_keys()
     return retention
 
 
@@ -288,18 +290,18 @@ def _environment(env: Mapping[str, str], problems: list[str]) -> Environment:
         metrics_bind=table.parsed("METRICS_BIND", "127.0.0.1:8722", _bind)
         or Bind("127.0.0.1", 8722),
         public_url=table.text("PUBLIC_URL"),
-        cors_origins=table.listed("CORS_ORIGINS"),
+        cors_origins=table.comma_separated("CORS_ORIGINS"),
         trusted_proxies=table.parsed("TRUSTED_PROXIES", "127.0.0.0/8,::1", _networks) or (),
-        api_public=table.flag("API_PUBLIC", default=None),
+        api_public=table.boolean("API_PUBLIC", default=None),
         rate_limit=table.integer("RATE_LIMIT", 600, 1, 1_000_000),
-        log_level=table.one_of("LOG_LEVEL", LOG_LEVELS, "info") or "info",
-        log_format=table.one_of("LOG_FORMAT", ("json", "text"), None),
+        log_level=table.choice("LOG_LEVEL", LOG_LEVELS, "info") or "info",
+        log_format=table.choice("LOG_FORMAT", ("json", "text"), None),
         secret_files=files,
         webhook_secrets=webhook_secrets(files, problems),
         notify_socket=env.get("NOTIFY_SOCKET"),
         watchdog_seconds=_watchdog(env.get("WATCHDOG_USEC", "")),
     )
-    table.close()
+    table.reject_unknown_keys()
     return environment
 
 

@@ -1,12 +1,12 @@
-"""Stores and campaigns as relays.toml and the environment name them. Source: design.md 4.
+"""Stores and campaigns as relays.toml and the environment name them.
 
-Secrets come by file only: named by a variable, else systemd's credential of that name.
+Secrets are read from files only: named by a variable, else systemd's credential of that name.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Final
 
@@ -54,18 +54,18 @@ def secret_variable(label: str, kind: str) -> str:
 
 def secret_files(environ: Mapping[str, str]) -> SecretFiles:
     """The files of all secrets that the environment names."""
-    found: dict[tuple[str, str], SecretFile] = {}
+    files: dict[tuple[str, str], SecretFile] = {}
     folder = environ.get("CREDENTIALS_DIRECTORY")
     for path in sorted(Path(folder).glob("btcpay-*")) if folder else ():
         if (named := _named(path.name.removeprefix("btcpay-"))) is not None:
-            found[named] = SecretFile(path, f"the credential {path.name}")
+            files[named] = SecretFile(path, f"the credential {path.name}")
     for variable, value in environ.items():
         words = variable.removeprefix(f"{_PREFIX}BTCPAY_").removesuffix("_FILE")
         if variable != f"{_PREFIX}BTCPAY_{words}_FILE" or not value.strip():
             continue
         if (named := _named(words.lower().replace("_", "-"))) is not None:
-            found[named] = SecretFile(Path(value.strip()), variable)
-    return found
+            files[named] = SecretFile(Path(value.strip()), variable)
+    return files
 
 
 def _named(words: str) -> tuple[str, str] | None:
@@ -80,7 +80,7 @@ def read_secret(file: SecretFile) -> str | None:
     """The secret, without the line end of its file; None while there is no such file.
 
     Raises:
-        ConfigError: it cannot be read, or says nothing.
+        ConfigError: it cannot be read, or is empty.
     """
     try:
         text = file.path.read_text(encoding="utf-8")
@@ -98,7 +98,7 @@ def read_secret(file: SecretFile) -> str | None:
 
 def webhook_secrets(files: SecretFiles, problems: list[str]) -> dict[str, tuple[bytes, ...]]:
     """What signs the deliveries of each store: the current secret, then the previous one."""
-    found: dict[str, tuple[bytes, ...]] = {}
+    secrets: dict[str, tuple[bytes, ...]] = {}
     for kind in (WEBHOOK_SECRET, WEBHOOK_SECRET_PREVIOUS):
         for (label, what), file in files.items():
             if what != kind:
@@ -109,8 +109,8 @@ def webhook_secrets(files: SecretFiles, problems: list[str]) -> dict[str, tuple[
                 problems += error.problems
                 continue
             if secret is not None:
-                found[label] = (*found.get(label, ()), secret.encode())
-    return found
+                secrets[label] = (*secrets.get(label, ()), secret.encode())
+    return secrets
 
 
 def read_stores(table: Table, files: SecretFiles, problems: list[str]) -> tuple[Store, ...]:
@@ -122,15 +122,15 @@ def read_stores(table: Table, files: SecretFiles, problems: list[str]) -> tuple[
         store_id = row.parsed("store_id", "", _store_id)
         keys = row.texts("metadata_keys")
         ca_file = row.text("ca_file")
-        row.close()
+        row.reject_unknown_keys()
         if ca_file is not None and not Path(ca_file).is_file():
-            row.problem("ca_file", f"{ca_file} is no file")
+            row.add_problem("ca_file", f"{ca_file} is no file")
         if label is None or url is None or store_id is None:
             continue
         if any(store.label == label for store in stores):
-            row.problem("label", f"{label} is listed twice")
+            row.add_problem("label", f"{label} is listed twice")
         if any((store.url, store.store_id) == (url, store_id) for store in stores):
-            row.problem("store_id", f"{store_id} of {url} is listed twice")
+            row.add_problem("store_id", f"{store_id} of {url} is listed twice")
         stores.append(Store(label, url, store_id, keys, Path(ca_file) if ca_file else None))
     known = {store.label for store in stores}
     problems.extend(
@@ -147,17 +147,17 @@ def read_campaigns(table: Table, stores: Sequence[Store]) -> tuple[Campaign, ...
     labels = {store.label for store in stores}
     for row in table.tables("campaign"):
         slug = row.parsed("slug", "", _label)
-        title = row.required("title", "what people read")
-        projects = tuple(one for one in row.texts("angor") if _is_project(row, one))
+        title = row.required_text("title", "what people read")
+        projects = tuple(text for text in row.texts("angor") if _is_project(row, text))
         rules = tuple(_rules(row, labels))
         target = row.integer("target_sats", 0, 1, 21_000_000 * 100_000_000)
-        row.close()
+        row.reject_unknown_keys()
         if slug is None:
             continue
         if slug in labels or any(campaign.slug == slug for campaign in campaigns):
-            row.problem("slug", f"{slug} names something else, too: slugs and labels are unique")
+            row.add_problem("slug", f"{slug} is taken: slugs and labels are unique")
         if not projects and not rules:
-            row.problem("angor", "a campaign needs projects, stores, or both")
+            row.add_problem("angor", "a campaign needs projects, stores, or both")
         campaigns.append(Campaign(slug, title, projects, rules, target or None))
     _refuse_overlaps(table, campaigns)
     return tuple(campaigns)
@@ -166,33 +166,32 @@ def read_campaigns(table: Table, stores: Sequence[Store]) -> tuple[Campaign, ...
 def _rules(row: Table, labels: set[str]) -> list[StoreRule]:
     rules: list[StoreRule] = []
     for entry in row.tables("btcpay"):
-        store = entry.required("store", "the label of a [[btcpay]]")
+        store = entry.required_text("store", "the label of a [[btcpay]]")
         prefix = entry.text("order_id_prefix")
         metadata = entry.table("metadata")
         key, equals = metadata.text("key"), metadata.text("equals")
-        metadata.close()
+        metadata.reject_unknown_keys()
         app = entry.text("crowdfund_app")
-        entry.close()
+        entry.reject_unknown_keys()
         if store and store not in labels:
-            entry.problem("store", f"there is no [[btcpay]] with the label {store}")
+            entry.add_problem("store", f"there is no [[btcpay]] with the label {store}")
         if (key is None) != (equals is None):
-            entry.problem("metadata", "needs both: { key = …, equals = … }")
+            entry.add_problem("metadata", "needs both: { key = …, equals = … }")
         if sum(part is not None for part in (prefix, key, app)) > 1:
-            entry.problem("store", "one of order_id_prefix, metadata and crowdfund_app at most")
+            entry.add_problem("store", "one of order_id_prefix, metadata and crowdfund_app at most")
         rules.append(StoreRule(store, prefix, key, equals, app))
     return rules
 
 
 def _refuse_overlaps(table: Table, campaigns: Sequence[Campaign]) -> None:
-    for one, other in combinations(campaigns, 2):
-        for project in sorted(set(one.projects) & set(other.projects)):
-            table.problem("campaign", f"{project} is in {one.slug} and in {other.slug}")
-        for mine in one.rules:
-            for theirs in other.rules:
-                if contains(mine, theirs) or contains(theirs, mine):
-                    table.problem(
-                        "campaign", f"{one.slug} and {other.slug} overlap in store {mine.store}"
-                    )
+    for first, second in combinations(campaigns, 2):
+        for project in sorted(set(first.projects) & set(second.projects)):
+            table.add_problem("campaign", f"{project} is in {first.slug} and in {second.slug}")
+        for rule, other in product(first.rules, second.rules):
+            if contains(rule, other) or contains(other, rule):
+                table.add_problem(
+                    "campaign", f"{first.slug} and {second.slug} overlap in store {rule.store}"
+                )
 
 
 def contains(wide: StoreRule, narrow: StoreRule) -> bool:
@@ -225,6 +224,6 @@ def _is_project(row: Table, text: str) -> bool:
     try:
         project_script(text)
     except InvalidInput as error:
-        row.problem("angor", f"{text} is no project identifier: {error}")
+        row.add_problem("angor", f"{text} is no project identifier: {error}")
         return False
     return True

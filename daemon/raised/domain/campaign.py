@@ -1,6 +1,6 @@
-"""Campaigns: what belongs together, by configuration. Membership is looked up, never booked.
+"""Campaigns: which projects and invoices belong together, by configuration.
 
-Source: design.md 4.
+Membership is looked up, never booked: another configuration regroups the past.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -30,7 +30,7 @@ class StoreRule:
         return ORDER_ID if self.order_id_prefix is not None else self.metadata_key
 
     def takes(self, metadata: Mapping[str, str], apps: Collection[str]) -> bool:
-        """Whether an invoice with this metadata, made by these crowdfund apps, is one of them."""
+        """Whether it takes an invoice with this metadata, made by these crowdfund apps."""
         if self.order_id_prefix is not None:
             return metadata.get(ORDER_ID, "").startswith(self.order_id_prefix)
         if self.metadata_key is not None:
@@ -40,7 +40,7 @@ class StoreRule:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One table of the configuration."""
+    """A [[campaign]] of the configuration: projects, and rules that take invoices of stores."""
 
     slug: str
     title: str
@@ -66,7 +66,7 @@ def membership(
     apps: Collection[str],
     campaigns: Iterable[Campaign],
 ) -> Membership:
-    """The one campaign of an invoice."""
+    """The campaign of an invoice."""
     takers = {
         campaign.slug
         for campaign in campaigns

@@ -1,4 +1,4 @@
-"""What the record can say has happened; the item it speaks of is rendered when it is kept."""
+"""The changes of the feed: what can happen, and to what."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -46,7 +46,7 @@ ChangeSource = Literal["angor", "btcpay", "chain", "relay", "explorer", "store"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that happened, about one noun: `subject` names the item that tells it.
+    """Something that happened to an item, which `subject` names.
 
     `subject` is a project identifier, a txid of an investment, `<store>/<id>` of an invoice, or the
     name of a source, by type; `reference` is what exactly changed: an outpoint for stages and

@@ -37,10 +37,10 @@ _NO_CAMPAIGNS: Final[Mapping[InvoiceKey, str]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One fact about money, as it must be booked. `position` orders the rows of one block.
+    """A movement of money, as it must be booked. `position` orders the rows of a block.
 
-    It belongs to a project and an investment of it, or to an invoice of a store; what BTCPay says
-    names no block.
+    It belongs to a project and an investment of it, or to an invoice of a store; BTCPay names
+    no block.
     """
 
     kind: RowKind
@@ -111,23 +111,28 @@ class Correction:
 
     def merged_with(self, other: "Correction") -> "Correction":
         """Both at once: everything is reversed before anything is booked."""
-        reversals = sorted((*self.reversals, *other.reversals), key=lambda one: -one.id)
+        reversals = sorted((*self.reversals, *other.reversals), key=lambda booked: -booked.id)
         return Correction(tuple(reversals), (*self.rows, *other.rows))
 
 
 def correct(
-    booked: Iterable[BookedRow], due: Iterable[LedgerRow], anew: frozenset[str] = frozenset()
+    booked: Iterable[BookedRow], due: Iterable[LedgerRow], refounded: frozenset[str] = frozenset()
 ) -> Correction:
     """The least that makes `booked` equal to `due`.
 
-    The rows of the projects in `anew` are reversed and booked again even where they are equal: the
-    founding transaction that they stand on is another one.
+    The rows of the projects in `refounded` are reversed and booked again even where they are equal:
+    another founding transaction decides there.
     """
-    standing = {one.row.key: one for one in booked if one.row.project_id not in anew}
-    surplus = [one for one in booked if one.row.project_id in anew]
-    missing = [row for row in due if standing.pop(row.key, None) is None]
-    surplus.extend(standing.values())
-    surplus.sort(key=lambda one: one.id, reverse=True)
+    unmatched: dict[tuple[object, ...], BookedRow] = {}
+    surplus: list[BookedRow] = []
+    for entry in booked:
+        if entry.row.project_id in refounded:
+            surplus.append(entry)
+        else:
+            unmatched[entry.row.key] = entry
+    missing = [row for row in due if unmatched.pop(row.key, None) is None]
+    surplus.extend(unmatched.values())
+    surplus.sort(key=lambda entry: entry.id, reverse=True)
     missing.sort(key=_order)
     return Correction(tuple(surplus), tuple(missing))
 
@@ -160,7 +165,9 @@ def effects(
     correction: Correction, campaigns: Mapping[InvoiceKey, str] = _NO_CAMPAIGNS
 ) -> tuple[Effect, ...]:
     """What a correction does to the sums, row by row. `campaigns` says where invoices belong."""
-    undone = [Effect(_owner(one.row, campaigns), one.row, -1) for one in correction.reversals]
+    undone = [
+        Effect(_owner(booked.row, campaigns), booked.row, -1) for booked in correction.reversals
+    ]
     return (*undone, *(Effect(_owner(row, campaigns), row, 1) for row in correction.rows))
 
 

@@ -1,7 +1,7 @@
-"""Everything a source can tell us: a closed union.
+"""Observations, the only input of the record: what the sources saw, and what the daemon decided.
 
 An observation is checked as far as it can be without the record (ids, signatures, hashes, proofs)
-before it is made. The writer commits each one in one transaction; seeing one twice is harmless.
+before it is made. The writer commits each in one transaction; the same one twice is harmless.
 Times are unix seconds by our own clock unless said otherwise.
 """
 
@@ -147,8 +147,9 @@ class InvoicesSeen:
     """Invoices of one store as the answer to a request showed them.
 
     `asked_at` is when the first of the requests behind it was sent. `origin`: a webhook's delivery
-    or a sweep; what a sweep finds first, an event should have told (btcpay.md 12.5). `apps`: which
-    of the store's crowdfund apps that the configuration names made an invoice, where known.
+    or a sweep; what a sweep finds first, a webhook should have reported
+    (docs/btcpay.md 12.5). `apps`: which of the store's crowdfund apps that the configuration names
+    made an invoice, where known.
     """
 
     store: str
@@ -254,9 +255,9 @@ class SourcesConfigured:
 
 @dataclass(frozen=True, slots=True)
 class CampaignsConfigured:
-    """What belongs together from now on: the past is regrouped, too.
+    """The campaigns from now on: the past is regrouped, too.
 
-    `stores`: the labels that are followed, each with whether events are expected of it.
+    `stores`: the labels that are followed, each with whether it is expected to send webhooks.
     """
 
     at: int
@@ -266,10 +267,10 @@ class CampaignsConfigured:
 
 @dataclass(frozen=True, slots=True)
 class SourceHealth:
-    """How one source does. `last_error`: a code and a sentence of ours, never the source's text.
+    """The health of a source. `last_error`: a code and a sentence of ours, never the source's text.
 
     `errors` counts by kind since the process started; `facts` holds what only this kind of source
-    has (design.md 8: relays, explorers).
+    has.
     """
 
     kind: SourceKind

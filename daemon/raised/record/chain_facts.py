@@ -1,7 +1,7 @@
-"""What explorers say: blocks, transactions in them and outside, and that blocks are gone.
+"""Facts of the chain: blocks, transactions in them and in the mempool, and reorgs.
 
-Every transaction is kept by structure alone; what it means is decided afterwards, from the whole
-record. A block that contradicts the record rolls it back, so facts never stand on two chains.
+Transactions are stored by their structure alone; what they mean is recomputed afterwards, from the
+whole record. A block that contradicts the record rolls it back, so it never holds two chains.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.facts import blocks, coins, cursors, foundings, projects, txs
 from raised.db.facts.coins import Coin
 from raised.db.items.items import reorg_item
-from raised.domain.angor.founding import Founding, founding_of
+from raised.domain.angor.founding import founding_of
 from raised.domain.angor.watch import CoinKind, coins_made
 from raised.domain.bitcoin.bech32 import encode
 from raised.domain.bitcoin.script import is_p2wpkh
@@ -35,14 +35,14 @@ from raised.record.relay_facts import check_named_events
 async def apply_block(
     conn: AsyncConnection, seen: BlockSeen, policy: Policy, dirty: DirtySet
 ) -> None:
-    """Put a block on the record's chain, with its transactions."""
+    """Add a block to the record's chain, with its transactions."""
     await _extend(conn, seen.block, policy, dirty)
-    placed = [(seen.block, one) for one in seen.txs]
+    placed = [(seen.block, tx) for tx in seen.txs]
     await _put_txs(conn, placed, policy, dirty, seen.at)
 
 
 async def apply_tip(conn: AsyncConnection, seen: TipSeen, policy: Policy, dirty: DirtySet) -> None:
-    """Let the record's chain end here; after a gap every history has to be read anew."""
+    """Make this the tip of the record's chain; after a gap every history must be read again."""
     for block in (*seen.below, seen.block):
         await _extend(conn, block, policy, dirty)
     if seen.gap:
@@ -52,18 +52,19 @@ async def apply_tip(conn: AsyncConnection, seen: TipSeen, policy: Policy, dirty:
 async def apply_history(
     conn: AsyncConnection, seen: HistorySeen, policy: Policy, dirty: DirtySet
 ) -> None:
-    """Keep everything confirmed that concerns a project.
+    """Store everything confirmed that concerns a project.
 
-    A history of another chain than the record's is left alone, and of one that names a block of
-    another chain the rest is kept: both are asked for again.
+    A history of another chain than the record's is ignored, and of one that names a block of
+    another chain only the rest is stored: both are asked for again.
     """
-    held = await blocks.hashes_at(conn, [seen.tip.height, *(ref.height for ref, _ in seen.txs)])
-    if held.get(seen.tip.height, seen.tip.hash) != seen.tip.hash:
+    heights = [seen.tip.height, *(ref.height for ref, _ in seen.txs)]
+    hashes = await blocks.hashes_at(conn, heights)
+    if hashes.get(seen.tip.height, seen.tip.hash) != seen.tip.hash:
         return
     placed = [
-        (ref, one)
-        for ref, one in sorted(seen.txs, key=lambda pair: (pair[0].height, pair[1].position))
-        if held.get(ref.height, ref.hash) == ref.hash and ref.height <= seen.tip.height
+        (ref, tx)
+        for ref, tx in sorted(seen.txs, key=lambda pair: (pair[0].height, pair[1].position))
+        if hashes.get(ref.height, ref.hash) == ref.hash and ref.height <= seen.tip.height
     ]
     best = await blocks.best_block(conn)
     if best is None or best.height < seen.tip.height:
@@ -72,51 +73,53 @@ async def apply_history(
     await projects.add_projects(conn, [seen.project_id], seen.at)
     dirty.projects.add(seen.project_id)
     await _put_txs(conn, placed, policy, dirty, seen.at)
-    if all(held.get(ref.height, ref.hash) == ref.hash for ref, _ in seen.txs):
+    if all(hashes.get(ref.height, ref.hash) == ref.hash for ref, _ in seen.txs):
         await projects.put_indexed_height(conn, seen.project_id, seen.tip.height)
 
 
 async def apply_rollback(conn: AsyncConnection, seen: RolledBack, dirty: DirtySet) -> None:
     """Take back the blocks above the common ancestor."""
-    held = await blocks.hashes_at(conn, [seen.to.height])
+    hashes = await blocks.hashes_at(conn, [seen.to.height])
     keep = seen.to.height
-    if held.get(keep, seen.to.hash) != seen.to.hash:
-        keep -= 1  # the ancestor itself is another one than ours
+    if hashes.get(keep, seen.to.hash) != seen.to.hash:
+        keep -= 1  # the record has another block at the ancestor's height
     await _roll_back(conn, keep, (seen.to.height, seen.to.hash), dirty)
     await _add_blocks(conn, [seen.to], dirty)
 
 
 async def rewind_to(conn: AsyncConnection, height: int, dirty: DirtySet) -> None:
     """Take back every block above this height, however deep; they are read again."""
-    left = await blocks.highest_up_to(conn, height)
+    highest = await blocks.highest_up_to(conn, height)
     await _roll_back(
-        conn, height, (height, None) if left is None else (left.height, left.hash), dirty
+        conn, height, (height, None) if highest is None else (highest.height, highest.hash), dirty
     )
 
 
 async def apply_mempool(
     conn: AsyncConnection, seen: MempoolSeen, policy: Policy, dirty: DirtySet
 ) -> None:
-    """Keep unconfirmed transactions, and that others are nowhere any more."""
-    found = await txs.limit_unconfirmed(conn, _parents_first(seen.txs))
-    dirty.txids |= await txs.add_unconfirmed(conn, found, seen.at)
-    await _read(conn, found, policy, dirty)
+    """Store unconfirmed transactions, and which others are neither there nor in a block."""
+    # Parents first: where there is no room for all, those without stored parents mean nothing.
+    accepted = await txs.limit_unconfirmed(conn, _parents_first(seen.txs))
+    dirty.txids |= await txs.add_unconfirmed(conn, accepted, seen.at)
+    await _add_structure(conn, accepted, policy, dirty)
     dirty.txids |= await txs.mark_gone(conn, seen.gone, seen.at)
     await cursors.advance_cursor(conn, "mempool", seen.explorer, seen.at, seen.whole_at)
 
 
 async def _extend(conn: AsyncConnection, block: BlockRef, policy: Policy, dirty: DirtySet) -> None:
-    """Make room for a block of the best chain, and hold it."""
+    """Add a block of the best chain; what contradicts it is rolled back first."""
     best = await blocks.best_block(conn)
     if best is not None:
-        held = await blocks.hashes_at(conn, [block.height, block.height - 1])
+        hashes = await blocks.hashes_at(conn, [block.height, block.height - 1])
         parent = (block.height - 1, block.prev_hash)
-        if held.get(block.height - 1, block.prev_hash) != block.prev_hash:
+        if hashes.get(block.height - 1, block.prev_hash) != block.prev_hash:
             await _roll_back(conn, block.height - 2, parent, dirty)
-        elif held.get(block.height, block.hash) != block.hash:
+        elif hashes.get(block.height, block.hash) != block.hash:
             await _roll_back(conn, block.height - 1, parent, dirty)
     await _add_blocks(conn, [block], dirty)
     if best is None or block.height > best.height:
+        # No reorg goes below finality, so older blocks without our transactions are not needed.
         start = 0 if best is None else best.height - policy.finality
         await blocks.prune_blocks(conn, start, block.height - policy.finality)
 
@@ -135,8 +138,9 @@ async def _roll_back(
 
 
 async def _add_blocks(conn: AsyncConnection, refs: Sequence[BlockRef], dirty: DirtySet) -> None:
-    learned = await blocks.add_blocks(conn, refs)
-    dirty.txids |= await txs.txids_in(conn, learned)
+    """Add blocks; penalties mature by median times, so a block that has one only now matters."""
+    completed = await blocks.add_blocks(conn, refs)
+    dirty.txids |= await txs.txids_in(conn, completed)
 
 
 async def _put_txs(
@@ -147,44 +151,52 @@ async def _put_txs(
     at: int,
 ) -> None:
     dirty.txids |= await txs.put_confirmed(conn, placed, at)
-    await _read(conn, [one.tx for _, one in placed], policy, dirty)
+    await _add_structure(conn, [tx.tx for _, tx in placed], policy, dirty)
 
 
-async def _read(
-    conn: AsyncConnection, found: Sequence[Tx], policy: Policy, dirty: DirtySet
+async def _add_structure(
+    conn: AsyncConnection, new: Sequence[Tx], policy: Policy, dirty: DirtySet
 ) -> None:
-    """Keep what transactions show by structure alone: whom they found and pay, what is to watch."""
-    founded = [one for tx in found if (one := founding_of(tx, policy.network)) is not None]
-    await projects.add_projects(conn, [one.project_id for one in founded], dirty.at)
-    await foundings.add_foundings(conn, founded)
-    await _name_events(conn, founded, policy)
-    paying = await _payments(conn, found)
-    before = await coins.projects_paid_by(conn, paying)
-    new = [
-        (txid, one)
-        for txid, paid in paying.items()
-        for one in paid
-        if one not in before.get(txid, ())
+    """Store what transactions show by structure alone: foundings, payments, coins to watch."""
+    await _add_foundings(conn, new, policy, dirty)
+    paying = await _payments(conn, new)
+    known = await coins.projects_paid_by(conn, paying)
+    payments = [
+        (txid, project_id)
+        for txid, project_ids in paying.items()
+        for project_id in project_ids
+        if project_id not in known.get(txid, ())
     ]
-    await coins.add_payments(conn, new)
-    dirty.txids |= {txid for txid, _ in new}
-    await _watch(conn, found, paying)
+    await coins.add_payments(conn, payments)
+    dirty.txids |= {txid for txid, _ in payments}
+    await _watch_coins(conn, new, paying)
 
 
-async def _name_events(conn: AsyncConnection, founded: Iterable[Founding], policy: Policy) -> None:
-    named = [one.event_id for one in founded if one.event_id is not None]
+async def _add_foundings(
+    conn: AsyncConnection, new: Sequence[Tx], policy: Policy, dirty: DirtySet
+) -> None:
+    candidates = [founding_of(tx, policy.network) for tx in new]
+    found = [founding for founding in candidates if founding is not None]
+    await projects.add_projects(conn, [founding.project_id for founding in found], dirty.at)
+    await foundings.add_foundings(conn, found)
+    named = [founding.event_id for founding in found if founding.event_id is not None]
     await check_named_events(conn, named, policy)
 
 
-async def _payments(conn: AsyncConnection, found: Sequence[Tx]) -> dict[Txid, list[str]]:
+async def _payments(conn: AsyncConnection, new: Sequence[Tx]) -> dict[Txid, list[str]]:
     """Which known projects each transaction pays, in the order of its outputs."""
-    addressed = {tx.txid: list(dict.fromkeys(_addressed(tx))) for tx in found}
-    known = await projects.known_projects(conn, {one for ids in addressed.values() for one in ids})
-    paying = {txid: [one for one in ids if one in known] for txid, ids in addressed.items()}
+    possible = {tx.txid: list(dict.fromkeys(_identifiers(tx))) for tx in new}
+    every = {project_id for ids in possible.values() for project_id in ids}
+    known = await projects.known_projects(conn, every)
+    paying = {
+        txid: [project_id for project_id in ids if project_id in known]
+        for txid, ids in possible.items()
+    }
     return {txid: ids for txid, ids in paying.items() if ids}
 
 
-def _addressed(tx: Tx) -> Iterable[str]:
+def _identifiers(tx: Tx) -> Iterable[str]:
+    """The project identifiers that the outputs would pay, if there are such projects."""
     for _, script in tx.outputs:
         if is_p2wpkh(script):
             yield encode("angor", 0, script[2:])
@@ -192,48 +204,54 @@ def _addressed(tx: Tx) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """What a coin that is spent belongs to."""
+    """To what a coin that is spent belongs."""
 
     kind: CoinKind
     project_id: str
     investment_txid: Txid
 
 
-async def _watch(conn: AsyncConnection, found: Sequence[Tx], paying: dict[Txid, list[str]]) -> None:
-    spent = {txin.outpoint.txid for tx in found for txin in tx.inputs}
-    known = await coins.coins_of(conn, spent)
+async def _watch_coins(
+    conn: AsyncConnection, new: Sequence[Tx], paying: dict[Txid, list[str]]
+) -> None:
+    """Watch the stage outputs of what pays a project, and the penalty outputs of what spends them.
+
+    `new` comes parents first, so that a spender finds the coins of a parent beside it.
+    """
+    spent = {txin.outpoint.txid for tx in new for txin in tx.inputs}
     origins = {
-        key: _Origin(one.kind, one.project_id, one.investment_txid) for key, one in known.items()
+        outpoint: _Origin(coin.kind, coin.project_id, coin.investment_txid)
+        for outpoint, coin in (await coins.coins_of(conn, spent)).items()
     }
-    new: list[Coin] = []
-    for tx in found:
+    watched: list[Coin] = []
+    for tx in new:
         for coin, kind in _coins_of(tx, paying.get(tx.txid, []), origins):
             origins[coin.outpoint] = _Origin(kind, coin.project_id, coin.investment_txid)
-            new.append(coin)
-    await coins.add_coins(conn, new)
+            watched.append(coin)
+    await coins.add_coins(conn, watched)
 
 
 def _coins_of(
     tx: Tx, paid: Sequence[str], origins: dict[OutPoint, _Origin]
 ) -> Iterable[tuple[Coin, CoinKind]]:
-    beside = {
+    spent = {
         vin: origins[txin.outpoint]
         for vin, txin in enumerate(tx.inputs)
         if txin.outpoint in origins
     }
-    spent = [(vin, one.kind) for vin, one in beside.items()]
-    for new in coins_made(tx, pays_project=bool(paid), spent=spent):
+    kinds = [(vin, origin.kind) for vin, origin in spent.items()]
+    for new in coins_made(tx, pays_project=bool(paid), spent=kinds):
         outpoint = OutPoint(tx.txid, new.vout)
         if new.kind is CoinKind.STAGE:
-            owner, origin = paid[0], tx.txid
-        else:
-            owner, origin = beside[new.vout].project_id, beside[new.vout].investment_txid
-        yield Coin(outpoint, owner, origin, new.value, new.script_pubkey), new.kind
+            owner, investment = paid[0], tx.txid
+        else:  # a penalty output has the number of the input that it comes from
+            owner, investment = spent[new.vout].project_id, spent[new.vout].investment_txid
+        yield Coin(outpoint, owner, investment, new.value, new.script_pubkey), new.kind
 
 
-def _parents_first(found: Sequence[Tx]) -> list[Tx]:
-    """Transactions in an order in which each comes after those it spends from."""
-    by_id = {tx.txid: tx for tx in found}
+def _parents_first(unordered: Sequence[Tx]) -> list[Tx]:
+    """The transactions, each after those it spends from."""
+    by_id = {tx.txid: tx for tx in unordered}
     spent = {txid: [txin.outpoint.txid for txin in tx.inputs] for txid, tx in by_id.items()}
     # What is spent may be none of these; hashes make no circles.
     return [by_id[txid] for txid in TopologicalSorter(spent).static_order() if txid in by_id]
