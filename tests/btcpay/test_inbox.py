@@ -86,7 +86,7 @@ async def test_an_event_that_waited_for_long_is_not_fetched_twice(
     store.record.deliver("InvoiceSettled", "abc", at=store.now - 100)
     store.record.deliver("InvoiceSettled", "new", at=store.now)
     async with store.follow():
-        # Fetched after the first one, and fetched twice: by then the first would have been, too.
+        # This invoice is fetched twice; by then the other one would have been fetched again, too.
         await store.until(lambda: store.server.count("/invoices/new") == 2)
         await store.until(lambda: len(store.record.results) == 2)
     assert store.server.count("/invoices/abc") == 1

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("after_full_sweep")
 
 
 @pytest.mark.parametrize("answer", [GONE, forbidden("btcpay.store.canviewinvoices")])
-async def test_an_invoice_the_server_does_not_show_is_gone_where_the_list_works(
+async def test_an_invoice_that_is_not_found_is_gone_where_the_list_works(
     store: FollowedStore, answer: Response
 ) -> None:
     """2.4+ answers 403 for what it does not have (docs/btcpay.md 9.2)."""
@@ -32,11 +32,11 @@ async def test_an_invoice_the_server_does_not_show_is_gone_where_the_list_works(
     async with store.follow():
         await store.until(lambda: store.record.results)
     assert store.record.results == {row: "gone"}
-    assert [one.ids for one in store.record.published(InvoicesGone)] == [("lost",)]
+    assert [gone.ids for gone in store.record.published(InvoicesGone)] == [("lost",)]
     assert store.record.health.state == "ok"
 
 
-async def test_an_invoice_is_not_gone_when_the_permission_is(store: FollowedStore) -> None:
+async def test_an_invoice_is_not_gone_when_the_permission_is_lost(store: FollowedStore) -> None:
     lost = [False]
     refusal = forbidden("btcpay.store.canviewinvoices")
     store.server.overrides.append(
@@ -68,18 +68,18 @@ async def test_a_server_that_is_away_loses_no_delivery(store: FollowedStore) -> 
     assert store.record.invoices["abc"].status == "Settled"
 
 
-async def test_an_invoice_that_cannot_be_read_keeps_its_place_and_holds_up_nowebhook_body(
+async def test_an_unreadable_invoice_keeps_its_place_and_delays_no_other(
     store: FollowedStore,
 ) -> None:
-    for one in ("bad", "good"):
-        store.server.add(one, "Settled")
+    for invoice_id in ("bad", "good"):
+        store.server.add(invoice_id, "Settled")
     broken = [True]
 
-    def trick(request: Request) -> Response | None:
+    def override(request: Request) -> Response | None:
         is_bad = invoice_id_of(request) == "bad" and broken[0]
         return Response(200, b'{"id": 7}', "application/json") if is_bad else None
 
-    store.server.overrides.append(trick)
+    store.server.overrides.append(override)
     bad = store.record.deliver("InvoiceSettled", "bad")
     good = store.record.deliver("InvoiceSettled", "good")
     async with store.follow():
@@ -96,13 +96,13 @@ async def test_a_busy_server_is_asked_again(store: FollowedStore, answer: Respon
     store.server.add("abc", "Settled")
     left = [7]
 
-    def trick(request: Request) -> Response | None:
+    def override(request: Request) -> Response | None:
         if invoice_id_of(request) != "abc" or not left[0]:
             return None
         left[0] -= 1
         return answer
 
-    store.server.overrides.append(trick)
+    store.server.overrides.append(override)
     store.record.deliver("InvoiceSettled", "abc")
     async with store.follow():
         await store.until(lambda: store.record.results)
@@ -117,19 +117,19 @@ async def test_a_busy_server_is_asked_again(store: FollowedStore, answer: Respon
         Response(422, b'[{"path":"x","message":"y"}]', "application/json"),
         Response(404, content_type=""),
     ],
-    ids=lambda one: str(one.status),
+    ids=lambda answer: str(answer.status),
 )
-async def test_a_refused_question_keeps_its_place(store: FollowedStore, answer: Response) -> None:
+async def test_a_refused_request_keeps_its_place(store: FollowedStore, answer: Response) -> None:
     store.server.add("abc", "Settled")
     left = [2]
 
-    def trick(request: Request) -> Response | None:
+    def override(request: Request) -> Response | None:
         if invoice_id_of(request) != "abc" or not left[0]:
             return None
         left[0] -= 1
         return answer
 
-    store.server.overrides.append(trick)
+    store.server.overrides.append(override)
     store.record.deliver("InvoiceSettled", "abc")
     async with store.follow():
         await store.until(lambda: store.record.results)

@@ -15,7 +15,6 @@ from raised.domain.observation import (
     Progress,
     RefundsSeen,
     SourceHealth,
-    SweepDone,
 )
 from raised.errors import ConfigError
 from raised_simnet.http.http_server import Response
@@ -25,10 +24,6 @@ WEBHOOK = "btcpay.store.webhooks.canmodifywebhooks"
 
 def answer_at(path: str, answer: Response, failing: list[bool]) -> Any:
     return lambda request: answer if failing[0] and request.path == path else None
-
-
-def full_sweeps(store: FollowedStore) -> int:
-    return sum(one.sweep == "full" for one in store.record.published(SweepDone))
 
 
 async def test_a_healthy_store_is_reported_with_its_facts(store: FollowedStore) -> None:

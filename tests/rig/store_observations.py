@@ -1,4 +1,4 @@
-"""A store as its server would show it, for the tests of invoices."""
+"""Observations of a store, as its source would publish them, for the tests of the record."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ HASH = "ab" * 32
 
 
 def coin(number: int, vout: int = 0) -> str:
-    """An outpoint out of thin air."""
+    """A made-up outpoint."""
     return f"{number:064x}:{vout}"
 
 
@@ -54,7 +54,7 @@ def invoice(invoice_id: str, *payments: Payment, **other: Any) -> Invoice:
 
 @dataclass
 class StoreObservations:
-    """One store and the clock of who asks it: each answer comes a second later."""
+    """Makes the observations of one store, each a second after the one before."""
 
     label: str = "shop"
     now: int = START + 10_000
@@ -74,7 +74,7 @@ class StoreObservations:
     def sweep_done(
         self, sweep: Any = "full", began_at: int | None = None, since: int = 0
     ) -> SweepDone:
-        """A sweep has ended, that began now unless said otherwise."""
+        """A sweep has ended; it began now unless `began_at` says otherwise."""
         self.now += 1
         began = self.now if began_at is None else began_at
         return SweepDone(self.label, self.now, sweep, began, since)
@@ -85,7 +85,7 @@ class StoreObservations:
         return RefundsSeen(self.label, self.now, tuple(pulls), payouts)
 
     def deliveries_done(self, results: Mapping[int, str], **refunds: str) -> DeliveriesDone:
-        """Deliveries were acted on; signed ones named the invoices of pull payments."""
+        """Results of deliveries; `refunds`: the invoice of each pull payment."""
         self.now += 1
         return DeliveriesDone(self.label, self.now, results, refunds)
 
@@ -95,7 +95,7 @@ def pull(pull_id: str, name: str) -> PullPayment:
 
 
 def payout(payout_id: str, pull_id: str | None, value: str = "0.0004", **other: Any) -> Payout:
-    """A payout in bitcoin that is done."""
+    """A completed payout in bitcoin."""
     done = Payout(
         id=payout_id,
         pull_payment_id=pull_id,

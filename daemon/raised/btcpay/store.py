@@ -33,7 +33,9 @@ _NUMBER: Final = re.compile(r"[0-9]{1,6}")
 
 _NOT_SYNCHRONIZED: Final = "its node has not all blocks yet: on-chain payments are late"
 _OLD_VERSION: Final = "runs version {}: before 2.4.2 Lightning credentials can be stolen, upgrade"
-_CLOCK_SKEW: Final = "its clock and ours are {} s apart: set the wrong one, windows rest on them"
+_CLOCK_SKEW: Final = (
+    "its clock and ours are {} s apart: set the wrong one right, time windows depend on them"
+)
 
 
 class Store:
@@ -163,7 +165,7 @@ async def _check_webhook(context: StoreContext, store_id: str) -> None:
             return
         report = await check_webhook(context.server, context.label, context.clock())
     except SourceError as error:
-        health.set_problem("webhook", f"its webhook could not be looked at: it {error.detail}")
+        health.set_problem("webhook", f"its webhook could not be checked: it {error.detail}")
         return
     health.webhook = report.state
     health.set_problem("webhook", report.problem)

@@ -54,8 +54,8 @@ _WITH_PAYMENT_METHODS: Final = (("includePaymentMethods", "true"),)  # 2.3.6+, o
 class Greenfield:
     """One store. `gate` bounds what all stores of one server ask at once; give them the same.
 
-    Every call raises Unavailable, Refused (Forbidden, Gone and NoRoute are some) or BadData; what
-    went wrong is counted in `stats`.
+    Every call raises Unavailable, Refused (Forbidden, Gone and NoRoute are kinds of it) or BadData;
+    failures are counted in `stats`.
     """
 
     def __init__(
