@@ -1,9 +1,9 @@
-"""What does it cost to keep what a store's server shows, beside reading it and keeping nothing?
+"""Measures what it costs to store the invoices of a store, beside reading and dropping them.
 
-A server in a process of its own shows paid invoices as BTCPay 2.4.1 does. The reference lists the
-same pages with the same client and drops them. First a store of 10,000, both in turns, each time
-into an empty record; then 100,000 at once, with the memory that took; last the sweeps that run by
-the clock, when the record holds all of them and nothing is new.
+A server in a process of its own shows paid invoices as BTCPay 2.4.1 does. The reference reads the
+same pages with the same client and drops them. First a store of 10,000, both alternately, each time
+into an empty record; then 100,000 at once, with the memory that took; last the scheduled sweeps,
+when the record has all of them and nothing is new.
 """
 
 import asyncio
@@ -234,12 +234,12 @@ async def read_and_drop(
 async def measure() -> None:
     """All three, a line each."""
     with server_of(SOME) as settings:
-        ours: list[float] = []
+        measured: list[float] = []
         reference: list[float] = []
         for _ in range(ROUNDS):
-            ours.append(await full(settings))
+            measured.append(await full(settings))
             reference.append(await read_and_drop(settings, InvoicePaginator))
-        print_ratio("sweep_full", ours, reference, SOME)
+        print_ratio("sweep_full", measured, reference, SOME)
     with server_of(ALL) as settings, tempfile.TemporaryDirectory() as folder:
         before = peak_mib()
         began = time.perf_counter()
@@ -252,7 +252,7 @@ async def measure() -> None:
 
 async def incremental(settings: StoreSettings, source: StoreSource) -> None:
     """The sweeps of every few minutes over 100,000 stored invoices, none of them changed."""
-    ours: dict[str, list[float]] = {"active": [], "recent": []}
+    measured: dict[str, list[float]] = {"active": [], "recent": []}
     reference: dict[str, list[float]] = {"active": [], "recent": []}
     since = now() - 3 * 86_400
     lists: dict[str, Callable[[Greenfield], InvoicePaginator]] = {
@@ -263,10 +263,12 @@ async def incremental(settings: StoreSettings, source: StoreSource) -> None:
         for kind in ("active", "recent"):
             began = time.perf_counter()
             await source.sweep("active" if kind == "active" else "recent")
-            ours[kind].append(time.perf_counter() - began)
+            measured[kind].append(time.perf_counter() - began)
             reference[kind].append(await read_and_drop(settings, lists[kind]))
-    print_ratio("sweep_active", ours["active"][1:], reference["active"][1:], OPEN)
-    print_ratio("sweep_recent", ours["recent"][1:], reference["recent"][1:], 3 * 86_400 // SPACING)
+    print_ratio("sweep_active", measured["active"][1:], reference["active"][1:], OPEN)
+    print_ratio(
+        "sweep_recent", measured["recent"][1:], reference["recent"][1:], 3 * 86_400 // SPACING
+    )
 
 
 def peak_mib() -> int:
@@ -275,22 +277,22 @@ def peak_mib() -> int:
 
 
 def print_ratio(
-    name: str, ours: Sequence[float], reference: Sequence[float], invoices: int
+    name: str, measured: Sequence[float], reference: Sequence[float], invoices: int
 ) -> None:
-    """One line: how much of the bare speed is left."""
-    mine, bare = statistics.median(ours), statistics.median(reference)
+    """Print one line: which part of the speed of reading alone is left."""
+    stored, dropped = statistics.median(measured), statistics.median(reference)
     line = {
         "name": name,
-        "value": round(invoices / mine),
+        "value": round(invoices / stored),
         "unit": f"invoices/s of {invoices:,}, kept",
-        "ratio": round(bare / mine, 3),
-        "reference": f"the same pages read and dropped: {round(invoices / bare)}/s",
+        "ratio": round(dropped / stored, 3),
+        "reference": f"the same pages read and dropped: {round(invoices / dropped)}/s",
     }
     print(json.dumps(line), flush=True)
 
 
 def print_memory(seconds: float, peak: int, more: int) -> None:
-    """One line: the whole of it."""
+    """Print one line: speed and memory of the large store."""
     line = {
         "name": "sweep_full_large",
         "value": round(ALL / seconds),
