@@ -138,7 +138,7 @@ class BTCPayServer:
         for delivery in hook.deliveries:
             delivery.body = None
 
-    def drained(self, seconds: float = 10) -> bool:
+    def drained(self, seconds: float = 60) -> bool:
         """Whether every event was delivered or given up in time. Blocks the asking thread."""
         end = time.monotonic() + seconds
         while self.postman.waiting():

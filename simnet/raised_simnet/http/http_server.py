@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 _HOST: Final = "127.0.0.1"
-_PATIENCE_SECONDS: Final = 10
+_PATIENCE_SECONDS: Final = 60
 _LARGEST_BODY: Final = 8_000_000
 _STEPS_TO_BEGIN: Final = 5  # of the loop, from accepting a connection to knowing whom to hang up on
 _log = logging.getLogger(__name__)

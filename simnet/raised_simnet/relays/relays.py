@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from raised_simnet.actors.nostr_event import Event, compact
 
-_PATIENCE_SECONDS: Final = 10
+_PATIENCE_SECONDS: Final = 60
 _IN_FLIGHT: Final = 200
 _MESSAGES_A_CONNECTION: Final = 5_000  # the relay cuts a connection at 6,000 a minute
 
