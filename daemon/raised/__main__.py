@@ -310,7 +310,7 @@ def main() -> None:
 
 
 def exit_code(arguments: list[str]) -> int:
-    """Run a command line; what the process should exit with. Source: design.md 3."""
+    """Run a command line; what the process should exit with: see docs/operators.md."""
     try:
         return int(cli.main(arguments, prog_name="raised", standalone_mode=False) or 0)
     except click.exceptions.Exit as error:

@@ -1,4 +1,4 @@
-"""What rows of BTCPay show to those who may not see invoices. Source: design.md 8, Access.
+"""What rows of BTCPay show to those who may not see invoices.
 
 Totals are for everybody; a row with its time, coin and amount would lead to who has paid.
 """

@@ -1,4 +1,4 @@
-"""What we ask of a relay, and what of its answers we take. Source: angor.md 5.
+"""What we ask of a relay, and what of its answers we take. Source: docs/angor.md 5.
 
 A *lane* is one filter, paged on its own: the filters of one REQ share their `until`, so several
 could not be paged together without holes. Profiles, deletions and messages are asked for by key:

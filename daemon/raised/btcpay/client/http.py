@@ -28,7 +28,7 @@ SMALL: Final = 256 * 1024
 PAGE: Final = 16 * 1024 * 1024
 WHOLE_LIST: Final = 32 * 1024 * 1024  # of what has no pages
 UNTRUSTED: Final = "certificate"
-IN_FLIGHT: Final = 2  # requests to one server at a time (btcpay.md 9.4)
+IN_FLIGHT: Final = 2  # requests to one server at a time (docs/btcpay.md 9.4)
 _ERROR_BODY: Final = 16 * 1024
 _TOR_FACTOR: Final = 3.0
 _KEY: Final = re.compile(r"[!-~]{1,500}")
@@ -36,7 +36,7 @@ _KEY: Final = re.compile(r"[!-~]{1,500}")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long we wait for an answer, and how trouble slows us down (btcpay.md 9.5).
+    """How long we wait for an answer, and how trouble slows us down (docs/btcpay.md 9.5).
 
     A server that wants to be left alone for more than `longest_wait_seconds` is, by everybody.
     """

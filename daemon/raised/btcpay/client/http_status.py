@@ -1,4 +1,4 @@
-"""What a server's status and body mean (btcpay.md 9.1): a value, or an error of ours.
+"""What a server's status and body mean (docs/btcpay.md 9.1): a value, or an error of ours.
 
 Only the status and the code decide. Of the server's words none goes into an error but names of a
 permission or a parameter, and these only when they look like one.
@@ -21,7 +21,7 @@ _BUSY: Final = frozenset({408, 425, 429})
 class Forbidden(Refused):
     """The key lacks a permission, or (2.4+) the single object asked for is not there to be seen.
 
-    Which of the two it is, a list call on the same store tells (btcpay.md 9.2).
+    Which of the two it is, a list call on the same store tells (docs/btcpay.md 9.2).
     """
 
     def __init__(self, source: str, permission: str | None) -> None:

@@ -22,7 +22,7 @@ _ERROR_BODY: Final = 4096
 _TOR_FACTOR: Final = 3.0
 # An answer may come slowly, but not for ever: so many read deadlines for the whole of it.
 _WHOLE_FACTOR: Final = 4.0
-# The mempool backend answers plain text instead of JSON to anything narrower (chain-api.md 7).
+# The mempool backend answers plain text instead of JSON to anything narrower (docs/chain-api.md 7).
 _HEADERS: Final = {
     "Accept": "application/json, text/plain, */*",
     "User-Agent": f"raised/{__version__}",

@@ -1,4 +1,4 @@
-"""What an explorer's status and body mean: one table for every flavour (chain-api.md 7)."""
+"""What an explorer's status and body mean: one table for every flavour (docs/chain-api.md 7)."""
 
 import json
 from typing import Final, Literal

@@ -14,7 +14,7 @@ from raised.net.http_client import jittered
 _DAY_SECONDS: Final = 86_400
 _PUBLIC: Final = RateLimit()
 _OWN: Final = RateLimit(per_second=50.0, burst=100)
-# Its ceiling without a key is 700 an hour (chain-api.md 2).
+# Its ceiling without a key is 700 an hour (docs/chain-api.md 2).
 _HOURLY: Final = RateLimit(per_second=0.15, burst=20)
 
 

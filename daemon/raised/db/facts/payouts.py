@@ -11,7 +11,7 @@ from raised.db.schema import invoice, payout, pull_payment
 from raised.domain.btcpay.invoice import Payout, PullPayment
 from raised.domain.ledger import LedgerRow
 
-# The server's own name for a refund's pull payment. Source: btcpay.md 10.
+# The server's own name for a refund's pull payment. Source: docs/btcpay.md 10.
 _REFUND_NAME: Final = "Refund "
 
 

@@ -1,7 +1,6 @@
 """What belongs together as people ask for it: configured campaigns, and what none of them names.
 
 A store's unmatched invoices are a group under its label, a project one under its identifier.
-Source: design.md 4.
 """
 
 from dataclasses import dataclass

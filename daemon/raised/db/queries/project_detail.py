@@ -13,7 +13,7 @@ from raised.domain.angor.terms import Terms, parse_terms
 from raised.errors import InvalidInput
 
 _SPOKEN = ("name", "display_name", "about", "picture", "banner", "website", "nip05", "lud16")
-# Angor's app writes the camel case, its profile tool the other (angor.md 5.6).
+# Angor's app writes the camel case, its profile tool the other (docs/angor.md 5.6).
 _ALIASES = {"display_name": "displayName"}
 _PARTS = {"faq": "angor:faq", "members": "angor:members", "media": "angor:media"}
 
