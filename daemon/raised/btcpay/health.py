@@ -12,7 +12,7 @@ import structlog
 
 from raised.domain.observation import Fact, SourceHealth, State
 from raised.errors import SourceError, Unavailable
-from raised.net.http_client import HostStats
+from raised.net.source_health import HostStats
 
 # What no second try will change: somebody must act, so we come again in minutes only.
 LOCKED_OUT: Final = frozenset(

@@ -5,8 +5,6 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Never
 
-import httpx
-
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http import IN_FLIGHT, RetryPolicy
 from raised.btcpay.ports import StoreRecord
@@ -15,6 +13,7 @@ from raised.btcpay.store import Store
 from raised.btcpay.sweeps import progress_name
 from raised.clock import now
 from raised.domain.observation import Observation, Progress, Sweep
+from raised.net.http_client import Transport
 
 
 class StoreSource:
@@ -29,7 +28,7 @@ class StoreSource:
         record: StoreRecord,
         *,
         clock: Callable[[], int] = now,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         retry_policy: RetryPolicy | None = None,
         timing: StoreTiming | None = None,
     ) -> None:

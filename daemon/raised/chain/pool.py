@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-import httpx
-
 from raised.chain.ancestry.disputes import Disputes
 from raised.chain.explorer.http import ExplorerHttp
 from raised.chain.explorer.peer import ExplorerPeer
@@ -15,6 +13,7 @@ from raised.chain.settings import ExplorerSettings
 from raised.domain.angor.network import Network
 from raised.domain.observation import SourceHealth
 from raised.errors import SourceError
+from raised.net.http_client import Transport
 
 # Machines behind one name differ by a block or two (docs/chain-api.md 9): that is not "behind".
 _LAG_BLOCKS: Final = 2
@@ -29,7 +28,7 @@ class ExplorerPool:
         self,
         explorers: Sequence[ExplorerSettings],
         network: Network,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.peers = tuple(
             ExplorerPeer(ExplorerHttp(settings, transport), network) for settings in explorers

@@ -5,8 +5,6 @@ import contextlib
 from functools import partial
 from typing import Final, Never
 
-import httpx
-
 from raised.chain.ancestry.linker import AncestryLinker
 from raised.chain.backlog import HistoryBacklog
 from raised.chain.best_chain import BestChain
@@ -22,6 +20,7 @@ from raised.domain.angor.identifier import project_script
 from raised.domain.angor.network import Network
 from raised.domain.observation import MempoolSeen, Observation, SourceHealth
 from raised.errors import SourceError
+from raised.net.http_client import Transport
 
 _ACTIVE_PROJECTS: Final = 50  # whose addresses are asked for unconfirmed transactions
 # How often a turn is checked for an explorer that does not answer. Short beside its timeouts.
@@ -38,7 +37,7 @@ class ChainSource:
         settings: ChainSettings,
         network: Network,
         record: ChainRecord,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         founding_test = partial(founding_of, network=network)
         self._settings = settings

@@ -17,7 +17,7 @@ from raised.btcpay.client import server_json
 from raised.btcpay.client.crowdfund_json import app_invoice_id
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.http import RetryPolicy
-from raised.btcpay.client.http_status import Reply, value_of
+from raised.btcpay.client.http_status import value_of
 from raised.btcpay.client.invoice_query import InvoicePage
 from raised.btcpay.client.invoices_json import parse_invoice, parse_payments
 from raised.btcpay.client.json_fields import UNREADABLE, parse_rows, read_json
@@ -26,6 +26,7 @@ from raised.btcpay.settings import StoreSettings
 from raised.domain.btcpay.invoice import Invoice, Payment
 from raised.domain.json_object import JsonObject
 from raised.errors import InvalidInput, SourceError
+from raised.net.http_client import HttpResponse
 
 LARGEST = 2**63 - 1
 SCALARS = (
@@ -187,7 +188,7 @@ def test_any_answer_is_a_value_or_an_error_of_ours(
 ) -> None:
     caught: SourceError | None = None
     try:
-        value_of("shop", Reply(status, content_type, body, None))
+        value_of("shop", HttpResponse(status, {"content-type": content_type}, body))
     except SourceError as error:
         caught = error
     assert caught is None or caught.detail.isprintable()

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from tests.rig.canned_greenfield import vector
 
-from raised.btcpay.client.http_status import Forbidden, Gone, NoRoute, Reply, error_for, value_of
+from raised.btcpay.client.http_status import Forbidden, Gone, NoRoute, error_for, value_of
 from raised.errors import BadData, Refused, SourceError, Unavailable
+from raised.net.http_client import HttpResponse
 
 EXPECTED: dict[str, tuple[type[SourceError], str]] = {
     "unauthenticated_no_header": (Refused, "unauthenticated"),
@@ -32,9 +33,11 @@ EXPECTED: dict[str, tuple[type[SourceError], str]] = {
 CASES = {case["name"]: case for case in vector("error_bodies")}
 
 
-def reply(status: int, body: object = None, content_type: str | None = "application/json") -> Reply:
+def reply(
+    status: int, body: object = None, content_type: str | None = "application/json"
+) -> HttpResponse:
     text = body if isinstance(body, str) else "" if body is None else json.dumps(body)
-    return Reply(status, content_type or "", text.encode(), None)
+    return HttpResponse(status, {"content-type": content_type or ""}, text.encode())
 
 
 def error(case: dict[str, Any]) -> SourceError:
@@ -97,7 +100,8 @@ def test_a_wrong_parameter_is_named_when_it_looks_like_one() -> None:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
 def test_busy_servers_are_to_be_asked_later(status: int) -> None:
-    found = error_for("shop", Reply(status, "text/plain", b"slow down", 30))
+    headers = {"content-type": "text/plain", "retry-after": "30"}
+    found = error_for("shop", HttpResponse(status, headers, b"slow down"))
     assert isinstance(found, Unavailable)
     assert (found.code, found.retry_after) == ("busy", 30)
 

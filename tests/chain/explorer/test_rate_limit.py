@@ -56,7 +56,7 @@ async def test_after_failures_it_rests_longer_each_time_up_to_a_cap(
     bucket = TokenBucket("host", PACE, clock)
     for _ in range(failures):
         clock.now += 1e4
-        bucket.on_failure()
+        bucket.on_give_up()
     assert longest / 10 <= bucket.rest_seconds <= longest
     assert bucket.available() == 0
     with pytest.raises(Unavailable, match="resting"):
@@ -80,11 +80,11 @@ async def test_after_too_many_requests_it_rests_as_asked_within_bounds(
 async def test_an_answer_ends_all_rests() -> None:
     clock = Clock()
     bucket = TokenBucket("host", PACE, clock)
-    bucket.on_failure()
+    bucket.on_give_up()
     bucket.on_rate_limited(None)
     bucket.on_success()
     assert bucket.rest_seconds == 0
-    bucket.on_failure()
+    bucket.on_give_up()
     assert bucket.rest_seconds <= 1, "and the next trouble is a first one"
 
 

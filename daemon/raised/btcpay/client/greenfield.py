@@ -8,7 +8,6 @@ from functools import partial
 from typing import Final, TypeVar, cast
 from urllib.parse import quote
 
-import httpx
 import structlog
 
 from raised.btcpay.client import server_json
@@ -18,7 +17,6 @@ from raised.btcpay.client.http import (
     SMALL,
     WHOLE_LIST,
     GreenfieldHttp,
-    Query,
     RetryPolicy,
 )
 from raised.btcpay.client.http_status import Forbidden, Gone, bad_answer
@@ -37,7 +35,8 @@ from raised.clock import now
 from raised.domain.btcpay.invoice import Invoice, Payment, Payout, PullPayment
 from raised.domain.json_object import JsonObject, as_object
 from raised.errors import BadData, InvalidInput, SourceError
-from raised.net.http_client import HostStats
+from raised.net.http_client import Query, Transport
+from raised.net.source_health import HostStats
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -62,7 +61,7 @@ class Greenfield:
         self,
         settings: StoreSettings,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         gate: asyncio.Semaphore | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> None:

@@ -1,4 +1,4 @@
-"""Asking one BTCPay Server over HTTP: deadlines, limits, retries; nobody above knows httpx.
+"""The HTTP client of one BTCPay Server: its deadlines, its API key and the meaning of answers.
 
 Only ever the configured address is asked, with one header that is a secret: it is in no error, no
 log and no representation.
@@ -7,30 +7,39 @@ log and no representation.
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
-import httpx
-
-from raised import __version__
-from raised.btcpay.client.http_status import Reply, value_of
+from raised.btcpay.client.http_status import value_of
 from raised.btcpay.settings import StoreSettings
 from raised.clock import now
-from raised.errors import BadData, ConfigError, SourceError, Unavailable
-from raised.net.http_client import HostStats, bounded_body, jittered, retry_after
-
-Query = Sequence[tuple[str, str]]
+from raised.errors import ConfigError, SourceError, Unavailable
+from raised.net.backoff import loop_time
+from raised.net.http_client import (
+    RESTING,
+    TOR_FACTOR,
+    UNTRUSTED,
+    ClientSettings,
+    Deadlines,
+    HttpClient,
+    HttpRequest,
+    HttpResponse,
+    Query,
+    Retries,
+    Transport,
+    authorities_of,
+    is_http_url,
+)
+from raised.net.source_health import HostStats
 
 SMALL: Final = 256 * 1024
 PAGE: Final = 16 * 1024 * 1024
 WHOLE_LIST: Final = 32 * 1024 * 1024  # of what has no pages
-UNTRUSTED: Final = "certificate"
 IN_FLIGHT: Final = 2  # requests to one server at a time (docs/btcpay.md 9.4)
-_ERROR_BODY: Final = 16 * 1024
-_TOR_FACTOR: Final = 3.0
+_UNTRUSTED_HINT: Final = "shows a certificate that is not trusted: name its authority in ca_file"
 _KEY: Final = re.compile(r"[!-~]{1,500}")
 
 
@@ -38,7 +47,8 @@ _KEY: Final = re.compile(r"[!-~]{1,500}")
 class RetryPolicy:
     """How long we wait for an answer, and how trouble slows us down (docs/btcpay.md 9.5).
 
-    A server that wants to be left alone for more than `longest_wait_seconds` is, by everybody.
+    A server that wants to be left alone for more than `longest_wait_seconds` is, by everybody, for
+    at most `longest_rest_seconds`. `page_seconds`: between two pages of a list.
     """
 
     attempts: int = 5
@@ -51,174 +61,146 @@ class RetryPolicy:
     page_seconds: float = 1.0
 
 
+class _Budget:
+    """A few requests at a time, and none while the server wants to be left alone."""
+
+    def __init__(self, name: str, gate: asyncio.Semaphore, policy: RetryPolicy) -> None:
+        self._name = name
+        self._gate = gate
+        self._policy = policy
+        self._resting_until: float | None = None
+
+    @property
+    def rest_seconds(self) -> float:
+        return 0.0 if self._resting_until is None else max(0.0, self._resting_until - loop_time())
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[None]:
+        if rest := self.rest_seconds:
+            sentence = "wants to be left alone for a while"
+            raise Unavailable(self._name, sentence, RESTING, int(rest) + 1)
+        async with self._gate:
+            yield
+
+    def on_success(self) -> None:
+        """Other requests may still be under way, so an answer does not end a pause."""
+
+    def on_error(self, error: SourceError) -> None:
+        wanted = error.retry_after if isinstance(error, Unavailable) else None
+        if wanted is not None and wanted > self._policy.longest_wait_seconds:
+            rest = min(float(wanted), self._policy.longest_rest_seconds)
+            self._resting_until = loop_time() + rest
+
+    def on_give_up(self) -> None:
+        """Whoever asked waits before asking again; the others may go on."""
+
+
 class GreenfieldHttp:
-    """The way to one store's server. `gate` bounds what all stores of a server ask at once."""
+    """Requests to the server of one store.
+
+    `gate` bounds the requests of all stores of a server at a time; stores of one server share it.
+    `skew_seconds`: how far the server's clock is ahead of ours; None where it tells no time.
+    """
 
     def __init__(
         self,
         settings: StoreSettings,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         gate: asyncio.Semaphore | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
         self.name = settings.label
-        self.retry_policy = retry_policy or RetryPolicy()
-        self.stats = HostStats()
+        self.retry_policy = policy = retry_policy or RetryPolicy()
         self.skew_seconds: int | None = None
-        self._base = _base(settings)
-        self._gate = gate or asyncio.Semaphore(IN_FLIGHT)
-        self._slower = _TOR_FACTOR if settings.proxy else 1.0
-        self._resting_until = 0.0
-        self._client = httpx.AsyncClient(
-            headers=_headers(settings),
-            transport=transport,
-            proxy=None if transport else settings.proxy,
-            verify=_trust(settings),
-            timeout=httpx.Timeout(
-                self.retry_policy.read_seconds * self._slower,
-                connect=self.retry_policy.connect_seconds * self._slower,
-            ),
-            limits=httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT),
-            # A session is nothing to us, and could grow without end.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=False,
-            trust_env=False,
+        self._base = _checked_url(settings)
+        self._budget = _Budget(self.name, gate or asyncio.Semaphore(IN_FLIGHT), policy)
+        retries = Retries(
+            policy.attempts,
+            policy.base_seconds,
+            policy.longest_wait_seconds,
+            is_retryable=self._is_retryable,
+            honours_retry_after=True,
         )
+        self._client = HttpClient(
+            self.name,
+            _client_settings(settings, policy),
+            self._budget,
+            retries,
+            transport=transport,
+        )
+
+    @property
+    def stats(self) -> HostStats:
+        """What the requests to this server did."""
+        return self._client.stats
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._client.close()
 
     async def get(self, path: str, query: Query = (), limit: int = PAGE) -> object:
         """The JSON value at this path; tried again while the server is busy or away.
 
-        Raises Unavailable, Refused, or BadData when it is wrong or larger than `limit`.
+        Raises Unavailable, Refused, or BadData when it is wrong or longer than `limit` bytes.
         """
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                return await self._ask(self._request("GET", path, query), limit)
-            except Unavailable as error:
-                if (
-                    tries >= self.retry_policy.attempts
-                    or self._rest_seconds()
-                    or error.code == UNTRUSTED
-                ):
-                    raise
-                wait = jittered(self.retry_policy.base_seconds * 2.0 ** (tries - 1))
-                await asyncio.sleep(max(wait, float(error.retry_after or 0)))
+        request = HttpRequest(f"{self._base}/api/v1/{path}", query=query, limit=limit)
+        return await self._client.get(request, self._read)
 
     async def send(self, method: str, path: str, content: Mapping[str, object]) -> object:
-        """The answer to what changes something there. Asked once: it may have been heard."""
-        return await self._ask(self._request(method, path, content=content), SMALL)
-
-    def _request(
-        self, method: str, path: str, query: Query = (), content: Mapping[str, object] | None = None
-    ) -> httpx.Request:
+        """The answer to what changes something there. Sent once: it may have had its effect."""
         url = f"{self._base}/api/v1/{path}"
-        return self._client.build_request(
-            method, url, params=list(query) or None, json=None if content is None else dict(content)
-        )
+        request = HttpRequest(url, method=method, json=content, limit=SMALL)
+        return await self._client.send(request, self._read)
 
-    async def _ask(self, request: httpx.Request, limit: int) -> object:
-        if rest := self._rest_seconds():
-            # No error of its own: what made it rest has been counted and stays the last one.
-            sentence = "wants to be left alone for a while"
-            raise Unavailable(self.name, sentence, "resting", int(rest) + 1)
-        try:
-            reply = await self._reply(request, limit)
-            value = value_of(self.name, reply)
-        except SourceError as error:
-            self._went_wrong(error)
-            raise
-        self.stats.record_success()
-        return value
-
-    def _went_wrong(self, error: SourceError) -> None:
-        self.stats.record_error(error.code, error.detail)
-        wanted = error.retry_after if isinstance(error, Unavailable) else None
-        if wanted is not None and wanted > self.retry_policy.longest_wait_seconds:
-            rest = min(float(wanted), self.retry_policy.longest_rest_seconds)
-            self._resting_until = asyncio.get_running_loop().time() + rest
-
-    def _rest_seconds(self) -> float:
-        return max(0.0, self._resting_until - asyncio.get_running_loop().time())
-
-    async def _reply(self, request: httpx.Request, limit: int) -> Reply:
-        async with self._gate:
-            started = asyncio.get_running_loop().time()
-            try:
-                async with asyncio.timeout(self.retry_policy.whole_seconds * self._slower):
-                    reply = await self._exchange(request, limit)
-            except (TimeoutError, httpx.TimeoutException) as error:
-                raise Unavailable(self.name, "gave no answer in time", "timeout") from error
-            except httpx.HTTPError as error:
-                raise self._unreachable(error) from error
-            self.stats.record_latency(asyncio.get_running_loop().time() - started)
-            return reply
-
-    async def _exchange(self, request: httpx.Request, limit: int) -> Reply:
-        response = await self._client.send(request, stream=True)
-        try:
-            # Asked for plain bytes: of packed ones a few could become gigabytes.
-            packed = response.headers.get("Content-Encoding", "identity").lower() != "identity"
-            most = limit if response.is_success else _ERROR_BODY
-            body = b"" if packed else await bounded_body(response, most)
-        finally:
-            await response.aclose()
-        if response.is_success and packed:
-            raise BadData(self.name, "packs its answers though we cannot unpack", "bad_answer")
-        if response.is_success and len(body) > limit:
-            raise BadData(self.name, "sends more than we asked for", "too_long")
+    def _read(self, response: HttpResponse) -> object:
         self.skew_seconds = _skew(response, self.skew_seconds)
-        content_type = response.headers.get("Content-Type", "")
-        return Reply(response.status_code, content_type, body, retry_after(response))
+        return value_of(self.name, response)
 
-    def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            sentence = "shows a certificate that we do not trust: name its authority in ca_file"
-            return Unavailable(self.name, sentence, UNTRUSTED)
-        return Unavailable(self.name, "cannot be reached", "unreachable")
+    def _is_retryable(self, error: Unavailable) -> bool:
+        return error.code != UNTRUSTED and not self._budget.rest_seconds
 
 
-def _base(settings: StoreSettings) -> str:
-    try:
-        url = httpx.URL(settings.url)
-    except httpx.InvalidURL:
-        url = httpx.URL()
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+def _checked_url(settings: StoreSettings) -> str:
+    if not is_http_url(settings.url):
         raise ConfigError(f"btcpay {settings.label}: url is no address of a server")
     return settings.url.rstrip("/")
 
 
+def _client_settings(settings: StoreSettings, policy: RetryPolicy) -> ClientSettings:
+    deadlines = Deadlines(policy.connect_seconds, policy.read_seconds, policy.whole_seconds)
+    return ClientSettings(
+        deadlines.times(TOR_FACTOR if settings.proxy else 1.0),
+        IN_FLIGHT,
+        headers=_headers(settings),
+        proxy=settings.proxy,
+        verify=_authorities(settings),
+        accepts_compressed=False,
+        untrusted_hint=_UNTRUSTED_HINT,
+    )
+
+
 def _headers(settings: StoreSettings) -> dict[str, str]:
     if not _KEY.fullmatch(settings.api_key):
-        # httpx would name the header in its error.
+        # The HTTP library would quote the header in its error.
         raise ConfigError(f"btcpay {settings.label}: the API key is empty or no single word")
-    return {
-        "Authorization": f"token {settings.api_key}",
-        "Accept": "application/json",
-        "Accept-Encoding": "identity",
-        "User-Agent": f"raised/{__version__}",
-    }
+    return {"Authorization": f"token {settings.api_key}", "Accept": "application/json"}
 
 
-def _trust(settings: StoreSettings) -> ssl.SSLContext | bool:
+def _authorities(settings: StoreSettings) -> ssl.SSLContext | bool:
     if settings.ca_file is None:
         return True
     try:
-        return ssl.create_default_context(cafile=str(settings.ca_file))
+        return authorities_of(settings.ca_file)
     except OSError as error:  # no such file, or nothing in it
         problem = f"btcpay {settings.label}: ca_file {settings.ca_file} holds no certificates"
         raise ConfigError(problem) from error
 
 
-def _skew(response: httpx.Response, before: int | None) -> int | None:
+def _skew(response: HttpResponse, before: int | None) -> int | None:
     """How far the server's clock is ahead of ours, where it tells the time."""
     try:
-        told = parsedate_to_datetime(response.headers.get("Date", ""))
-        return int(told.timestamp()) - now()
+        server_time = parsedate_to_datetime(response.headers.get("date", ""))
+        return int(server_time.timestamp()) - now()
     except (TypeError, ValueError, OverflowError):
         return before

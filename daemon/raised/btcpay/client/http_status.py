@@ -5,12 +5,12 @@ permission or a parameter, and these only when they look like one.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from raised.btcpay.client.json_fields import read_json, short_text
 from raised.domain.json_object import as_object
 from raised.errors import BadData, InvalidInput, Refused, SourceError, Unavailable
+from raised.net.http_client import HttpResponse
 
 _PERMISSION: Final = re.compile(r"btcpay\.[a-z.]{1,90}")
 _PARAMETER: Final = re.compile(r"[A-Za-z][A-Za-z0-9.\[\]]{0,60}")
@@ -50,23 +50,7 @@ class NoRoute(Refused):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer as it came."""
-
-    status: int
-    content_type: str
-    body: bytes
-    retry_after: int | None
-
-    @property
-    def is_json(self) -> bool:
-        """Whether it says that it is JSON."""
-        kind = self.content_type.partition(";")[0].strip().lower()
-        return kind in ("application/json", "text/json") or kind.endswith("+json")
-
-
-def value_of(source: str, reply: Reply) -> object:
+def value_of(source: str, response: HttpResponse) -> object:
     """The JSON value that an answer brings.
 
     Raises:
@@ -74,13 +58,13 @@ def value_of(source: str, reply: Reply) -> object:
         Refused: asked wrongly or not allowed; Forbidden, Gone and NoRoute are some of these.
         BadData: not what the API promises.
     """
-    if not 200 <= reply.status < 300:
-        raise error_for(source, reply)
-    if not reply.is_json:
+    if not 200 <= response.status < 300:
+        raise error_for(source, response)
+    if not _is_json(response):
         sentence = "answers with something else than JSON: is the url right, is it starting?"
-        raise Unavailable(source, sentence, "not_json", reply.retry_after)
+        raise Unavailable(source, sentence, "not_json", response.retry_after)
     try:
-        return read_json(reply.body)
+        return read_json(response.body)
     except InvalidInput as error:
         raise bad_answer(source) from error
 
@@ -90,31 +74,31 @@ def bad_answer(source: str) -> BadData:
     return BadData(source, "does not answer in the form it should", "bad_answer")
 
 
-def error_for(source: str, reply: Reply) -> SourceError:
+def error_for(source: str, response: HttpResponse) -> SourceError:
     """The error that an answer without success is."""
-    status = reply.status
+    status = response.status
     if status >= 500 or status in _BUSY:
         sentence = f"cannot answer now (status {status})"
-        return Unavailable(source, sentence, "busy", reply.retry_after)
+        return Unavailable(source, sentence, "busy", response.retry_after)
     if status == 401:
         sentence = "does not accept the API key: is it revoked, or of another server?"
         return Refused(source, sentence, "unauthenticated")
     if status < 400:
         sentence = "sends us elsewhere: put its final address into url"
         return Refused(source, sentence, "redirect")
-    return _refusal(source, reply)
+    return _refusal(source, response)
 
 
-def _refusal(source: str, reply: Reply) -> Refused:
-    content = _content(reply)
+def _refusal(source: str, response: HttpResponse) -> Refused:
+    content = _content(response)
     code = _text(content, "code")
-    if reply.status == 403:
+    if response.status == 403:
         return _forbidden(source, content, code)
-    if reply.status == 409 and code == "webhookdelivery-pruned":
+    if response.status == 409 and code == "webhookdelivery-pruned":
         return Refused(source, "does not keep this delivery any more", "pruned")
-    if reply.status == 404 and code:
+    if response.status == 404 and code:
         return Gone(source)
-    if reply.status in (404, 405, 410):
+    if response.status in (404, 405, 410):
         return NoRoute(source)
     named = ", ".join(_parameters(content))
     about = f" ({named})" if named else ""
@@ -129,18 +113,24 @@ def _forbidden(source: str, content: object, code: str) -> Refused:
     return Forbidden(source, permission if _PERMISSION.fullmatch(permission) else None)
 
 
-def _content(reply: Reply) -> object:
-    if not reply.is_json:
+def _is_json(response: HttpResponse) -> bool:
+    """Whether the body says that it is JSON."""
+    kind = response.content_type.partition(";")[0].strip().lower()
+    return kind in ("application/json", "text/json") or kind.endswith("+json")
+
+
+def _content(response: HttpResponse) -> object:
+    if not _is_json(response):
         return None
     try:
-        return read_json(reply.body)
+        return read_json(response.body)
     except InvalidInput:
         return None
 
 
 def _parameters(content: object) -> list[str]:
     listed = content if isinstance(content, list) else []
-    names = (_text(one, "path") for one in listed[:_MOST_PARAMETERS])
+    names = (_text(entry, "path") for entry in listed[:_MOST_PARAMETERS])
     return [name for name in names if _PARAMETER.fullmatch(name)]
 
 

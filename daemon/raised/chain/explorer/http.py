@@ -1,162 +1,129 @@
-"""Asking one host over HTTP: deadlines, body limits, retries, and nobody above knows httpx."""
+"""The HTTP client of one explorer: its deadlines, its request budget and the meaning of answers."""
 
-import asyncio
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
-
-from raised import __version__
-from raised.chain.explorer.http_status import Meaning, error_for, meaning
+from raised.chain.explorer.http_status import error_for, meaning
 from raised.chain.explorer.rate_limit import TokenBucket, rate_limit_for
 from raised.chain.settings import ExplorerSettings
-from raised.errors import BadData, SourceError, Unavailable
-from raised.net.http_client import HostStats, bounded_body, jittered, retry_after
+from raised.net.http_client import (
+    TOR_FACTOR,
+    ClientSettings,
+    Deadlines,
+    HttpClient,
+    HttpRequest,
+    HttpResponse,
+    Retries,
+    Transport,
+)
+from raised.net.source_health import HostStats
 
 SMALL: Final = 64 * 1024
 PAGE: Final = 16 * 1024 * 1024
 RAW_BLOCK: Final = 4_100_000
-_ERROR_BODY: Final = 4096
-_TOR_FACTOR: Final = 3.0
 # An answer may come slowly, but not for ever: so many read deadlines for the whole of it.
 _WHOLE_FACTOR: Final = 4.0
-# The mempool backend answers plain text instead of JSON to anything narrower (docs/chain-api.md 7).
-_HEADERS: Final = {
-    "Accept": "application/json, text/plain, */*",
-    "User-Agent": f"raised/{__version__}",
-}
+_CONNECTIONS: Final = 4
+# The mempool backend answers plain text instead of JSON to anything narrower
+# (docs/chain-api.md 7).
+_HEADERS: Final = {"Accept": "application/json, text/plain, */*"}
+# The host wants no requests for a while, or a list must be read from its beginning.
+_NOT_RETRYABLE: Final = frozenset({"rate_limited", "restart_paging"})
 _ID: Final = re.compile(r"[0-9a-f]{64}")
+_LONGEST_WORD: Final = 30  # of a route; addresses are longer
 
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    status: int
-    body: bytes
-    retry_after: int | None
-    powered_by: str
+Read = Callable[[HttpResponse], bytes | None]
 
 
 class ExplorerHttp:
-    """One host. `base` is the path before the Esplora routes, found by the probe."""
+    """Requests to one explorer.
 
-    def __init__(
-        self, settings: ExplorerSettings, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
+    `base`: the address before the Esplora routes, found by the probe. `powered_by`: how the last
+    answer named its software. `bucket`: how often the host may be asked.
+    """
+
+    def __init__(self, settings: ExplorerSettings, transport: Transport | None = None) -> None:
         self.name = settings.url
         self.base = settings.url.rstrip("/")
         self.rate_limit = settings.rate_limit or rate_limit_for(settings.url)
         self.bucket = TokenBucket(self.name, self.rate_limit)
-        self.stats = HostStats()
         self.powered_by = ""
-        self._settings = settings
-        self._asking_since: float | None = None
-        self._slower = _TOR_FACTOR if _is_onion(settings) else 1.0
-        self._client = httpx.AsyncClient(
-            headers=_HEADERS,
-            transport=transport,
-            proxy=None if transport else settings.proxy,
-            timeout=httpx.Timeout(
-                settings.read_seconds * self._slower,
-                connect=settings.connect_seconds * self._slower,
-            ),
-            limits=httpx.Limits(max_connections=4, max_keepalive_connections=2),
-            trust_env=False,
+        factor = TOR_FACTOR if _is_behind_tor(settings) else 1.0
+        self._connect_seconds = settings.connect_seconds * factor
+        self._block_seconds = settings.block_seconds * _WHOLE_FACTOR * factor
+        retries = Retries(
+            self.rate_limit.attempts,
+            self.rate_limit.base_seconds,
+            self.rate_limit.cap_seconds,
+            is_retryable=lambda error: error.code not in _NOT_RETRYABLE,
+            honours_retry_after=False,  # other explorers can be asked sooner
+        )
+        self._client = HttpClient(
+            self.name, _client_settings(settings, factor), self.bucket, retries, transport=transport
         )
 
     @property
+    def stats(self) -> HostStats:
+        """What the requests to this explorer did."""
+        return self._client.stats
+
+    @property
     def is_late(self) -> bool:
-        """Whether an answer is owed for longer than a connection may take."""
-        since = self._asking_since
-        longest = self._settings.connect_seconds * self._slower
-        return since is not None and asyncio.get_running_loop().time() - since > longest
+        """Whether an answer takes longer than a connection may take."""
+        return self._client.waiting_seconds > self._connect_seconds
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._client.close()
 
     async def get(self, path: str, limit: int = PAGE) -> bytes | None:
         """The body at this path, or None when the host says that there is no such thing.
 
-        Raises Unavailable, Refused, or BadData when the body is larger than `limit`.
+        Raises Unavailable, Refused, or BadData when the body is longer than `limit` bytes.
         """
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                reply = await self._ask(path, limit)
-                what = meaning(reply.status, reply.body)
-                if what in ("ok", "not_found"):
-                    return self._answered(reply, what)
-                raise error_for(what, self.name, _route(path), reply.retry_after)
-            except SourceError as error:
-                self.stats.record_error(error.code, error.detail)
-                if error.code == "retry_then_not_found" and tries > 1:
-                    self.bucket.on_success()
-                    return None
-                await self._after(error, tries)
+        whole = self._block_seconds if limit == RAW_BLOCK else None
+        request = HttpRequest(self.base + path, limit=limit, whole_seconds=whole)
+        return await self._client.get(request, self._reader(path))
 
-    def _answered(self, reply: _Reply, what: Meaning) -> bytes | None:
-        self.bucket.on_success()
-        self.stats.record_success()
-        self.powered_by = reply.powered_by
-        return reply.body if what == "ok" else None
+    def _reader(self, path: str) -> Read:
+        """Reads the answers to one question. What is not to be found twice does not exist."""
+        not_found_before = False
 
-    async def _after(self, error: SourceError, tries: int) -> None:
-        """Wait before another try, or raise when there shall be none."""
-        if not isinstance(error, Unavailable) or error.code == "resting":
-            raise error
-        if error.code == "rate_limited":
-            self.bucket.on_rate_limited(error.retry_after)
-            raise error
-        if error.code == "restart_paging":
-            raise error
-        if tries >= self.rate_limit.attempts:
-            self.bucket.on_failure()
-            raise error
-        await asyncio.sleep(jittered(self.rate_limit.base_seconds * 2.0 ** (tries - 1)))
+        def read(response: HttpResponse) -> bytes | None:
+            nonlocal not_found_before
+            kind = meaning(response.status, response.body)
+            if kind == "retry_then_not_found":
+                kind = "not_found" if not_found_before else kind
+                not_found_before = True
+            if kind not in ("ok", "not_found"):
+                raise error_for(kind, self.name, _route(path), response.retry_after)
+            self.powered_by = response.headers.get("x-powered-by", "")
+            return response.body if kind == "ok" else None
 
-    async def _ask(self, path: str, limit: int) -> _Reply:
-        await self.bucket.acquire()
-        read = self._settings.block_seconds if limit == RAW_BLOCK else self._settings.read_seconds
-        self._asking_since = started = asyncio.get_running_loop().time()
-        try:
-            async with asyncio.timeout(read * self._slower * _WHOLE_FACTOR):
-                reply = await self._exchange(path, limit)
-        except (TimeoutError, httpx.TimeoutException) as error:
-            raise Unavailable(self.name, "gave no answer in time", "timeout") from error
-        except httpx.HTTPError as error:
-            raise Unavailable(self.name, "cannot be reached", "unreachable") from error
-        finally:
-            self._asking_since = None
-        self.stats.record_latency(asyncio.get_running_loop().time() - started)
-        return reply
-
-    async def _exchange(self, path: str, limit: int) -> _Reply:
-        async with self._client.stream("GET", self.base + path) as response:
-            body = await bounded_body(response, limit if response.is_success else _ERROR_BODY)
-            if response.is_success and len(body) > limit:
-                raise BadData(self.name, "sends more than we asked for", "too_long")
-            return _Reply(
-                response.status_code,
-                body,
-                retry_after(response),
-                response.headers.get("X-Powered-By", ""),
-            )
+        return read
 
 
-def _is_onion(settings: ExplorerSettings) -> bool:
+def _client_settings(settings: ExplorerSettings, factor: float) -> ClientSettings:
+    whole = settings.read_seconds * _WHOLE_FACTOR
+    deadlines = Deadlines(settings.connect_seconds, settings.read_seconds, whole)
+    return ClientSettings(
+        deadlines.times(factor), _CONNECTIONS, headers=_HEADERS, proxy=settings.proxy
+    )
+
+
+def _is_behind_tor(settings: ExplorerSettings) -> bool:
     host = urlsplit(settings.url).hostname or ""
     return settings.proxy is not None or host.endswith(".onion")
 
 
 def _route(path: str) -> str:
-    """The path without what it asks for: it goes into health, and says nothing about us there."""
-    return "/".join(_word(part) for part in path.partition("?")[0].split("/"))
+    """The path without what it asks for: health shows it, and must not show what we look for."""
+    return "/".join(_placeholder(part) for part in path.partition("?")[0].split("/"))
 
 
-def _word(part: str) -> str:
+def _placeholder(part: str) -> str:
     if _ID.fullmatch(part):
         return ":hash"
-    return ":n" if part.isdigit() else part if len(part) < 30 else ":address"
+    return ":n" if part.isdigit() else part if len(part) < _LONGEST_WORD else ":address"

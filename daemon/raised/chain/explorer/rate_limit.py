@@ -1,28 +1,30 @@
-"""How often one host may be asked: a token bucket, rests after trouble, and a count of the day."""
+"""How often one explorer may be asked: a token bucket, pauses after trouble, a count of the day."""
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
 from raised.chain.settings import RateLimit
 from raised.clock import now
-from raised.errors import Unavailable
-from raised.net.http_client import jittered
+from raised.errors import SourceError, Unavailable
+from raised.net.backoff import backoff_seconds, growing_pause, loop_time
+from raised.net.http_client import RESTING
 
 _DAY_SECONDS: Final = 86_400
 _PUBLIC: Final = RateLimit()
 _OWN: Final = RateLimit(per_second=50.0, burst=100)
-# Its ceiling without a key is 700 an hour (docs/chain-api.md 2).
-_HOURLY: Final = RateLimit(per_second=0.15, burst=20)
+# Its ceiling without a key is 700 requests an hour (docs/chain-api.md 2).
+_BLOCKSTREAM: Final = RateLimit(per_second=0.15, burst=20)
 
 
 def rate_limit_for(url: str) -> RateLimit:
-    """The pace a host is asked at when nobody says otherwise: our own machines may be hurried."""
+    """The limit for a host when the configuration sets none: machines of our own get a high one."""
     host = urlsplit(url).hostname or ""
     if host == "blockstream.info":
-        return _HOURLY
+        return _BLOCKSTREAM
     if host == "localhost" or host.endswith(".local"):
         return _OWN
     try:
@@ -33,19 +35,28 @@ def rate_limit_for(url: str) -> RateLimit:
 
 
 class TokenBucket:
-    """What one host still has to give. `clock` is the event loop's, in seconds."""
+    """The requests that one host still allows (a `RequestBudget` of its HTTP client).
+
+    Each request takes a token; time makes new ones. After trouble the host is left alone for a
+    while, longer each time. `clock` gives monotonic seconds, by default the event loop's.
+    """
 
     def __init__(
-        self, host: str, rate_limit: RateLimit, clock: Callable[[], float] | None = None
+        self,
+        host: str,
+        rate_limit: RateLimit,
+        clock: Callable[[], float] = loop_time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._host = host
         self._rate_limit = rate_limit
         self._clock = clock
+        self._sleep = sleep
         self._tokens = float(rate_limit.burst)
         self._filled_at: float | None = None
-        self._resting_until = 0.0
-        self._troubles = 0
-        self._limits = 0
+        self._resting_until: float | None = None
+        self._failures = 0
+        self._rate_limited = 0  # answers 429 in a row
         self._day = now() // _DAY_SECONDS
         self._requests = 0
 
@@ -57,15 +68,21 @@ class TokenBucket:
 
     @property
     def rest_seconds(self) -> float:
-        """How long the host still rests; 0 when it may be asked."""
-        return max(0.0, self._resting_until - self._time())
+        """How long the host is still left alone; 0 when it may be asked."""
+        return 0.0 if self._resting_until is None else max(0.0, self._resting_until - self._clock())
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[None]:
+        """Take a token for one request, as `acquire` does."""
+        await self.acquire()
+        yield
 
     async def acquire(self) -> None:
         """Wait for a token and take it. Raises Unavailable at once while the host rests."""
         if rest := self.rest_seconds:
-            raise Unavailable(self._host, "resting after trouble", "resting", int(rest) + 1)
-        while (wait := self._refill()) > 0:  # noqa: ASYNC110 - time alone makes tokens
-            await asyncio.sleep(wait)
+            raise Unavailable(self._host, "resting after trouble", RESTING, int(rest) + 1)
+        while (wait := self._refill()) > 0:
+            await self._sleep(wait)
         self._tokens -= 1
         self._turn_day()
         self._requests += 1
@@ -76,40 +93,38 @@ class TokenBucket:
         return 0 if self.rest_seconds else int(self._tokens)
 
     def on_success(self) -> None:
-        """The host answered: trouble is over."""
-        self._troubles = self._limits = 0
-        self._resting_until = 0.0
+        """The host answered: the next trouble is a first one."""
+        self._failures = self._rate_limited = 0
+        self._resting_until = None
 
-    def on_failure(self) -> None:
-        """The host did not answer: rest, longer each time, never two clients in step."""
-        ceiling = min(
-            self._rate_limit.cap_seconds, self._rate_limit.base_seconds * 2.0**self._troubles
-        )
-        self._troubles = min(self._troubles + 1, 32)
-        self._rest(jittered(ceiling))
+    def on_error(self, error: SourceError) -> None:
+        """One request failed; only a host that asks for fewer requests is left alone for that."""
+        if error.code == "rate_limited":
+            self.on_rate_limited(error.retry_after if isinstance(error, Unavailable) else None)
+
+    def on_give_up(self) -> None:
+        """A request failed with all its tries: leave the host alone, longer each time."""
+        limit = self._rate_limit
+        self._rest(backoff_seconds(limit.base_seconds, limit.cap_seconds, self._failures))
+        self._failures += 1
 
     def on_rate_limited(self, retry_after: int | None) -> None:
-        """The host said we ask too much: stop entirely, longer each time."""
+        """The host said that we ask too often: stop entirely, longer each time."""
         longest = self._rate_limit.longest_rest_seconds
-        rest = min(longest, self._rate_limit.rest_seconds * 2.0**self._limits)
-        self._limits = min(self._limits + 1, 32)
-        self._rest(max(rest, min(longest, float(retry_after or 0))))
+        pause = growing_pause(self._rate_limit.rest_seconds, longest, self._rate_limited)
+        self._rate_limited += 1
+        self._rest(max(pause, min(longest, float(retry_after or 0))))
 
     def _rest(self, seconds: float) -> None:
-        self._resting_until = max(self._resting_until, self._time() + seconds)
-
-    def _time(self) -> float:
-        return self._clock() if self._clock else asyncio.get_running_loop().time()
+        self._resting_until = self._clock() + max(self.rest_seconds, seconds)
 
     def _refill(self) -> float:
         """Fill the bucket; the seconds until there is a token in it."""
-        time = self._time()
+        time, per_second = self._clock(), self._rate_limit.per_second
         since = 0.0 if self._filled_at is None else time - self._filled_at
         self._filled_at = time
-        self._tokens = min(
-            float(self._rate_limit.burst), self._tokens + since * self._rate_limit.per_second
-        )
-        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._rate_limit.per_second
+        self._tokens = min(float(self._rate_limit.burst), self._tokens + since * per_second)
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / per_second
 
     def _turn_day(self) -> None:
         day = now() // _DAY_SECONDS
