@@ -103,7 +103,7 @@ class SweepRunner:
         self._timing = timing
         self._full: FullSweepState | None = None
         self._full_completed = False  # the record may not have committed that yet
-        self._unread = 0
+        self._unreadable = 0
         self.covered_until: int | None = None
         self.next_page_at = float("-inf")
         self.is_first_unfinished = False
@@ -112,7 +112,7 @@ class SweepRunner:
         """Run a sweep, or one page of a full sweep."""
         if kind == "full":
             return await self._full_page()
-        self._unread = 0
+        self._unreadable = 0
         match kind:
             case "active":
                 await self._active()
@@ -120,7 +120,7 @@ class SweepRunner:
                 await self._recent()
             case "late":
                 await self._late()
-        self._context.health.set_unreadable(kind, self._unread)
+        self._context.health.set_unreadable(kind, self._unreadable)
         return "done"
 
     async def _active(self) -> None:
@@ -177,7 +177,7 @@ class SweepRunner:
             started_at = time()
             answer = await self._publish_page(kind, paginator)
             ids.update(invoice.id for invoice in answer.invoices)
-            self._unread += sum(answer.bad.values())
+            self._unreadable += sum(answer.bad.values())
             if not paginator.ended:
                 await asyncio.sleep(started_at + self._timing.page_interval - time())
         return ids
@@ -198,7 +198,7 @@ class SweepRunner:
             except (BadData, Refused) as error:
                 if error.code in LOCKED_OUT:
                     raise
-                self._unread += 1
+                self._unreadable += 1
 
     async def _full_page(self) -> SweepResult:
         """One page of the full sweep."""
