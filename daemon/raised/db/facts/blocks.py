@@ -26,7 +26,7 @@ async def highest_up_to(conn: AsyncConnection, height: int) -> BlockRef | None:
 
 
 async def hashes_at(conn: AsyncConnection, heights: Iterable[int]) -> dict[int, str]:
-    """The hashes of those blocks of the best chain that the record holds, by height."""
+    """The hashes of those blocks of the record that have these heights."""
     statement = select(block.c.height, block.c.hash)
     return {
         row.height: row.hash for row in await rows_among(conn, statement, block.c.height, heights)
@@ -34,52 +34,52 @@ async def hashes_at(conn: AsyncConnection, heights: Iterable[int]) -> dict[int, 
 
 
 async def add_blocks(conn: AsyncConnection, blocks: Iterable[BlockRef]) -> set[str]:
-    """Hold these blocks, whose heights no other block may take; the hashes of those that were held
+    """Add these blocks, whose heights no other block may have; the hashes of those that were stored
     without a median time that is known now.
     """
-    offered = {one.hash: one for one in blocks}
+    offered = {ref.hash: ref for ref in blocks}
     columns = select(block.c.hash, block.c.median_time, block.c.prior_median_time)
-    held = {row.hash: row for row in await rows_among(conn, columns, block.c.hash, offered)}
-    await add(conn, block, [_columns(one) for key, one in offered.items() if key not in held])
-    learned = {key for key, row in held.items() if _learns(row, offered[key])}
-    for key in sorted(learned):
-        one, row = offered[key], held[key]
+    stored = {row.hash: row for row in await rows_among(conn, columns, block.c.hash, offered)}
+    await add(conn, block, [_columns(ref) for key, ref in offered.items() if key not in stored])
+    completed = {key for key, row in stored.items() if _completes(row, offered[key])}
+    for key in sorted(completed):
+        ref, row = offered[key], stored[key]
         times = {
-            "median_time": row.median_time if one.median_time is None else one.median_time,
+            "median_time": row.median_time if ref.median_time is None else ref.median_time,
             "prior_median_time": (
-                row.prior_median_time if one.prior_median_time is None else one.prior_median_time
+                row.prior_median_time if ref.prior_median_time is None else ref.prior_median_time
             ),
         }
         await conn.execute(block.update().where(block.c.hash == key).values(times))
-    return learned
+    return completed
 
 
-def _learns(row: Row[Any], one: BlockRef) -> bool:
-    after = row.median_time is None and one.median_time is not None
-    return after or (row.prior_median_time is None and one.prior_median_time is not None)
+def _completes(row: Row[Any], ref: BlockRef) -> bool:
+    after = row.median_time is None and ref.median_time is not None
+    return after or (row.prior_median_time is None and ref.prior_median_time is not None)
 
 
-def _columns(one: BlockRef) -> dict[str, Any]:
+def _columns(ref: BlockRef) -> dict[str, Any]:
     return {
-        "hash": one.hash,
-        "height": one.height,
-        "prev_hash": one.prev_hash,
-        "time": one.time,
-        "median_time": one.median_time,
-        "prior_median_time": one.prior_median_time,
-        "header": one.header,
+        "hash": ref.hash,
+        "height": ref.height,
+        "prev_hash": ref.prev_hash,
+        "time": ref.time,
+        "median_time": ref.median_time,
+        "prior_median_time": ref.prior_median_time,
+        "header": ref.header,
     }
 
 
 async def drop_blocks_above(conn: AsyncConnection, height: int) -> None:
-    """Forget the blocks above this height."""
+    """Delete the blocks above this height."""
     await conn.execute(delete(block).where(block.c.height > height))
 
 
 async def prune_blocks(conn: AsyncConnection, start: int, end: int) -> None:
-    """Forget the blocks from `start` up to but without `end` that hold nothing of ours."""
-    held = exists().where(tx.c.block_hash == block.c.hash, tx.c.height == block.c.height)
-    await conn.execute(delete(block).where(block.c.height >= start, block.c.height < end, ~held))
+    """Delete the blocks from `start` up to but without `end` in which no transaction of ours is."""
+    used = exists().where(tx.c.block_hash == block.c.hash, tx.c.height == block.c.height)
+    await conn.execute(delete(block).where(block.c.height >= start, block.c.height < end, ~used))
 
 
 async def tip_of(conn: AsyncConnection, confirmations: int) -> Tip | None:

@@ -37,23 +37,23 @@ async def read_campaigns(conn: AsyncConnection) -> tuple[Campaign, ...]:
 
 
 async def replace_campaigns(conn: AsyncConnection, campaigns: Sequence[Campaign]) -> None:
-    """These are all campaigns from now on."""
+    """Store these campaigns and drop all others."""
     await conn.execute(delete(campaign_project))
     await conn.execute(delete(campaign))
     rows = [
         {
-            "slug": one.slug,
-            "title": one.title,
-            "target_sats": one.target_sats,
-            "rules": json.dumps([asdict(rule) for rule in one.rules]),
+            "slug": configured.slug,
+            "title": configured.title,
+            "target_sats": configured.target_sats,
+            "rules": json.dumps([asdict(rule) for rule in configured.rules]),
         }
-        for one in campaigns
+        for configured in campaigns
     ]
     await add(conn, campaign, rows)
     projects = [
-        {"project_id": project_id, "slug": one.slug}
-        for one in campaigns
-        for project_id in one.projects
+        {"project_id": project_id, "slug": configured.slug}
+        for configured in campaigns
+        for project_id in configured.projects
     ]
     await add(conn, campaign_project, projects)
 
@@ -63,35 +63,39 @@ async def campaigns_of_projects(conn: AsyncConnection, ids: Iterable[str]) -> di
     wanted = set(ids)
     statement = select(campaign_project)
     rows = await rows_among(conn, statement, campaign_project.c.project_id, wanted)
-    return {one: one for one in wanted} | {row.project_id: row.slug for row in rows}
+    return {project_id: project_id for project_id in wanted} | {
+        row.project_id: row.slug for row in rows
+    }
 
 
 async def memberships(
     conn: AsyncConnection,
 ) -> AsyncIterator[tuple[InvoiceKey, Mapping[str, str], frozenset[str], Membership]]:
-    """Each invoice's metadata and apps, and where it belongs by what is kept."""
-    this = invoice.c
-    columns = select(this.store, this.id, this.metadata, this.apps, this.campaign, this.ambiguous)
+    """Each invoice's metadata and crowdfund apps, and the campaign that it is stored under."""
+    fields = invoice.c
+    columns = select(
+        fields.store, fields.id, fields.metadata, fields.apps, fields.campaign, fields.ambiguous
+    )
     async with conn.stream(columns) as rows:
-        async for some in rows.partitions(_AT_ONCE):
-            for row in some:
+        async for batch in rows.partitions(_AT_ONCE):
+            for row in batch:
                 belongs = Membership(row.campaign, row.ambiguous)
                 metadata: Any = json.loads(row.metadata)
                 yield (row.store, row.id), metadata, frozenset(json.loads(row.apps)), belongs
 
 
 async def put_memberships(conn: AsyncConnection, belongs: Mapping[InvoiceKey, Membership]) -> None:
-    """Let invoices belong there from now on."""
-    this = invoice.c
+    """Store to which campaigns these invoices belong."""
+    columns = invoice.c
     together: defaultdict[tuple[str, Membership], list[str]] = defaultdict(list)
-    for (store, invoice_id), one in sorted(belongs.items(), key=lambda pair: pair[0]):
-        together[store, one].append(invoice_id)
-    for (store, one), ids in together.items():
-        statement = update(invoice).where(this.store == store)
-        values = {"campaign": one.campaign, "ambiguous": one.ambiguous}
-        await change_among(conn, statement.values(values), this.id, ids)
+    for (store, invoice_id), belonging in sorted(belongs.items(), key=lambda pair: pair[0]):
+        together[store, belonging].append(invoice_id)
+    for (store, belonging), ids in together.items():
+        statement = update(invoice).where(columns.store == store)
+        values = {"campaign": belonging.campaign, "ambiguous": belonging.ambiguous}
+        await change_among(conn, statement.values(values), columns.id, ids)
 
 
 @lru_cache(maxsize=256)
 def _rules(text: str) -> tuple[StoreRule, ...]:
-    return tuple(StoreRule(**one) for one in json.loads(text))
+    return tuple(StoreRule(**fields) for fields in json.loads(text))

@@ -54,27 +54,31 @@ async def stage_outputs_among(
     conn: AsyncConnection, references: Iterable[str]
 ) -> dict[str, StageOutputStatus]:
     """Those of these coins that are stage outputs of investments that count, or may count yet."""
-    wanted = {one for one in references if one[_TXID_DIGITS : _TXID_DIGITS + 1] == ":"}
+    wanted = {
+        reference for reference in references if reference[_TXID_DIGITS : _TXID_DIGITS + 1] == ":"
+    }
     output = stage_output.c
     statement = (
         select(output.txid, output.vout, investment.c.status)
         .join(investment, investment.c.txid == output.txid)
         .where(investment.c.status.in_(_COUNTED))
     )
-    rows = await rows_among(conn, statement, output.txid, {one[:_TXID_DIGITS] for one in wanted})
-    found = {f"{row.txid}:{row.vout}": cast("StageOutputStatus", row.status) for row in rows}
-    return {key: status for key, status in found.items() if key in wanted}
+    rows = await rows_among(
+        conn, statement, output.txid, {reference[:_TXID_DIGITS] for reference in wanted}
+    )
+    statuses = {f"{row.txid}:{row.vout}": cast("StageOutputStatus", row.status) for row in rows}
+    return {key: status for key, status in statuses.items() if key in wanted}
 
 
 async def receipts_of(
     conn: AsyncConnection, keys: Iterable[InvoiceKey]
 ) -> dict[InvoiceKey, InvoiceReceipts]:
-    """What these invoices are shown to have received."""
-    this = invoice.c
+    """What these invoices are stored to have received."""
+    fields = invoice.c
     columns = select(
-        this.store, this.id, this.counted_msats, this.pending_msats, this.first_counted_at
+        fields.store, fields.id, fields.counted_msats, fields.pending_msats, fields.first_counted_at
     )
-    rows = await rows_of_invoices(conn, columns, (this.store, this.id), keys)
+    rows = await rows_of_invoices(conn, columns, (fields.store, fields.id), keys)
     return {
         (row.store, row.id): InvoiceReceipts(
             row.counted_msats, row.pending_msats, row.first_counted_at
@@ -83,25 +87,27 @@ async def receipts_of(
     }
 
 
-async def put_receipts(conn: AsyncConnection, found: Mapping[InvoiceKey, InvoiceReceipts]) -> None:
-    """Show that these invoices received so much."""
+async def put_receipts(
+    conn: AsyncConnection, receipts: Mapping[InvoiceKey, InvoiceReceipts]
+) -> None:
+    """Store what these invoices have received."""
     rows = [
         {
             "key_store": store,
             "key_id": invoice_id,
-            "counted": one.counted_msats,
-            "pending": one.pending_msats,
-            "first": one.first_counted_at,
+            "counted": receipt.counted_msats,
+            "pending": receipt.pending_msats,
+            "first": receipt.first_counted_at,
         }
-        for (store, invoice_id), one in sorted(found.items())
+        for (store, invoice_id), receipt in sorted(receipts.items())
     ]
     if not rows:
         return
-    this = invoice.c
-    one = (this.store == bindparam("key_store")) & (this.id == bindparam("key_id"))
+    fields = invoice.c
+    same = (fields.store == bindparam("key_store")) & (fields.id == bindparam("key_id"))
     values: dict[str, Any] = {
         "counted_msats": bindparam("counted"),
         "pending_msats": bindparam("pending"),
         "first_counted_at": bindparam("first"),
     }
-    await conn.execute(update(invoice).where(one).values(values), rows)
+    await conn.execute(update(invoice).where(same).values(values), rows)

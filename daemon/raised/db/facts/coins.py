@@ -33,27 +33,27 @@ async def add_coins(conn: AsyncConnection, coins: Sequence[Coin]) -> None:
     """Watch these outpoints from now on."""
     rows = [
         {
-            "txid": one.outpoint.txid,
-            "vout": one.outpoint.vout,
-            "project_id": one.project_id,
-            "investment_txid": one.investment_txid,
-            "value_sats": one.value_sats,
-            "script_pubkey": one.script_pubkey,
+            "txid": new.outpoint.txid,
+            "vout": new.outpoint.vout,
+            "project_id": new.project_id,
+            "investment_txid": new.investment_txid,
+            "value_sats": new.value_sats,
+            "script_pubkey": new.script_pubkey,
         }
-        for one in coins
+        for new in coins
     ]
     await add(conn, coin, rows)
 
 
 async def coins_of(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[OutPoint, Coin]:
     """The watched outputs of these transactions."""
-    found = {}
+    watched = {}
     for row in await rows_among(conn, select(coin), coin.c.txid, txids):
         outpoint = OutPoint(row.txid, row.vout)
-        found[outpoint] = Coin(
+        watched[outpoint] = Coin(
             outpoint, row.project_id, row.investment_txid, row.value_sats, row.script_pubkey
         )
-    return found
+    return watched
 
 
 async def investments_spent_by(conn: AsyncConnection, txids: Iterable[Txid]) -> set[Txid]:
@@ -72,10 +72,10 @@ async def add_payments(conn: AsyncConnection, payments: Iterable[tuple[Txid, str
 
 async def projects_paid_by(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, set[str]]:
     """The projects that these transactions pay."""
-    found: defaultdict[Txid, set[str]] = defaultdict(set)
+    paid: defaultdict[Txid, set[str]] = defaultdict(set)
     for row in await rows_among(conn, select(tx_project), tx_project.c.txid, txids):
-        found[row.txid].add(row.project_id)
-    return found
+        paid[row.txid].add(row.project_id)
+    return paid
 
 
 async def payments_to(conn: AsyncConnection, project_ids: Iterable[str]) -> set[Txid]:

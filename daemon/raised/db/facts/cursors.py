@@ -18,7 +18,7 @@ STORE_EVENTS: Final = "store:events"
 
 
 async def cursor_of(conn: AsyncConnection, source: str, name: str) -> tuple[int, int | None] | None:
-    """Up to when everything is in the record, and when the last complete re-ask began."""
+    """Up to when everything is in the record, and when the last full pass over it began."""
     statement = select(cursor).where(cursor.c.source == source, cursor.c.name == name)
     row = (await conn.execute(statement)).first()
     return None if row is None else (row.value, row.full_at)
@@ -27,11 +27,11 @@ async def cursor_of(conn: AsyncConnection, source: str, name: str) -> tuple[int,
 async def advance_cursor(
     conn: AsyncConnection, source: str, name: str, value: int, full_at: int | None
 ) -> None:
-    """Everything up to `value` is in the record now. A cursor never goes back."""
+    """Store that everything up to `value` is in the record. A cursor never goes back."""
     known = await cursor_of(conn, source, name)
     if known is not None:
         value = max(value, known[0])
-        full_at = max((one for one in (full_at, known[1]) if one is not None), default=None)
+        full_at = max((time for time in (full_at, known[1]) if time is not None), default=None)
     row: Mapping[str, object] = {
         "source": source,
         "name": name,
@@ -44,16 +44,16 @@ async def advance_cursor(
 async def set_cursor(
     conn: AsyncConnection, source: str, name: str, value: int, full_at: int | None
 ) -> None:
-    """Keep a mark that may go either way."""
+    """Store a mark that may go either way."""
     row = {"source": source, "name": name, "value": value, "full_at": full_at}
     await put(conn, cursor, [row])
 
 
 async def drop_cursor(conn: AsyncConnection, source: str, name: str) -> None:
-    """There is nothing to go on with any more."""
+    """Drop a cursor: the next time begins from the start."""
     await conn.execute(delete(cursor).where(cursor.c.source == source, cursor.c.name == name))
 
 
 async def cursor_names(conn: AsyncConnection, source: str) -> set[str]:
-    """Whatever has a cursor of this kind."""
+    """The names of all cursors of this kind."""
     return set(await conn.scalars(select(cursor.c.name).where(cursor.c.source == source)))

@@ -1,4 +1,4 @@
-"""Deliveries of the inbox as the daemon uses them: what to act on, when things settled, misses."""
+"""Webhook deliveries: their results, what they say of settlement, and those that never came."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -26,7 +26,7 @@ class Expected(NamedTuple):
 
 
 async def put_results(conn: AsyncConnection, results: Mapping[int, str], at: int) -> None:
-    """These deliveries were acted on; what was acted on before keeps its result."""
+    """Store results of deliveries; one that was acted on before keeps its result."""
     by_result: defaultdict[str, list[int]] = defaultdict(list)
     for key, result in results.items():
         by_result[result].append(key)
@@ -42,7 +42,7 @@ async def put_results(conn: AsyncConnection, results: Mapping[int, str], at: int
 async def settled_by_delivery(
     conn: AsyncConnection, label: str, ids: Iterable[str]
 ) -> dict[str, EventTimes]:
-    """When events told last that these invoices, or payments of them, are settled."""
+    """When webhooks last reported that these invoices, or payments of them, are settled."""
     newest = (
         select(
             delivery.c.invoice_id,
@@ -67,43 +67,43 @@ async def settled_by_delivery(
 async def expect_deliveries(
     conn: AsyncConnection, label: str, expected: Iterable[Expected], at: int
 ) -> None:
-    """Wait for these events; what is waited for already is not waited for longer."""
+    """Store that these events are expected; a date that is set already is not put off."""
     rows = [
         {
             "store": label,
-            "invoice_id": one.invoice_id,
-            "type": one.type,
-            "since_at": one.since_at,
+            "invoice_id": event.invoice_id,
+            "type": event.type,
+            "since_at": event.since_at,
             "due_at": at + _PATIENCE_SECONDS,
         }
-        for one in expected
+        for event in expected
     ]
     await add(conn, expected_delivery, rows)
 
 
 async def count_missed_deliveries(conn: AsyncConnection, now: int) -> None:
-    """Of the events that are due those count as missed that never came; none is awaited longer."""
-    this = expected_delivery.c
+    """Count the expected events that are due and never came, and expect none of them any longer."""
+    awaited = expected_delivery.c
     came = exists().where(
-        delivery.c.store == this.store,
-        delivery.c.invoice_id == this.invoice_id,
-        delivery.c.type == this.type,
-        delivery.c.received_at >= this.since_at,
+        delivery.c.store == awaited.store,
+        delivery.c.invoice_id == awaited.invoice_id,
+        delivery.c.type == awaited.type,
+        delivery.c.received_at >= awaited.since_at,
     )
-    known = this.store.in_(select(store.c.name))
+    known = awaited.store.in_(select(store.c.name))
     missed = (
-        select(this.store, func.count().label("number"))
-        .where(this.due_at <= now, known, ~came)
-        .group_by(this.store)
+        select(awaited.store, func.count().label("number"))
+        .where(awaited.due_at <= now, known, ~came)
+        .group_by(awaited.store)
     )
     for row in (await conn.execute(missed)).all():
         statement = update(store).where(store.c.name == row.store)
         more = {"misses": store.c.misses + row.number, "last_miss_at": now}
         await conn.execute(statement.values(more))
-    await conn.execute(delete(expected_delivery).where(this.due_at <= now, known))
+    await conn.execute(delete(expected_delivery).where(awaited.due_at <= now, known))
 
 
 async def drop_expected(conn: AsyncConnection, labels: Collection[str]) -> None:
-    """Wait for events of these stores only."""
-    gone = expected_delivery.c.store.not_in(sorted(labels))
-    await conn.execute(delete(expected_delivery).where(gone))
+    """Drop the expected events of all other stores."""
+    others = expected_delivery.c.store.not_in(sorted(labels))
+    await conn.execute(delete(expected_delivery).where(others))

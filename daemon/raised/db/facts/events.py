@@ -1,4 +1,4 @@
-"""Events: as they were signed, which relays hold them, what they announce and withdraw."""
+"""Events as they were signed, the relays that have them, announcements, deletions, profiles."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -33,19 +33,19 @@ async def events_by_id(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, E
 
 
 async def add_events(conn: AsyncConnection, events: Sequence[Event], at: int) -> None:
-    """Hold these events. What a direct message says is nobody's business."""
+    """Add these events; the content of direct messages is left out, for it is private."""
     rows = [
         {
-            "id": one.id,
-            "pubkey": one.pubkey,
-            "created_at": one.created_at,
-            "kind": one.kind,
-            "tags": json.dumps(one.tags, separators=(",", ":")),
-            "content": "" if one.kind == _DIRECT_MESSAGE else one.content,
-            "sig": one.sig,
+            "id": new.id,
+            "pubkey": new.pubkey,
+            "created_at": new.created_at,
+            "kind": new.kind,
+            "tags": json.dumps(new.tags, separators=(",", ":")),
+            "content": "" if new.kind == _DIRECT_MESSAGE else new.content,
+            "sig": new.sig,
             "seen_at": at,
         }
-        for one in events
+        for new in events
     ]
     await add(conn, event, rows)
 
@@ -53,30 +53,30 @@ async def add_events(conn: AsyncConnection, events: Sequence[Event], at: int) ->
 async def add_event_relays(
     conn: AsyncConnection, ids: Iterable[str], relay: str, at: int
 ) -> set[str]:
-    """Note that this relay holds these events; the ids of those that we did not know it of."""
+    """Store that this relay has these events; the ids of those of which that is new."""
     columns = select(event_relay.c.event_id).where(event_relay.c.relay == relay)
     wanted = list(dict.fromkeys(ids))
-    noted = {
+    known = {
         row.event_id for row in await rows_among(conn, columns, event_relay.c.event_id, wanted)
     }
-    new = [one for one in wanted if one not in noted]
-    rows = [{"event_id": one, "relay": relay, "seen_at": at} for one in new]
+    new = [event_id for event_id in wanted if event_id not in known]
+    rows = [{"event_id": event_id, "relay": relay, "seen_at": at} for event_id in new]
     await add(conn, event_relay, rows)
     return set(new)
 
 
 async def add_announcements(conn: AsyncConnection, candidates: Sequence[Candidate]) -> None:
-    """Note what these events announce."""
+    """Store what these events announce."""
     rows = [
         {
-            "event_id": one.event_id,
-            "project_id": one.project_id,
-            "pubkey": one.pubkey,
-            "created_at": one.created_at,
-            "founder_key": one.founder_key,
-            "reason": one.reason,
+            "event_id": candidate.event_id,
+            "project_id": candidate.project_id,
+            "pubkey": candidate.pubkey,
+            "created_at": candidate.created_at,
+            "founder_key": candidate.founder_key,
+            "reason": candidate.reason,
         }
-        for one in candidates
+        for candidate in candidates
     ]
     await add(conn, announcement, rows)
 
@@ -113,7 +113,7 @@ async def unchecked_events(conn: AsyncConnection, ids: Iterable[str]) -> dict[st
 
 
 async def add_deletions(conn: AsyncConnection, deletions: Iterable[tuple[str, str, int]]) -> None:
-    """Note (target, author, when): the latest of one author about one target counts."""
+    """Store deletions as (target, author, when); an author's latest of a target counts."""
     latest: dict[tuple[str, str], int] = {}
     for target, pubkey, at in deletions:
         latest[target, pubkey] = max(at, latest.get((target, pubkey), at))
@@ -133,7 +133,7 @@ async def deletions_of(conn: AsyncConnection, targets: Iterable[str]) -> dict[tu
 
 
 async def projects_with_event(conn: AsyncConnection, event_ids: Iterable[str]) -> set[str]:
-    """The projects whose terms these events hold."""
+    """The projects whose terms these events state."""
     statement = select(project.c.id).where(project.c.status != "hidden")
     return {row.id for row in await rows_among(conn, statement, project.c.event_id, event_ids)}
 
@@ -159,15 +159,15 @@ async def put_profiles(conn: AsyncConnection, events: Iterable[tuple[str, Event]
     """Let these events count for their author, kind and d, given as (d, event)."""
     rows = [
         {
-            "pubkey": one.pubkey,
-            "kind": one.kind,
+            "pubkey": newest.pubkey,
+            "kind": newest.kind,
             "d": d,
-            "event_id": one.id,
-            "created_at": one.created_at,
-            "content": one.content,
-            "tags": json.dumps(one.tags, separators=(",", ":")),
+            "event_id": newest.id,
+            "created_at": newest.created_at,
+            "content": newest.content,
+            "tags": json.dumps(newest.tags, separators=(",", ":")),
         }
-        for d, one in events
+        for d, newest in events
     ]
     await put(conn, project_profile, rows)
 
@@ -187,7 +187,10 @@ async def events_without_content(
 
     An author may have written any number of them, each as long as relays take.
     """
-    columns = [literal("").label(one.name) if one is event.c.content else one for one in event.c]
+    columns = [
+        literal("").label(column.name) if column is event.c.content else column
+        for column in event.c
+    ]
     statement = select(*columns).where(event.c.pubkey == pubkey, event.c.kind == kind)
     return tuple(event_of(row) for row in await conn.execute(statement))
 

@@ -1,4 +1,4 @@
-"""Founding transactions: those that pass the test. Which of them decides is for the project."""
+"""Founding transactions. Which of several decides is computed with the project."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,17 +15,17 @@ from raised.domain.bitcoin.tx import Txid
 
 
 async def add_foundings(conn: AsyncConnection, foundings: Sequence[Founding]) -> None:
-    """Note these founding transactions. Their projects are in the record."""
+    """Add these founding transactions, whose projects are in the record."""
     rows = [
         {
-            "txid": one.txid,
-            "project_id": one.project_id,
-            "founder_key": one.founder_key.hex(),
-            "event_id": one.event_id,
-            "nostr_pubkey": one.nostr_pubkey,
-            "rule": one.rule,
+            "txid": new.txid,
+            "project_id": new.project_id,
+            "founder_key": new.founder_key.hex(),
+            "event_id": new.event_id,
+            "nostr_pubkey": new.nostr_pubkey,
+            "rule": new.rule,
         }
-        for one in foundings
+        for new in foundings
     ]
     await add(conn, founding, rows)
 
@@ -33,15 +33,15 @@ async def add_foundings(conn: AsyncConnection, foundings: Sequence[Founding]) ->
 async def foundings_of(
     conn: AsyncConnection, project_ids: Iterable[str]
 ) -> dict[str, list[StoredFounding]]:
-    """The founding transactions of these projects, wherever they stand."""
+    """The founding transactions of these projects, confirmed or not."""
     columns = (tx.c.height, tx.c.block_hash, tx.c.position, tx.c.at, tx.c.gone_at)
     statement = select(founding, *columns).join(tx, tx.c.txid == founding.c.txid)
-    found: defaultdict[str, list[StoredFounding]] = defaultdict(list)
+    stored: defaultdict[str, list[StoredFounding]] = defaultdict(list)
     for row in await rows_among(conn, statement, founding.c.project_id, project_ids):
         place = None
         if row.height is not None:
             place = Place(row.height, row.block_hash, row.position, row.at)
-        held = StoredFounding(
+        own = StoredFounding(
             row.txid,
             row.founder_key,
             row.event_id,
@@ -49,8 +49,8 @@ async def foundings_of(
             place,
             row.gone_at is not None,
         )
-        found[row.project_id].append(held)
-    return found
+        stored[row.project_id].append(own)
+    return stored
 
 
 async def founding_txids(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, str]:
@@ -65,7 +65,7 @@ async def founding_txids(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[T
 async def projects_naming(conn: AsyncConnection, event_ids: Iterable[str]) -> dict[str, set[str]]:
     """The projects whose founding transactions name these events, by event."""
     statement = select(founding.c.event_id, founding.c.project_id)
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    naming: defaultdict[str, set[str]] = defaultdict(set)
     for row in await rows_among(conn, statement, founding.c.event_id, event_ids):
-        found[row.event_id].add(row.project_id)
-    return found
+        naming[row.event_id].add(row.project_id)
+    return naming

@@ -1,4 +1,4 @@
-"""Investments: how they stand, their stage outputs and penalty outputs."""
+"""Investments: their states, stage outputs and penalty outputs."""
 
 import json
 from collections import defaultdict
@@ -23,7 +23,7 @@ Party = tuple[str, str]  # project identifier, investor key
 async def investment_snapshots(
     conn: AsyncConnection, txids: Iterable[Txid]
 ) -> dict[Txid, InvestmentSnapshot]:
-    """How these investments are shown."""
+    """The stored snapshots of these investments."""
     wanted = list(dict.fromkeys(txids))
     stages: defaultdict[Txid, list[StageSnapshot]] = defaultdict(list)
     outputs = stage_output.c
@@ -48,12 +48,14 @@ async def put_investment_snapshots(
     snapshots: Sequence[InvestmentSnapshot],
     known: Mapping[Txid, InvestmentSnapshot],
 ) -> None:
-    """Show these investments so; `known` says how they are shown until now."""
+    """Store these snapshots; `known` are those that are stored."""
     await put(conn, investment, [_columns(snapshot) for snapshot in snapshots])
     stale = [snapshot for snapshot in snapshots if snapshot.txid in known]
-    await _drop_stages(conn, [one for one in stale if _moved(known[one.txid], one)])
+    await _drop_stages(conn, [changed for changed in stale if _moved(known[changed.txid], changed)])
     await put(conn, stage_output, [row for snapshot in snapshots for row in _stage_rows(snapshot)])
-    lapsed = [one.txid for one in stale if known[one.txid].penalties != one.penalties]
+    lapsed = [
+        changed.txid for changed in stale if known[changed.txid].penalties != changed.penalties
+    ]
     await change_among(conn, delete(penalty_output), penalty_output.c.investment_txid, lapsed)
     await add(
         conn, penalty_output, [row for snapshot in snapshots for row in _penalty_rows(snapshot)]
@@ -61,7 +63,7 @@ async def put_investment_snapshots(
 
 
 def _moved(old: InvestmentSnapshot, new: InvestmentSnapshot) -> bool:
-    return {one.vout for one in old.stages} != {one.vout for one in new.stages}
+    return {output.vout for output in old.stages} != {output.vout for output in new.stages}
 
 
 async def _drop_stages(conn: AsyncConnection, snapshots: Iterable[InvestmentSnapshot]) -> None:
@@ -70,10 +72,10 @@ async def _drop_stages(conn: AsyncConnection, snapshots: Iterable[InvestmentSnap
 
 
 async def drop_investments(conn: AsyncConnection, txids: Iterable[Txid]) -> None:
-    """These are no investments of anything any more."""
-    gone = list(txids)
-    await change_among(conn, delete(penalty_output), penalty_output.c.investment_txid, gone)
-    await change_among(conn, delete(investment), investment.c.txid, gone)
+    """Delete transactions that are no investments any more."""
+    dropped = list(txids)
+    await change_among(conn, delete(penalty_output), penalty_output.c.investment_txid, dropped)
+    await change_among(conn, delete(investment), investment.c.txid, dropped)
 
 
 async def add_to_returned(conn: AsyncConnection, returned: Mapping[Txid, int]) -> None:
@@ -94,7 +96,7 @@ async def confirmed_parties(conn: AsyncConnection, parties: Iterable[Party]) -> 
         .where(investment.c.project_id.in_(bindparam("projects", expanding=True)))
         .distinct()
     )
-    found: set[Party] = set()
+    confirmed: set[Party] = set()
     by_project: defaultdict[str, set[str]] = defaultdict(set)
     for project_id, key in wanted:
         by_project[project_id].add(key)
@@ -105,8 +107,8 @@ async def confirmed_parties(conn: AsyncConnection, parties: Iterable[Party]) -> 
         investment.c.investor_key,
         keys,
     ):
-        found.add((row.project_id, row.investor_key))
-    return found & wanted
+        confirmed.add((row.project_id, row.investor_key))
+    return confirmed & wanted
 
 
 async def penalties_maturing(
@@ -122,15 +124,15 @@ async def penalties_maturing(
 
 async def claiming_txids(conn: AsyncConnection, txids: Iterable[Txid]) -> dict[Txid, set[str]]:
     """Those of these transactions that claim stages, with the projects they claim from."""
-    found: defaultdict[Txid, set[str]] = defaultdict(set)
+    claiming: defaultdict[Txid, set[str]] = defaultdict(set)
     statement = (
         select(stage_output.c.spent_txid, stage_output.c.project_id)
         .where(stage_output.c.state == "claim")
         .distinct()
     )
     for row in await rows_among(conn, statement, stage_output.c.spent_txid, txids):
-        found[row.spent_txid].add(row.project_id)
-    return found
+        claiming[row.spent_txid].add(row.project_id)
+    return claiming
 
 
 def _snapshot(
@@ -204,36 +206,36 @@ def _stage_rows(snapshot: InvestmentSnapshot) -> list[dict[str, Any]]:
     return [
         {
             "txid": snapshot.txid,
-            "vout": one.vout,
+            "vout": output.vout,
             "project_id": snapshot.project_id,
-            "index": one.index,
-            "value_sats": one.value_sats,
-            "release_at": one.release_at,
-            "expiry_at": one.expiry_at,
-            "state": one.state,
-            "spent_txid": one.spent_txid,
-            "spent_vin": one.spent_vin,
-            "spent_height": one.spent_height,
-            "spent_at": one.spent_at,
+            "index": output.index,
+            "value_sats": output.value_sats,
+            "release_at": output.release_at,
+            "expiry_at": output.expiry_at,
+            "state": output.state,
+            "spent_txid": output.spent_txid,
+            "spent_vin": output.spent_vin,
+            "spent_height": output.spent_height,
+            "spent_at": output.spent_at,
         }
-        for one in snapshot.stages
+        for output in snapshot.stages
     ]
 
 
 def _penalty_rows(snapshot: InvestmentSnapshot) -> list[dict[str, Any]]:
     return [
         {
-            "txid": one.txid,
-            "vout": one.vout,
+            "txid": output.txid,
+            "vout": output.vout,
             "project_id": snapshot.project_id,
             "investment_txid": snapshot.txid,
-            "stage_vout": one.stage_vout,
-            "value_sats": one.value_sats,
-            "state": one.state,
-            "matures_at": one.matures_at,
-            "released_txid": one.released_txid,
-            "released_height": one.released_height,
-            "released_at": one.released_at,
+            "stage_vout": output.stage_vout,
+            "value_sats": output.value_sats,
+            "state": output.state,
+            "matures_at": output.matures_at,
+            "released_txid": output.released_txid,
+            "released_height": output.released_height,
+            "released_at": output.released_at,
         }
-        for one in snapshot.penalties
+        for output in snapshot.penalties
     ]

@@ -1,4 +1,4 @@
-"""Invoices and their payments as they are kept, and which of them a store should be asked about."""
+"""Invoices and their payments, as the newest answers showed them."""
 
 import json
 from collections import defaultdict
@@ -25,10 +25,10 @@ _OPEN = ("New", "Processing")
 
 def by_store(keys: Iterable[InvoiceKey]) -> dict[str, list[str]]:
     """The ids of invoices by their stores."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    ids: defaultdict[str, list[str]] = defaultdict(list)
     for store, invoice_id in sorted(set(keys)):
-        found[store].append(invoice_id)
-    return found
+        ids[store].append(invoice_id)
+    return ids
 
 
 async def rows_of_invoices(
@@ -37,7 +37,7 @@ async def rows_of_invoices(
     columns: tuple[ColumnElement[Any], ColumnElement[Any]],
     keys: Iterable[InvoiceKey],
 ) -> list[Row[Any]]:
-    """The rows whose columns of store and invoice are those of these invoices."""
+    """The rows whose (store, invoice id) columns name these invoices."""
     store, invoice_id = columns
     rows: list[Row[Any]] = []
     for label, ids in by_store(keys).items():
@@ -48,25 +48,25 @@ async def rows_of_invoices(
 async def stored_invoices(
     conn: AsyncConnection, store: str, ids: Collection[str]
 ) -> dict[str, StoredInvoice]:
-    """Those of these invoices that are held, with their payments."""
+    """Those of these invoices that are stored, with their payments."""
     paid = invoice_payment.c
     payments: defaultdict[str, dict[PaymentKey, PaymentSnapshot]] = defaultdict(dict)
     statement = select(invoice_payment).where(paid.store == store)
     for row in await rows_among(conn, statement, paid.invoice_id, ids):
         payments[row.invoice_id][row.method, row.id] = _payment(row)
-    found = await rows_among(
+    rows = await rows_among(
         conn, select(invoice).where(invoice.c.store == store), invoice.c.id, ids
     )
     return {
         row.id: StoredInvoice(_snapshot(row), row.asked_at, row.seen_at, payments.get(row.id, {}))
-        for row in found
+        for row in rows
     }
 
 
 async def add_invoices(
     conn: AsyncConnection, snapshots: Iterable[InvoiceSnapshot], asked_at: int, at: int
 ) -> None:
-    """Hold invoices that are new; what they received is counted next."""
+    """Add new invoices; what they received is computed afterwards."""
     rows = [
         _columns(snapshot)
         | {
@@ -84,24 +84,24 @@ async def add_invoices(
 
 
 async def put_invoices(conn: AsyncConnection, snapshots: Iterable[InvoiceSnapshot]) -> None:
-    """Show invoices that are held so from now on."""
+    """Update stored invoices."""
     rows = [
         _columns(snapshot) | {"key_store": snapshot.store, "key_id": snapshot.id}
         for snapshot in snapshots
     ]
     if not rows:
         return
-    this = invoice.c
+    fields = invoice.c
     columns = rows[0].keys() - {"key_store", "key_id"}
     named: dict[str, Any] = {name: bindparam(name) for name in columns}
-    one = (this.store == bindparam("key_store")) & (this.id == bindparam("key_id"))
-    await conn.execute(update(invoice).where(one).values(named), rows)
+    same = (fields.store == bindparam("key_store")) & (fields.id == bindparam("key_id"))
+    await conn.execute(update(invoice).where(same).values(named), rows)
 
 
 async def mark_seen(
     conn: AsyncConnection, store: str, ids: Iterable[str], asked_at: int, at: int
 ) -> None:
-    """The server has shown these; nothing older says anything of them any more."""
+    """Store when the server showed these: answers to older requests are ignored from now on."""
     statement = (
         update(invoice)
         .where(invoice.c.store == store)
@@ -113,24 +113,24 @@ async def mark_seen(
 async def put_payments(
     conn: AsyncConnection, changed: Iterable[tuple[InvoiceKey, PaymentSnapshot]], at: int
 ) -> None:
-    """Keep payments as they are now; `first_seen_at` of those that are held stays."""
+    """Store payments; `first_seen_at` of known ones stays."""
     rows = [
         {
             "store": store,
             "invoice_id": invoice_id,
-            "method": one.method,
-            "id": one.id,
-            "currency": one.currency,
-            "value": one.value,
-            "value_msats": one.value_msats,
-            "status": one.status,
-            "received_at": one.received_at,
-            "rate": one.rate,
-            "settled_at": one.settled_at,
+            "method": payment.method,
+            "id": payment.id,
+            "currency": payment.currency,
+            "value": payment.value,
+            "value_msats": payment.value_msats,
+            "status": payment.status,
+            "received_at": payment.received_at,
+            "rate": payment.rate,
+            "settled_at": payment.settled_at,
             "first_seen_at": at,
             "changed_at": at,
         }
-        for (store, invoice_id), one in changed
+        for (store, invoice_id), payment in changed
     ]
     await put(conn, invoice_payment, rows, keep=("first_seen_at",))
 
@@ -138,14 +138,16 @@ async def put_payments(
 async def mark_missing(
     conn: AsyncConnection, store: str, ids: Collection[str]
 ) -> dict[str, InvoiceStatus]:
-    """The server does not know these any more; those of which that is news, with their status."""
+    """Mark invoices that the server does not know any more; those newly marked, with status."""
     statement = select(invoice.c.id, invoice.c.status).where(
         invoice.c.store == store, invoice.c.missing_upstream.is_(False)
     )
-    new = {row.id: row.status for row in await rows_among(conn, statement, invoice.c.id, ids)}
+    newly_missing = {
+        row.id: row.status for row in await rows_among(conn, statement, invoice.c.id, ids)
+    }
     missing = update(invoice).where(invoice.c.store == store).values(missing_upstream=True)
-    await change_among(conn, missing, invoice.c.id, new)
-    return dict(sorted(new.items()))
+    await change_among(conn, missing, invoice.c.id, newly_missing)
+    return dict(sorted(newly_missing.items()))
 
 
 async def unseen_between(
@@ -163,10 +165,10 @@ async def unseen_between(
 
 
 async def campaigns_of(conn: AsyncConnection, keys: Iterable[InvoiceKey]) -> dict[InvoiceKey, str]:
-    """The campaign of each of these invoices that is held."""
-    this = invoice.c
-    columns = select(this.store, this.id, this.campaign)
-    rows = await rows_of_invoices(conn, columns, (this.store, this.id), keys)
+    """The campaign of each of these invoices that is stored."""
+    fields = invoice.c
+    columns = select(fields.store, fields.id, fields.campaign)
+    rows = await rows_of_invoices(conn, columns, (fields.store, fields.id), keys)
     return {(row.store, row.id): row.campaign for row in rows}
 
 

@@ -28,22 +28,22 @@ async def booked_rows(conn: AsyncConnection, investment_txids: Iterable[Txid]) -
 
 
 async def booked_payments(conn: AsyncConnection, references: Iterable[str]) -> list[BookedRow]:
-    """The payments that stand for these coins; one each."""
-    found = await _booked_among(conn, movement.c.reference, references)
-    return [one for one in found if one.row.kind == "payment"]
+    """The booked payments of these coins that no reversal has undone; one each."""
+    booked = await _booked_among(conn, movement.c.reference, references)
+    return [entry for entry in booked if entry.row.kind == "payment"]
 
 
 async def booked_refunds(conn: AsyncConnection, payouts: Iterable[str]) -> list[BookedRow]:
-    """The refunds that stand for payouts with these ids, whatever their store."""
-    found = await _booked_among(conn, movement.c.reference, payouts)
-    return [one for one in found if one.row.kind == "refund"]
+    """The booked refunds of payouts with these ids, of all stores, that no reversal has undone."""
+    booked = await _booked_among(conn, movement.c.reference, payouts)
+    return [entry for entry in booked if entry.row.kind == "refund"]
 
 
 async def booked_of_invoices(
     conn: AsyncConnection, store: str, invoice_ids: Iterable[str]
 ) -> list[BookedRow]:
     """The rows of these invoices of a store that no reversal has undone."""
-    statement = _standing().where(movement.c.store == store)
+    statement = _active().where(movement.c.store == store)
     rows = await rows_among(conn, statement, movement.c.invoice_id, invoice_ids)
     return [BookedRow(row.id, _ledger_row(row)) for row in rows]
 
@@ -51,11 +51,11 @@ async def booked_of_invoices(
 async def _booked_among(
     conn: AsyncConnection, column: ColumnElement[Any], keys: Iterable[str]
 ) -> list[BookedRow]:
-    rows = await rows_among(conn, _standing(), column, keys)
+    rows = await rows_among(conn, _active(), column, keys)
     return [BookedRow(row.id, _ledger_row(row)) for row in rows]
 
 
-def _standing() -> Select[Any]:
+def _active() -> Select[Any]:
     return select(movement).where(movement.c.reversed_by.is_(None), movement.c.kind != REVERSAL)
 
 
@@ -63,10 +63,10 @@ async def book(
     conn: AsyncConnection, correction: Correction, first_id: int, first_seq: int, at: int
 ) -> list[int]:
     """Add the reversals and rows of a correction, numbered from `first_id`; their numbers. The
-    changes that tell of them begin at `first_seq`.
+    changes about them begin at `first_seq`.
     """
     planned: list[tuple[LedgerRow, int | None]] = [
-        *((one.row, one.id) for one in correction.reversals),
+        *((entry.row, entry.id) for entry in correction.reversals),
         *((row, None) for row in correction.rows),
     ]
     rows = [
@@ -82,13 +82,13 @@ async def book(
 
 
 async def add_to_hour_totals(conn: AsyncConnection, effects: Sequence[Effect]) -> None:
-    """Let the sums by hour follow the ledger; an hour without rows has no sum."""
+    """Add new ledger rows to the sums by hour; an hour without rows has no sum."""
     sums: defaultdict[tuple[int, str, str, str], list[int]] = defaultdict(lambda: [0, 0])
-    for one in effects:
-        row = one.row
-        total = sums[(row.at - row.at % _HOUR_SECONDS, row.source, one.owner, row.kind)]
-        total[0] += one.amount_msats
-        total[1] += one.sign
+    for effect in effects:
+        row = effect.row
+        total = sums[(row.at - row.at % _HOUR_SECONDS, row.source, effect.owner, row.kind)]
+        total[0] += effect.amount_msats
+        total[1] += effect.sign
     rows: list[dict[str, Any]] = [
         {
             "hour": hour,
@@ -101,7 +101,7 @@ async def add_to_hour_totals(conn: AsyncConnection, effects: Sequence[Effect]) -
         for (hour, source, owner, kind), (amount, count) in sorted(sums.items())
     ]
     await accumulate(conn, hour_total, rows, ("amount_msats", "rows"))
-    if any(one.sign < 0 for one in effects):
+    if any(effect.sign < 0 for effect in effects):
         hours = sorted({row["hour"] for row in rows})
         for start in range(0, len(hours), 500):
             within = hour_total.c.hour.in_(hours[start : start + 500])

@@ -23,17 +23,19 @@ class PullKey(NamedTuple):
 
 
 async def put_pull_payments(
-    conn: AsyncConnection, store: str, found: Collection[PullPayment]
+    conn: AsyncConnection, store: str, pulls: Collection[PullPayment]
 ) -> None:
-    """Keep the names of pull payments; whose they are known to be stays."""
-    rows = [{"store": store, "id": one.id, "name": one.name, "invoice_id": None} for one in found]
+    """Store pull payments with their names; the invoice that is known for one stays."""
+    rows = [
+        {"store": store, "id": pull.id, "name": pull.name, "invoice_id": None} for pull in pulls
+    ]
     await put(conn, pull_payment, rows, keep=("invoice_id",))
 
 
 async def put_refund_invoices(
     conn: AsyncConnection, store: str, invoices: Mapping[str, str]
 ) -> None:
-    """Keep whose these pull payments are: a signed event said so, which outranks any name."""
+    """Store the invoices of pull payments, as signed events state them: they outrank any name."""
     rows = [
         {"store": store, "id": key, "name": None, "invoice_id": invoice_id}
         for key, invoice_id in sorted(invoices.items())
@@ -48,68 +50,68 @@ async def link_refunds_by_name(
     pull_ids: Iterable[str] = (),
     invoice_ids: Iterable[str] = (),
 ) -> None:
-    """Let pull payments be those of the held invoices that the server has named them after: among
-    these pull payments, or for these invoices.
+    """Link pull payments to the stored invoices that the server named them after: among these pull
+    payments, or for these invoices.
     """
-    this = pull_payment.c
-    open_ones = select(this.id, this.name).where(
-        this.store == store, this.invoice_id.is_(None), this.name.is_not(None)
+    fields = pull_payment.c
+    unlinked = select(fields.id, fields.name).where(
+        fields.store == store, fields.invoice_id.is_(None), fields.name.is_not(None)
     )
-    names = [_REFUND_NAME + one for one in invoice_ids]
-    rows = await rows_among(conn, open_ones, this.id, pull_ids)
-    rows += await rows_among(conn, open_ones, this.name, names)
+    names = [_REFUND_NAME + invoice_id for invoice_id in invoice_ids]
+    rows = await rows_among(conn, unlinked, fields.id, pull_ids)
+    rows += await rows_among(conn, unlinked, fields.name, names)
     named = {
         row.id: row.name.removeprefix(_REFUND_NAME)
         for row in rows
         if row.name.startswith(_REFUND_NAME)
     }
-    held = select(invoice.c.id).where(invoice.c.store == store)
-    known = {row.id for row in await rows_among(conn, held, invoice.c.id, named.values())}
+    stored = select(invoice.c.id).where(invoice.c.store == store)
+    known = {row.id for row in await rows_among(conn, stored, invoice.c.id, named.values())}
     links = [
         {"key_store": store, "key_id": key, "named": invoice_id}
         for key, invoice_id in sorted(named.items())
         if invoice_id in known
     ]
     if links:
-        one = (this.store == bindparam("key_store")) & (this.id == bindparam("key_id"))
-        statement = update(pull_payment).where(one).values(invoice_id=bindparam("named"))
+        same = (fields.store == bindparam("key_store")) & (fields.id == bindparam("key_id"))
+        statement = update(pull_payment).where(same).values(invoice_id=bindparam("named"))
         await conn.execute(statement, links)
 
 
 async def pulls_of_invoices(
     conn: AsyncConnection, store: str, invoice_ids: Iterable[str]
 ) -> set[str]:
-    """The pull payments that are these invoices'."""
-    this = pull_payment.c
-    statement = select(this.id).where(this.store == store)
-    return {row.id for row in await rows_among(conn, statement, this.invoice_id, invoice_ids)}
+    """The pull payments of these invoices."""
+    fields = pull_payment.c
+    statement = select(fields.id).where(fields.store == store)
+    return {row.id for row in await rows_among(conn, statement, fields.invoice_id, invoice_ids)}
 
 
 async def put_payouts(
-    conn: AsyncConnection, store: str, found: Collection[Payout], at: int
+    conn: AsyncConnection, store: str, payouts: Collection[Payout], at: int
 ) -> None:
-    """Keep payouts as they are now."""
+    """Store payouts; `first_seen_at` of known ones stays."""
     rows = [
         {
             "store": store,
-            "id": one.id,
-            "pull_payment_id": one.pull_payment_id,
-            "state": one.state,
-            "method": one.method,
-            "currency": one.currency,
-            "amount": one.amount,
-            "value_msats": one.value_msats,
-            "at": one.at,
-            "txid": one.txid,
+            "id": seen.id,
+            "pull_payment_id": seen.pull_payment_id,
+            "state": seen.state,
+            "method": seen.method,
+            "currency": seen.currency,
+            "amount": seen.amount,
+            "value_msats": seen.value_msats,
+            "at": seen.at,
+            "txid": seen.txid,
             "first_seen_at": at,
         }
-        for one in found
+        for seen in payouts
     ]
     await put(conn, payout, rows, keep=("first_seen_at",))
 
 
 async def payouts_of(conn: AsyncConnection, store: str, ids: Iterable[str]) -> dict[str, Payout]:
-    """Those of these payouts that are held."""
+    """Those of these payouts that are stored."""
     statement = select(payout).where(payout.c.store == store)
     return {row.id: _payout(row) for row in await rows_among(conn, statement, payout.c.id, ids)}
 
@@ -124,25 +126,25 @@ async def payouts_by_pull(conn: AsyncConnection, store: str, pull_ids: Iterable[
 async def pull_payments_among(
     conn: AsyncConnection, store: str, ids: Iterable[str]
 ) -> dict[str, Row[Any]]:
-    """Name and invoice of those of these pull payments that are held."""
-    this = pull_payment.c
-    statement = select(this.id, this.name, this.invoice_id).where(this.store == store)
-    return {row.id: row for row in await rows_among(conn, statement, this.id, ids)}
+    """Name and invoice of those of these pull payments that are stored."""
+    fields = pull_payment.c
+    statement = select(fields.id, fields.name, fields.invoice_id).where(fields.store == store)
+    return {row.id: row for row in await rows_among(conn, statement, fields.id, ids)}
 
 
 async def refunds_due(conn: AsyncConnection, ids: Iterable[str]) -> list[LedgerRow]:
-    """The rows of those of these payouts that are refunds in bitcoin of invoices we hold.
+    """The rows of those of these payouts that are refunds in bitcoin of stored invoices.
 
     A payout that two labels show, which name one store by two addresses, has a row for each.
     """
-    this, pull = payout.c, pull_payment.c
-    owned = (pull.store == this.store) & (pull.id == this.pull_payment_id)
-    held = (invoice.c.store == this.store) & (invoice.c.id == pull.invoice_id)
+    fields, pull = payout.c, pull_payment.c
+    owned = (pull.store == fields.store) & (pull.id == fields.pull_payment_id)
+    paid = (invoice.c.store == fields.store) & (invoice.c.id == pull.invoice_id)
     statement = (
         select(payout, pull.invoice_id)
-        .select_from(payout.join(pull_payment, owned).join(invoice, held))
-        .where(this.state == "Completed", this.value_msats > 0)
-        .order_by(this.id, this.store)
+        .select_from(payout.join(pull_payment, owned).join(invoice, paid))
+        .where(fields.state == "Completed", fields.value_msats > 0)
+        .order_by(fields.id, fields.store)
     )
     return [
         LedgerRow(
@@ -156,7 +158,7 @@ async def refunds_due(conn: AsyncConnection, ids: Iterable[str]) -> list[LedgerR
             store=row.store,
             invoice_id=row.invoice_id,
         )
-        for row in await rows_among(conn, statement, this.id, ids)
+        for row in await rows_among(conn, statement, fields.id, ids)
     ]
 
 

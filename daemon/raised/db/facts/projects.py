@@ -1,4 +1,4 @@
-"""Projects: how they stand, their calendar, their sums."""
+"""Projects: their states, stages and sums."""
 
 import json
 from collections import defaultdict
@@ -28,10 +28,10 @@ _TALLIES: Final = (*SUM_COLUMNS.values(), *COUNTS)
 
 
 async def add_projects(conn: AsyncConnection, ids: Iterable[str], at: int) -> None:
-    """Know these identifiers from now on; how they stand is decided next."""
+    """Add these identifiers, hidden until their state is computed."""
     rows = [
-        {"id": one, "status": "hidden", "flags": "[]", "candidates": 0, "first_seen_at": at}
-        for one in sorted(set(ids))
+        {"id": project_id, "status": "hidden", "flags": "[]", "candidates": 0, "first_seen_at": at}
+        for project_id in sorted(set(ids))
     ]
     await add(conn, project, rows)
 
@@ -44,7 +44,7 @@ async def known_projects(conn: AsyncConnection, ids: Iterable[str]) -> set[str]:
 async def project_snapshots(
     conn: AsyncConnection, ids: Iterable[str]
 ) -> dict[str, ProjectSnapshot]:
-    """How these projects are shown."""
+    """The stored snapshots of these projects."""
     wanted = list(dict.fromkeys(ids))
     calendar: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
     ordered = select(stage).order_by(stage.c.project_id, stage.c.index)
@@ -57,7 +57,7 @@ async def project_snapshots(
 async def put_project_snapshots(
     conn: AsyncConnection, snapshots: Sequence[ProjectSnapshot]
 ) -> None:
-    """Show these projects so; they are known."""
+    """Update these projects, which are known."""
     if not snapshots:
         return
     rows = [{**_columns(snapshot), "key": snapshot.id} for snapshot in snapshots]
@@ -69,7 +69,7 @@ async def put_project_snapshots(
 async def replace_stages(
     conn: AsyncConnection, snapshots: Sequence[ProjectSnapshot], stale: Iterable[str]
 ) -> None:
-    """Keep the stages of these projects; `stale` are those of which other stages are kept."""
+    """Store the stages of these projects; `stale` are those of which other stages are stored."""
     await change_among(conn, delete(stage), stage.c.project_id, stale)
     rows = [
         {"project_id": snapshot.id, "index": index, "percent": percent, "release_at": release_at}
@@ -109,7 +109,7 @@ async def funding_progress(
 
 
 async def put_reached_at(conn: AsyncConnection, project_id: str, at: int | None) -> None:
-    """Keep when the project reached its target."""
+    """Store when the project reached its target."""
     await conn.execute(update(project).where(project.c.id == project_id).values(reached_at=at))
 
 
@@ -124,14 +124,14 @@ async def confirmed_amounts(conn: AsyncConnection, project_id: str) -> list[tupl
 
 
 async def put_indexed_height(conn: AsyncConnection, project_id: str, height: int) -> None:
-    """The address history of the project is in the record up to this height."""
+    """Store that the project's address history is in the record up to this height."""
     known = or_(project.c.indexed_height.is_(None), project.c.indexed_height < height)
     statement = update(project).where(project.c.id == project_id, known)
     await conn.execute(statement.values(indexed_height=height))
 
 
 async def reset_indexed_heights(conn: AsyncConnection) -> None:
-    """No address history is complete any more: blocks went by that nobody read."""
+    """Mark all address histories as incomplete: blocks were passed over unread."""
     await conn.execute(update(project).values(indexed_height=None))
 
 
