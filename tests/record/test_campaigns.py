@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Founder, Ledger, World
-from tests.record.test_invoices import item, row, whole
+from tests.record.ledger_reads import assert_consistent, item, row
 from tests.rig.store_observations import (
     START,
     StoreObservations,
@@ -62,7 +62,7 @@ async def test_an_invoice_belongs_to_the_campaign_whose_rule_takes_it(
     assert by_reference["movement", coin(1)] == "sea-ice"
     assert by_reference["payment.settled", coin(1)] == "sea-ice"
     assert by_reference["invoice.settled", "shop/two"] == "shop"
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_another_configuration_regroups_the_past(
@@ -80,7 +80,7 @@ async def test_another_configuration_regroups_the_past(
         ("shop", "payment"): 200_000_000,
     }
     assert (await item(ledger, "one"))["campaign"] == "sea-ice"
-    await whole(ledger)
+    await assert_consistent(ledger)
     news = await ledger.changes()
     assert news[-1]["type"] == "campaign.regrouped"
     assert news[-1]["data"] == {"campaigns": ["sea-ice"], "invoices": 1}
@@ -88,7 +88,7 @@ async def test_another_configuration_regroups_the_past(
     assert await ledger.changes() == news
     await ledger.see(grouped())
     assert {owner for owner, _ in await hours(ledger)} == {"shop"}
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_an_invoice_that_two_campaigns_claim_is_its_stores(
@@ -105,7 +105,7 @@ async def test_an_invoice_that_two_campaigns_claim_is_its_stores(
     await ledger.see(grouped(ICE))
     kept = await row(ledger, "one")
     assert (kept["campaign"], kept["ambiguous"]) == ("sea-ice", False)
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_an_invoice_moves_with_its_metadata(ledger: Ledger, shop: StoreObservations) -> None:
@@ -116,7 +116,7 @@ async def test_an_invoice_moves_with_its_metadata(ledger: Ledger, shop: StoreObs
     assert await hours(ledger) == {("sea-ice", "payment"): 200_000_000}
     await ledger.see(shop.invoices_seen(invoice("one", payment(coin(2)))))
     assert await hours(ledger) == {("shop", "payment"): 100_000_000}
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_what_is_known_of_a_crowdfund_app_stays_known(
@@ -132,7 +132,7 @@ async def test_what_is_known_of_a_crowdfund_app_stays_known(
         shop.invoices_seen(invoice("one", payment(coin(1))), apps={"one": frozenset()})
     )
     assert (await row(ledger, "one"))["campaign"] == "shop"
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_projects_and_their_changes_name_their_campaign(
@@ -152,7 +152,7 @@ async def test_projects_and_their_changes_name_their_campaign(
     assert {one["data"]["campaign"] for one in news if one["type"] == "movement"} == {"sea-ice"}
     # hours stay the project's: its campaign is looked up
     assert {owner for owner, _ in await hours(ledger)} == {founder.project_id}
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_stores_that_send_events_are_remembered_from_when_on(ledger: Ledger) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 from tests.record.conftest import Founder, Ledger, Load, Scenario, World
+from tests.record.ledger_reads import assert_consistent
 
 from raised.db import schema
-from raised.db.audit.check import differences
 from raised.db.engine import reading
 from raised.db.queries import chain_source
 from raised.domain.angor.identifier import identifier
@@ -27,11 +27,6 @@ from raised_simnet.actors.announcing import project_event
 NOW = 1_800_000_000
 DAY = 86_400
 START = 1_768_435_200
-
-
-async def whole(ledger: Ledger) -> None:
-    async with reading(ledger.engine) as conn:
-        assert await differences(conn) == []
 
 
 def wandering(story: Scenario, dice: random.Random, steps: int = 30) -> list[Observation]:
@@ -85,8 +80,8 @@ async def test_with_any_depth_the_state_is_that_of_the_facts_alone(
         await ledger.see_at_once(some)
     await second_ledger.see(story.event_seen(), *map(story.seen, story.heights), *last)
     assert await ledger.state() == await second_ledger.state()
-    await whole(ledger)
-    await whole(second_ledger)
+    await assert_consistent(ledger)
+    await assert_consistent(second_ledger)
 
 
 async def unindexed(ledger: Ledger) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Founder, Ledger, World
-from tests.record.test_invoices import whole
+from tests.record.ledger_reads import assert_consistent
 from tests.rig.store_observations import (
     START,
     StoreObservations,
@@ -94,7 +94,7 @@ async def test_every_step_leaves_a_record_without_differences_and_twice_is_once(
             step = world.undo(1) if mined else world.mine(one.tx, two.tx, fork=str(number))
             mined = not mined
         await ledger.see(step)
-        await whole(ledger)
+        await assert_consistent(ledger)
         before, told = await ledger.state(), await ledger.rows(schema.change)
         await ledger.see(step)
         assert await ledger.state() == before
@@ -121,7 +121,7 @@ async def test_what_is_booked_follows_from_the_last_answers_alone(
         last[shops[place].label, key] = shown
     for (label, _), shown in reversed(last.items()):
         await second_ledger.see(StoreObservations(label).invoices_seen(shown))
-    await whole(second_ledger)
+    await assert_consistent(second_ledger)
     for name in ("movement", "hour_total"):
         assert (await ledger.state())[name] == (await second_ledger.state())[name]
     figures = ("store", "id", "campaign", "counted_msats", "pending_msats", "first_counted_at")

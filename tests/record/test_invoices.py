@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Ledger
+from tests.record.ledger_reads import assert_consistent, counted, item, row
 from tests.rig import vectors
-from tests.rig.store_observations import HASH, START, StoreObservations, coin, invoice, payment
+from tests.rig.store_observations import START, StoreObservations, coin, invoice, payment
 
 from raised.btcpay.client.invoices_json import parse_invoice, parse_payments
 from raised.btcpay.client.json_fields import parse_rows, read_json
 from raised.db import schema
-from raised.db.audit.check import differences
-from raised.db.engine import reading
-from raised.db.items.invoice_items import invoice_items
 from raised.domain.btcpay.invoice import Invoice, Payment
 from raised.domain.observation import InvoicesGone, Observation
 
@@ -29,31 +27,6 @@ def ledger(regtest_ledger: Ledger) -> Any:
 @pytest.fixture
 def shop() -> StoreObservations:
     return StoreObservations()
-
-
-async def whole(ledger: Ledger) -> None:
-    async with reading(ledger.engine) as conn:
-        assert await differences(conn) == []
-
-
-async def item(ledger: Ledger, invoice_id: str, store: str = "shop") -> Any:
-    async with reading(ledger.engine) as conn:
-        return (await invoice_items(conn, [(store, invoice_id)]))[store, invoice_id]
-
-
-async def row(ledger: Ledger, invoice_id: str, store: str = "shop") -> Any:
-    rows = await ledger.rows(schema.invoice)
-    return next(one for one in rows if (one["store"], one["id"]) == (store, invoice_id))
-
-
-async def counted(ledger: Ledger) -> dict[str, int]:
-    """What each invoice's payments add to the ledger."""
-    sums: dict[str, int] = {}
-    for one in await ledger.rows(schema.movement):
-        if one["kind"] == "payment" and one["reversed_by"] is None:
-            key = f"{one['store']}/{one['invoice_id']}"
-            sums[key] = sums.get(key, 0) + one["amount_msats"]
-    return sums
 
 
 async def told(ledger: Ledger) -> list[tuple[str, str]]:
@@ -90,7 +63,7 @@ async def test_a_settled_payment_is_booked_summed_and_told(
     # what is told names the row that was booked in the same transaction
     assert changes[0]["data"] == changes[1]["data"] == shown
     assert changes[2]["data"]["campaign"] == "shop"
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_the_accounting_of_the_vectors_comes_out(
@@ -108,7 +81,7 @@ async def test_the_accounting_of_the_vectors_comes_out(
         assert shown["received_sats"] == one["settled_sats_floor"]
         assert shown["pending_sats"] == one["processing_sats_floor"]
         assert (shown["archived"], shown["paid_amount"]) == (one["archived"], one["paidAmount"])
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_what_a_server_sends_comes_out_exactly(
@@ -125,7 +98,7 @@ async def test_what_a_server_sends_comes_out_exactly(
         kept = await row(ledger, one.id)
         assert kept["counted_msats"] == by_id[one.id]["settled_msat"]
         assert kept["pending_msats"] == by_id[one.id]["processing_msat"]
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_a_payment_that_was_replaced_on_the_way_is_out_of_all_sums(
@@ -139,7 +112,7 @@ async def test_a_payment_that_was_replaced_on_the_way_is_out_of_all_sums(
         await ledger.see(shop.invoices_seen(invoice("one", *read.rows, status="Processing")))
         kept = await row(ledger, "one")
         sums.append((kept["counted_msats"], kept["pending_msats"]))
-        await whole(ledger)
+        await assert_consistent(ledger)
     assert sums[0] == sums[1]
     assert sum(sums[0]) > 0
     statuses = [one["status"] for one in await ledger.rows(schema.invoice_payment)]
@@ -186,7 +159,7 @@ async def test_a_payment_that_stops_counting_is_reversed_and_kept(
     assert [one["status"] for one in shown["payments"]] == ["Invalid", "Settled"]
     assert [one["counted"] for one in shown["payments"]] == [False, True]
     assert (await ledger.changes())[-1]["data"]["campaign"] == "shop"
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_a_payment_that_the_answer_lacks_counts_no_more(
@@ -199,7 +172,7 @@ async def test_a_payment_that_the_answer_lacks_counts_no_more(
     kept = await row(ledger, "one")
     assert (kept["counted_msats"], kept["first_counted_at"]) == (0, None)
     assert await ledger.rows(schema.hour_total) == []
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_an_answer_that_tells_no_payments_or_not_all_takes_none_away(
@@ -209,7 +182,7 @@ async def test_an_answer_that_tells_no_payments_or_not_all_takes_none_away(
     await ledger.see(shop.invoices_seen(invoice("one", payments=None, status="Settled")))
     await ledger.see(shop.invoices_seen(invoice("one", status="Settled", unreadable_payments=1)))
     assert await counted(ledger) == {"shop/one": 100_000_000}
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_a_replaced_payment_gives_way_to_the_one_that_replaced_it(
@@ -235,7 +208,7 @@ async def test_a_replaced_payment_gives_way_to_the_one_that_replaced_it(
         ("payment.pending", coin(2)),
         ("payment.settled", coin(2)),
     ]
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +242,7 @@ async def test_another_coin_is_shown_and_never_counted(
     assert (shown["payments"][0]["value"], shown["payments"][0]["value_msats"]) == ("0.5", None)
     assert (shown["payments"][0]["counted"], shown["received_sats"]) == (False, 0)
     assert await ledger.rows(schema.movement) == []
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_millisatoshis_are_kept_and_floored_once(
@@ -353,63 +326,7 @@ async def test_a_full_sweep_finds_what_is_missing_and_keeps_it_in_the_totals(
     assert await counted(ledger) == {"shop/gone": 100_000_000}
     await ledger.see(shop.invoices_seen(invoice("gone", payment(coin(1)))))
     assert not (await row(ledger, "gone"))["missing_upstream"]
-    await whole(ledger)
-
-
-async def test_one_coin_in_two_stores_counts_for_the_first_that_was_booked(
-    ledger: Ledger, shop: StoreObservations
-) -> None:
-    stall = StoreObservations("stall", shop.now)
-    await ledger.see(stall.invoices_seen(invoice("two", payment(coin(1), at=START + 200))))
-    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1), at=START + 100))))
-    assert await counted(ledger) == {"stall/two": 100_000_000}
-    assert (await item(ledger, "one"))["payments"][0]["counted"] is False
-    await ledger.see(stall.invoices_seen(invoice("two", payment(coin(1), status="Invalid"))))
-    assert await counted(ledger) == {"shop/one": 100_000_000}
-    assert (await row(ledger, "two", "stall"))["counted_msats"] == 0
-    assert (await row(ledger, "one"))["first_counted_at"] == START + 100
-    await whole(ledger)
-
-
-async def test_one_coin_that_waits_in_two_stores_is_pending_once(
-    ledger: Ledger, shop: StoreObservations
-) -> None:
-    stall = StoreObservations("stall", shop.now)
-    waiting = payment(coin(1), status="Processing")
-    await ledger.see(
-        shop.invoices_seen(invoice("one", waiting)), stall.invoices_seen(invoice("two", waiting))
-    )
-    rows = await ledger.rows(schema.invoice)
-    assert sorted(one["pending_msats"] for one in rows) == [0, 100_000_000]
-    await ledger.see(stall.invoices_seen(invoice("two", payment(coin(1)))))
-    rows = await ledger.rows(schema.invoice)
-    assert [one["pending_msats"] for one in rows] == [0, 0]
-    assert await counted(ledger) == {"stall/two": 100_000_000}
-    await whole(ledger)
-
-
-async def test_a_coin_that_waits_again_is_pending_where_it_came_first(ledger: Ledger) -> None:
-    one, two = StoreObservations("one"), StoreObservations("two")
-    early = payment(coin(1), status="Processing", at=START + 100)
-    await ledger.see(two.invoices_seen(invoice("late", payment(coin(1), at=START + 200))))
-    await ledger.see(one.invoices_seen(invoice("early", early)))
-    assert await counted(ledger) == {"two/late": 100_000_000}
-    again = payment(coin(1), status="Processing", at=START + 200)
-    await ledger.see(two.invoices_seen(invoice("late", again)))
-    assert (await row(ledger, "early", "one"))["pending_msats"] == 100_000_000
-    assert (await row(ledger, "late", "two"))["pending_msats"] == 0
-    await whole(ledger)
-
-
-async def test_a_lightning_payment_shown_by_two_methods_counts_once(
-    ledger: Ledger, shop: StoreObservations
-) -> None:
-    twice = [payment(HASH, method="BTC-LN"), payment(HASH, method="BTC-LNURL")]
-    await ledger.see(shop.invoices_seen(invoice("one", *twice)))
-    assert await counted(ledger) == {"shop/one": 100_000_000}
-    shown = await item(ledger, "one")
-    assert [one["counted"] for one in shown["payments"]] == [True, False]
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_the_order_of_what_is_told_does_not_matter(
@@ -435,7 +352,7 @@ async def test_the_order_of_what_is_told_does_not_matter(
     for record, order in ((ledger, news), (second_ledger, news[::-1])):
         for one in order:
             await record.see(one)
-        await whole(record)
+        await assert_consistent(record)
         states.append((await counted(record), (await row(record, "two", "stall"))["pending_msats"]))
     # Both know what counts; that coin 1 was ever offered to the shop only one of them has heard.
     assert states[0] == states[1]
@@ -457,7 +374,7 @@ async def test_any_cut_between_transactions_ends_in_the_same_record(
         for one in (before, after, after):
             if one is not None:
                 await ledger.see(one)
-        await whole(ledger)
+        await assert_consistent(ledger)
     await second_ledger.see_at_once(steps)
-    await whole(second_ledger)
+    await assert_consistent(second_ledger)
     assert await ledger.state() == await second_ledger.state()

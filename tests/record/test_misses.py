@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Ledger
-from tests.record.test_invoices import item
+from tests.record.ledger_reads import item
 from tests.rig.store_observations import START, StoreObservations, coin, invoice, payment
 
 from raised.db import schema

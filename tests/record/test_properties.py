@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Founder, Ledger, Load, Scenario, World
+from tests.record.ledger_reads import assert_consistent
 
 from raised.db import schema
-from raised.db.audit.check import differences
-from raised.db.engine import reading
 from raised.domain.bitcoin.tx import OutPoint, TxOut
 from raised.domain.observation import HistorySeen, MempoolSeen, Observation, TipSeen
 from raised_simnet.actors.announcing import project_event
@@ -18,11 +17,6 @@ from raised_simnet.actors.stage_spends import claim
 NAMES = ["invest", "seeders", "fund", "subscribe"]
 NOW = 1_800_000_000
 START = 1_768_435_200
-
-
-async def whole(ledger: Ledger) -> None:
-    async with reading(ledger.engine) as conn:
-        assert await differences(conn) == []
 
 
 def unconfirmed(story: Scenario, upto: int, at: int = NOW) -> Any:
@@ -49,7 +43,7 @@ async def test_seeing_anything_twice_changes_nothing(
         await ledger.see(step)
         assert await ledger.state() == before
         assert len(await ledger.changes()) == told
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,8 +56,8 @@ async def test_the_state_is_that_of_the_facts_alone(
     await wander(ledger, story, dice)
     await straight(second_ledger, story)
     assert await ledger.state() == await second_ledger.state()
-    await whole(ledger)
-    await whole(second_ledger)
+    await assert_consistent(ledger)
+    await assert_consistent(second_ledger)
 
 
 async def straight(ledger: Ledger, story: Scenario) -> Any:
@@ -122,7 +116,7 @@ async def test_many_observations_in_one_transaction_end_where_single_ones_do(
     await ledger.see(*steps)
     await second_ledger.see_at_once(steps)
     assert await ledger.state() == await second_ledger.state()
-    await whole(second_ledger)
+    await assert_consistent(second_ledger)
 
 
 async def test_depth_decides_what_counts(scenario: Load, ledger: Ledger) -> None:
@@ -145,7 +139,7 @@ async def test_depth_decides_what_counts(scenario: Load, ledger: Ledger) -> None
     expected = story.expected["exactTotalsAtTip"]
     assert settled["raised_sats"] == expected["inStages"]
     assert settled["claimed_sats"] == expected["claimedByFounder"]
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -168,7 +162,7 @@ async def test_events_may_come_at_any_time_between_the_blocks(
     await regtest_ledger.see(*mixed, *read)
     assert await regtest_ledger.state() == await second_ledger.state()
     assert await facts(regtest_ledger) == await facts(second_ledger)
-    await whole(regtest_ledger)
+    await assert_consistent(regtest_ledger)
 
 
 async def facts(ledger: Ledger) -> Any:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Ledger
-from tests.record.test_invoices import item, row, whole
+from tests.record.ledger_reads import assert_consistent, item, row
 from tests.rig.store_observations import (
     HASH,
     START,
@@ -70,7 +70,7 @@ async def test_a_completed_payout_of_a_refund_is_booked_and_told(
     assert shown["received_sats"] == 100_000
     hours = {one["kind"]: one["amount_msats"] for one in await ledger.rows(schema.hour_total)}
     assert hours == {"payment": 100_000_000, "refund": 40_000_000}
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_only_money_that_is_proven_an_invoices_is_a_refund(
@@ -95,7 +95,7 @@ async def test_only_money_that_is_proven_an_invoices_is_a_refund(
     assert shown["unlinked_payouts"] == 3
     (litecoin,) = (await item(ledger, "one"))["refunds"]
     assert (litecoin["id"], litecoin["movement_id"]) == ("litecoin", None)
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_a_payout_counts_when_it_completes_and_no_longer_when_it_does_not(
@@ -114,7 +114,7 @@ async def test_a_payout_counts_when_it_completes_and_no_longer_when_it_does_not(
     assert await ledger.changes() == before
     await ledger.see(shop.refunds_seen(pulls, payout("po", "pp", state="Cancelled")))
     assert await refunds(ledger) == []
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_a_signed_event_proves_whose_a_refund_is_whatever_it_is_called(
@@ -127,7 +127,7 @@ async def test_a_signed_event_proves_whose_a_refund_is_whatever_it_is_called(
     assert await refunds(ledger) == [("one", 40_000_000)]
     await ledger.see(shop.refunds_seen([pull("pp", "Refund two!")], payout("po", "pp")))
     assert await refunds(ledger) == [("one", 40_000_000)]
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ async def test_in_whatever_order_invoice_event_and_payout_come(
     ]
     for number in order:
         await ledger.see(steps[number])
-        await whole(ledger)
+        await assert_consistent(ledger)
     assert await refunds(ledger) == [("one", 40_000_000)]
     (kept,) = await ledger.rows(schema.pull_payment)
     assert (kept["name"], kept["invoice_id"]) == (name, "one")
@@ -158,7 +158,7 @@ async def test_a_name_is_enough_also_when_the_invoice_comes_later(
     await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
     assert await refunds(ledger) == [("one", 40_000_000)]
     assert (await row(ledger, "one"))["counted_msats"] == 100_000_000
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_a_store_listed_under_two_addresses_refunds_once(
@@ -169,7 +169,7 @@ async def test_a_store_listed_under_two_addresses_refunds_once(
     for one in (onion, shop):
         await ledger.see(one.invoices_seen(invoice("one", payment(coin(1)))))
         await ledger.see(one.refunds_seen(pulls, payout("po", "pp")))
-        await whole(ledger)
+        await assert_consistent(ledger)
     rows = [one for one in await ledger.rows(schema.movement) if one["reversed_by"] is None]
     assert sorted((one["kind"], one["store"]) for one in rows) == [
         ("payment", "onion"),
@@ -178,7 +178,7 @@ async def test_a_store_listed_under_two_addresses_refunds_once(
     await ledger.see(onion.refunds_seen(pulls, payout("po", "pp", state="Cancelled")))
     rows = [one for one in await ledger.rows(schema.movement) if one["reversed_by"] is None]
     assert ("refund", "shop") in {(one["kind"], one["store"]) for one in rows}
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_a_payout_whose_figures_are_corrected_is_booked_anew(
@@ -189,4 +189,4 @@ async def test_a_payout_whose_figures_are_corrected_is_booked_anew(
     await ledger.see(shop.refunds_seen(pulls, payout("po", "pp")))
     await ledger.see(shop.refunds_seen(pulls, payout("po", "pp", "0.0005")))
     assert await refunds(ledger) == [("one", 50_000_000)]
-    await whole(ledger)
+    await assert_consistent(ledger)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from tests.record.conftest import Founder, Invested, Ledger, World
-from tests.record.test_invoices import counted, item, row, whole
-from tests.rig.store_observations import StoreObservations, invoice, payment
+from tests.record.ledger_reads import assert_consistent, counted, item, row
+from tests.rig.store_observations import HASH, START, StoreObservations, coin, invoice, payment
 
 from raised.db import schema
 
@@ -45,14 +45,14 @@ async def test_a_confirmed_investment_takes_its_coin_from_a_payment(
     assert await kinds(ledger) == ["payment", "reversal", "investment", "investment"]
     assert (await row(ledger, "one"))["counted_msats"] == 0
     assert (await item(ledger, "one"))["payments"][0]["counted"] is False
-    await whole(ledger)
+    await assert_consistent(ledger)
     await ledger.see(world.undo(1))
     assert sum((await counted(ledger)).values()) > 0
     assert (await kinds(ledger))[-1] == "payment"
-    await whole(ledger)
+    await assert_consistent(ledger)
     await ledger.see(world.mine(invested.tx, fork="b"))
     assert await counted(ledger) == {}
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_a_payment_with_the_coin_of_a_known_investment_is_never_booked(
@@ -65,7 +65,7 @@ async def test_a_payment_with_the_coin_of_a_known_investment_is_never_booked(
     await ledger.see(shop.invoices_seen(invoice("one", payment(reference, value))))
     assert await counted(ledger) == {}
     assert (await row(ledger, "one"))["first_counted_at"] is None
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_a_coin_that_waits_in_the_mempool_as_an_investment_is_not_pending_twice(
@@ -80,10 +80,10 @@ async def test_a_coin_that_waits_in_the_mempool_as_an_investment_is_not_pending_
     assert pending > 0
     await ledger.see(world.pool(invested.tx, projects=[founder.project_id]))
     assert (await row(ledger, "one"))["pending_msats"] == 0
-    await whole(ledger)
+    await assert_consistent(ledger)
     await ledger.see(world.pool(gone=[invested.tx], projects=[founder.project_id]))
     assert (await row(ledger, "one"))["pending_msats"] == pending
-    await whole(ledger)
+    await assert_consistent(ledger)
 
 
 async def test_a_payment_becomes_a_stage_output_when_the_project_is_understood(
@@ -97,4 +97,60 @@ async def test_a_payment_becomes_a_stage_output_when_the_project_is_understood(
     assert len(await counted(ledger)) == 1
     await ledger.see(world.told(founder.event))
     assert await counted(ledger) == {}
-    await whole(ledger)
+    await assert_consistent(ledger)
+
+
+async def test_one_coin_in_two_stores_counts_for_the_first_that_was_booked(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
+    stall = StoreObservations("stall", shop.now)
+    await ledger.see(stall.invoices_seen(invoice("two", payment(coin(1), at=START + 200))))
+    await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1), at=START + 100))))
+    assert await counted(ledger) == {"stall/two": 100_000_000}
+    assert (await item(ledger, "one"))["payments"][0]["counted"] is False
+    await ledger.see(stall.invoices_seen(invoice("two", payment(coin(1), status="Invalid"))))
+    assert await counted(ledger) == {"shop/one": 100_000_000}
+    assert (await row(ledger, "two", "stall"))["counted_msats"] == 0
+    assert (await row(ledger, "one"))["first_counted_at"] == START + 100
+    await assert_consistent(ledger)
+
+
+async def test_one_coin_that_waits_in_two_stores_is_pending_once(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
+    stall = StoreObservations("stall", shop.now)
+    waiting = payment(coin(1), status="Processing")
+    await ledger.see(
+        shop.invoices_seen(invoice("one", waiting)), stall.invoices_seen(invoice("two", waiting))
+    )
+    rows = await ledger.rows(schema.invoice)
+    assert sorted(one["pending_msats"] for one in rows) == [0, 100_000_000]
+    await ledger.see(stall.invoices_seen(invoice("two", payment(coin(1)))))
+    rows = await ledger.rows(schema.invoice)
+    assert [one["pending_msats"] for one in rows] == [0, 0]
+    assert await counted(ledger) == {"stall/two": 100_000_000}
+    await assert_consistent(ledger)
+
+
+async def test_a_coin_that_waits_again_is_pending_where_it_came_first(ledger: Ledger) -> None:
+    one, two = StoreObservations("one"), StoreObservations("two")
+    early = payment(coin(1), status="Processing", at=START + 100)
+    await ledger.see(two.invoices_seen(invoice("late", payment(coin(1), at=START + 200))))
+    await ledger.see(one.invoices_seen(invoice("early", early)))
+    assert await counted(ledger) == {"two/late": 100_000_000}
+    again = payment(coin(1), status="Processing", at=START + 200)
+    await ledger.see(two.invoices_seen(invoice("late", again)))
+    assert (await row(ledger, "early", "one"))["pending_msats"] == 100_000_000
+    assert (await row(ledger, "late", "two"))["pending_msats"] == 0
+    await assert_consistent(ledger)
+
+
+async def test_a_lightning_payment_shown_by_two_methods_counts_once(
+    ledger: Ledger, shop: StoreObservations
+) -> None:
+    twice = [payment(HASH, method="BTC-LN"), payment(HASH, method="BTC-LNURL")]
+    await ledger.see(shop.invoices_seen(invoice("one", *twice)))
+    assert await counted(ledger) == {"shop/one": 100_000_000}
+    shown = await item(ledger, "one")
+    assert [one["counted"] for one in shown["payments"]] == [True, False]
+    await assert_consistent(ledger)
