@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from copy import copy
 
-import msgspec
-from litestar import Litestar, Request, Response, Router, get
+from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
+from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,20 +15,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raised.config.load import Environment
 from raised.db.engine import open_reader, open_writer
 from raised.db.requests.inbox import open_adder
-from raised_api.http.auth import SCOPE, ApiKeyCache, is_public, require_scope
+from raised_api.http.auth import ApiKeyCache, is_public
+from raised_api.http.endpoint import BASE
 from raised_api.http.metrics import Metrics, MetricsMiddleware
 from raised_api.http.middleware import AccessMiddleware, HeadMiddleware
-from raised_api.http.parameters import parse_query
 from raised_api.http.problems import problem_response
 from raised_api.http.rate_limit import RateLimiter
-from raised_api.http.record_reader import RecordReader
+from raised_api.http.request_context import ContextProvider
 from raised_api.http.response_cache import (
-    CACHED,
     CachedResponseMiddleware,
     ResponseCache,
     ResponseCacheMiddleware,
 )
-from raised_api.http.route import BASE, Route
 from raised_api.openapi.document import build_document
 from raised_api.openapi.page import openapi_handlers
 from raised_api.routes.campaigns import CAMPAIGNS
@@ -49,21 +47,22 @@ from raised_api.routes.summary import SUMMARY
 from raised_api.stream.feed import Feed
 from raised_api.stream.server_sent_events import PATH as STREAM
 from raised_api.stream.server_sent_events import stream_handler
+from raised_api.totals.hourly_totals import HourlyTotals
 from raised_api.webhooks.delivery_store import DeliveryStore
 from raised_api.webhooks.receiver import WebhookMiddleware
 
-ROUTES: tuple[Route, ...] = (
-    SUMMARY,
+HANDLERS: tuple[HTTPRouteHandler, ...] = (
+    *SUMMARY,
     *SERIES,
     *PROJECTS,
-    EVIDENCE,
+    *EVIDENCE,
     *INVESTMENTS,
     *MOVEMENTS,
     *CAMPAIGNS,
     *SOURCES,
     *INVOICES,
-    DELIVERIES,
-    CHANGES,
+    *DELIVERIES,
+    *CHANGES,
 )
 
 
@@ -87,21 +86,28 @@ def create_app(
     metrics = _metrics(feed)
     api_keys = ApiKeyCache(engine, is_public=is_public(environment))
     deliveries = DeliveryStore(writer, open_adder(environment.database_url), clock)
-    reader = RecordReader(engine, clock)
+    hourly_totals = HourlyTotals()
+    contexts = ContextProvider(engine, clock, on_restored=hourly_totals.clear)
     app = Litestar(
         route_handlers=[
             Router(
                 BASE,
-                route_handlers=[_handler(route, reader) for route in ROUTES],
+                # Copies, since Litestar writes into a handler which application it is of.
+                route_handlers=[copy(handler) for handler in HANDLERS],
                 middleware=[lambda app: ResponseCacheMiddleware(app, cache)],
             ),
             stream_handler(feed, api_keys),
             refresh_handler(writer, clock),
             *health_handlers(engine, clock),
             metrics_handler(metrics, environment.trusted_proxies),
-            *openapi_handlers(build_document(ROUTES, environment.public_url)),
+            *openapi_handlers(build_document(HANDLERS, environment.public_url)),
             *page_handlers(),
         ],
+        # Of the application, since Litestar makes deep copies of routers with all that they hold.
+        dependencies={
+            "context": Provide(contexts.provide),
+            "hourly_totals": Provide(lambda: hourly_totals, sync_to_thread=False),
+        },
         exception_handlers={Exception: problem_response},
         lifespan=[lambda _app: _run((engine, writer), feed, deliveries, stop)],
         cors_config=_cors(environment.cors_origins),
@@ -179,24 +185,3 @@ def _metrics(feed: Feed) -> Metrics:
         lambda: feed.as_of.seen_at,
     )
     return metrics
-
-
-def _handler(route: Route, reader: RecordReader) -> HTTPRouteHandler:
-    """Litestar's handler of a route."""
-    path = route.path.removeprefix(BASE).replace("}", ":str}")
-
-    # Litestar gives a router's guards to its answers to OPTIONS, too, and those need no key.
-    @get(
-        path,
-        name=route.name,
-        guards=[require_scope],
-        opt={SCOPE: route.scope, CACHED: route.kept},
-    )
-    async def answer(request: Request[Any, Any, Any]) -> Response[bytes]:
-        query = parse_query(route.parameters, request.scope["query_string"])
-        path = {name: str(value) for name, value in request.path_params.items()}
-        async with reader.read(request.scope, path, query) as context:
-            content = await route.answer(context)
-        return Response(msgspec.json.encode(content), media_type="application/json")
-
-    return answer

@@ -13,10 +13,10 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from raised.errors import RecordUnavailable
 from raised_api.http.auth import ANONYMOUS, READ, Access, ApiKeyCache, set_access
 from raised_api.http.client_ip import client_address
+from raised_api.http.endpoint import BASE
 from raised_api.http.problems import Problem, to_problem
 from raised_api.http.rate_limit import Quota, RateLimiter
 from raised_api.http.responses import Headers, send_problem, with_headers
-from raised_api.http.route import BASE
 
 _HEALTH: Final = "/health"
 _METRICS: Final = "/metrics"

@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,8 @@ from raised.errors import InvalidInput
 from raised_api.http.problems import InvalidParameter, Problem, invalid_parameters
 
 Schema = dict[str, object]
+
+PARAMETERS: Final = "parameters"  # a handler's `opt`: its query parameters
 
 # A day in the time zone of the request, or an instant in Unix seconds.
 TimeOrDate = date | int

@@ -30,7 +30,7 @@ _CODES = {
 
 @dataclass(frozen=True, slots=True)
 class InvalidParameter:
-    """One bad parameter or field, and what is wrong with it."""
+    """A parameter or header, and what is wrong with it."""
 
     name: str
     reason: str
@@ -38,7 +38,7 @@ class InvalidParameter:
 
 @dataclass(slots=True)
 class Problem(Exception):
-    """An answer that says why there is no other."""
+    """An error with its HTTP status. `detail` is a sentence for the client."""
 
     status: int
     detail: str
@@ -66,7 +66,7 @@ def invalid_parameters(faults: Sequence[InvalidParameter]) -> Problem:
 
 
 def to_problem(error: Exception) -> Problem:
-    """What a client is told; nothing of a fault of ours but that it is one."""
+    """What the client is answered; of an error of ours nothing but that it is one."""
     match error:
         case Problem():
             return error
@@ -78,15 +78,20 @@ def to_problem(error: Exception) -> Problem:
             _log.error("record unavailable", error=str(error))
             return Problem(503, "The record does not answer now.", headers={"retry-after": "5"})
         case HTTPException() if error.status_code < 500:
-            return Problem(error.status_code, _detail(error.status_code), headers=_kept(error))
+            return Problem(error.status_code, _detail(error.status_code), headers=_headers(error))
         case _:
-            _log.error("a fault of ours", exc_info=error)
+            _log.error("unexpected error", exc_info=error)
             return Problem(500, "A fault of ours; the log says more.")
 
 
 def problem_response(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler."""
-    problem = to_problem(error)
+    match error:
+        case ExceptionGroup(exceptions=[Exception() as cause]):
+            # So Litestar wraps what closing a dependency raises: a transaction that has failed.
+            problem = to_problem(cause)
+        case _:
+            problem = to_problem(error)
     return Response(
         problem.body(),
         status_code=problem.status,
@@ -103,6 +108,6 @@ def _detail(status: int) -> str:
     return f"{HTTPStatus(status).phrase}."
 
 
-def _kept(error: HTTPException) -> dict[str, str]:
+def _headers(error: HTTPException) -> dict[str, str]:
     """The headers that a client needs beside the status, such as Allow."""
     return {name.lower(): value for name, value in (error.headers or {}).items()}

@@ -1,19 +1,26 @@
-"""The OpenAPI document, from the routes."""
+"""The OpenAPI document, from the handlers.
+
+Not Litestar's own: that leaves out query parameters which Litestar does not parse itself, comma
+lists (`explode`), ASGI handlers and everything that middleware answers (webhooks, 304, 401, 429),
+and it describes msgspec's types in its own way, without the names that clients are generated from.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from litestar.handlers import HTTPRouteHandler
 
 from raised import __version__
-from raised_api.http.auth import ADMIN, READ
-from raised_api.http.parameters import Parameter, Schema
+from raised_api.http.auth import ADMIN, READ, SCOPE
+from raised_api.http.endpoint import BASE, SCHEMA
+from raised_api.http.parameters import PARAMETERS, Parameter, Schema
 from raised_api.http.problems import MEDIA_TYPE
-from raised_api.http.route import Route
 from raised_api.openapi import source_schemas, store_schemas
 from raised_api.openapi.schemas import Problem
 from raised_api.routes.refresh import PATH as REFRESH
-from raised_api.stream.server_sent_events import LAST_EVENT_ID, PARAMETERS
+from raised_api.stream.server_sent_events import LAST_EVENT_ID
+from raised_api.stream.server_sent_events import PARAMETERS as STREAM_PARAMETERS
 from raised_api.stream.server_sent_events import PATH as STREAM
 from raised_api.webhooks.receiver import ROUTE as WEBHOOKS
 
@@ -40,16 +47,16 @@ _PROBLEMS = {
 }
 
 
-def build_document(routes: Sequence[Route], public_url: str | None) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of these routes, the stream, health and what is posted."""
+def build_document(handlers: Sequence[HTTPRouteHandler], public_url: str | None) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of these handlers, the stream, health and what is posted."""
     others = [source_schemas.Health, source_schemas.Alive, store_schemas.RefreshAsked, Problem]
-    named = [*(route.shape for route in routes), *others]
-    refs, components = msgspec.json.schema_components(named, ref_template=_REF)
+    types = [*(handler.opt[SCHEMA] for handler in handlers), *others]
+    refs, components = msgspec.json.schema_components(types, ref_template=_REF)
     paths = {
-        route.path: {"get": _operation(route, schema)}
-        for route, schema in zip(routes, refs, strict=False)
+        path_template(handler): {"get": _operation(handler, schema)}
+        for handler, schema in zip(handlers, refs, strict=False)
     }
-    health, alive, refreshed, _ = refs[len(routes) :]
+    health, alive, refreshed, _ = refs[len(handlers) :]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -71,17 +78,28 @@ def build_document(routes: Sequence[Route], public_url: str | None) -> dict[str,
     }
 
 
-def _operation(route: Route, schema: Schema) -> Schema:
-    found = {"description": "The answer.", "headers": _HEADERS, "content": _content(_JSON, schema)}
+def path_template(handler: HTTPRouteHandler) -> str:
+    """The path of a handler of the API as OpenAPI writes it."""
+    (path,) = handler.paths
+    return BASE + path.replace(":str}", "}")
+
+
+def _operation(handler: HTTPRouteHandler, schema: Schema) -> Schema:
+    path = path_template(handler)
+    success = {
+        "description": "The answer.",
+        "headers": _HEADERS,
+        "content": _content(_JSON, schema),
+    }
     return {
-        "operationId": route.name,
-        "summary": route.about,
-        **_security(route.scope),
-        "parameters": [*_path_parameters(route.path), *map(_parameter, route.parameters)],
+        "operationId": handler.name,
+        "summary": handler.summary,
+        **_security(handler.opt[SCOPE]),
+        "parameters": [*_path_parameters(path), *map(_parameter, handler.opt[PARAMETERS])],
         "responses": {
-            "200": found,
+            "200": success,
             "304": {"description": "Nothing changed since the answer with this ETag."},
-            **_problems("404" in _PROBLEMS and "{" in route.path),
+            **_problems(can_be_missing="{" in path),
         },
     }
 
@@ -93,7 +111,7 @@ def _security(scope: str) -> Schema:
     return {"description": f"For keys with the scope `{scope}`.", "security": [{"key": []}]}
 
 
-def _problems(can_be_missing: bool) -> dict[str, Schema]:  # noqa: FBT001
+def _problems(*, can_be_missing: bool) -> dict[str, Schema]:
     return _described(
         {status: about for status, about in _PROBLEMS.items() if can_be_missing or status != "404"}
     )
@@ -144,7 +162,7 @@ def _stream() -> Schema:
         "description": "`id` is the change's `seq`, `event` its type, `data` the change item. "
         "First comes `hello` with `seq` and `oldest`; `reset` means that the number asked for is "
         "not kept: load everything anew.",
-        "parameters": [*map(_parameter, PARAMETERS), resume],
+        "parameters": [*map(_parameter, STREAM_PARAMETERS), resume],
         "responses": {
             "200": {"description": "An endless stream.", "content": events},
             **_problems(can_be_missing=False),

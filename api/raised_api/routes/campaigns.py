@@ -1,17 +1,27 @@
 """Campaigns: projects and invoices that belong together, with combined totals by source."""
 
+from litestar.di import NamedDependency
+
 from raised.db.items.items import percent_of
 from raised.db.queries.campaign_groups import CampaignView, find_campaign, list_campaigns
 from raised.errors import NotInRecord
+from raised_api.http.endpoint import read
 from raised_api.http.parameters import CURSOR, LIMIT, read_cursor, write_cursor
-from raised_api.http.route import BASE, RequestContext, Route
+from raised_api.http.request_context import RequestContext
 from raised_api.openapi import schemas
 from raised_api.totals.totals import read_totals, scope_of
 
 _LIST = "campaigns"
 
 
-async def campaigns(context: RequestContext) -> dict[str, object]:
+@read(
+    "/campaigns",
+    name="campaigns",
+    summary="Campaigns: the configured ones, then stores, then projects by themselves.",
+    schema=schemas.CampaignPage,
+    parameters=(LIMIT, CURSOR),
+)
+async def campaigns(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of campaigns."""
     after = read_cursor(_LIST, context.query["cursor"], str)
     page = await list_campaigns(context.conn, after, context.query["limit"])
@@ -23,7 +33,13 @@ async def campaigns(context: RequestContext) -> dict[str, object]:
     }
 
 
-async def campaign(context: RequestContext) -> dict[str, object]:
+@read(
+    "/campaigns/{slug:str}",
+    name="campaign",
+    summary="One campaign by its slug, a store's label or a project's identifier.",
+    schema=schemas.CampaignDetail,
+)
+async def campaign(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """One campaign."""
     group = await find_campaign(context.conn, context.path["slug"])
     if group is None:
@@ -48,19 +64,6 @@ async def _item(context: RequestContext, group: CampaignView) -> dict[str, objec
 
 
 CAMPAIGNS = (
-    Route(
-        path=f"{BASE}/campaigns",
-        name="campaigns",
-        about="Campaigns: the configured ones, then stores, then projects by themselves.",
-        answer=campaigns,
-        shape=schemas.CampaignPage,
-        parameters=(LIMIT, CURSOR),
-    ),
-    Route(
-        path=f"{BASE}/campaigns/{{slug}}",
-        name="campaign",
-        about="One campaign by its slug, a store's label or a project's identifier.",
-        answer=campaign,
-        shape=schemas.CampaignDetail,
-    ),
+    campaigns,
+    campaign,
 )

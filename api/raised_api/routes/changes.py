@@ -1,14 +1,24 @@
 """Changes as a list: the feed for those who cannot hold a stream open."""
 
+from litestar.di import NamedDependency
+
 from raised.db.queries.feed import changes_after
+from raised_api.http.endpoint import read
 from raised_api.http.parameters import CURSOR, LIMIT, read_cursor, write_cursor
-from raised_api.http.route import BASE, RequestContext, Route
+from raised_api.http.request_context import RequestContext
 from raised_api.openapi import schemas
 from raised_api.stream.redaction import HIDDEN, public_change
 from raised_api.stream.server_sent_events import AFTER, TYPE
 
 
-async def changes(context: RequestContext) -> dict[str, object]:
+@read(
+    "/changes",
+    name="changes",
+    summary="What has happened, oldest first; go on with `after`, the greatest `seq` seen.",
+    schema=schemas.ChangePage,
+    parameters=(AFTER, TYPE, LIMIT, CURSOR),
+)
+async def changes(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of changes, oldest first."""
     query = context.query
     place = read_cursor("changes", query["cursor"], int)
@@ -28,11 +38,4 @@ async def changes(context: RequestContext) -> dict[str, object]:
     }
 
 
-CHANGES = Route(
-    path=f"{BASE}/changes",
-    name="changes",
-    about="What has happened, oldest first; go on with `after`, the greatest `seq` seen.",
-    answer=changes,
-    shape=schemas.ChangePage,
-    parameters=(AFTER, TYPE, LIMIT, CURSOR),
-)
+CHANGES = (changes,)

@@ -2,9 +2,12 @@
 
 from typing import Final
 
+from litestar.di import NamedDependency
+
 from raised.db.items.invoice_items import delivery_items
 from raised.db.queries.delivery_list import DeliveryFilter, list_deliveries
 from raised_api.http.auth import INVOICES as SCOPE
+from raised_api.http.endpoint import read
 from raised_api.http.parameters import (
     CURSOR,
     LIMIT,
@@ -17,13 +20,31 @@ from raised_api.http.parameters import (
     to_seconds,
     write_cursor,
 )
-from raised_api.http.route import BASE, RequestContext, Route
+from raised_api.http.request_context import RequestContext
 from raised_api.openapi import store_schemas
 
 _LIST: Final = "deliveries"
 
 
-async def deliveries(context: RequestContext) -> dict[str, object]:
+# Deliveries come without a change, so these are never kept.
+@read(
+    "/deliveries",
+    name="deliveries",
+    summary="What stores' servers have told, newest first by when it came.",
+    schema=store_schemas.DeliveryPage,
+    parameters=(
+        STORE,
+        texts_matching("type", "[A-Za-z]{1,100}", "Only events of these types."),
+        text_matching("invoice", "[0-9A-Za-z_-]{1,128}", "Only about this invoice."),
+        SINCE,
+        UNTIL,
+        LIMIT,
+        CURSOR,
+    ),
+    is_cached=False,
+    scope=SCOPE,
+)
+async def deliveries(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of deliveries."""
     query = context.query
     page = await list_deliveries(
@@ -42,22 +63,4 @@ async def deliveries(context: RequestContext) -> dict[str, object]:
     return {"items": list(items.values()), "next_cursor": write_cursor(_LIST, page.next)}
 
 
-# Deliveries come without a change, so these are never kept.
-DELIVERIES = Route(
-    path=f"{BASE}/deliveries",
-    name="deliveries",
-    about="What stores' servers have told, newest first by when it came.",
-    answer=deliveries,
-    shape=store_schemas.DeliveryPage,
-    parameters=(
-        STORE,
-        texts_matching("type", "[A-Za-z]{1,100}", "Only events of these types."),
-        text_matching("invoice", "[0-9A-Za-z_-]{1,128}", "Only about this invoice."),
-        SINCE,
-        UNTIL,
-        LIMIT,
-        CURSOR,
-    ),
-    kept=False,
-    scope=SCOPE,
-)
+DELIVERIES = (deliveries,)

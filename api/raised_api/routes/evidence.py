@@ -3,13 +3,22 @@
 import asyncio
 from typing import Any
 
+from litestar.di import NamedDependency
+
 from raised.db.queries.evidence import EvidenceFacts, read_evidence_facts
 from raised.domain.audit.evidence import build_evidence
-from raised_api.http.route import BASE, RequestContext, Route
+from raised_api.http.endpoint import read
+from raised_api.http.request_context import RequestContext
 from raised_api.routes.projects import require_project
 
 
-async def project_evidence(context: RequestContext) -> dict[str, object]:
+@read(
+    "/projects/{project_id:str}/evidence",
+    name="project_evidence",
+    summary="Event, transactions, merkle paths, leaves and spends: check them with any library.",
+    schema=dict[str, Any],
+)
+async def project_evidence(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """The document that `raised verify` prints, too."""
     grounds = await read_evidence_facts(context.conn, await require_project(context))
     # A large project takes seconds of curve arithmetic, and streams must not wait for it.
@@ -27,10 +36,4 @@ def _document(grounds: EvidenceFacts) -> dict[str, object]:
     return found.document
 
 
-EVIDENCE = Route(
-    path=f"{BASE}/projects/{{project_id}}/evidence",
-    name="project_evidence",
-    about="Event, transactions, merkle paths, leaves and spends: check them with any library.",
-    answer=project_evidence,
-    shape=dict[str, Any],
-)
+EVIDENCE = (project_evidence,)

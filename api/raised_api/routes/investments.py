@@ -2,6 +2,8 @@
 
 import re
 
+from litestar.di import NamedDependency
+
 from raised.db.items.items import Item, investment_items
 from raised.db.queries.investment_list import (
     INVESTMENT_STATUSES,
@@ -9,6 +11,7 @@ from raised.db.queries.investment_list import (
     list_investments,
 )
 from raised.errors import NotInRecord
+from raised_api.http.endpoint import read
 from raised_api.http.parameters import (
     CURSOR,
     LIMIT,
@@ -21,7 +24,7 @@ from raised_api.http.parameters import (
     to_seconds,
     write_cursor,
 )
-from raised_api.http.route import BASE, RequestContext, Route
+from raised_api.http.request_context import RequestContext
 from raised_api.openapi import schemas
 from raised_api.routes.projects import require_project
 
@@ -37,17 +40,37 @@ _OWN = (
 )
 
 
-async def investments(context: RequestContext) -> dict[str, object]:
+@read(
+    "/investments",
+    name="investments",
+    summary="Investments, newest first.",
+    schema=schemas.InvestmentPage,
+    parameters=(PROJECT, *_OWN),
+)
+async def investments(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of investments."""
     return await _page(context, context.query["project"])
 
 
-async def of_project(context: RequestContext) -> dict[str, object]:
+@read(
+    "/projects/{project_id:str}/investments",
+    name="project_investments",
+    summary="A project's investments, newest first.",
+    schema=schemas.InvestmentPage,
+    parameters=_OWN,
+)
+async def project_investments(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of a project's investments."""
     return await _page(context, await require_project(context))
 
 
-async def investment(context: RequestContext) -> Item:
+@read(
+    "/investments/{txid:str}",
+    name="investment",
+    summary="One transaction that pays a project, counted or not, and why.",
+    schema=schemas.InvestmentDetail,
+)
+async def investment(context: NamedDependency[RequestContext]) -> Item:
     """One transaction, in any status."""
     txid = context.path["txid"]
     found = await investment_items(context.conn, [txid]) if _TXID.fullmatch(txid) else {}
@@ -87,27 +110,7 @@ def _statuses(context: tuple[str, ...], reasons: tuple[str, ...]) -> tuple[str, 
 
 
 INVESTMENTS = (
-    Route(
-        path=f"{BASE}/investments",
-        name="investments",
-        about="Investments, newest first.",
-        answer=investments,
-        shape=schemas.InvestmentPage,
-        parameters=(PROJECT, *_OWN),
-    ),
-    Route(
-        path=f"{BASE}/investments/{{txid}}",
-        name="investment",
-        about="One transaction that pays a project, counted or not, and why.",
-        answer=investment,
-        shape=schemas.InvestmentDetail,
-    ),
-    Route(
-        path=f"{BASE}/projects/{{project_id}}/investments",
-        name="project_investments",
-        about="A project's investments, newest first.",
-        answer=of_project,
-        shape=schemas.InvestmentPage,
-        parameters=_OWN,
-    ),
+    investments,
+    investment,
+    project_investments,
 )

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from litestar.di import NamedDependency
+
 from raised.db.items.invoice_items import invoice_items
 from raised.db.items.items import Item
 from raised.db.queries.invoice_list import (
@@ -14,6 +16,7 @@ from raised.db.queries.invoice_list import (
 )
 from raised.errors import NotInRecord
 from raised_api.http.auth import INVOICES as SCOPE
+from raised_api.http.endpoint import read
 from raised_api.http.parameters import (
     CURSOR,
     LIMIT,
@@ -25,7 +28,7 @@ from raised_api.http.parameters import (
     to_seconds,
     write_cursor,
 )
-from raised_api.http.route import BASE, RequestContext, Route
+from raised_api.http.request_context import RequestContext
 from raised_api.openapi import store_schemas
 from raised_api.totals.totals import CAMPAIGN, requested_campaign
 
@@ -34,7 +37,25 @@ _ID: Final = re.compile(r"[!-~]{1,128}")
 _STATUSES: Final = {status.lower(): status for status in (*INVOICE_STATUSES, OTHER)}
 
 
-async def invoices(context: RequestContext) -> dict[str, object]:
+# Archiving and what is shown of metadata move without a change, so these are never kept.
+@read(
+    "/invoices",
+    name="invoices",
+    summary="Invoices, newest first by when they were created.",
+    schema=store_schemas.InvoicePage,
+    parameters=(
+        STORE,
+        choices("status", (*_STATUSES, *_STATUSES.values()), "Only in these."),
+        CAMPAIGN,
+        SINCE,
+        UNTIL,
+        LIMIT,
+        CURSOR,
+    ),
+    is_cached=False,
+    scope=SCOPE,
+)
+async def invoices(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of invoices."""
     query, group = context.query, await requested_campaign(context)
     page = await list_invoices(
@@ -57,7 +78,15 @@ async def invoices(context: RequestContext) -> dict[str, object]:
     }
 
 
-async def invoice(context: RequestContext) -> Item:
+@read(
+    "/invoices/{store:str}/{id:str}",
+    name="invoice",
+    summary="One invoice with its payments and refunds.",
+    schema=store_schemas.InvoiceDetail,
+    is_cached=False,
+    scope=SCOPE,
+)
+async def invoice(context: NamedDependency[RequestContext]) -> Item:
     """One invoice with its payments and refunds."""
     key = context.path["store"], context.path["id"]
     found = await invoice_items(context.conn, [key]) if all(map(_ID.fullmatch, key)) else {}
@@ -66,33 +95,7 @@ async def invoice(context: RequestContext) -> Item:
     return found[key] | {"as_of": context.as_of_block()}
 
 
-# Archiving and what is shown of metadata move without a change, so these are never kept.
 INVOICES = (
-    Route(
-        path=f"{BASE}/invoices",
-        name="invoices",
-        about="Invoices, newest first by when they were created.",
-        answer=invoices,
-        shape=store_schemas.InvoicePage,
-        parameters=(
-            STORE,
-            choices("status", (*_STATUSES, *_STATUSES.values()), "Only in these."),
-            CAMPAIGN,
-            SINCE,
-            UNTIL,
-            LIMIT,
-            CURSOR,
-        ),
-        kept=False,
-        scope=SCOPE,
-    ),
-    Route(
-        path=f"{BASE}/invoices/{{store}}/{{id}}",
-        name="invoice",
-        about="One invoice with its payments and refunds.",
-        answer=invoice,
-        shape=store_schemas.InvoiceDetail,
-        kept=False,
-        scope=SCOPE,
-    ),
+    invoices,
+    invoice,
 )

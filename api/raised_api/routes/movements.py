@@ -1,8 +1,11 @@
 """Movements: the ledger."""
 
+from litestar.di import NamedDependency
+
 from raised.db.items.items import Item, movement_items
 from raised.db.queries.movement_list import MOVEMENT_KINDS, MovementFilter, list_movements
 from raised.db.queries.sums import Scope
+from raised_api.http.endpoint import read
 from raised_api.http.parameters import (
     CURSOR,
     LIMIT,
@@ -15,7 +18,7 @@ from raised_api.http.parameters import (
     to_seconds,
     write_cursor,
 )
-from raised_api.http.route import BASE, RequestContext, Route
+from raised_api.http.request_context import RequestContext
 from raised_api.openapi import schemas
 from raised_api.routes.projects import require_project
 from raised_api.stream.redaction import public_movement
@@ -24,12 +27,31 @@ from raised_api.totals.totals import CAMPAIGN, requested_scope
 _OWN = (choices("kind", MOVEMENT_KINDS, "Only of these kinds."), SINCE, UNTIL, LIMIT, CURSOR)
 
 
-async def movements(context: RequestContext) -> dict[str, object]:
+@read(
+    "/movements",
+    name="movements",
+    summary="The ledger, one row for each fact, newest first by when it happened.",
+    schema=schemas.MovementPage,
+    parameters=(
+        choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
+        PROJECT,
+        CAMPAIGN,
+        *_OWN,
+    ),
+)
+async def movements(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of the ledger."""
     return await _page(context, await requested_scope(context))
 
 
-async def of_project(context: RequestContext) -> dict[str, object]:
+@read(
+    "/projects/{project_id:str}/movements",
+    name="project_movements",
+    summary="A project's part of the ledger.",
+    schema=schemas.MovementPage,
+    parameters=_OWN,
+)
+async def project_movements(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of a project's part of the ledger."""
     return await _page(context, Scope(project_ids=(await require_project(context),)))
 
@@ -65,25 +87,6 @@ def _redacted(items: dict[int, Item]) -> dict[int, Item]:
 
 
 MOVEMENTS = (
-    Route(
-        path=f"{BASE}/movements",
-        name="movements",
-        about="The ledger, one row for each fact, newest first by when it happened.",
-        answer=movements,
-        shape=schemas.MovementPage,
-        parameters=(
-            choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
-            PROJECT,
-            CAMPAIGN,
-            *_OWN,
-        ),
-    ),
-    Route(
-        path=f"{BASE}/projects/{{project_id}}/movements",
-        name="project_movements",
-        about="A project's part of the ledger.",
-        answer=of_project,
-        shape=schemas.MovementPage,
-        parameters=_OWN,
-    ),
+    movements,
+    project_movements,
 )

@@ -1,5 +1,7 @@
 """Projects: the list, one with everything about it, and its parts."""
 
+from litestar.di import NamedDependency
+
 from raised.db.items.items import Item, project_items
 from raised.db.queries import project_detail as record
 from raised.db.queries.investor_list import list_investors
@@ -7,6 +9,7 @@ from raised.db.queries.project_list import Order, ProjectFilter, list_projects
 from raised.db.queries.stage_list import stage_items
 from raised.db.queries.summary import PROJECT_STATUSES
 from raised.errors import NotInRecord
+from raised_api.http.endpoint import read
 from raised_api.http.parameters import (
     CURSOR,
     LIMIT,
@@ -19,7 +22,7 @@ from raised_api.http.parameters import (
     to_seconds,
     write_cursor,
 )
-from raised_api.http.route import BASE, RequestContext, Route
+from raised_api.http.request_context import RequestContext
 from raised_api.openapi import schemas
 from raised_api.totals.totals import CAMPAIGN, requested_campaign
 
@@ -33,7 +36,24 @@ _SORT = choice(
 )
 
 
-async def projects(context: RequestContext) -> dict[str, object]:
+@read(
+    "/projects",
+    name="projects",
+    summary="Projects: by default those that are committed on the chain, newest first.",
+    schema=schemas.ProjectPage,
+    parameters=(
+        choices("status", (*PROJECT_STATUSES, "all"), "Only in these statuses.", _SHOWN),
+        choices("type", ("invest", "fund", "subscribe"), "Only of these types."),
+        free_text("q", "Words of the name, the description or the identifier."),
+        CAMPAIGN,
+        _SORT,
+        SINCE,
+        UNTIL,
+        LIMIT,
+        CURSOR,
+    ),
+)
+async def projects(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of projects."""
     query = context.query
     sort: str = query["sort"]
@@ -69,7 +89,13 @@ def _order(sort: str) -> Order:
     return Order("ending", is_descending)
 
 
-async def project(context: RequestContext) -> Item:
+@read(
+    "/projects/{project_id:str}",
+    name="project",
+    summary="A project with profile, terms, stages, totals and the relays that hold it.",
+    schema=schemas.ProjectDetail,
+)
+async def project(context: NamedDependency[RequestContext]) -> Item:
     """One project with everything about it."""
     project_id = await require_project(context)
     found = await project_items(context.conn, [project_id])
@@ -82,13 +108,26 @@ async def project(context: RequestContext) -> Item:
     }
 
 
-async def stages(context: RequestContext) -> dict[str, object]:
+@read(
+    "/projects/{project_id:str}/stages",
+    name="project_stages",
+    summary="What each release date holds, and what became of it.",
+    schema=schemas.StageList,
+)
+async def project_stages(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """The calendar of a project."""
     items = await stage_items(context.conn, await require_project(context))
     return {"items": items, "next_cursor": None, "as_of": context.as_of_block()}
 
 
-async def investors(context: RequestContext) -> dict[str, object]:
+@read(
+    "/projects/{project_id:str}/investors",
+    name="project_investors",
+    summary="Who invested: keys, each known in this project alone. Newest first.",
+    schema=schemas.InvestorPage,
+    parameters=(LIMIT, CURSOR),
+)
+async def project_investors(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of a project's investors."""
     project_id = await require_project(context)
     after = read_cursor("investors", context.query["cursor"], str)
@@ -112,47 +151,9 @@ async def require_project(context: RequestContext) -> str:
     return project_id
 
 
-_ONE = f"{BASE}/projects/{{project_id}}"
-
 PROJECTS = (
-    Route(
-        path=f"{BASE}/projects",
-        name="projects",
-        about="Projects: by default those that are committed on the chain, newest first.",
-        answer=projects,
-        shape=schemas.ProjectPage,
-        parameters=(
-            choices("status", (*PROJECT_STATUSES, "all"), "Only in these statuses.", _SHOWN),
-            choices("type", ("invest", "fund", "subscribe"), "Only of these types."),
-            free_text("q", "Words of the name, the description or the identifier."),
-            CAMPAIGN,
-            _SORT,
-            SINCE,
-            UNTIL,
-            LIMIT,
-            CURSOR,
-        ),
-    ),
-    Route(
-        path=_ONE,
-        name="project",
-        about="A project with profile, terms, stages, totals and the relays that hold it.",
-        answer=project,
-        shape=schemas.ProjectDetail,
-    ),
-    Route(
-        path=f"{_ONE}/stages",
-        name="project_stages",
-        about="What each release date holds, and what became of it.",
-        answer=stages,
-        shape=schemas.StageList,
-    ),
-    Route(
-        path=f"{_ONE}/investors",
-        name="project_investors",
-        about="Who invested: keys, each known in this project alone. Newest first.",
-        answer=investors,
-        shape=schemas.InvestorPage,
-        parameters=(LIMIT, CURSOR),
-    ),
+    projects,
+    project,
+    project_stages,
+    project_investors,
 )

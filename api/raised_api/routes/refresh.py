@@ -12,8 +12,8 @@ from raised.db.engine import transact
 from raised.db.items.items import instant
 from raised.db.requests.refresh import request_refresh
 from raised_api.http.auth import ADMIN, SCOPE, require_scope
+from raised_api.http.endpoint import BASE
 from raised_api.http.parameters import parse_query
-from raised_api.http.route import BASE
 
 PATH: Final = f"{BASE}/refresh"
 

@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from datetime import tzinfo
 from itertools import accumulate, pairwise
 
+from litestar.di import NamedDependency
+
 from raised.db.items.items import instant
 from raised.db.queries.sums import (
     HOUR,
@@ -18,11 +20,13 @@ from raised.db.queries.sums import (
 )
 from raised.domain.ledger import MSATS_PER_SAT, RAISING_KINDS, RETURNING_KINDS
 from raised.errors import InvalidInput
+from raised_api.http.endpoint import read
 from raised_api.http.parameters import PROJECT, choice, flag, time_or_date, time_zone, to_seconds
 from raised_api.http.problems import InvalidParameter, invalid_parameters
-from raised_api.http.route import BASE, RequestContext, Route
+from raised_api.http.request_context import RequestContext
 from raised_api.openapi.schemas import Series
 from raised_api.routes.projects import require_project
+from raised_api.totals.hourly_totals import HourlyTotals
 from raised_api.totals.time_buckets import edges_between
 from raised_api.totals.totals import CAMPAIGN, requested_scope
 
@@ -39,20 +43,56 @@ _QUARTER = 900
 _Row = tuple[int, int, int]
 
 
-async def series(context: RequestContext) -> dict[str, object]:
+_OWN = (
+    choice("metric", (*_METRICS, *_COUNTED), "What is measured.", "raised"),
+    choice("bucket", ("day", "week"), "How long a point lasts.", "day"),
+    time_or_date("since", "From the bucket that holds this time or date (in `tz`)."),
+    time_or_date("until", "To the bucket that ends at or after this time or date (in `tz`)."),
+    time_zone("tz", "IANA name of the time zone whose days count."),
+    flag("cumulative", "Also the sum since the ledger began."),
+)
+
+
+@read(
+    "/series",
+    name="series",
+    summary="What came and went in each day or week, by the wall clock of a time zone.",
+    schema=Series,
+    parameters=(
+        *_OWN,
+        choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
+        PROJECT,
+        CAMPAIGN,
+    ),
+)
+async def series(
+    context: NamedDependency[RequestContext], hourly_totals: NamedDependency[HourlyTotals]
+) -> dict[str, object]:
     """The answer of the series."""
-    return await _series(context, await requested_scope(context))
+    return await _series(context, hourly_totals, await requested_scope(context))
 
 
-async def of_project(context: RequestContext) -> dict[str, object]:
+@read(
+    "/projects/{project_id:str}/series",
+    name="project_series",
+    summary="The same for one project.",
+    schema=Series,
+    parameters=_OWN,
+)
+async def project_series(
+    context: NamedDependency[RequestContext], hourly_totals: NamedDependency[HourlyTotals]
+) -> dict[str, object]:
     """The answer of a project's series."""
-    return await _series(context, Scope(project_ids=(await require_project(context),)))
+    scope = Scope(project_ids=(await require_project(context),))
+    return await _series(context, hourly_totals, scope)
 
 
-async def _series(context: RequestContext, scope: Scope) -> dict[str, object]:
+async def _series(
+    context: RequestContext, hourly_totals: HourlyTotals, scope: Scope
+) -> dict[str, object]:
     metric: str = context.query["metric"]
     edges = await _edges(context, scope)
-    rows = await _rows(context, metric, scope, edges) if edges else []
+    rows = await _rows(context, hourly_totals, scope, edges) if edges else []
     unit = 1 if metric in _COUNTED else MSATS_PER_SAT
     return {
         "metric": metric,
@@ -84,9 +124,10 @@ async def _edges(context: RequestContext, scope: Scope) -> list[int]:
 
 
 async def _rows(
-    context: RequestContext, metric: str, scope: Scope, edges: Sequence[int]
+    context: RequestContext, hourly_totals: HourlyTotals, scope: Scope, edges: Sequence[int]
 ) -> list[_Row]:
     """All that happened before the last edge, in steps that no edge divides."""
+    metric: str = context.query["metric"]
     is_hourly = all(edge % HOUR == 0 for edge in edges)
     if metric in _COUNTED:
         step = HOUR if is_hourly else _QUARTER
@@ -97,7 +138,7 @@ async def _rows(
     if not is_hourly:
         found = await quarterly(context.conn, kinds, scope, edges[-1])
     elif scope.is_everything:
-        found = await context.hours.before(context.conn, kinds, scope.source, edges[-1])
+        found = await hourly_totals.before(context.conn, kinds, scope.source, edges[-1])
     else:
         found = await hourly(context.conn, kinds, scope, edges[-1])
     return [
@@ -134,35 +175,7 @@ def _points(
     ]
 
 
-_OWN = (
-    choice("metric", (*_METRICS, *_COUNTED), "What is measured.", "raised"),
-    choice("bucket", ("day", "week"), "How long a point lasts.", "day"),
-    time_or_date("since", "From the bucket that holds this time or date (in `tz`)."),
-    time_or_date("until", "To the bucket that ends at or after this time or date (in `tz`)."),
-    time_zone("tz", "IANA name of the time zone whose days count."),
-    flag("cumulative", "Also the sum since the ledger began."),
-)
-
 SERIES = (
-    Route(
-        path=f"{BASE}/series",
-        name="series",
-        about="What came and went in each day or week, by the wall clock of a time zone.",
-        answer=series,
-        shape=Series,
-        parameters=(
-            *_OWN,
-            choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
-            PROJECT,
-            CAMPAIGN,
-        ),
-    ),
-    Route(
-        path=f"{BASE}/projects/{{project_id}}/series",
-        name="project_series",
-        about="The same for one project.",
-        answer=of_project,
-        shape=Series,
-        parameters=_OWN,
-    ),
+    series,
+    project_series,
 )

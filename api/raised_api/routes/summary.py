@@ -1,5 +1,7 @@
 """The summary: what has really been raised, in one answer."""
 
+from litestar.di import NamedDependency
+
 from raised.db.queries import summary as record
 from raised.db.queries.sums import (
     Scope,
@@ -9,7 +11,8 @@ from raised.db.queries.sums import (
     sums_by_kind,
 )
 from raised.domain.ledger import MSATS_PER_SAT, RAISING_KINDS, RETURNING_KINDS
-from raised_api.http.route import BASE, RequestContext, Route
+from raised_api.http.endpoint import read
+from raised_api.http.request_context import RequestContext
 from raised_api.openapi.schemas import Summary
 from raised_api.totals.totals import CAMPAIGN, read_totals, requested_campaign, scope_of
 
@@ -17,7 +20,14 @@ _DAY = 86_400
 _WINDOWS = {"last_24h": _DAY, "last_7d": 7 * _DAY, "last_30d": 30 * _DAY}
 
 
-async def summary(context: RequestContext) -> dict[str, object]:
+@read(
+    "/summary",
+    name="summary",
+    summary="What has really been raised: totals over everything or one campaign, and lately.",
+    schema=Summary,
+    parameters=(CAMPAIGN,),
+)
+async def summary(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """The answer of the summary."""
     scope = scope_of(await requested_campaign(context))
     found = await read_totals(context.conn, scope)
@@ -44,11 +54,4 @@ async def _window(context: RequestContext, scope: Scope, seconds: int) -> dict[s
     }
 
 
-SUMMARY = Route(
-    path=f"{BASE}/summary",
-    name="summary",
-    about="What has really been raised: totals over everything or one campaign, and lately.",
-    answer=summary,
-    shape=Summary,
-    parameters=(CAMPAIGN,),
-)
+SUMMARY = (summary,)

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from raised.db.queries.feed import Head
 from raised.errors import RecordUnavailable
 from raised_api.http.auth import Access, ApiKeyCache, access_of, require_scope
+from raised_api.http.endpoint import BASE
 from raised_api.http.parameters import (
     Parameter,
     parse_header_number,
@@ -21,7 +22,6 @@ from raised_api.http.parameters import (
     whole_number,
 )
 from raised_api.http.problems import Problem
-from raised_api.http.route import BASE
 from raised_api.stream.feed import Feed, Message, Reader
 
 PATH: Final = f"{BASE}/changes/stream"

@@ -9,7 +9,24 @@ from raised.db.queries.sums import HourSum, Scope, all_hours, hourly, hours_afte
 
 
 class HourlyTotals:
-    """Sums over all projects, by hour, source and kind, as of the newest row that was read."""
+    """Sums over all projects, by hour, source and kind."""
+
+    def __init__(self) -> None:
+        self._sums = _Sums()
+
+    def clear(self) -> None:
+        """Begin anew: the record is another one. Requests under way go on with the old sums."""
+        self._sums = _Sums()
+
+    async def before(
+        self, conn: AsyncConnection, kinds: Collection[str], source: str | None, end: int
+    ) -> list[tuple[int, str, int]]:
+        """(hour, kind, millisatoshis) before `end`, exactly as this transaction sees them."""
+        return await self._sums.before(conn, kinds, source, end)
+
+
+class _Sums:
+    """The sums of all rows up to the newest that was read."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[int, str, str], int] = {}
@@ -19,7 +36,6 @@ class HourlyTotals:
     async def before(
         self, conn: AsyncConnection, kinds: Collection[str], source: str | None, end: int
     ) -> list[tuple[int, str, int]]:
-        """(hour, kind, millisatoshis) before `end`, exactly as this transaction sees them."""
         newest = await newest_movement(conn)
         async with self._lock:
             if newest < self._newest:

@@ -12,7 +12,7 @@ from raised.db.queries.sums import Scope
 from raised.domain.ledger import MSATS_PER_SAT
 from raised_api.http.parameters import Parameter, text_matching
 from raised_api.http.problems import InvalidParameter, invalid_parameters
-from raised_api.http.route import RequestContext
+from raised_api.http.request_context import RequestContext
 
 _NAME = "[a-z][0-9a-z-]{0,99}"
 

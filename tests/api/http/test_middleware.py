@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from tests.rig.deadline import DEADLINE_SECONDS
 
 NOW = 1_750_000_000
@@ -59,6 +60,16 @@ async def test_an_answer_is_kept_until_a_change_a_minute_or_staleness(
         assert (await api.json(SUMMARY))["projects"]["confirmed"] == 2
         clock.now += 41
         assert (await api.json(SUMMARY))["as_of"]["stale"] is True
+
+
+async def test_a_statement_that_fails_is_answered_as_unavailable(book: Any, api: Any) -> None:
+    """The transaction fails in the handler, and is closed after it."""
+    async with book.engine.begin() as conn:
+        await conn.execute(text("ALTER TABLE investment RENAME TO elsewhere"))
+    answer = await api.get("/api/v1/investments")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert answer.json()["type"] == "/problems/unavailable"
 
 
 async def test_head_is_a_get_without_a_body(api: Any) -> None:

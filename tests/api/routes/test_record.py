@@ -26,8 +26,10 @@ from raised.domain.observation import (
     SourceHealth,
 )
 from raised.record import Policy, apply_observations
-from raised_api.app import ROUTES
-from raised_api.http.auth import READ
+from raised_api.app import HANDLERS
+from raised_api.http.auth import READ, SCOPE
+from raised_api.http.endpoint import SCHEMA
+from raised_api.openapi.document import path_template
 
 VECTORS = vectors.ANGOR
 NOW = 1_750_000_000
@@ -148,15 +150,16 @@ async def test_every_answer_has_exactly_its_shape(played: Played, api: Any) -> N
     investments = (await api.json("/api/v1/investments?status=all"))["items"]
     txids = [one["txid"] for one in investments]
     assert txids
-    for route in ROUTES:
-        if route.scope != READ:
+    for handler in HANDLERS:
+        if handler.opt[SCOPE] != READ:
             continue  # stores have theirs elsewhere
-        for txid in txids if "{txid}" in route.path else txids[:1]:
+        template = path_template(handler)
+        for txid in txids if "{txid}" in template else txids[:1]:
             names = {"project_id": played.project_id, "slug": played.project_id, "txid": txid}
-            path = route.path.format(**names)
+            path = template.format(**names)
             answer = await api.get(path)
             assert answer.status_code == 200, path
-            typed = msgspec.convert(answer.json(), route.shape, strict=True)
+            typed = msgspec.convert(answer.json(), handler.opt[SCHEMA], strict=True)
             assert msgspec.to_builtins(typed) == answer.json(), path
 
 

@@ -1,0 +1,40 @@
+"""How a handler of the API is declared."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from litestar import get
+
+from raised_api.http.auth import READ, SCOPE, require_scope
+from raised_api.http.parameters import PARAMETERS, Parameter
+from raised_api.http.response_cache import CACHED
+
+BASE: Final = "/api/v1"
+SCHEMA: Final = "schema"  # a handler's `opt`: the type that its response is documented as
+
+
+def read(  # noqa: PLR0913 - a declaration
+    path: str,
+    *,
+    name: str,
+    summary: str,
+    schema: object,
+    parameters: Sequence[Parameter] = (),
+    scope: str = READ,
+    is_cached: bool = True,
+) -> get:
+    """Litestar's `get`, with what the guard, the cache, the parser of query parameters and the
+    OpenAPI document need to know of a handler.
+
+    `is_cached`: the response depends on nothing but the newest change, the minute, staleness and
+    whether the caller sees invoices.
+    """
+    # For each handler, since Litestar gives a router's guards to its answers to OPTIONS, too, and
+    # those need no key.
+    return get(
+        path,
+        name=name,
+        summary=summary,
+        guards=[require_scope],
+        opt={SCOPE: scope, CACHED: is_cached, PARAMETERS: parameters, SCHEMA: schema},
+    )
