@@ -21,19 +21,19 @@ from raised_api.stream.server_sent_events import AFTER, TYPE
 async def changes(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """A page of changes, oldest first."""
     query = context.query
-    place = read_cursor("changes", query["cursor"], int)
+    cursor = read_cursor("changes", query["cursor"], int)
     after: int = query["after"] or 0
-    if place is not None:
-        after = place[0]
+    if cursor is not None:
+        after = cursor[0]
     limit: int = query["limit"]
     hidden = () if context.sees_invoices else HIDDEN
-    found = await changes_after(context.conn, after, limit + 1, query["type"], hidden)
-    shown = found[:limit]
-    is_more = len(found) > limit
-    visible = shown if context.sees_invoices else filter(None, map(public_change, shown))
+    rows = await changes_after(context.conn, after, limit + 1, query["type"], hidden)
+    page = rows[:limit]
+    is_more = len(rows) > limit
+    visible = page if context.sees_invoices else filter(None, map(public_change, page))
     return {
         "items": [change.item for change in visible],
-        "next_cursor": write_cursor("changes", (shown[-1].seq, 0) if is_more else None),
+        "next_cursor": write_cursor("changes", (page[-1].seq, 0) if is_more else None),
         "as_of": context.as_of_block(),
     }
 

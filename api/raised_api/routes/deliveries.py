@@ -26,7 +26,7 @@ from raised_api.openapi import store_schemas
 _LIST: Final = "deliveries"
 
 
-# Deliveries come without a change, so these are never kept.
+# Deliveries come without a change, so these are never cached.
 @read(
     "/deliveries",
     name="deliveries",

@@ -20,20 +20,20 @@ from raised_api.routes.projects import require_project
 )
 async def project_evidence(context: NamedDependency[RequestContext]) -> dict[str, object]:
     """The document that `raised verify` prints, too."""
-    grounds = await read_evidence_facts(context.conn, await require_project(context))
-    # A large project takes seconds of curve arithmetic, and streams must not wait for it.
-    return await asyncio.to_thread(_document, grounds)
+    facts = await read_evidence_facts(context.conn, await require_project(context))
+    # A large project takes seconds of curve arithmetic: in a thread, so that streams go on.
+    return await asyncio.to_thread(_document, facts)
 
 
-def _document(grounds: EvidenceFacts) -> dict[str, object]:
-    found = build_evidence(
-        grounds.network,
-        grounds.event,
-        grounds.txs,
-        tip=grounds.tip,
-        project_id=grounds.project_id,
+def _document(facts: EvidenceFacts) -> dict[str, object]:
+    evidence = build_evidence(
+        facts.network,
+        facts.event,
+        facts.txs,
+        tip=facts.tip,
+        project_id=facts.project_id,
     )
-    return found.document
+    return evidence.document
 
 
 EVIDENCE = (project_evidence,)

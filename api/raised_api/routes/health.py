@@ -91,7 +91,9 @@ async def _health(conn: AsyncConnection, now: int) -> Item:
             "explorers": explorers,
         },
         "btcpay": stores,
-        "progress": [{"what": one.what, "done": one.done, "total": one.total} for one in progress],
+        "progress": [
+            {"what": step.what, "done": step.done, "total": step.total} for step in progress
+        ],
         "problems": problems,
     }
 
@@ -111,7 +113,7 @@ def _is_starting(progress: list[Progress], relays: list[Item], as_of: AsOf) -> b
     waiting = [relay for relay in relays if relay["state"] != "down"]
     if waiting and not any(relay["cursor_at"] for relay in waiting):
         return True
-    return any(one.what == _FIRST_INDEX and one.done < one.total for one in progress)
+    return any(step.what == _FIRST_INDEX and step.done < step.total for step in progress)
 
 
 def _of_source(item: Item) -> Item:

@@ -28,7 +28,7 @@ from raised_api.http.request_context import RequestContext
 from raised_api.openapi import schemas
 from raised_api.routes.projects import require_project
 
-_SHOWN = ("confirmed", "unconfirmed")
+_DEFAULT_STATUSES = ("confirmed", "unconfirmed")
 _TXID = re.compile(r"[0-9a-f]{64}")
 _OWN = (
     choices("status", (*INVESTMENT_STATUSES, "all"), "Only in these; default: counted or coming."),
@@ -73,10 +73,10 @@ async def project_investments(context: NamedDependency[RequestContext]) -> dict[
 async def investment(context: NamedDependency[RequestContext]) -> Item:
     """One transaction, in any status."""
     txid = context.path["txid"]
-    found = await investment_items(context.conn, [txid]) if _TXID.fullmatch(txid) else {}
-    if txid not in found:
+    items = await investment_items(context.conn, [txid]) if _TXID.fullmatch(txid) else {}
+    if txid not in items:
         raise NotInRecord("The record has no such investment")
-    return found[txid] | {"as_of": context.as_of_block()}
+    return items[txid] | {"as_of": context.as_of_block()}
 
 
 async def _page(context: RequestContext, project_id: str | None) -> dict[str, object]:
@@ -101,12 +101,12 @@ async def _page(context: RequestContext, project_id: str | None) -> dict[str, ob
     }
 
 
-def _statuses(context: tuple[str, ...], reasons: tuple[str, ...]) -> tuple[str, ...]:
-    if "all" in context:
+def _statuses(statuses: tuple[str, ...], reasons: tuple[str, ...]) -> tuple[str, ...]:
+    if "all" in statuses:
         return INVESTMENT_STATUSES
-    if not context:
-        return ("rejected",) if reasons else _SHOWN
-    return context
+    if not statuses:
+        return ("rejected",) if reasons else _DEFAULT_STATUSES
+    return statuses
 
 
 INVESTMENTS = (

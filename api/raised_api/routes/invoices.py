@@ -37,7 +37,7 @@ _ID: Final = re.compile(r"[!-~]{1,128}")
 _STATUSES: Final = {status.lower(): status for status in (*INVOICE_STATUSES, OTHER)}
 
 
-# Archiving and what is shown of metadata move without a change, so these are never kept.
+# Archiving and what is shown of metadata move without a change, so these are never cached.
 @read(
     "/invoices",
     name="invoices",
@@ -89,10 +89,10 @@ async def invoices(context: NamedDependency[RequestContext]) -> dict[str, object
 async def invoice(context: NamedDependency[RequestContext]) -> Item:
     """One invoice with its payments and refunds."""
     key = context.path["store"], context.path["id"]
-    found = await invoice_items(context.conn, [key]) if all(map(_ID.fullmatch, key)) else {}
-    if key not in found:
+    items = await invoice_items(context.conn, [key]) if all(map(_ID.fullmatch, key)) else {}
+    if key not in items:
         raise NotInRecord("The record has no such invoice")
-    return found[key] | {"as_of": context.as_of_block()}
+    return items[key] | {"as_of": context.as_of_block()}
 
 
 INVOICES = (

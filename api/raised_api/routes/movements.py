@@ -58,7 +58,7 @@ async def project_movements(context: NamedDependency[RequestContext]) -> dict[st
 
 async def _page(context: RequestContext, scope: Scope) -> dict[str, object]:
     query = context.query
-    place = read_cursor("movements", query["cursor"], int)
+    cursor = read_cursor("movements", query["cursor"], int)
     page = await list_movements(
         context.conn,
         MovementFilter(
@@ -68,16 +68,16 @@ async def _page(context: RequestContext, scope: Scope) -> dict[str, object]:
             until=to_seconds(query["until"]),
             by_hour=not context.sees_invoices,
         ),
-        None if place is None else int(place[1]),
+        None if cursor is None else int(cursor[1]),
         query["limit"],
     )
     items = await movement_items(context.conn, page.keys)
-    shown = items if context.sees_invoices else _redacted(items)
+    visible = items if context.sees_invoices else _redacted(items)
     # Without the time, which is not for everybody.
-    following = None if page.next is None else (0, page.next[1])
+    next_place = None if page.next is None else (0, page.next[1])
     return {
-        "items": list(shown.values()),
-        "next_cursor": write_cursor("movements", following),
+        "items": list(visible.values()),
+        "next_cursor": write_cursor("movements", next_place),
         "as_of": context.as_of_block(),
     }
 

@@ -26,7 +26,7 @@ from raised_api.http.request_context import RequestContext
 from raised_api.openapi import schemas
 from raised_api.totals.totals import CAMPAIGN, requested_campaign
 
-_SHOWN = ("confirmed", "committed", "event_missing")
+_DEFAULT_STATUSES = ("confirmed", "committed", "event_missing")
 _SORTS = ("created", "raised", "net", "percent", "investors", "ending")
 _SORT = choice(
     "sort",
@@ -42,7 +42,7 @@ _SORT = choice(
     summary="Projects: by default those that are committed on the chain, newest first.",
     schema=schemas.ProjectPage,
     parameters=(
-        choices("status", (*PROJECT_STATUSES, "all"), "Only in these statuses.", _SHOWN),
+        choices("status", (*PROJECT_STATUSES, "all"), "Only in these statuses.", _DEFAULT_STATUSES),
         choices("type", ("invest", "fund", "subscribe"), "Only of these types."),
         free_text("q", "Words of the name, the description or the identifier."),
         CAMPAIGN,

@@ -136,14 +136,14 @@ async def _rows(
     adding, taking = _METRICS[metric]
     kinds = (*adding, *taking)
     if not is_hourly:
-        found = await quarterly(context.conn, kinds, scope, edges[-1])
+        sums = await quarterly(context.conn, kinds, scope, edges[-1])
     elif scope.is_everything:
-        found = await hourly_totals.before(context.conn, kinds, scope.source, edges[-1])
+        sums = await hourly_totals.before(context.conn, kinds, scope.source, edges[-1])
     else:
-        found = await hourly(context.conn, kinds, scope, edges[-1])
+        sums = await hourly(context.conn, kinds, scope, edges[-1])
     return [
-        (at, msats, 0) if kind in adding else (at, 0, msats)  # a kind does one of both
-        for at, kind, msats in found
+        (at, msats, 0) if kind in adding else (at, 0, msats)  # each kind does either
+        for at, kind, msats in sums
     ]
 
 
@@ -151,9 +151,9 @@ def _running(edges: Sequence[int], rows: Sequence[_Row], unit: int) -> list[int]
     """What had come since the ledger began, at each edge. Each sum is floored, then taken away."""
     added, taken = [0] * (len(edges) + 1), [0] * (len(edges) + 1)
     for at, adds, takes in rows:
-        place = bisect_right(edges, at)
-        added[place] += adds
-        taken[place] += takes
+        index = bisect_right(edges, at)
+        added[index] += adds
+        taken[index] += takes
     return [
         plus // unit - minus // unit
         for plus, minus in zip(accumulate(added), accumulate(taken), strict=True)

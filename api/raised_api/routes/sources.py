@@ -10,7 +10,7 @@ from raised_api.http.request_context import RequestContext
 from raised_api.openapi import source_schemas
 
 
-# Latencies and counters move without a change, so these are never kept.
+# Latencies and counters move without a change, so these are never cached.
 @read(
     "/relays",
     name="relays",

@@ -31,7 +31,7 @@ class Totals:
 
 
 def scope_of(group: CampaignView | None, source: str | None = None) -> Scope:
-    """The part of the ledger that is this group's; all of it without one."""
+    """The part of the ledger that is this campaign's; all of it without one."""
     if group is None:
         return Scope(source)
     return Scope(source, group.project_ids, group.slug if group.stores else None)
