@@ -66,7 +66,10 @@ class Filling:
         for txid, owner, key, sats, at in made:
             total = self.sums[owner]
             total[:] = total[0] + sats * STAGES, total[1] + 1, total[2] + sats
-            for kind, vout in [*(("investment", 2 + one) for one in range(STAGES)), ("claim", 2)]:
+            for kind, vout in [
+                *(("investment", 2 + index) for index in range(STAGES)),
+                ("claim", 2),
+            ]:
                 hour = self.hours.setdefault((at // HOUR * HOUR, owner, kind), [0, 0])
                 hour[:] = hour[0] + sats * 1000, hour[1] + 1
                 reference = f"{txid}:{vout}"
@@ -273,7 +276,7 @@ async def measure(name: str, port: int, other_port: int, db: str) -> None:
     for _ in range(CHANGES):
         change(db)
         await asyncio.sleep(1)
-        first += await asyncio.gather(*(timed(one, path) for one in ours))
+        first += await asyncio.gather(*(timed(our, path) for our in ours))
     slowest = percentile(first)
     report(f"api {name} after a change p99", slowest, "ms", CHANGED_MS / slowest, CHANGED_MS)
 

@@ -44,16 +44,16 @@ class Book:
                 await conn.execute(insert(schema.daemon).values(**row))
 
     async def block(self, height: int, at: int = NOW) -> str:
-        found = f"{height:064x}"
+        block_hash = f"{height:064x}"
         await self.add(
             schema.block,
-            hash=found,
+            hash=block_hash,
             height=height,
             prev_hash=f"{height - 1:064x}",
             time=at,
             header=b"",
         )
-        return found
+        return block_hash
 
     async def source(self, table: Table, name: str, state: str = "ok", **more: object) -> None:
         row = {"since_at": NOW, "seen_at": NOW, "errors": "{}", "facts": "{}"}

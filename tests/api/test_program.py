@@ -56,34 +56,34 @@ def start(tmp_path: Path) -> Callable[..., Any]:
 
 async def end_of(process: Process) -> tuple[int, str]:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        _, said = await process.communicate()
+        _, output = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, said.decode()
+    return process.returncode, output.decode()
 
 
 async def test_without_a_schema_it_refuses_and_names_the_command(
     start: Any, empty_database_url: str
 ) -> None:
     async with start(empty_database_url) as process:
-        code, said = await end_of(process)
+        code, output = await end_of(process)
     assert code == 78
-    assert "raised db upgrade" in said
+    assert "raised db upgrade" in output
 
 
 async def test_an_open_address_without_a_key_is_refused(start: Any, database_url: str) -> None:
     async with start(database_url, RAISED_API_BIND="0.0.0.0:0") as process:
-        code, said = await end_of(process)
+        code, output = await end_of(process)
     assert code == 78
-    assert "RAISED_API_PUBLIC" in said
+    assert "RAISED_API_PUBLIC" in output
 
 
 @asynccontextmanager
 async def listened(path: Path) -> AsyncIterator[socket.socket]:
     """A socket such as systemd gives."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(str(path))
-        told.setblocking(False)
-        yield told
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(path))
+        notify.setblocking(False)
+        yield notify
 
 
 def free_address() -> str:
@@ -97,9 +97,12 @@ async def test_it_says_that_it_is_ready_and_ends_with_open_streams_at_once(
 ) -> None:
     address, loop = free_address(), asyncio.get_running_loop()
     settings = {"RAISED_API_BIND": address, "NOTIFY_SOCKET": str(tmp_path / "notify")}
-    async with listened(tmp_path / "notify") as told, start(database_url, **settings) as process:
+    async with (
+        listened(tmp_path / "notify") as notify,
+        start(database_url, **settings) as process,
+    ):
         async with asyncio.timeout(DEADLINE_SECONDS):
-            assert await loop.sock_recv(told, 100) == b"READY=1"
+            assert await loop.sock_recv(notify, 100) == b"READY=1"
         async with httpx.AsyncClient(
             base_url=f"http://{address}", timeout=DEADLINE_SECONDS
         ) as client:
@@ -120,12 +123,12 @@ async def test_it_feeds_the_watchdog_while_it_can_read_the_record(
 ) -> None:
     loop = asyncio.get_running_loop()
     settings = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}
-    async with listened(tmp_path / "notify") as told, start(database_url, **settings):
-        said = set()
+    async with listened(tmp_path / "notify") as notify, start(database_url, **settings):
+        output = set()
         async with asyncio.timeout(DEADLINE_SECONDS):
             for _ in range(5):
-                said.add(await loop.sock_recv(told, 100))
-    assert said == {b"READY=1", b"WATCHDOG=1"}
+                output.add(await loop.sock_recv(notify, 100))
+    assert output == {b"READY=1", b"WATCHDOG=1"}
 
 
 async def test_a_fault_of_the_follower_ends_the_program(
@@ -133,9 +136,12 @@ async def test_a_fault_of_the_follower_ends_the_program(
 ) -> None:
     """What we do not understand is not lived with: here, what no daemon of ours writes."""
     settings = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
-    async with listened(tmp_path / "notify") as told, start(database_url, **settings) as process:
+    async with (
+        listened(tmp_path / "notify") as notify,
+        start(database_url, **settings) as process,
+    ):
         async with asyncio.timeout(DEADLINE_SECONDS):
-            await asyncio.get_running_loop().sock_recv(told, 100)
+            await asyncio.get_running_loop().sock_recv(notify, 100)
         engine = open_writer(database_url)
         async with engine.begin() as conn:
             row = {"id": 1, "version": "0", "started_at": 1, "seen_at": 1, "progress": "{}"}
@@ -143,9 +149,9 @@ async def test_a_fault_of_the_follower_ends_the_program(
             change = {"seq": 1, "type": "tip", "at": 1, "source": "chain", "data": "{}"}
             await conn.execute(schema.change.insert().values(**change))
         await engine.dispose()
-        code, said = await end_of(process)
+        code, output = await end_of(process)
     assert code == 1
-    assert "JSON is malformed" in said
+    assert "JSON is malformed" in output
 
 
 async def test_a_taken_address_is_refused_by_name(start: Any, database_url: str) -> None:
@@ -154,17 +160,17 @@ async def test_a_taken_address_is_refused_by_name(start: Any, database_url: str)
         taken.listen()
         port = taken.getsockname()[1]
         async with start(database_url, RAISED_API_BIND=f"127.0.0.1:{port}") as process:
-            code, said = await end_of(process)
+            code, output = await end_of(process)
     assert code == 78
-    assert f"RAISED_API_BIND: 127.0.0.1:{port}: Address already in use" in said
+    assert f"RAISED_API_BIND: 127.0.0.1:{port}: Address already in use" in output
 
 
 async def test_without_a_database_it_refuses(start: Any, tmp_path: Path) -> None:
     nowhere = f"sqlite+aiosqlite:///{tmp_path}/nowhere/raised.db"
     async with start(nowhere) as process:
-        code, said = await end_of(process)
+        code, output = await end_of(process)
     assert code == 78
-    assert "raised db upgrade" in said
+    assert "raised db upgrade" in output
 
 
 async def test_an_open_address_is_for_those_with_a_key(start: Any, database_url: str) -> None:

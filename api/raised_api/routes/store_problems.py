@@ -12,22 +12,22 @@ from raised.db.requests.inbox import Refused, refused_since
 _HOUR: Final = 3600
 _DAY: Final = 86_400
 
-# What anybody can do to an open door, and what its own server would not: it always signs.
+# What anybody can send to a public address, and the store's own server does not: it always signs.
 _STRANGERS: Final = frozenset({"no_signature", "broken_off"})
 
 
 async def store_problems(conn: AsyncConnection, stores: Iterable[Item], now: int) -> list[Item]:
     """The problems of these store items, as health lists them."""
     refused: defaultdict[str, list[Refused]] = defaultdict(list)
-    for one in await refused_since(conn, now - _HOUR):
-        if one.reason not in _STRANGERS:
-            refused[one.store].append(one)
-    found: list[Item] = []
+    for count in await refused_since(conn, now - _HOUR):
+        if count.reason not in _STRANGERS:
+            refused[count.store].append(count)
+    problems: list[Item] = []
     for item in stores:
         if counts := refused.get(str(item["name"])):
-            found.append(_refused(item, counts))
-        found += [*_others(item), *_missed(item, now), *_ambiguous(item)]
-    return found
+            problems.append(_refused(item, counts))
+        problems += [*_others(item), *_missed(item, now), *_ambiguous(item)]
+    return problems
 
 
 def _others(item: Item) -> list[Item]:
@@ -42,12 +42,12 @@ def _others(item: Item) -> list[Item]:
 
 
 def _refused(item: Item, counts: list[Refused]) -> Item:
-    parts = ", ".join(f"{one.reason} {one.count}" for one in counts)
+    parts = ", ".join(f"{count.reason} {count.count}" for count in counts)
     return {
         "source": item["name"],
         "code": "refused_deliveries",
         "detail": f"Deliveries were refused within the last hour; so far: {parts}.",
-        "since_at": instant(max(one.last_at for one in counts)),
+        "since_at": instant(max(count.last_at for count in counts)),
     }
 
 

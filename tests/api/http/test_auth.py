@@ -78,9 +78,9 @@ async def test_what_is_no_key_is_unknown(book: Any, api: Any) -> None:
 
 
 async def test_a_key_has_a_limit_of_its_own(book: Any, serve: Any) -> None:
-    one, other = await make_key(book, "read"), await make_key(book, "read")
+    first, second = await make_key(book, "read"), await make_key(book, "read")
     async with serve(rate_limit=2) as api:
-        for headers in (bearer(one), bearer(other), {}):
+        for headers in (bearer(first), bearer(second), {}):
             codes = [(await api.get(SUMMARY, headers=headers)).status_code for _ in range(3)]
             assert codes == [200, 200, 429]
 

@@ -21,9 +21,9 @@ async def test_the_page_and_its_assets_come_from_here_alone(api: Any) -> None:
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    found = re.findall(r"(?:src|href)=\"([^\"#]+)\"", page.text)
-    assert found
-    for path in [*found, "/assets/stream.js"]:
+    links = re.findall(r"(?:src|href)=\"([^\"#]+)\"", page.text)
+    assert links
+    for path in [*links, "/assets/stream.js"]:
         assert path.startswith("/")
         answer = await api.get(path)
         assert answer.status_code in {200, 503}, path

@@ -25,10 +25,10 @@ async def both(book: Any) -> dict[str, str]:
 
 
 async def test_the_summary_is_the_sum_of_both_rails(both: dict[str, str], api: Any) -> None:
-    found = await api.json("/api/v1/summary")
-    assert found["angor"]["raised_sats"] == 4100
-    assert found["btcpay"]["raised_sats"] == 3008  # floored once, not for each payment
-    assert found["totals"] == {
+    body = await api.json("/api/v1/summary")
+    assert body["angor"]["raised_sats"] == 4100
+    assert body["btcpay"]["raised_sats"] == 3008  # floored once, not for each payment
+    assert body["totals"] == {
         "raised_sats": 7108,
         "returned_sats": 0,
         "net_sats": 7108,
@@ -38,18 +38,18 @@ async def test_the_summary_is_the_sum_of_both_rails(both: dict[str, str], api: A
         "average_contribution_sats": 1421,
         "median_contribution_sats": 1000,
     }
-    assert found["last_24h"] == {"raised_sats": 7108, "returned_sats": 0, "contributions": 5}
+    assert body["last_24h"] == {"raised_sats": 7108, "returned_sats": 0, "contributions": 5}
 
 
 async def test_a_campaign_narrows_everything(both: dict[str, str], api: Any) -> None:
-    found = await api.json("/api/v1/summary?campaign=ice")
-    assert found["projects"]["confirmed"] == 1
-    assert found["angor"]["raised_sats"] == 4000
-    assert found["btcpay"]["raised_sats"] == 3001
-    assert found["btcpay"]["invoices"] == 2
-    assert found["totals"]["contributions"] == 3
-    assert found["totals"]["median_contribution_sats"] == 2000
-    assert found["last_24h"] == {"raised_sats": 7001, "returned_sats": 0, "contributions": 3}
+    body = await api.json("/api/v1/summary?campaign=ice")
+    assert body["projects"]["confirmed"] == 1
+    assert body["angor"]["raised_sats"] == 4000
+    assert body["btcpay"]["raised_sats"] == 3001
+    assert body["btcpay"]["invoices"] == 2
+    assert body["totals"]["contributions"] == 3
+    assert body["totals"]["median_contribution_sats"] == 2000
+    assert body["last_24h"] == {"raised_sats": 7001, "returned_sats": 0, "contributions": 3}
 
 
 async def test_what_no_campaign_names_is_one_of_its_own(both: dict[str, str], api: Any) -> None:
@@ -62,11 +62,11 @@ async def test_what_no_campaign_names_is_one_of_its_own(both: dict[str, str], ap
 
 async def test_campaigns_add_up_to_the_whole(both: dict[str, str], api: Any) -> None:
     listed = (await api.json("/api/v1/campaigns"))["items"]
-    assert [one["slug"] for one in listed] == ["ice", "shop", both["alone"]]
+    assert [campaign["slug"] for campaign in listed] == ["ice", "shop", both["alone"]]
     whole = await api.json("/api/v1/summary")
     for part in ("angor", "btcpay"):
         for name in ("raised_sats", "net_sats"):
-            assert sum(one[part][name] for one in listed) == whole[part][name]
+            assert sum(campaign[part][name] for campaign in listed) == whole[part][name]
     ice = listed[0]
     assert (ice["title"], ice["projects"], ice["stores"]) == ("Ice", [both["ours"]], ["shop"])
     assert (ice["target_sats"], ice["percent"]) == (10_000, 70.0)
@@ -77,7 +77,7 @@ async def test_pages_of_campaigns_hold_each_once(both: dict[str, str], api: Any)
     more = ""
     while True:
         page = await api.json(f"/api/v1/campaigns?limit=1{more}")
-        seen += [one["slug"] for one in page["items"]]
+        seen += [item["slug"] for item in page["items"]]
         if page["next_cursor"] is None:
             break
         more = f"&cursor={page['next_cursor']}"
@@ -107,8 +107,8 @@ async def test_an_unknown_campaign_is_told(book: Any, api: Any) -> None:
 
 async def test_series_count_both_rails_and_each_alone(both: dict[str, str], api: Any) -> None:
     async def total(query: str) -> int:
-        found = await api.json(f"/api/v1/series?{query}")
-        return sum(point["value"] for point in found["points"])
+        body = await api.json(f"/api/v1/series?{query}")
+        return sum(point["value"] for point in body["points"])
 
     assert await total("metric=raised") == 7108
     assert await total("metric=raised&source=btcpay") == 3008
@@ -128,7 +128,7 @@ async def test_movements_and_projects_of_a_campaign(both: dict[str, str], api: A
     stored = (await api.json("/api/v1/movements?campaign=shop"))["items"]
     assert [row["amount_sats"] for row in stored] == [7]
     projects = (await api.json("/api/v1/projects?campaign=ice"))["items"]
-    assert [one["id"] for one in projects] == [both["ours"]]
+    assert [project["id"] for project in projects] == [both["ours"]]
     refused = await api.get(f"/api/v1/series?campaign=ice&project={both['ours']}")
     assert refused.status_code == 400
 
@@ -150,8 +150,8 @@ async def test_what_stores_show_beside_the_ledger(book: Any, api: Any) -> None:
     await book.payment("shop", other, id="f", **sats)  # money in bitcoin, part of the sums
     refunded = await book.invoice("shop", counted=20_000)
     await book.paid("shop", refunded, 5000, NOW, "shop", kind="refund")
-    found = (await api.json("/api/v1/summary"))["btcpay"]
-    assert found == {
+    body = (await api.json("/api/v1/summary"))["btcpay"]
+    assert body == {
         "raised_sats": 29,
         "returned_sats": 5,
         "net_sats": 24,
@@ -173,7 +173,7 @@ async def test_what_stores_show_beside_the_ledger(book: Any, api: Any) -> None:
         ],
     }
     of_store = (await api.json("/api/v1/summary?campaign=shop"))["btcpay"]
-    assert of_store == found
+    assert of_store == body
     assert (await api.json("/api/v1/summary"))["totals"]["unconfirmed_sats"] == 1
 
 
@@ -184,6 +184,6 @@ async def test_a_store_that_is_followed_is_a_campaign_before_its_first_invoice(
     settings = '{"stores": [{"label": "shop", "store_id": "A", "metadata_keys": []}]}'
     async with book.engine.begin() as conn:
         await conn.execute(schema.daemon.update().values(settings=settings))
-    found = await api.json("/api/v1/campaigns/shop")
-    assert found["stores"] == ["shop"]
-    assert found["totals"]["raised_sats"] == 0
+    body = await api.json("/api/v1/campaigns/shop")
+    assert body["stores"] == ["shop"]
+    assert body["totals"]["raised_sats"] == 0

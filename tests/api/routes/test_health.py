@@ -18,12 +18,12 @@ async def test_alive_is_alive(api: Any) -> None:
 async def test_all_well_is_ready(book: Any, api: Any, path: str) -> None:
     await book.whole()
     answer = await api.get(path)
-    found = answer.json()
+    body = answer.json()
     assert answer.status_code == 200
-    assert found["status"] == "ready"
-    assert found["problems"] == []
-    assert found["daemon"] == {"alive": True, "seen_at": "2025-06-15T15:06:40Z"}
-    assert found["chain"]["height"] == 100
+    assert body["status"] == "ready"
+    assert body["problems"] == []
+    assert body["daemon"] == {"alive": True, "seen_at": "2025-06-15T15:06:40Z"}
+    assert body["chain"]["height"] == 100
 
 
 async def test_a_source_in_trouble_is_named(book: Any, api: Any) -> None:
@@ -76,8 +76,8 @@ async def test_until_a_relay_was_read_and_the_index_is_done_it_starts(book: Any,
     await book.add(schema.cursor, source="relay", name="wss://relay.example", value=NOW)
     await book.daemon(index=(1, 3))
     assert await status() == (503, "starting")
-    found = (await api.get("/health")).json()["progress"]
-    assert found == [{"what": "index", "done": 1, "total": 3}]
+    body = (await api.get("/health")).json()["progress"]
+    assert body == [{"what": "index", "done": 1, "total": 3}]
     await book.daemon(index=(3, 3), backfill=(1, 2))
     assert await status() == (200, "ready")
 

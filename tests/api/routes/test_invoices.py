@@ -32,12 +32,12 @@ async def walk(api: Any, path: str, limit: int = 2) -> list[Any]:
     items: list[Any] = []
     sign, cursor = "&" if "?" in path else "?", ""
     while True:
-        found = await api.json(f"{path}{sign}limit={limit}{cursor}")
-        assert len(found["items"]) <= limit
-        items += found["items"]
-        if found["next_cursor"] is None:
+        body = await api.json(f"{path}{sign}limit={limit}{cursor}")
+        assert len(body["items"]) <= limit
+        items += body["items"]
+        if body["next_cursor"] is None:
             return items
-        cursor = f"&cursor={found['next_cursor']}"
+        cursor = f"&cursor={body['next_cursor']}"
 
 
 async def ids(api: Any, path: str, key: str = "id") -> list[str]:
@@ -58,8 +58,8 @@ async def test_invoices_newest_first_also_those_of_one_second(book: Any, keyed: 
     async with book.engine.begin() as conn:
         this = schema.invoice
         await conn.execute(update(this).where(this.c.id == one).values(id="Invoice3"))
-    found = await walk(keyed, INVOICES)
-    keys = [(item["created_at"], item["id"], item["store"]) for item in found]
+    body = await walk(keyed, INVOICES)
+    keys = [(item["created_at"], item["id"], item["store"]) for item in body]
     assert len(keys) == 6
     assert keys == sorted(keys, reverse=True)
     assert ("1970-01-01T00:00:20Z", "Invoice3", "stall") in keys
@@ -94,11 +94,11 @@ async def test_invoices_are_filtered(book: Any, keyed: Any) -> None:
 
 async def test_an_invoice_with_its_payments(book: Any, keyed: Any) -> None:
     key = await book.invoice("shop", counted=5_000_400, metadata='{"orderId":"A 1","secret":"x"}')
-    found = await keyed.json(f"{INVOICES}/shop/{key}")
-    assert found.keys() == InvoiceDetail.__annotations__.keys() | {"store", "id"}
-    assert found["received_sats"] == 5000
-    assert found["order_id"] == "A 1"
-    assert found["metadata"] == {}
+    body = await keyed.json(f"{INVOICES}/shop/{key}")
+    assert body.keys() == InvoiceDetail.__annotations__.keys() | {"store", "id"}
+    assert body["received_sats"] == 5000
+    assert body["order_id"] == "A 1"
+    assert body["metadata"] == {}
     for path in (f"shop/{key}x", f"stall/{key}", "shop/%00", "a/b/c"):
         assert (await keyed.get(f"{INVOICES}/{path}")).status_code == 404, path
 
@@ -149,10 +149,10 @@ async def test_the_stores_that_are_followed_and_how_they_do(book: Any, api: Any)
     for name in ("shop", "stall", "former"):
         await book.source(schema.store, name, facts='{"version":"2.4.1","last_pull_at":100}')
     await follow_stores(book, "shop", "stall")
-    found = await api.json("/api/v1/stores")
-    assert [item["name"] for item in found["items"]] == ["shop", "stall"]
-    assert found["items"][0]["version"] == "2.4.1"
-    assert found["items"][0]["last_pull_at"] == "1970-01-01T00:01:40Z"
+    body = await api.json("/api/v1/stores")
+    assert [item["name"] for item in body["items"]] == ["shop", "stall"]
+    assert body["items"][0]["version"] == "2.4.1"
+    assert body["items"][0]["last_pull_at"] == "1970-01-01T00:01:40Z"
 
 
 @pytest.mark.parametrize(
@@ -231,6 +231,6 @@ async def test_health_names_every_trouble_of_a_store_and_warnings_are_none(
     await book.source(schema.store, "shop", "degraded", facts=json.dumps(facts), **error)
     await follow_stores(book, "shop")
     problems = (await health(api))["problems"]
-    assert [one["detail"] for one in problems] == ["Worst.", "Refunds are hidden."]
+    assert [problem["detail"] for problem in problems] == ["Worst.", "Refunds are hidden."]
     (item,) = (await api.json("/api/v1/stores"))["items"]
     assert item["warnings"] == ["Upgrade."]

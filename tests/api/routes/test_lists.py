@@ -17,12 +17,12 @@ async def walk(api: Any, path: str, limit: int = 2) -> list[Any]:
     sign = "&" if "?" in path else "?"
     cursor = ""
     while True:
-        found = await api.json(f"{path}{sign}limit={limit}{cursor}")
-        assert len(found["items"]) <= limit
-        items += found["items"]
-        if found["next_cursor"] is None:
+        body = await api.json(f"{path}{sign}limit={limit}{cursor}")
+        assert len(body["items"]) <= limit
+        items += body["items"]
+        if body["next_cursor"] is None:
             return items
-        cursor = f"&cursor={found['next_cursor']}"
+        cursor = f"&cursor={body['next_cursor']}"
 
 
 async def names(api: Any, path: str) -> list[str]:
@@ -84,22 +84,22 @@ async def test_projects_are_filtered(book: Any, api: Any) -> None:
     await book.project("d", "event_missing", type=None)
     await book.project("e", "committed", type="subscribe", created_at=NOW + 1)
 
-    async def found(query: str) -> str:
+    async def body(query: str) -> str:
         return "".join(sorted(await names(api, f"/api/v1/projects?{query}")))
 
-    assert await found("") == "ade"
-    assert await found("status=all") == "abcde"
-    assert await found("status=rejected,announced") == "bc"
-    assert await found("status=rejected&status=announced") == "bc"
-    assert await found("type=fund,subscribe") == "ae"
-    assert await found("status=all&since=2025-06-14") == "abe"[0] + "be"
-    assert await found("status=all&until=2025-06-15T15:06:40Z") == "bc"
-    assert await found("status=all&since=2025-06-15T15:06:40Z&until=2025-06-15T15:06:41Z") == "a"
-    assert await found("status=all&q=WHALES") == "b"
-    assert await found("status=all&q=100%25") == "b"
-    assert await found("status=all&q=e_") == "b"
-    assert await found("status=all&q=angor1qc") == "c"
-    assert await found("status=all&q=%25%25") == ""
+    assert await body("") == "ade"
+    assert await body("status=all") == "abcde"
+    assert await body("status=rejected,announced") == "bc"
+    assert await body("status=rejected&status=announced") == "bc"
+    assert await body("type=fund,subscribe") == "ae"
+    assert await body("status=all&since=2025-06-14") == "abe"[0] + "be"
+    assert await body("status=all&until=2025-06-15T15:06:40Z") == "bc"
+    assert await body("status=all&since=2025-06-15T15:06:40Z&until=2025-06-15T15:06:41Z") == "a"
+    assert await body("status=all&q=WHALES") == "b"
+    assert await body("status=all&q=100%25") == "b"
+    assert await body("status=all&q=e_") == "b"
+    assert await body("status=all&q=angor1qc") == "c"
+    assert await body("status=all&q=%25%25") == ""
 
 
 async def test_a_cursor_keeps_its_place_when_rows_come_in(book: Any, api: Any) -> None:
@@ -128,9 +128,9 @@ async def test_rows_of_one_second_are_neither_lost_nor_shown_twice(book: Any, ap
         f"projects/{project}/investments",
         f"projects/{project}/investors",
     ):
-        found = await walk(api, f"/api/v1/{path}")
+        body = await walk(api, f"/api/v1/{path}")
         key = "investor_key" if path.endswith("investors") else "txid"
-        assert len({item[key] for item in found}) == 7, path
+        assert len({item[key] for item in body}) == 7, path
 
 
 async def test_investments_by_status_reason_project_and_time(book: Any, api: Any) -> None:
@@ -143,18 +143,18 @@ async def test_investments_by_status_reason_project_and_time(book: Any, api: Any
     await book.investment(one, 6, NOW - 8, "dropped")
     await book.investment(one, 7, NOW - 9, "unverified")
 
-    async def found(query: str, path: str = "/api/v1/investments") -> list[int]:
+    async def body(query: str, path: str = "/api/v1/investments") -> list[int]:
         return [item["amount_sats"] for item in await walk(api, f"{path}?{query}")]
 
-    assert await found("") == [1, 3, 2]
-    assert await found("status=all") == [1, 3, 4, 5, 6, 7, 2]
-    assert await found("status=dropped,unverified") == [6, 7]
-    assert await found("reason=missing_stage") == [4]
-    assert await found("reason=missing_stage&reason=bad_op_return") == [4, 5]
-    assert await found("status=confirmed&reason=missing_stage") == []
-    assert await found(f"project={two}") == [2]
-    assert await found("", f"/api/v1/projects/{one}/investments") == [1, 3]
-    assert await found("since=2025-06-15T15:06:35Z&until=2025-06-15T15:06:40Z") == [3]
+    assert await body("") == [1, 3, 2]
+    assert await body("status=all") == [1, 3, 4, 5, 6, 7, 2]
+    assert await body("status=dropped,unverified") == [6, 7]
+    assert await body("reason=missing_stage") == [4]
+    assert await body("reason=missing_stage&reason=bad_op_return") == [4, 5]
+    assert await body("status=confirmed&reason=missing_stage") == []
+    assert await body(f"project={two}") == [2]
+    assert await body("", f"/api/v1/projects/{one}/investments") == [1, 3]
+    assert await body("since=2025-06-15T15:06:35Z&until=2025-06-15T15:06:40Z") == [3]
 
 
 async def test_movements_by_kind_source_project_and_time(book: Any, api: Any) -> None:
@@ -164,14 +164,14 @@ async def test_movements_by_kind_source_project_and_time(book: Any, api: Any) ->
     await book.movement("claim", one, 30, NOW - 5, f"{tx}:2")
     await book.movement("recovery", one, 40, NOW - 5, f"{tx}:2")
 
-    async def found(query: str) -> list[int]:
+    async def body(query: str) -> list[int]:
         return [item["amount_sats"] for item in await walk(api, f"/api/v1/movements?{query}")]
 
-    assert await found("") == [40, 30, 100, 200]
-    assert await found("kind=claim,recovery") == [40, 30]
-    assert await found("source=btcpay") == []
-    assert await found(f"project={two}") == [200]
-    assert await found("since=2025-06-15T15:06:30Z&until=2025-06-15T15:06:35Z") == [100]
+    assert await body("") == [40, 30, 100, 200]
+    assert await body("kind=claim,recovery") == [40, 30]
+    assert await body("source=btcpay") == []
+    assert await body(f"project={two}") == [200]
+    assert await body("since=2025-06-15T15:06:30Z&until=2025-06-15T15:06:35Z") == [100]
 
 
 async def test_a_reversal_says_what_it_takes_back(book: Any, api: Any) -> None:
@@ -316,11 +316,11 @@ async def test_a_project_shows_profile_terms_and_who_holds_it(book: Any, api: An
             content=content,
             tags="[]",
         )
-    found = await api.json(f"/api/v1/projects/{project}")
-    assert found["held_by"] == ["wss://a.example", "wss://b.example"]
-    assert found["relays"] == 2
-    assert found["terms"] is None
-    profile = found["profile"]
+    body = await api.json(f"/api/v1/projects/{project}")
+    assert body["held_by"] == ["wss://a.example", "wss://b.example"]
+    assert body["relays"] == 2
+    assert body["terms"] is None
+    profile = body["profile"]
     assert profile["display_name"] == "One"
     assert profile["picture"] is None
     assert profile["website"] == "https://one.example"

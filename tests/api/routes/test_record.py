@@ -115,16 +115,16 @@ async def test_every_part_adds_up_to_the_totals(played: Played, api: Any) -> Non
     path = f"/api/v1/projects/{played.project_id}"
     totals = (await api.json(path))["totals"]
     stages = (await api.json(f"{path}/stages"))["items"]
-    assert sum(one["value_sats"] for one in stages) == totals["raised_sats"]
-    assert sum(one["locked_sats"] for one in stages) == totals["locked_sats"]
-    assert sum(one["claimed_sats"] for one in stages) == totals["claimed_sats"]
+    assert sum(stage["value_sats"] for stage in stages) == totals["raised_sats"]
+    assert sum(stage["locked_sats"] for stage in stages) == totals["locked_sats"]
+    assert sum(stage["claimed_sats"] for stage in stages) == totals["claimed_sats"]
     investors = (await api.json(f"{path}/investors"))["items"]
-    assert sum(one["raised_sats"] for one in investors) == totals["raised_sats"]
-    assert sum(one["returned_sats"] for one in investors) == totals["returned_sats"]
+    assert sum(investor["raised_sats"] for investor in investors) == totals["raised_sats"]
+    assert sum(investor["returned_sats"] for investor in investors) == totals["returned_sats"]
     investments = (await api.json(f"{path}/investments?status=confirmed"))["items"]
-    assert sum(one["amount_sats"] for one in investments) == totals["raised_sats"]
+    assert sum(investment["amount_sats"] for investment in investments) == totals["raised_sats"]
     movements = (await api.json(f"{path}/movements?limit=200"))["items"]
-    assert sum(one["net_sats"] for one in movements) == totals["net_sats"]
+    assert sum(movement["net_sats"] for movement in movements) == totals["net_sats"]
     for metric in ("raised", "returned", "net", "claimed"):
         for tz in ("UTC", "Asia/Kolkata"):
             found = await api.json(
@@ -139,8 +139,8 @@ async def test_evidence_holds_the_report_of_the_audit(played: Played, api: Any) 
     assert found["project"] == report["project"]
     assert found["totals"] == report["totals"]
     assert found["event"]["id"] == played.event.id
-    shown = {one["txid"]: one["role"] for one in found["transactions"]}
-    expected = {one["txid"]: one["role"] for one in report["transactions"]}
+    shown = {transaction["txid"]: transaction["role"] for transaction in found["transactions"]}
+    expected = {transaction["txid"]: transaction["role"] for transaction in report["transactions"]}
     # What pays somebody else is not our matter, and may be missing.
     counted = {key: role for key, role in expected.items() if role not in {"unrelated", "rejected"}}
     assert counted.items() <= shown.items()
@@ -148,7 +148,7 @@ async def test_evidence_holds_the_report_of_the_audit(played: Played, api: Any) 
 
 async def test_every_answer_has_exactly_its_shape(played: Played, api: Any) -> None:
     investments = (await api.json("/api/v1/investments?status=all"))["items"]
-    txids = [one["txid"] for one in investments]
+    txids = [investment["txid"] for investment in investments]
     assert txids
     for handler in HANDLERS:
         if handler.opt[SCOPE] != READ:
@@ -168,8 +168,8 @@ async def test_a_change_shows_the_item_as_its_route_does(played: Played, api: An
     told: dict[int, Any] = {}
     after = 0
     while items := (await api.json(f"/api/v1/changes?after={after}&limit=200"))["items"]:
-        told |= {one["data"]["id"]: one["data"] for one in items if one["type"] == "movement"}
+        told |= {item["data"]["id"]: item["data"] for item in items if item["type"] == "movement"}
         after = items[-1]["seq"]
     movements = (await api.json("/api/v1/movements?limit=200"))["items"]
     assert movements
-    assert told == {one["id"]: one for one in movements}
+    assert told == {movement["id"]: movement for movement in movements}

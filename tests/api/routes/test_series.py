@@ -35,13 +35,13 @@ async def test_values_and_running_sums_of_every_metric(book: Any, api: Any) -> N
     }
     for metric, points in expected.items():
         for path in ("/api/v1/series", f"/api/v1/projects/{project}/series"):
-            found = await api.json(f"{path}?metric={metric}&cumulative=true")
-            assert found["unit"] == ("count" if metric == "contributions" else "sats")
-            assert [(one["value"], one["cumulative"]) for one in found["points"]] == points
-            assert [one["at"] for one in found["points"]] == [
+            body = await api.json(f"{path}?metric={metric}&cumulative=true")
+            assert body["unit"] == ("count" if metric == "contributions" else "sats")
+            assert [(point["value"], point["cumulative"]) for point in body["points"]] == points
+            assert [point["at"] for point in body["points"]] == [
                 f"2025-06-{day}T00:00:00Z" for day in (12, 13, 14, 15)
             ]
-            assert [one["partial"] for one in found["points"]] == [False, False, False, True]
+            assert [point["partial"] for point in body["points"]] == [False, False, False, True]
 
 
 async def test_without_asking_there_is_no_running_sum(book: Any, api: Any) -> None:
@@ -54,10 +54,12 @@ async def test_running_sums_begin_with_the_ledger_not_with_the_span(book: Any, a
     project = await book.project("one")
     for day in (1, 5, 9):
         await book.investment(project, day, at(f"2025-06-0{day}T12:00:00"))
-    found = await api.json(
+    body = await api.json(
         "/api/v1/series?since=2025-06-05T18:00:00Z&until=2025-06-06T00:00:01Z&cumulative=true"
     )
-    assert [(one["at"][:10], one["value"], one["cumulative"]) for one in found["points"]] == [
+    assert [
+        (point["at"][:10], point["value"], point["cumulative"]) for point in body["points"]
+    ] == [
         ("2025-06-05", 5, 6),
         ("2025-06-06", 0, 6),
     ]
@@ -67,8 +69,8 @@ async def test_weeks_begin_on_monday(book: Any, api: Any) -> None:
     project = await book.project("one")
     await book.investment(project, 1, at("2025-06-08T23:59:59"))  # a Sunday
     await book.investment(project, 2, at("2025-06-09T00:00:00"))
-    found = await api.json("/api/v1/series?bucket=week")
-    assert [(one["at"][:10], one["value"]) for one in found["points"]] == [
+    body = await api.json("/api/v1/series?bucket=week")
+    assert [(point["at"][:10], point["value"]) for point in body["points"]] == [
         ("2025-06-02", 1),
         ("2025-06-09", 2),
     ]
@@ -80,18 +82,18 @@ async def test_days_follow_the_wall_clock_of_the_zone(book: Any, api: Any, zone:
     late, early = at("2025-06-10T23:59:00", zone), at("2025-06-11T00:00:00", zone)
     await book.investment(project, 1, late)
     await book.investment(project, 20, early)
-    found = await api.json(f"/api/v1/series?tz={zone}&until=2025-06-12")
-    assert [one["value"] for one in found["points"]] == [1, 20]
-    assert at("2025-06-11T00:00:00", zone) == at(found["points"][1]["at"].removesuffix("Z"))
+    body = await api.json(f"/api/v1/series?tz={zone}&until=2025-06-12")
+    assert [point["value"] for point in body["points"]] == [1, 20]
+    assert at("2025-06-11T00:00:00", zone) == at(body["points"][1]["at"].removesuffix("Z"))
     counted = await api.json(f"/api/v1/series?tz={zone}&until=2025-06-12&metric=contributions")
-    assert [one["value"] for one in counted["points"]] == [1, 1]
+    assert [point["value"] for point in counted["points"]] == [1, 1]
 
 
 async def test_new_rows_and_reversals_move_the_series_on(book: Any, api: Any) -> None:
     """The API keeps sums in memory and adds what is new."""
     project = await book.project("one")
     tx = await book.investment(project, 100, NOW - DAY)
-    assert [one["value"] for one in (await api.json("/api/v1/series"))["points"]] == [100, 0]
+    assert [point["value"] for point in (await api.json("/api/v1/series"))["points"]] == [100, 0]
     await book.movement("recovery", project, 30, NOW - HOUR, f"{tx}:2")
     from raised.db import schema
 
@@ -102,8 +104,8 @@ async def test_new_rows_and_reversals_move_the_series_on(book: Any, api: Any) ->
     await book.changes(1)
 
     async def values() -> list[int]:
-        found = await api.json("/api/v1/series?metric=returned&tz=Europe/London")
-        return [one["value"] for one in found["points"]]
+        body = await api.json("/api/v1/series?metric=returned&tz=Europe/London")
+        return [point["value"] for point in body["points"]]
 
     assert await values() == [25, 0]
 
@@ -111,15 +113,15 @@ async def test_new_rows_and_reversals_move_the_series_on(book: Any, api: Any) ->
 async def test_sources_are_apart(book: Any, api: Any) -> None:
     await book.investment(await book.project("one"), 10, NOW - 60)
     assert (await api.json("/api/v1/series?source=btcpay"))["points"] == []
-    found = await api.json("/api/v1/series?source=btcpay&since=2025-06-15&metric=contributions")
-    assert [one["value"] for one in found["points"]] == [0]
+    body = await api.json("/api/v1/series?source=btcpay&since=2025-06-15&metric=contributions")
+    assert [point["value"] for point in body["points"]] == [0]
     assert len((await api.json("/api/v1/series?source=angor"))["points"]) == 1
 
 
 async def test_a_block_whose_clock_is_ahead_is_in_the_series(book: Any, api: Any) -> None:
     await book.investment(await book.project("one"), 10, NOW + 7000)
-    found = await api.json("/api/v1/series?cumulative=true")
-    assert found["points"][-1]["cumulative"] == 10
+    body = await api.json("/api/v1/series?cumulative=true")
+    assert body["points"][-1]["cumulative"] == 10
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_buckets_tile_the_span(since: int, days: int, bucket: str, zone: str) ->
     assert edges[-2] < until <= edges[-1]
     assert edges == sorted(set(edges))
     locals_ = [datetime.fromtimestamp(edge, ZoneInfo(zone)) for edge in edges]
-    assert bucket == "day" or {one.weekday() for one in locals_} == {0}
+    assert bucket == "day" or {local.weekday() for local in locals_} == {0}
 
 
 def test_a_day_whose_midnight_does_not_exist_begins_at_the_jump() -> None:

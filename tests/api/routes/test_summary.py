@@ -12,19 +12,19 @@ DAY = 86_400
 
 
 async def test_an_empty_record_is_all_zeros(book: Any, api: Any) -> None:
-    found = await api.json("/api/v1/summary")
-    assert found["network"] == "regtest"
-    assert found["projects"] == {
+    body = await api.json("/api/v1/summary")
+    assert body["network"] == "regtest"
+    assert body["projects"] == {
         "announced": 0,
         "committed": 0,
         "confirmed": 0,
         "rejected": 0,
         "event_missing": 0,
     }
-    assert set(found["totals"].values()) == {0}
-    assert set(found["angor"].values()) == {0}
-    assert found["btcpay"]["invoices_by_status"]["Settled"] == 0
-    assert found["as_of"] == {
+    assert set(body["totals"].values()) == {0}
+    assert set(body["angor"].values()) == {0}
+    assert body["btcpay"]["invoices_by_status"]["Settled"] == 0
+    assert body["as_of"] == {
         "at": "2025-06-15T15:06:00Z",
         "height": None,
         "hash": None,
@@ -53,8 +53,8 @@ async def test_totals_partition_and_count(book: Any, api: Any) -> None:
         else:
             await book.movement(kind, one, amount, NOW - 300, f"{txs[2]}:2")
     await book.total(two, unconfirmed_sats=77, rejected_investments=3)
-    found = await api.json("/api/v1/summary")
-    assert found["angor"] == {
+    body = await api.json("/api/v1/summary")
+    assert body["angor"] == {
         "raised_sats": 38_001,
         "returned_sats": 720,
         "net_sats": 37_281,
@@ -68,7 +68,7 @@ async def test_totals_partition_and_count(book: Any, api: Any) -> None:
         "investors": 4,
         "rejected_investments": 3,
     }
-    assert found["totals"] == {
+    assert body["totals"] == {
         "raised_sats": 38_001,
         "returned_sats": 720,
         "net_sats": 37_281,
@@ -78,7 +78,7 @@ async def test_totals_partition_and_count(book: Any, api: Any) -> None:
         "average_contribution_sats": 9500,
         "median_contribution_sats": 3500,
     }
-    assert found["last_24h"] == {"raised_sats": 38_001, "returned_sats": 720, "contributions": 4}
+    assert body["last_24h"] == {"raised_sats": 38_001, "returned_sats": 720, "contributions": 4}
 
 
 @pytest.mark.parametrize(
@@ -91,17 +91,17 @@ async def test_the_median_of_an_even_number_is_the_floored_mean_of_the_middle_tw
     for amount in amounts:
         await book.investment(project, amount, NOW)
     await book.investment(project, 1, NOW, "unconfirmed")
-    found = await api.json("/api/v1/summary")
-    assert found["totals"]["median_contribution_sats"] == median
+    body = await api.json("/api/v1/summary")
+    assert body["totals"]["median_contribution_sats"] == median
 
 
 async def test_a_key_that_invests_twice_is_one_contributor(book: Any, api: Any) -> None:
     project = await book.project("one")
     for _ in range(2):
         await book.investment(project, 10, NOW, investor_key="02" * 33)
-    found = await api.json("/api/v1/summary")
-    assert found["totals"]["contributions"] == 2
-    assert found["totals"]["contributors"] == found["angor"]["investors"] == 1
+    body = await api.json("/api/v1/summary")
+    assert body["totals"]["contributions"] == 2
+    assert body["totals"]["contributors"] == body["angor"]["investors"] == 1
 
 
 async def test_windows_end_at_the_minute_and_leave_out_what_is_older(book: Any, api: Any) -> None:
@@ -117,11 +117,11 @@ async def test_windows_end_at_the_minute_and_leave_out_what_is_older(book: Any, 
         (10_000_000, MINUTE - 30 * DAY - 1),
     ]:
         await book.investment(project, amount, at)
-    found = await api.json("/api/v1/summary")
-    assert found["last_24h"] == {"raised_sats": 110, "returned_sats": 0, "contributions": 2}
-    assert found["last_7d"] == {"raised_sats": 11_110, "returned_sats": 0, "contributions": 4}
-    assert found["last_30d"] == {"raised_sats": 1_111_110, "returned_sats": 0, "contributions": 6}
-    assert found["totals"]["raised_sats"] == 11_111_111
+    body = await api.json("/api/v1/summary")
+    assert body["last_24h"] == {"raised_sats": 110, "returned_sats": 0, "contributions": 2}
+    assert body["last_7d"] == {"raised_sats": 11_110, "returned_sats": 0, "contributions": 4}
+    assert body["last_30d"] == {"raised_sats": 1_111_110, "returned_sats": 0, "contributions": 6}
+    assert body["totals"]["raised_sats"] == 11_111_111
 
 
 async def test_a_reversal_in_a_window_takes_back(book: Any, api: Any) -> None:
@@ -131,8 +131,8 @@ async def test_a_reversal_in_a_window_takes_back(book: Any, api: Any) -> None:
     async with book.engine.begin() as conn:
         row = (await conn.execute(schema.movement.select())).one()
     await book.movement("reversal", project, 100, at, row.reference, reverses=row.id)
-    found = await api.json("/api/v1/summary")
-    assert found["last_24h"]["raised_sats"] == 0
+    body = await api.json("/api/v1/summary")
+    assert body["last_24h"]["raised_sats"] == 0
 
 
 async def test_projects_known_by_a_shallow_founding_alone_are_not_shown(
@@ -141,8 +141,8 @@ async def test_projects_known_by_a_shallow_founding_alone_are_not_shown(
     hidden = await book.project("hidden", "hidden", rejected_investments=5)
     await book.project("one", "announced")
     assert "hidden" not in (await api.json("/api/v1/summary"))["projects"]
-    found = await api.json("/api/v1/projects?status=all")
-    assert [item["name"] for item in found["items"]] == ["one"]
+    body = await api.json("/api/v1/projects?status=all")
+    assert [item["name"] for item in body["items"]] == ["one"]
     assert (await api.get(f"/api/v1/projects/{hidden}")).status_code == 404
 
 
@@ -161,9 +161,9 @@ async def test_sources_are_down_when_nobody_is_left(
     await book.daemon()
     for number, one in enumerate(relays):
         await book.source(schema.relay, f"wss://{number}.example", one)
-    found = (await api.json("/api/v1/summary"))["as_of"]
-    assert found["sources"] == {"relays": state, "chain": "off", "btcpay": "off"}
-    assert found["stale"] is stale
+    body = (await api.json("/api/v1/summary"))["as_of"]
+    assert body["sources"] == {"relays": state, "chain": "off", "btcpay": "off"}
+    assert body["stale"] is stale
 
 
 async def test_only_followed_sources_speak(book: Any, api: Any) -> None:
@@ -192,5 +192,5 @@ async def test_it_stands_on_the_tip_and_the_newest_change(book: Any, api: Any) -
     await book.block(7)
     last = await book.block(9)
     await book.changes(4)
-    found = (await api.json("/api/v1/summary"))["as_of"]
-    assert (found["height"], found["hash"], found["seq"]) == (9, last, 4)
+    body = (await api.json("/api/v1/summary"))["as_of"]
+    assert (body["height"], body["hash"], body["seq"]) == (9, last, 4)

@@ -68,13 +68,13 @@ async def changes(book: Any) -> None:
 
 async def test_the_list_of_changes(changes: None, api: Any, key: dict[str, str]) -> None:
     path = "/api/v1/changes"
-    found = (await api.json(path))["items"]
-    assert [item["seq"] for item in found] == [5, 6, 7]
-    assert found[0]["data"] == SHOWN
-    assert found[0]["reference"] is None
-    assert found[0]["at"] == "2025-06-15T15:00:00Z"
-    assert found[1]["data"]["reference"] == f"{COIN}:1"
-    assert found[1]["reference"] == "x:2"
+    messages = (await api.json(path))["items"]
+    assert [item["seq"] for item in messages] == [5, 6, 7]
+    assert messages[0]["data"] == SHOWN
+    assert messages[0]["reference"] is None
+    assert messages[0]["at"] == "2025-06-15T15:00:00Z"
+    assert messages[1]["data"]["reference"] == f"{COIN}:1"
+    assert messages[1]["reference"] == "x:2"
     whole = (await api.get(path, headers=key)).json()["items"]
     assert [item["seq"] for item in whole] == [1, 2, 3, 4, 5, 6, 7]
     assert whole[4]["data"] == MOVEMENT
@@ -89,31 +89,31 @@ async def test_the_list_of_changes(changes: None, api: Any, key: dict[str, str])
 
 async def events(api: Any, path: str, number: int, **more: Any) -> list[dict[str, str]]:
     """The first events of a stream after its greeting."""
-    found: list[dict[str, str]] = []
+    messages: list[dict[str, str]] = []
     async with api.client.stream("GET", path, timeout=DEADLINE_SECONDS, **more) as answer:
         current: dict[str, str] = {}
         async for line in answer.aiter_lines():
             name, _, value = line.partition(": ")
             if not line and current.get("event") not in {None, "hello"}:
-                found.append(current)
-                if len(found) == number:
-                    return found
+                messages.append(current)
+                if len(messages) == number:
+                    return messages
             if not line:
                 current = {}
             elif name in {"id", "event", "data"}:
                 current[name] = value
-    return found
+    return messages
 
 
 async def test_the_stream_replayed(changes: None, api: Any, key: dict[str, str]) -> None:
     path = "/api/v1/changes/stream?after=0"
-    found = await events(api, path, 3)
-    assert [one["id"] for one in found] == ["5", "6", "7"]
-    first = json.loads(found[0]["data"])
+    messages = await events(api, path, 3)
+    assert [message["id"] for message in messages] == ["5", "6", "7"]
+    first = json.loads(messages[0]["data"])
     assert (first["data"], first["reference"]) == (SHOWN, None)
-    assert COIN not in found[0]["data"]
+    assert COIN not in messages[0]["data"]
     whole = await events(api, path, 7, headers=key)
-    assert [one["id"] for one in whole] == ["1", "2", "3", "4", "5", "6", "7"]
+    assert [message["id"] for message in whole] == ["1", "2", "3", "4", "5", "6", "7"]
     assert json.loads(whole[4]["data"])["data"] == MOVEMENT
 
 

@@ -53,12 +53,12 @@ class Listener:
         return Message(fields["event"], number, json.loads(fields["data"]))
 
     async def ids(self, number: int) -> list[int]:
-        found: list[int] = []
-        while len(found) < number:
+        ids: list[int] = []
+        while len(ids) < number:
             message = await self.next()
             assert message.id == message.data["seq"]
-            found.append(message.data["seq"])
-        return found
+            ids.append(message.data["seq"])
+        return ids
 
     async def ended(self) -> bool:
         """Whether the server ends the stream soon."""
@@ -81,8 +81,12 @@ async def listening(api: Any, query: str = "", **headers: str) -> AsyncIterator[
 
 async def readers_of(api: Any) -> int:
     text = (await api.get("/metrics")).text
-    (line,) = [one for one in text.splitlines() if one.startswith("raised_api_stream_readers ")]
-    return int(float(line.split()[1]))
+    (row,) = [
+        splitline
+        for splitline in text.splitlines()
+        if splitline.startswith("raised_api_stream_readers ")
+    ]
+    return int(float(row.split()[1]))
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -244,7 +248,7 @@ async def test_a_reader_that_leaves_is_forgotten(book: Any, api: Any) -> None:
     await until(is_forgotten)
 
 
-async def test_a_live_reader_that_does_not_keep_up_is_let_go_and_resumes(
+async def test_a_live_reader_that_does_not_keep_up_is_disconnected_and_resumes(
     book: Any, api: Any
 ) -> None:
     """It reads nothing while more is sent than any buffer holds; others are not held up."""
@@ -264,10 +268,10 @@ async def test_a_live_reader_that_does_not_keep_up_is_let_go_and_resumes(
             last = await book.changes(200, size=4000)
             assert (await quick.ids(200))[-1] == last == number * 200
 
-        async def is_let_go() -> bool:
+        async def is_disconnected() -> bool:
             return await readers_of(api) == 1
 
-        await until(is_let_go)
+        await until(is_disconnected)
     slow.close()
     async with listening(api, last_event_id="150") as stream:
         await stream.next()

@@ -39,15 +39,15 @@ async def deliver(
 
 
 def body_of(**changed: Any) -> bytes:
-    found = json.loads(BODIES["InvoiceSettled"]) | changed
-    kept = {name: value for name, value in found.items() if value is not ...}
-    return json.dumps(kept, indent=2).encode()
+    fields = json.loads(BODIES["InvoiceSettled"]) | changed
+    given = {name: value for name, value in fields.items() if value is not ...}
+    return json.dumps(given, indent=2).encode()
 
 
 async def rows(book: Any) -> list[Any]:
     async with reading(book.engine) as conn:
-        found = await conn.execute(select(schema.delivery).order_by(schema.delivery.c.id))
-        return list(found.all())
+        result = await conn.execute(select(schema.delivery).order_by(schema.delivery.c.id))
+        return list(result.all())
 
 
 async def refused(book: Any, number: int) -> dict[tuple[str, str], int]:
@@ -55,8 +55,8 @@ async def refused(book: Any, number: int) -> dict[tuple[str, str], int]:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             async with reading(book.engine) as conn:
-                found = (await conn.execute(select(schema.refused_delivery))).all()
-            counts = {(store, reason): count for store, reason, count, _ in found}
+                refusals = (await conn.execute(select(schema.refused_delivery))).all()
+            counts = {(store, reason): count for store, reason, count, _ in refusals}
             if sum(counts.values()) >= number:
                 return counts
             await asyncio.sleep(0.05)
@@ -64,7 +64,7 @@ async def refused(book: Any, number: int) -> dict[tuple[str, str], int]:
 
 async def follow_stores(book: Any, **ids: str) -> None:
     """Let the daemon say which stores it follows."""
-    stores = [{"label": label, "store_id": one} for label, one in ids.items()]
+    stores = [{"label": label, "store_id": store_id} for label, store_id in ids.items()]
     async with book.engine.begin() as conn:
         await conn.execute(update(schema.daemon).values(settings=json.dumps({"stores": stores})))
 
@@ -87,12 +87,12 @@ def cases() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("secret", "found"), cases())
+@pytest.mark.parametrize(("secret", "signed"), cases())
 async def test_every_signature_of_the_vectors_is_judged_as_they_say(
-    book: Any, serve: Any, secret: bytes, found: list[Any]
+    book: Any, serve: Any, secret: bytes, signed: list[Any]
 ) -> None:
     async with serve(webhook_secrets={"shop": (secret,)}) as api:
-        for case in found:
+        for case in signed:
             body = b64decode(case["body_base64"])
             value = case["header_value"].encode()
             answer = await api.client.post(SHOP, content=body, headers=[(b"BTCPay-Sig", value)])
@@ -100,7 +100,7 @@ async def test_every_signature_of_the_vectors_is_judged_as_they_say(
             assert answer.status_code == expected, case["id"]
             assert answer.content == b"" or answer.json()["status"] == expected
     stored = {row.delivery_id for row in await rows(book)}
-    good = [json.loads(b64decode(c["body_base64"]) or b"0") for c in found if is_event(c)]
+    good = [json.loads(b64decode(c["body_base64"]) or b"0") for c in signed if is_event(c)]
     assert stored == {event["deliveryId"] for event in good}
 
 
@@ -117,10 +117,10 @@ async def test_the_body_of_every_event_is_accepted_as_it_was_sent(book: Any, sho
     for name, body in BODIES.items():
         assert (await deliver(shop, body)).status_code == 200, name
     events = [json.loads(body) for body in BODIES.values()]
-    found = {row.delivery_id: row for row in await rows(book)}
-    assert found.keys() == {event["deliveryId"] for event in events}
+    stored = {row.delivery_id: row for row in await rows(book)}
+    assert stored.keys() == {event["deliveryId"] for event in events}
     for event in events:
-        row = found[event["deliveryId"]]
+        row = stored[event["deliveryId"]]
         assert row.store == "shop"
         assert row.webhook_id == event["webhookId"]
         assert row.original_delivery_id == event["originalDeliveryId"]
@@ -141,7 +141,7 @@ async def test_nothing_that_names_a_buyer_is_stored(book: Any, shop: Any) -> Non
         assert private not in stored
 
 
-@pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda one: one["name"])
+@pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda sequence: sequence["name"])
 async def test_deliveries_are_kept_in_the_order_they_came_and_once(
     book: Any, shop: Any, sequence: Any
 ) -> None:
@@ -182,9 +182,13 @@ async def test_what_old_servers_leave_out_is_filled_in(book: Any, shop: Any) -> 
     second = body_of(deliveryId="b", originalDeliveryId=..., orignalDeliveryId="c", metadata=None)
     for body in (first, second):
         assert (await deliver(shop, body)).status_code == 200
-    one, two = await rows(book)
-    assert (one.original_delivery_id, one.redelivery, one.invoice_id) == ("a", False, None)
-    assert two.original_delivery_id == "c"
+    first_row, second_row = await rows(book)
+    assert (first_row.original_delivery_id, first_row.redelivery, first_row.invoice_id) == (
+        "a",
+        False,
+        None,
+    )
+    assert second_row.original_delivery_id == "c"
 
 
 @pytest.mark.parametrize(
