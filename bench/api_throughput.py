@@ -85,7 +85,7 @@ class Filling:
     def write(self) -> None:
         """Fill the record."""
         made = list(self.investments())
-        self.insert("tx", "txid, raw, first_seen_at", ((one[0], b"", 1) for one in made))
+        self.insert("tx", "txid, raw, first_seen_at", ((row[0], b"", 1) for row in made))
         movements = list(self.movements(made))
         self.insert(
             "project",
@@ -243,14 +243,14 @@ async def load(connections: list[Connection], path: str) -> tuple[float, list[fl
     """Answers a second, and how long each took."""
     took: list[float] = []
 
-    async def one(connection: Connection) -> None:
+    async def ask_repeatedly(connection: Connection) -> None:
         for _ in range(QUESTIONS // CONNECTIONS):
             began = time.perf_counter()
             await connection.ask(path)
             took.append(time.perf_counter() - began)
 
     began = time.perf_counter()
-    await asyncio.gather(*(one(connection) for connection in connections))
+    await asyncio.gather(*(ask_repeatedly(connection) for connection in connections))
     return QUESTIONS / (time.perf_counter() - began), took
 
 
@@ -276,7 +276,7 @@ async def measure(name: str, port: int, other_port: int, db: str) -> None:
     for _ in range(CHANGES):
         change(db)
         await asyncio.sleep(1)
-        first += await asyncio.gather(*(timed(our, path) for our in ours))
+        first += await asyncio.gather(*(timed(connection, path) for connection in ours))
     slowest = percentile(first)
     report(f"api {name} after a change p99", slowest, "ms", CHANGED_MS / slowest, CHANGED_MS)
 
@@ -317,8 +317,8 @@ async def main() -> None:
         Filling(db, now()).write()
         change(db)
         async with server(db) as port:
-            (one, *_) = await connected(port)
-            bodies = {name: (await one.ask(path)).decode() for name, path in PATHS.items()}
+            (connection, *_) = await connected(port)
+            bodies = {name: (await connection.ask(path)).decode() for name, path in PATHS.items()}
             async with server(json.dumps(bodies)) as other_port:
                 for name in PATHS:
                     await measure(name, port, other_port, db)

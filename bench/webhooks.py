@@ -79,15 +79,15 @@ class Sender(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.answered: Callable[[bool], object] = lambda _stored: None
-        self._held = b""
+        self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are not of its class
 
     def data_received(self, data: bytes) -> None:
-        self._held += data
-        if self._held.endswith(b"\r\n\r\n"):  # the answer has no body
-            is_stored, self._held = self._held.startswith(b"HTTP/1.1 200"), b""
+        self._received += data
+        if self._received.endswith(b"\r\n\r\n"):  # the answer has no body
+            is_stored, self._received = self._received.startswith(b"HTTP/1.1 200"), b""
             self.answered(is_stored)
 
 
@@ -120,7 +120,7 @@ async def pace(senders: list[Sender], wanted: list[bytes], rate: float) -> list[
     took: list[float] = []
     start = time.perf_counter() + 0.1
 
-    async def one(sender: Sender, first: int) -> None:
+    async def send_when_due(sender: Sender, first: int) -> None:
         for place in range(first, len(wanted), SENDERS):
             due = start + place / rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
@@ -130,7 +130,7 @@ async def pace(senders: list[Sender], wanted: list[bytes], rate: float) -> list[
             assert await answered
             took.append(time.perf_counter() - due)
 
-    await asyncio.gather(*(one(sender, first) for first, sender in enumerate(senders)))
+    await asyncio.gather(*(send_when_due(sender, first) for first, sender in enumerate(senders)))
     return took
 
 
