@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
+from dataclasses import dataclass
 
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, ControllerRouterHandler
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.config.load import Environment
@@ -66,6 +67,21 @@ HANDLERS: tuple[HTTPRouteHandler, ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Services:
+    """What handlers and middleware share."""
+
+    environment: Environment
+    clock: Callable[[], int]
+    engine: AsyncEngine
+    writer: AsyncEngine
+    feed: Feed
+    cache: ResponseCache
+    metrics: Metrics
+    api_keys: ApiKeyCache
+    deliveries: DeliveryStore
+
+
 def create_app(
     environment: Environment,
     clock: Callable[[], int],
@@ -82,68 +98,83 @@ def create_app(
     engine = open_reader(environment.database_url)
     writer = open_writer(environment.database_url)
     feed = Feed(engine, ping_seconds, on_read)
-    cache = ResponseCache(feed.version, clock)
-    metrics = _metrics(feed)
-    api_keys = ApiKeyCache(engine, is_public=is_public(environment))
-    deliveries = DeliveryStore(writer, open_adder(environment.database_url), clock)
+    services = _Services(
+        environment=environment,
+        clock=clock,
+        engine=engine,
+        writer=writer,
+        feed=feed,
+        cache=ResponseCache(feed.version, clock),
+        metrics=_metrics(feed),
+        api_keys=ApiKeyCache(engine, is_public=is_public(environment)),
+        deliveries=DeliveryStore(writer, open_adder(environment.database_url), clock),
+    )
+    return _with_middleware(_litestar(services, stop), services)
+
+
+def _litestar(services: _Services, stop: asyncio.Event) -> Litestar:
     hourly_totals = HourlyTotals()
-    contexts = ContextProvider(engine, clock, on_restored=hourly_totals.clear)
-    app = Litestar(
-        route_handlers=[
-            Router(
-                BASE,
-                # Copies, since Litestar writes into a handler which application it is of.
-                route_handlers=[copy(handler) for handler in HANDLERS],
-                middleware=[lambda app: ResponseCacheMiddleware(app, cache)],
-            ),
-            stream_handler(feed, api_keys),
-            refresh_handler(writer, clock),
-            *health_handlers(engine, clock),
-            metrics_handler(metrics, environment.trusted_proxies),
-            *openapi_handlers(build_document(HANDLERS, environment.public_url)),
-            *page_handlers(),
-        ],
+    contexts = ContextProvider(services.engine, services.clock, on_restored=hourly_totals.clear)
+    return Litestar(
+        route_handlers=_route_handlers(services),
         # Of the application, since Litestar makes deep copies of routers with all that they hold.
         dependencies={
             "context": Provide(contexts.provide),
             "hourly_totals": Provide(lambda: hourly_totals, sync_to_thread=False),
         },
         exception_handlers={Exception: problem_response},
-        lifespan=[lambda _app: _run((engine, writer), feed, deliveries, stop)],
-        cors_config=_cors(environment.cors_origins),
+        lifespan=[lambda _app: _run(services, stop)],
+        cors_config=_cors(services.environment.cors_origins),
         openapi_config=None,
         logging_config=None,
     )
-    cached = CachedResponseMiddleware(
+
+
+def _route_handlers(services: _Services) -> list[ControllerRouterHandler]:
+    environment, cache = services.environment, services.cache
+    return [
+        Router(
+            BASE,
+            # Copies, since Litestar writes into a handler which application it is of.
+            route_handlers=[copy(handler) for handler in HANDLERS],
+            middleware=[lambda app: ResponseCacheMiddleware(app, cache)],
+        ),
+        stream_handler(services.feed, services.api_keys),
+        refresh_handler(services.writer, services.clock),
+        *health_handlers(services.engine, services.clock),
+        metrics_handler(services.metrics, environment.trusted_proxies),
+        *openapi_handlers(build_document(HANDLERS, environment.public_url)),
+        *page_handlers(),
+    ]
+
+
+def _with_middleware(app: ASGIApp, services: _Services) -> ASGIApp:
+    """From the inside to the outside: a request passes the last one first."""
+    environment, clock = services.environment, services.clock
+    app = CachedResponseMiddleware(
         app,
-        cache,
+        services.cache,
         prefix=BASE,
-        on_hit=metrics.count_cached,
+        on_hit=services.metrics.count_cached,
         is_cors_enabled=bool(environment.cors_origins),
     )
-    limited = AccessMiddleware(
-        cached,
-        api_keys,
-        RateLimiter(environment.rate_limit),
-        clock,
-        environment.trusted_proxies,
+    limiter = RateLimiter(environment.rate_limit)
+    app = AccessMiddleware(app, services.api_keys, limiter, clock, environment.trusted_proxies)
+    # Outside of keys and quotas: BTCPay Server has neither, and its deliveries must not be refused.
+    app = WebhookMiddleware(
+        app, environment.webhook_secrets, services.deliveries, clock, environment.trusted_proxies
     )
-    # Before keys and quotas: BTCPay Server sends neither key nor questions.
-    receiving = WebhookMiddleware(
-        limited, environment.webhook_secrets, deliveries, clock, environment.trusted_proxies
-    )
-    counted = MetricsMiddleware(receiving, metrics, excluded={STREAM})
-    return HeadMiddleware(counted, excluded={STREAM})
+    app = MetricsMiddleware(app, services.metrics, excluded={STREAM})
+    return HeadMiddleware(app, excluded={STREAM})
 
 
 @asynccontextmanager
-async def _run(
-    engines: Sequence[AsyncEngine], feed: Feed, deliveries: DeliveryStore, stop: asyncio.Event
-) -> AsyncIterator[None]:
+async def _run(services: _Services, stop: asyncio.Event) -> AsyncIterator[None]:
     """Follow the record while the application runs; a failure of the follower ends the process."""
+    feed = services.feed
     try:
         await feed.start()
-        async with deliveries.running(), asyncio.TaskGroup() as group:
+        async with services.deliveries.running(), asyncio.TaskGroup() as group:
             following = group.create_task(feed.follow(), name="feed")
             following.add_done_callback(lambda _done: stop.set())
             closing = group.create_task(_close_at(stop, feed), name="close")
@@ -151,8 +182,8 @@ async def _run(
             feed.close()
             closing.cancel()
     finally:
-        for engine in engines:
-            await engine.dispose()
+        await services.engine.dispose()
+        await services.writer.dispose()
 
 
 async def _close_at(stop: asyncio.Event, feed: Feed) -> None:
