@@ -44,6 +44,12 @@ def test_what_the_simnet_must_not_know_names_every_rule_of_the_domain() -> None:
     assert allowed == {f"raised.domain.bitcoin.{name}" for name in ENCODING}
 
 
+def test_there_are_at_most_sixteen_rooms() -> None:
+    top = [path for path in (ROOT / "daemon/raised").iterdir() if path.suffix in {"", ".py"}]
+    rooms = {path.stem for path in top} - {"__init__", "__pycache__"}
+    assert len(rooms) <= 16
+
+
 def test_every_setting_of_the_environment_is_documented_for_operators() -> None:
     manual = (ROOT / "docs/operators.md").read_text()
     inner = {"notify_socket", "watchdog_seconds"}  # systemd's own

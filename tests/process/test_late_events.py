@@ -19,14 +19,14 @@ async def test_what_waited_before_its_project_was_announced_is_unconfirmed_money
     tmp_path: Path,
 ) -> None:
     script = Storyboard(6, start_before(now()), BRIEF_TURNS)
-    troupe = lane(script, "late")
+    project = lane(script, "late")
     async with harness(tmp_path, script.finish()) as stage:
         await stage.play(_at_once)
         await stage.box.start()
         explorer = stage.world.explorer
         explorer.forget()
         await stage.box.until("/health/ready", lambda _: explorer.counts["mempool/txids"] > 1)
-        told = Publish(troupe.event, troupe.plan.identifier)
+        told = Publish(project.event, project.plan.identifier)
         await stage.world.publish([told.event])
         stage.performance.player.book.published.append(told)
         result = await stage.outcome()
