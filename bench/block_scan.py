@@ -14,7 +14,7 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-from raised.chain.scan import Watched, read_and_scan
+from raised.chain.scan import WatchSet, read_and_scan
 from raised.domain.angor.founding import founding_of
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.network import network_named
@@ -53,9 +53,9 @@ def some_hash(what: str, number: int) -> bytes:
     return sha256(f"{what} {number}".encode())
 
 
-def watched() -> Watched:
+def watched() -> WatchSet:
     """Every project, and some coins of each."""
-    watch_set = Watched(project_script)
+    watch_set = WatchSet(project_script)
     for number in range(PROJECTS):
         watch_set.add_project(project_id(number))
     for number in range(COINS):

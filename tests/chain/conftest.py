@@ -1,4 +1,4 @@
-"""Explorers that give the answers they are told to, or those that were recorded."""
+"""Explorers that give canned answers by path, or those that were recorded from a server."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -36,7 +36,7 @@ class CannedExplorer:
         self.paths: list[str] = []
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        """What it says, and note that it was asked."""
+        """The answer for this path, which is noted in `paths`."""
         path = request.url.raw_path.decode().removeprefix("/api")
         self.paths.append(path)
         status, content = self.routes.get(path, (404, f'endpoint does not exist "{path}"'))

@@ -16,7 +16,7 @@ from tests.rig.single_project import SingleProject
 
 from raised.chain.best_chain import BestChain
 from raised.chain.pool import ExplorerPool
-from raised.chain.scan import Watched
+from raised.chain.scan import WatchSet
 from raised.domain.angor.founding import Founding, founding_of
 from raised.domain.angor.identifier import project_script
 from raised.domain.bitcoin.tx import Tx
@@ -39,7 +39,7 @@ class HeldScan:
 
 async def test_a_scan_that_outlives_its_turn_leaves_the_watch_set_as_it_is() -> None:
     async with funded_project() as funded:
-        scan, watched = HeldScan(), Watched(project_script)
+        scan, watched = HeldScan(), WatchSet(project_script)
         loop, threads = asyncio.get_running_loop(), ThreadPoolExecutor()
         loop.set_default_executor(threads)
         outbox: asyncio.Queue[Observation] = asyncio.Queue()
@@ -63,7 +63,7 @@ async def test_a_scan_that_outlives_its_turn_leaves_the_watch_set_as_it_is() -> 
 
 async def test_the_next_turn_scans_the_block_again_and_adds_what_it_founds() -> None:
     async with funded_project() as funded:
-        scan, watched = HeldScan(), Watched(project_script)
+        scan, watched = HeldScan(), WatchSet(project_script)
         scan.go_on.set()
         outbox: asyncio.Queue[Observation] = asyncio.Queue()
         pool = ExplorerPool(fast_settings(funded.world).explorers, NETWORK)

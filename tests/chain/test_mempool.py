@@ -20,7 +20,7 @@ from tests.rig.followed_chain import (
 
 from raised.chain.explorer.api import Explorer, SeenTx, Spender
 from raised.chain.mempool import Mempool
-from raised.chain.scan import Watched
+from raised.chain.scan import WatchSet
 from raised.domain.angor.founding import founding_of
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.watch import coins_made
@@ -67,17 +67,17 @@ class FakeMempool:
 
 
 class MempoolReader:
-    """The mempool of a stage's project, looked at again and again."""
+    """Reads the mempool again and again, for the one project, and keeps what was reported."""
 
     def __init__(self, funded: FundedProject, mempool: FakeMempool) -> None:
-        self.watched = Watched(project_script)
+        self.watched = WatchSet(project_script)
         self.known: set[Txid] = set()
         self._project = funded.project.project_id
         self._fake = mempool
         self._mempool = Mempool(self.watched, partial(founding_of, network=NETWORK))
 
     async def read(self, at: int, spare: int = PLENTY) -> MempoolSeen:
-        """A look at this time; the record takes what it is told."""
+        """The view at this time, in unix seconds; its transactions are known from then on."""
         explorer = cast("Explorer", self._fake)
         view = await self._mempool.read(explorer, [self._project], sorted(self.known), at, spare)
         self.known |= {tx.txid for tx in view.txs}
@@ -91,8 +91,8 @@ async def _funded() -> AsyncIterator[FundedProject]:
         yield funded
 
 
-def strangers(funded: FundedProject, count: int) -> list[Tx]:
-    """Transactions of no concern."""
+def unrelated_txs(funded: FundedProject, count: int) -> list[Tx]:
+    """Transactions that have nothing to do with a project."""
     return [funded.wallet.pay([TxOut(1_000, funded.wallet.script)]) for _ in range(count)]
 
 
@@ -104,7 +104,7 @@ def reader_of(funded: FundedProject, mempool: FakeMempool) -> MempoolReader:
 
 async def test_each_transaction_is_read_once(funded: FundedProject) -> None:
     first, second = funded.invest().tx, funded.invest().tx
-    mempool = FakeMempool(first, *strangers(funded, 5))
+    mempool = FakeMempool(first, *unrelated_txs(funded, 5))
     reader = reader_of(funded, mempool)
     view = await reader.read(100)
     assert (view.txs, view.gone, view.whole_at) == ((first,), (), 100)
@@ -119,7 +119,7 @@ async def test_a_look_costs_what_can_be_spared_and_says_how_old_the_whole_view_i
     funded: FundedProject,
 ) -> None:
     tx = funded.invest().tx
-    mempool = FakeMempool(*strangers(funded, 9), tx)
+    mempool = FakeMempool(*unrelated_txs(funded, 9), tx)
     reader = reader_of(funded, mempool)
     view = await reader.read(100, spare=4)
     assert view.txs == (tx,), "addresses are asked when not all can be read"
@@ -137,7 +137,7 @@ async def test_a_look_costs_what_can_be_spared_and_says_how_old_the_whole_view_i
 async def test_in_a_large_mempool_a_spend_of_a_stage_is_seen(funded: FundedProject) -> None:
     investment = funded.mine_investment()
     claim = funded.project.claim(investment)
-    mempool = FakeMempool(*strangers(funded, 5), claim)
+    mempool = FakeMempool(*unrelated_txs(funded, 5), claim)
     mempool.others = 10_000
     reader = reader_of(funded, mempool)
     reader.watched.add_made(
@@ -227,9 +227,9 @@ async def test_a_replacement_is_followed_to_the_record(
             funded.wallet.pay(outputs, coins=coins, fee_rate=fee_rate) for fee_rate in (2, 9)
         )
         chain.accept(old)
-        await observed.wait_until(partial(_is_told, observed, old))
+        await observed.wait_until(partial(_is_reported, observed, old))
         chain.accept(new)
-        await observed.wait_until(partial(_is_told, observed, new))
+        await observed.wait_until(partial(_is_reported, observed, new))
         await observed.wait_until(
             lambda: any(old.txid in view.gone for view in observed.of_kind(MempoolSeen))
         )
@@ -251,5 +251,5 @@ async def test_money_that_comes_and_goes_in_one_block_is_seen(
         assert await observed.is_consistent(funded.world)
 
 
-def _is_told(observed: ObservationLog, tx: Tx) -> bool:
+def _is_reported(observed: ObservationLog, tx: Tx) -> bool:
     return any(tx in view.txs for view in observed.of_kind(MempoolSeen))

@@ -34,12 +34,12 @@ class RequestTrigger:
 
 
 @asynccontextmanager
-async def looking(
+async def following_in_memory(
     funded: FundedProject,
     chain_record: MemoryChainRecord,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[None]:
-    """The source runs inside and the notebook writes."""
+    """The source runs inside, with a record in memory."""
     settings = fast_settings(funded.world)
     settings = replace(
         settings,
@@ -90,12 +90,12 @@ async def test_a_reorg_in_a_first_look_is_no_lie_and_loses_nothing() -> None:
                 {"scriptpubkey": project_script(funded.project.project_id).hex()}
             )
             trigger = RequestTrigger(number, lambda: _replace(funded, 1 + number % 4))  # noqa: B023
-            async with looking(funded, chain_record, trigger.between):
-                await chain_record.wait_until(lambda: _is_told(funded, chain_record))  # noqa: B023
+            async with following_in_memory(funded, chain_record, trigger.between):
+                await chain_record.wait_until(lambda: _is_recorded(funded, chain_record))  # noqa: B023
                 count = len(chain_record.observations)
                 await chain_record.wait_until(lambda: len(chain_record.observations) > count + 4)  # noqa: B023
                 triggered = trigger.triggered
-                assert _is_told(funded, chain_record)
+                assert _is_recorded(funded, chain_record)
             for health in chain_record.health.values():
                 assert set(health.errors) <= OF_A_RACE, (number, health)
                 assert health.state == "ok", (number, health)
@@ -108,15 +108,17 @@ def _replace(funded: FundedProject, depth: int) -> None:
     chain.reorg(depth, [[], lowest.txs[1:]], keep=depth % 2 == 0)
 
 
-def _is_told(funded: FundedProject, chain_record: MemoryChainRecord) -> bool:
-    """Whether the notebook says of the project what the best chain holds of it."""
+def _is_recorded(funded: FundedProject, chain_record: MemoryChainRecord) -> bool:
+    """Whether the record has exactly the project's transactions of the best chain."""
     chain = funded.world.chain
     if not chain_record.indexed or chain_record.chain[-1].hash != chain.tip_hash:
         return False
-    return {txid: ref.hash for txid, (ref, _, _) in chain_record.placed.items()} == _held(funded)
+    return {txid: ref.hash for txid, (ref, _, _) in chain_record.placed.items()} == _in_best_chain(
+        funded
+    )
 
 
-def _held(funded: FundedProject) -> dict[Txid, str]:
+def _in_best_chain(funded: FundedProject) -> dict[Txid, str]:
     chain = funded.world.chain
     script = project_script(funded.project.project_id)
     watched: set[OutPoint] = set()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.chain.test_races_at_the_start import looking
+from tests.chain.test_races_at_the_start import following_in_memory
 from tests.rig.followed_chain import (
     ObservationLog,
     ProjectTotals,
@@ -47,7 +47,7 @@ async def test_sixty_investments_are_the_same_both_ways(writer: AsyncEngine) -> 
         chain_record = MemoryChainRecord(
             {"scriptpubkey": project_script(funded.project.project_id).hex()}
         )
-        async with looking(funded, chain_record):
+        async with following_in_memory(funded, chain_record):
             await chain_record.wait_until(lambda: chain_record.indexed)
     (history,) = (
         observation

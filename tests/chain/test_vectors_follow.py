@@ -34,7 +34,7 @@ def chain_record(story: Any) -> MemoryChainRecord:
 
 @pytest.fixture
 def follow(chain_record: MemoryChainRecord) -> Follow:
-    """The source before these explorers, by host name, with the notebook behind it."""
+    """The source before these explorers, by host name, with a record in memory."""
 
     @asynccontextmanager
     async def following(**explorers: Any) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raised.chain.scan import Watched, add_relevant, scan_block
+from raised.chain.scan import WatchSet, add_relevant, scan_block
 from raised.db.audit.check import differences
 from raised.db.engine import reading, transact
 from raised.db.queries import chain_source, summary
@@ -52,7 +52,7 @@ class Witness:
 
     def __init__(self, chain: RegtestChain) -> None:
         self.chain = chain
-        self.watched = Watched(project_script)
+        self.watched = WatchSet(project_script)
         self.seen = [chain.tip_hash]
         self.now = START
 
@@ -106,14 +106,14 @@ class Witness:
             for stored in new
         ]
 
-    def _scan(self, stored: StoredBlock, watched: Watched) -> tuple[PlacedTx, ...]:
+    def _scan(self, stored: StoredBlock, watched: WatchSet) -> tuple[PlacedTx, ...]:
         scanned = scan_block(stored.block, watched, founding)
         watched.add_all(scanned.added)
         return scanned.txs
 
     def history(self, project_id: str) -> HistorySeen:
         """All that concerns one project, as an address history would tell it."""
-        alone = Watched(project_script)
+        alone = WatchSet(project_script)
         alone.add_project(project_id)
         found: list[tuple[BlockRef, PlacedTx]] = []
         for block_hash in self.chain.best:

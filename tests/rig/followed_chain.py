@@ -71,28 +71,28 @@ class ProjectTotals:
 
 
 class ObservationLog:
-    """What was observed, in order, and what became of it."""
+    """The observations that were committed, in order, and the totals they led to."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
         self.observations: list[Observation] = []
-        self._news = asyncio.Event()
+        self._committed = asyncio.Event()
 
     def committed(self, batch: Sequence[Observation]) -> None:
         """These are in the record."""
         self.observations += batch
-        self._news.set()
+        self._committed.set()
 
     def of_kind(self, kind: type[Kind]) -> list[Kind]:
         """All observations of a kind."""
         return [observation for observation in self.observations if isinstance(observation, kind)]
 
     def health(self, explorer: Explorer) -> SourceHealth | None:
-        """The last word on an explorer."""
+        """The last health of an explorer."""
         return self.latest(explorer.url)
 
     def latest(self, url: str) -> SourceHealth | None:
-        """The last word on an explorer, by its address."""
+        """The last health of an explorer, by its address."""
         reports = (
             observation
             for observation in reversed(self.observations)
@@ -115,8 +115,8 @@ class ObservationLog:
         """Wait until something is so."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not test():
-                self._news.clear()
-                await self._news.wait()
+                self._committed.clear()
+                await self._committed.wait()
 
     async def wait_until_caught_up(self, world: World) -> None:
         """Wait until the best block is in the record and every history was read."""
@@ -124,8 +124,8 @@ class ObservationLog:
         await self.wait_until(lambda: self.tip is not None and self.tip.hash == tip)
         async with asyncio.timeout(DEADLINE_SECONDS):
             while await RecordView(self.engine, 100).unindexed_projects():
-                self._news.clear()
-                await self._news.wait()
+                self._committed.clear()
+                await self._committed.wait()
 
     async def wait_for_error(self, explorer: Explorer, code: str) -> SourceHealth:
         """Wait until health names an explorer for this; what it says."""
@@ -171,7 +171,7 @@ async def following(
     project: SingleProject | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[ObservationLog]:
-    """The source runs inside, the record writes; the venture's event came from a relay.
+    """The source and the record's writer run inside; the project's event came from a relay.
 
     `transport`: what stands between the source and the explorers.
     """

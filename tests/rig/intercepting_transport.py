@@ -1,4 +1,4 @@
-"""What stands between the source and its explorers, and does something to what passes."""
+"""An HTTP transport between the source and its explorers that can answer in their place."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ class InterceptingTransport(httpx.AsyncBaseTransport):
         self._http = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """An answer of ours or of theirs."""
+        """The answer of `instead`, or the explorer's own."""
         self.requests += 1
         self.before(self.requests)
         response = self.instead(request.url.path)

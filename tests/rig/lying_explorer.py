@@ -1,4 +1,4 @@
-"""An explorer that says a transaction is in a block that never was, and knows how to prove it."""
+"""An explorer that puts a transaction into an invented block, with a merkle proof for it."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace

@@ -23,7 +23,7 @@ from raised.domain.observation import (
 
 
 class MemoryChainRecord:
-    """It applies what it is told and nothing else."""
+    """Applies observations as they come, and answers as the record of one project would."""
 
     def __init__(self, project: dict[str, str]) -> None:
         self.script = bytes.fromhex(project["scriptpubkey"])
@@ -33,7 +33,7 @@ class MemoryChainRecord:
         self.waiting: dict[Txid, Tx] = {}
         self.gone: set[Txid] = set()
         self.indexed = False
-        self._news = asyncio.Event()
+        self._applied = asyncio.Event()
         self.observations: list[Observation] = []
         self.health: dict[str, SourceHealth] = {}
 
@@ -88,14 +88,14 @@ class MemoryChainRecord:
                 self._wait(observation)
             case SourceHealth(name=name):
                 self.health[name] = observation
-        self._news.set()
+        self._applied.set()
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until what it was told makes this true."""
+        """Wait until the observations applied make this true."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not condition():
-                self._news.clear()
-                await self._news.wait()
+                self._applied.clear()
+                await self._applied.wait()
 
     def spender(self, outpoint: OutPoint) -> Txid | None:
         """The confirmed transaction that spends an output."""
@@ -108,7 +108,7 @@ class MemoryChainRecord:
         return rows[0] if rows else None
 
     def of_kinds(self, *kinds: type[Observation]) -> list[Observation]:
-        """What it was told of these kinds, in order."""
+        """The observations of these kinds, in order."""
         return [observation for observation in self.observations if isinstance(observation, kinds)]
 
     def _place(self, rows: Iterable[tuple[BlockRef, PlacedTx]]) -> None:

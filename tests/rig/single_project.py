@@ -45,7 +45,7 @@ class Investment:
 class SingleProject:
     """A project of type Invest, all its stages released already. It builds and sends nothing."""
 
-    name: str = "venture"
+    name: str = "project"
     stages: int = 3
 
     @cached_property

@@ -15,7 +15,7 @@ from raised.chain.best_chain import BestChain
 from raised.chain.explorer.api import Explorer
 from raised.chain.history import read_history
 from raised.chain.ports import ChainRecord
-from raised.chain.scan import FoundingTest, Watched, add_relevant
+from raised.chain.scan import FoundingTest, WatchSet, add_relevant
 from raised.clock import now
 from raised.domain.observation import HistorySeen, Observation, Progress
 from raised.errors import SourceError
@@ -46,7 +46,7 @@ class HistoryBacklog:
         record: ChainRecord,
         best_chain: BestChain,
         linker: AncestryLinker,
-        watched: Watched,
+        watched: WatchSet,
         founding_of: FoundingTest,
     ) -> None:
         self._record = record

@@ -12,7 +12,7 @@ from raised.chain.fork import Fork, add_past_headers, find_fork, read_end_of_cha
 from raised.chain.header_chain import MEDIAN_SPAN, HeaderChain
 from raised.chain.pool import ExplorerPool
 from raised.chain.ports import ChainRecord
-from raised.chain.scan import FoundingTest, Watched, read_and_scan
+from raised.chain.scan import FoundingTest, WatchSet, read_and_scan
 from raised.chain.settings import ChainSettings
 from raised.clock import now
 from raised.domain.angor.network import Network
@@ -50,7 +50,7 @@ class BestChain:
         settings: ChainSettings,
         network: Network,
         pool: ExplorerPool,
-        watched: Watched,
+        watched: WatchSet,
         founding_of: FoundingTest,
     ) -> None:
         self._settings = settings

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final
 
 from raised.chain.explorer.api import Explorer
-from raised.chain.scan import FoundingTest, Watched, add_relevant
+from raised.chain.scan import FoundingTest, WatchSet, add_relevant
 from raised.domain.angor.identifier import project_script
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 from raised.domain.observation import MempoolSeen
@@ -28,7 +28,7 @@ _MAX_INPUTS: Final = 20_000  # first inputs remembered before those of unknown t
 class Mempool:
     """The mempool of one explorer at a time; `read` gives each new view of it."""
 
-    def __init__(self, watched: Watched, founding_of: FoundingTest) -> None:
+    def __init__(self, watched: WatchSet, founding_of: FoundingTest) -> None:
         self._watched = watched
         self._founding_of = founding_of
         self._explorer = ""

@@ -27,7 +27,7 @@ ScriptOf = Callable[[str], bytes]
 _BIT: Final = {CoinKind.STAGE: 0, CoinKind.PENALTY: 1}
 
 
-class Watched:
+class WatchSet:
     """What is watched: scripts of projects, and coins as two bits for each output of a txid.
 
     A number for a transaction instead of an object for a coin: there are hundreds of thousands.
@@ -105,10 +105,10 @@ class Watched:
         return self._coins.get(txid, 0)
 
 
-class WatchOverlay(Watched):
+class WatchOverlay(WatchSet):
     """A watch set on top of another one, which it reads and does not change."""
 
-    def __init__(self, below: Watched) -> None:
+    def __init__(self, below: WatchSet) -> None:
         super().__init__(below._script_of)  # noqa: SLF001 - of the same family
         self._below = below
 
@@ -122,19 +122,21 @@ class WatchOverlay(Watched):
 
     def pays(self, tx: Tx) -> bool:
         """Whether a transaction pays a project that one of the two watches."""
-        return self._below.pays(tx) or (bool(self._scripts) and super().pays(tx))
+        own, below = self._scripts, self._below._scripts  # noqa: SLF001 - of the same family
+        for _, script in tx.outputs:  # noqa: SIM110 - as above
+            if script in below or script in own:
+                return True
+        return False
 
     def spends(self, tx: Tx) -> list[tuple[int, CoinKind]]:
         """The coins a transaction spends that one of the two watches."""
         own, below = self._coins, self._below._coins  # noqa: SLF001 - of the same family
-        if not own:
-            return self._below.spends(tx)
-        return [
-            (vin, kind)
-            for vin, txin in enumerate(tx.inputs)
-            if (txin.outpoint.txid in own or txin.outpoint.txid in below)
-            and (kind := self.kind_of(txin.outpoint))
-        ]
+        spent: list[tuple[int, CoinKind]] = []
+        for vin, txin in enumerate(tx.inputs):
+            txid = txin.outpoint.txid
+            if (txid in below or txid in own) and (kind := self.kind_of(txin.outpoint)):
+                spent.append((vin, kind))
+        return spent
 
     def _bits(self, txid: Txid) -> int:
         return super()._bits(txid) | self._below._bits(txid)  # noqa: SLF001
@@ -148,7 +150,7 @@ class ScannedBlock:
     added: WatchOverlay
 
 
-def add_relevant(tx: Tx, watched: Watched, founding_of: FoundingTest) -> bool:
+def add_relevant(tx: Tx, watched: WatchSet, founding_of: FoundingTest) -> bool:
     """Whether a transaction concerns us; then what it founds and makes is watched from here on.
 
     At once, because a spend further down the same block has to be seen, too.
@@ -177,7 +179,7 @@ def read_block(raw: bytes, block_hash: str) -> Block:
     return block
 
 
-def scan_block(block: Block, watched: Watched, founding_of: FoundingTest) -> ScannedBlock:
+def scan_block(block: Block, watched: WatchSet, founding_of: FoundingTest) -> ScannedBlock:
     """What concerns us in a checked block. `watched` stays as it is."""
     overlay = WatchOverlay(watched)
     relevant = [
@@ -189,7 +191,7 @@ def scan_block(block: Block, watched: Watched, founding_of: FoundingTest) -> Sca
 
 
 def read_and_scan(
-    raw: bytes, block_hash: str, watched: Watched, founding_of: FoundingTest
+    raw: bytes, block_hash: str, watched: WatchSet, founding_of: FoundingTest
 ) -> ScannedBlock:
     """`read_block` and `scan_block` in one go, for a thread. Raises InvalidInput."""
     return scan_block(read_block(raw, block_hash), watched, founding_of)

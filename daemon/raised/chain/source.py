@@ -12,7 +12,7 @@ from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.mempool import Mempool
 from raised.chain.pool import ExplorerPool
 from raised.chain.ports import ChainRecord
-from raised.chain.scan import Watched
+from raised.chain.scan import WatchSet
 from raised.chain.settings import ChainSettings
 from raised.clock import now
 from raised.domain.angor.founding import founding_of
@@ -44,7 +44,7 @@ class ChainSource:
         self._network = network.name
         self._record = record
         self._pool = ExplorerPool(settings.explorers, network, transport)
-        self._watched = Watched(project_script)
+        self._watched = WatchSet(project_script)
         self._best_chain = BestChain(settings, network, self._pool, self._watched, founding_test)
         linker = AncestryLinker(
             self._pool.peers, network.name, self._pool.disputes, record.hashes_at

@@ -9,7 +9,7 @@ from raised.chain.ancestry.linker import AncestryLinker
 from raised.chain.explorer.api import Counts
 from raised.chain.header_chain import HeaderChain
 from raised.chain.history import read_history
-from raised.chain.scan import Watched, read_and_scan
+from raised.chain.scan import WatchSet, read_and_scan
 from raised.domain.angor.identifier import project_script
 from raised.domain.bitcoin.bech32 import encode
 from raised.domain.bitcoin.block import Header, parse_header
@@ -47,7 +47,7 @@ def project_of(story: Any) -> tuple[str, bytes]:
 
 def scanned(story: Any, blocks: list[Any], project_id: str) -> dict[Txid, tuple[str, PlacedTx]]:
     """What concerns the project in the raw blocks, with the hash of its block."""
-    watched = Watched(project_script)
+    watched = WatchSet(project_script)
     watched.add_project(project_id)
     rows: dict[Txid, tuple[str, PlacedTx]] = {}
     for block in blocks[1:]:
