@@ -156,7 +156,7 @@ async def test_an_explorer_on_a_lighter_branch_disagrees_and_is_not_followed(
     writer: AsyncEngine, stays: int
 ) -> None:
     async with funded_project(explorers=2) as funded:
-        settings = replace(fast_settings(funded.world), patience_seconds=60)
+        settings = replace(fast_settings(funded.world), fork_wait_seconds=60)
         async with following(settings, writer, funded.project) as observed:
             funded.mine_investment()
             await observed.wait_until_caught_up(funded.world)

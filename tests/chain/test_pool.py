@@ -24,7 +24,7 @@ RAW = ("block/:hash/raw",)
 LONG_SECONDS = 3600
 
 
-def impatient(world: World) -> ChainSettings:
+def settings_with_late_answers(world: World) -> ChainSettings:
     """Who has not answered for this long is named; nothing ends the waiting but an answer."""
     settings = fast_settings(world)
     slow = (
@@ -39,7 +39,9 @@ async def test_a_stalled_explorer_keeps_nobody_waiting_and_comes_back(
 ) -> None:
     async with funded_project(explorers=2) as funded:
         stalled, other = funded.world.explorers[stalls], funded.world.explorers[1 - stalls]
-        async with following(impatient(funded.world), writer, funded.project) as observed:
+        async with following(
+            settings_with_late_answers(funded.world), writer, funded.project
+        ) as observed:
             await observed.wait_until_caught_up(funded.world)
             stalled.faults = Faults(delay_seconds=LONG_SECONDS)
             for _ in range(3):
@@ -64,7 +66,9 @@ async def test_an_explorer_that_stalls_from_the_first_request_keeps_nobody_waiti
     async with funded_project(explorers=2) as funded:
         first, second = funded.world.explorers
         first.faults = Faults(delay_seconds=LONG_SECONDS)
-        async with following(impatient(funded.world), writer, funded.project) as observed:
+        async with following(
+            settings_with_late_answers(funded.world), writer, funded.project
+        ) as observed:
             await observed.wait_until_caught_up(funded.world)
             await observed.wait_for_error(first, "timeout")
             assert _state(observed, second) == "ok"
@@ -101,7 +105,7 @@ async def test_one_that_is_asked_for_its_opinion_and_stalls_is_done_without(
 ) -> None:
     async with funded_project(explorers=2) as funded:
         stalled, other = funded.world.explorers
-        settings = replace(impatient(funded.world), agreement=2)
+        settings = replace(settings_with_late_answers(funded.world), agreement=2)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
             stalled.faults = Faults(delay_seconds=LONG_SECONDS, only=(route,))
@@ -117,7 +121,7 @@ async def test_blocks_are_read_where_there_are_any(writer: AsyncEngine, lacks: i
     async with funded_project(explorers=2) as funded:
         without, other = funded.world.explorers[lacks], funded.world.explorers[1 - lacks]
         without.faults = Faults(status=404, only=RAW)
-        settings = replace(fast_settings(funded.world), patience_seconds=60)
+        settings = replace(fast_settings(funded.world), fork_wait_seconds=60)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
             for blocks in range(1, 6):
@@ -187,7 +191,7 @@ async def test_whoever_asks_for_less_proof_gets_no_blocks(
     writer: AsyncEngine, verify: Verify
 ) -> None:
     async with funded_project(explorers=2) as funded:
-        settings = replace(fast_settings(funded.world), verify=verify, patience_seconds=60)
+        settings = replace(fast_settings(funded.world), verify=verify, fork_wait_seconds=60)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
             funded.mine_investment()

@@ -39,7 +39,7 @@ def unforgiving(funded: FundedProject) -> ChainSettings:
         poll_seconds=0.005,
         health_seconds=0.01,
         mempool_seconds=1e-6,
-        patience_seconds=60,
+        fork_wait_seconds=60,
     )
 
 

@@ -82,7 +82,7 @@ async def test_a_reorg_after_the_very_first_look_is_followed(
 async def test_a_tip_that_goes_back_for_a_moment_takes_nothing_back(writer: AsyncEngine) -> None:
     async with funded_project() as funded:
         explorer = funded.world.explorer
-        settings = replace(fast_settings(funded.world), patience_seconds=60)
+        settings = replace(fast_settings(funded.world), fork_wait_seconds=60)
         async with following(settings, writer, funded.project) as observed:
             for _ in range(3):
                 funded.mine_investment()

@@ -36,7 +36,7 @@ async def test_a_branch_without_its_blocks_takes_nothing_back(
     make, code = LIES[what]
     async with funded_project() as funded:
         explorer = funded.world.explorer
-        settings = replace(fast_settings(funded.world), patience_seconds=60)
+        settings = replace(fast_settings(funded.world), fork_wait_seconds=60)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
             _mine_two(funded)

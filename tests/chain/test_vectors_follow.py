@@ -45,7 +45,7 @@ def follow(chain_record: MemoryChainRecord) -> Follow:
             poll_seconds=0.01,
             mempool_seconds=0.01,
             health_seconds=0.01,
-            patience_seconds=0.05,
+            fork_wait_seconds=0.05,
         )
         transport = httpx.MockTransport(lambda request: explorers[request.url.host].answer(request))
         source = ChainSource(settings, network_named("regtest"), chain_record, transport)

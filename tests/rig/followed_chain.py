@@ -55,7 +55,7 @@ def fast_settings(world: World) -> ChainSettings:
     return ChainSettings(
         tuple(ExplorerSettings(explorer.url, rate_limit=UNLIMITED) for explorer in world.explorers),
         poll_seconds=0.02,
-        patience_seconds=0.5,
+        fork_wait_seconds=0.5,
         mempool_seconds=1e6,
         health_seconds=0.05,
     )

@@ -12,14 +12,14 @@ from raised_simnet.explorer.server import Explorer
 OLD_BLOCKS: Final = 150  # blocks: more pages of headers than are read by the way
 
 
-def short_chain_settings(funded: FundedProject, *, patient: bool = True) -> ChainSettings:
-    """A short end of the chain is followed.
+def short_chain_settings(funded: FundedProject, *, links_affordable: bool = True) -> ChainSettings:
+    """Settings by which only the newest blocks are followed, so that the project is old.
 
-    Explorers are said to be slow, and are not: headers take a while, or, if not `patient`, more
-    time than they are worth.
+    The rate limits say that explorers are slow, which they are not: reading the headers in between
+    takes a while by that, or, without `links_affordable`, longer than it may.
     """
     settings = replace(fast_settings(funded.world), finality=15)
-    slow = replace(UNLIMITED, per_second=1.0 if patient else 0.001)
+    slow = replace(UNLIMITED, per_second=1.0 if links_affordable else 0.001)
     explorers = tuple(replace(explorer, rate_limit=slow) for explorer in settings.explorers)
     return replace(settings, explorers=explorers)
 

@@ -1,1 +1,1 @@
-"""The chain source: block explorers, believed as far as their answers prove themselves."""
+"""The chain source: follows the best chain by block explorers, and checks what they answer."""

@@ -148,7 +148,7 @@ class BestChain:
             return True
         time = asyncio.get_running_loop().time()
         since = self._doubtful_since.setdefault(peer.name, time)
-        lasts = time - since > self._settings.patience(self._network)
+        lasts = time - since > self._settings.fork_wait(self._network)
         if lasts and not self._is_shown_above(fork.ancestor):
             self._doubtful_since.clear()
             return True

@@ -38,7 +38,7 @@ class HeaderChain:
         return self._headers[place] if 0 <= place < len(self._headers) else None
 
     def height_of(self, block_hash: str) -> int | None:
-        """Where a block stands, if it is kept."""
+        """The height of a block, if its header is kept."""
         return self._heights.get(block_hash)
 
     def grown(self, header: Header, keep: int) -> "HeaderChain":

@@ -9,7 +9,7 @@ Verify = Literal["blocks", "spv", "agree", "trust"]
 # A block comes every ten minutes on main, every 30 seconds on some signets, at once on regtest.
 _POLL_SECONDS: Final = {"main": 10.0, "regtest": 0.2}
 # Longer than an explorer takes to follow a reorg, during which its tip may go back.
-_PATIENCE_SECONDS: Final = {"main": 600.0, "regtest": 15.0}
+_FORK_WAIT_SECONDS: Final = {"main": 600.0, "regtest": 15.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ChainSettings:
     finality: int = 100
     agreement: int = 1
     poll_seconds: float | None = None
-    patience_seconds: float | None = None
+    fork_wait_seconds: float | None = None
     mempool_seconds: float | None = None
     health_seconds: float = 10.0
 
@@ -66,9 +66,9 @@ class ChainSettings:
         """Seconds between two polls of the tip."""
         return self.poll_seconds or _POLL_SECONDS.get(network, 5.0)
 
-    def patience(self, network: str) -> float:
+    def fork_wait(self, network: str) -> float:
         """Seconds that a fork without more work must last before it is followed."""
-        return self.patience_seconds or _PATIENCE_SECONDS.get(network, 120.0)
+        return self.fork_wait_seconds or _FORK_WAIT_SECONDS.get(network, 120.0)
 
     def mempool(self, network: str) -> float:
         """Seconds between two looks at the mempool."""

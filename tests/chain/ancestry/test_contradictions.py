@@ -24,18 +24,18 @@ from raised_simnet.explorer.server import Explorer
 ONE = ProjectTotals(99_000, 0, 1)
 
 
-@pytest.mark.parametrize("patient", [True, False])
+@pytest.mark.parametrize("links_affordable", [True, False])
 @pytest.mark.parametrize("liar", [0, 1])
 @pytest.mark.parametrize("names", [True, False])
 async def test_beside_an_honest_explorer_a_lie_costs_the_liar_alone(
-    writer: AsyncEngine, liar: int, names: bool, patient: bool
+    writer: AsyncEngine, liar: int, names: bool, links_affordable: bool
 ) -> None:
     """Whichever is read from; whether or not the liar also names the block when it is asked."""
     async with funded_project(explorers=2) as funded:
         funded.world.chain.mine_many(OLD_BLOCKS)
         lying, honest = funded.world.explorers[liar], funded.world.explorers[1 - liar]
         lying.view = _liar(funded, investment_height(funded) + 2, names=names)
-        settings = short_chain_settings(funded, patient=patient)
+        settings = short_chain_settings(funded, links_affordable=links_affordable)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
             assert await observed.totals(funded.project) == ONE
@@ -66,7 +66,7 @@ async def test_nothing_is_committed_while_nobody_can_say_who_is_right(writer: As
         honest, lying = funded.world.explorers
         lying.view = view = _liar(funded, investment_height(funded))
         view.silent = range(investment_height(funded) + 1, funded.world.chain.height - 40)
-        settings = short_chain_settings(funded, patient=False)
+        settings = short_chain_settings(funded, links_affordable=False)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_for_error(honest, "disputed")
             await observed.wait_until(lambda: opponents_of(observed, honest) == (lying.url,))

@@ -41,7 +41,7 @@ async def test_where_headers_are_too_many_a_single_explorer_is_believed_and_the_
 ) -> None:
     async with funded_project() as funded:
         funded.world.chain.mine_many(OLD_BLOCKS)
-        settings = short_chain_settings(funded, patient=False)
+        settings = short_chain_settings(funded, links_affordable=False)
         with capture_logs() as logs:
             async with following(settings, writer, funded.project) as observed:
                 await observed.wait_until_caught_up(funded.world)
@@ -57,7 +57,7 @@ async def test_a_second_explorer_is_asked_once_for_each_old_block(writer: AsyncE
     async with funded_project(explorers=2) as funded:
         funded.mine_investment()
         funded.world.chain.mine_many(OLD_BLOCKS)
-        settings = short_chain_settings(funded, patient=False)
+        settings = short_chain_settings(funded, links_affordable=False)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
             assert await observed.totals(funded.project) == ProjectTotals(198_000, 0, 2)
@@ -110,7 +110,7 @@ async def test_while_the_others_are_away_an_old_project_waits_for_them(writer: A
         funded.world.chain.mine_many(OLD_BLOCKS)
         first, second = funded.world.explorers
         second.down()
-        settings = short_chain_settings(funded, patient=False)
+        settings = short_chain_settings(funded, links_affordable=False)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_for_error(second, "unreachable")
             await observed.wait_until(lambda: first.counts["address/:address/txs/chain"] > 3)

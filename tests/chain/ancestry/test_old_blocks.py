@@ -105,7 +105,7 @@ async def test_a_single_explorer_must_show_work_and_depth_however_old_the_block(
         funded.world.chain.mine_many(OLD_BLOCKS)
         explorer = funded.world.explorer
         explorer.view = _lie(funded, "investment", block)
-        settings = short_chain_settings(funded, patient=False)
+        settings = short_chain_settings(funded, links_affordable=False)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_for_error(explorer, BLOCKS[block][1])
             assert not observed.of_kind(HistorySeen)

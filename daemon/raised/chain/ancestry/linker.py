@@ -4,7 +4,7 @@ A merkle proof leads to a header, and anybody can make a header. It counts when 
 at its height or have it in the record, when headers link it to one we know, or when every other
 explorer that can be asked names it, too. Of two explorers that name different blocks one
 contradicts itself (`disputes.py`). A single explorer has to show the headers in between, unless
-that takes too long: then it is believed alone, and the log says so.
+that takes too long: then its answer is accepted alone, and the log says so.
 """
 
 import asyncio

@@ -93,6 +93,7 @@ async def _find_base(http: ExplorerHttp) -> str:
         except (Refused, BadData):
             continue
         except Unavailable as error:
+            # A server error at one base says nothing about the others; no answer is none anywhere.
             if error.code != "retry":
                 http.base = root
                 raise
