@@ -1,4 +1,4 @@
-"""`raised`: arguments to configuration to work; the one place where errors become exit codes."""
+"""`raised`: the command line, and the only place where errors become exit codes."""
 
 import asyncio
 import sys
@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Settings:
-    """What the command line said, before or behind the command's name."""
+    """The options of the command line, before or behind the command's name."""
 
     config: Path | None = None
     log_format: str | None = None
@@ -114,11 +114,11 @@ def api(settings: Settings) -> int:
 @click.pass_obj
 def up(settings: Settings) -> int:
     """Both in one: creates the database on first use."""
-    from raised.commands.up import keep_up
+    from raised.commands.up import run_both
     from raised.service.maintenance import upgrade_record
 
     asyncio.run(upgrade_record(settings.load()))
-    return asyncio.run(keep_up(settings.arguments()))
+    return asyncio.run(run_both(settings.arguments()))
 
 
 @cli.command(
@@ -214,7 +214,7 @@ def db_check(settings: Settings) -> int:
 @_with_settings
 @click.pass_obj
 def db_rewind(settings: Settings, height: int) -> int:
-    """Undo the blocks above a height, after a reorg deeper than finality; the daemon must rest."""
+    """Undo the blocks above a height, after a reorg deeper than finality; stop the daemon first."""
     from raised.service.maintenance import rewind_record
 
     asyncio.run(rewind_record(settings.load(), height))
@@ -270,9 +270,9 @@ def keys_new(settings: Settings, scopes: tuple[str, ...]) -> int:
 @click.pass_obj
 def keys_list(settings: Settings) -> int:
     """Every key that was ever made, without its secret."""
-    from raised.commands.keys import show_keys
+    from raised.commands.keys import print_keys
 
-    asyncio.run(show_keys(settings.load()))
+    asyncio.run(print_keys(settings.load()))
     return 0
 
 
@@ -281,10 +281,10 @@ def keys_list(settings: Settings) -> int:
 @_with_settings
 @click.pass_obj
 def keys_revoke(settings: Settings, key_id: str) -> int:
-    """Let a key open nothing any more."""
-    from raised.commands.keys import end_key
+    """Revoke a key for good."""
+    from raised.commands.keys import revoke
 
-    asyncio.run(end_key(settings.load(), key_id))
+    asyncio.run(revoke(settings.load(), key_id))
     return 0
 
 
@@ -325,16 +325,16 @@ def exit_code(arguments: list[str]) -> int:
 
 
 def _explained(error: Exception) -> int:
-    """Say why we end; the exit code."""
+    """Print why we end; the exit code."""
     known = _known(error)
     if known is not None:
         return _explain(known)
-    _log.error("ended by a fault of ours", exc_info=error)
+    _log.error("ended by a bug", exc_info=error)
     return EXIT_FAILED
 
 
 def _known(error: Exception) -> RaisedError | None:
-    """The first of a group of errors when all of them have words: tasks fail in groups."""
+    """The error, of a group the first, when all of them are ours: tasks fail in groups."""
     match error:
         case RaisedError():
             return error

@@ -1,4 +1,4 @@
-"""`raised keys`: who may read more than everybody."""
+"""`raised keys`: the keys of the API."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ async def make_key(config: Config, scopes: Sequence[str]) -> None:
     click.echo(f"key {key.id}; it is not shown again", err=True)
 
 
-async def show_keys(config: Config) -> None:
+async def print_keys(config: Config) -> None:
     """Print a line for every key that was ever made."""
     keys = await _read(config, list_keys)
     for key in keys:
@@ -34,7 +34,7 @@ async def show_keys(config: Config) -> None:
         click.echo(f"{key.id}  {instant(key.created_at)}  {state:7}  {scopes}")
 
 
-async def end_key(config: Config, key_id: str) -> None:
+async def revoke(config: Config, key_id: str) -> None:
     """Revoke a key.
 
     Raises:
@@ -42,11 +42,11 @@ async def end_key(config: Config, key_id: str) -> None:
     """
     if not await _change(config, revoke_key, key_id, now()):
         raise NotInRecord(f"there is no valid key {key_id}: `raised keys list` shows all")
-    click.echo(f"key {key_id} opens nothing any more")
+    click.echo(f"key {key_id} is revoked")
 
 
 async def _read(config: Config, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """What the record says, if it is one of ours: a writer would make an empty one."""
+    """Read from a record that exists and is current: opening it to write would create one."""
     engine = open_reader(config.environment.database_url)
     try:
         async with reading(engine) as conn:

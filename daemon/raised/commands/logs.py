@@ -1,4 +1,4 @@
-"""Logs: structured, to standard error; a line for a change of condition, not for each try."""
+"""Logs: structured, to standard error; a line when something changes, not for each retry."""
 
 import logging
 import sys

@@ -16,7 +16,7 @@ _LIBC: Final = ctypes.CDLL(None)
 _log = structlog.get_logger()
 
 
-async def keep_up(settings: list[str]) -> int:
+async def run_both(settings: list[str]) -> int:
     """Run both until one ends or we are asked to stop; the exit code of whichever ended first.
 
     `settings` are the command-line options that both get. SIGHUP is passed on to the daemon, which

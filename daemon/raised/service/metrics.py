@@ -31,7 +31,7 @@ _UP: Final[dict[State, float]] = {"ok": 1.0, "degraded": 0.5, "down": 0.0}
 
 
 def measure_commit(batch: Sequence[Observation], seconds: float) -> None:
-    """Count what went into the record with one commit."""
+    """Count the observations of a commit, and its time."""
     COMMIT_SECONDS.observe(seconds)
     for observation in batch:
         OBSERVATIONS.labels(type(observation).__name__).inc()

@@ -1,4 +1,4 @@
-"""The configuration in the words of each source."""
+"""The configuration as settings of each source."""
 
 from typing import cast
 
