@@ -1,18 +1,35 @@
 """JSON that strangers wrote, read without surprises.
 
-Bounded: no NaN, no numbers of a thousand digits, no endless nesting. Numbers with a fraction become
-decimals, never floats. Whatever is wrong is InvalidInput and names the field.
+Bounded: no NaN, no endless nesting, and a number of unusual length stays text until its field is
+read, so that an unread field spoils nothing. Numbers with a fraction become decimals, never floats.
+Whatever is wrong is InvalidInput and names the field.
 """
 
 import json
 import re
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final, NoReturn, cast
 
 from raised.errors import InvalidInput
 
+# Converting takes time that grows with the square of the length: longer numbers stay text.
 _LONGEST_NUMBER: Final = 40
 _INT32: Final = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class _LongNumber:
+    """A number as it was written: too long, or with too large an exponent, to convert unasked."""
+
+    text: str
+
+    def decimal(self, name: str) -> Decimal:
+        """Its value. Raises InvalidInput for an exponent that no decimal can hold."""
+        try:
+            return Decimal(self.text)
+        except InvalidOperation as error:
+            raise InvalidInput(f"{name} is a number with too large an exponent") from error
 
 
 def parse_object(text: str) -> "JsonObject":
@@ -71,6 +88,8 @@ class JsonObject:
         value = self._fields.get(name)
         if value is None:
             return None
+        if isinstance(value, _LongNumber):
+            return value.decimal(name)
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
             raise InvalidInput(f"{name} is not a number")
         return Decimal(value)
@@ -121,19 +140,17 @@ def hex_bytes(value: object, size: int, what: str) -> bytes:
     return bytes.fromhex(value)
 
 
-def _integer(text: str) -> int:
-    if len(text) > _LONGEST_NUMBER:
-        raise InvalidInput("a number with too many digits")
-    return int(text)
+def _integer(text: str) -> int | _LongNumber:
+    return int(text) if len(text) <= _LONGEST_NUMBER else _LongNumber(text)
 
 
-def _decimal(text: str) -> Decimal:
+def _decimal(text: str) -> Decimal | _LongNumber:
     if len(text) > _LONGEST_NUMBER:
-        raise InvalidInput("a number with too many digits")
+        return _LongNumber(text)
     try:
         return Decimal(text)
-    except InvalidOperation as error:  # an exponent that no decimal can hold
-        raise InvalidInput("a number with too large an exponent") from error
+    except InvalidOperation:  # an exponent that no decimal can hold
+        return _LongNumber(text)
 
 
 def _refuse(text: str) -> NoReturn:

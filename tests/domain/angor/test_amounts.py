@@ -16,10 +16,11 @@ from raised.domain.angor.amounts import (
     amount_flags,
     equal_percents,
     fee,
-    is_net_decimal,
+    net_decimal,
     split,
     split_legacy,
 )
+from raised.errors import InvalidInput
 
 VECTORS = vectors.ANGOR
 AMOUNTS: dict[str, Any] = json.loads((VECTORS / "amounts.json").read_text())
@@ -112,9 +113,30 @@ def test_tiny_percentages_cost_no_search() -> None:
     assert AMOUNT_SPLIT in amount_flags(1, (1, 1, 7), percents)
 
 
-@pytest.mark.parametrize("text", ["-1", "NaN", "Infinity", "1e400", "1e-400", "9e28", "1e28"])
-def test_numbers_that_the_clients_cannot_hold_are_none(text: str) -> None:
-    assert is_net_decimal(Decimal(text)) is (text == "1e28")
+@pytest.mark.parametrize("text", ["-1", "-1e-400", "NaN", "Infinity", "1e400", "9e28"])
+def test_numbers_that_the_clients_cannot_hold_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        net_decimal(Decimal(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("10.0", "10.0"),
+        ("1e28", "1E+28"),
+        ("33." + "3" * 60, "33.333333333333333333333333333"),
+        ("66." + "6" * 60, "66.666666666666666666666666667"),
+        ("0." + "0" * 27 + "25" + "0" * 60, "0.0000000000000000000000000002"),
+        ("0." + "0" * 27 + "25" + "0" * 60 + "1", "0.0000000000000000000000000003"),
+        ("0." + "0" * 27 + "35" + "0" * 60, "0.0000000000000000000000000004"),
+        ("1e-400", "0E-28"),
+        ("7.9228162514264337593543950335" + "4" * 60, "7.9228162514264337593543950335"),
+        ("7.9228162514264337593543950335" + "6" * 60, "7.922816251426433759354395034"),
+        ("1" + "0" * 5_000 + "e-4990", "10000000000"),
+    ],
+)
+def test_numbers_of_many_digits_are_rounded_as_the_clients_round(text: str, read: str) -> None:
+    assert net_decimal(Decimal(text)) == Decimal(read)
 
 
 def test_no_stages_share_nothing() -> None:

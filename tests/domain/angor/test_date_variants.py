@@ -82,11 +82,20 @@ def test_the_other_types_have_one_rule_each() -> None:
     assert expiries(INVEST, 1) == (INVEST.expiry_at, INVEST.start_at)
     assert expiries(replace(FUND, penalty_threshold_sats=None), 1)[0] == EXPIRY
     assert expiries(SUBSCRIBE, 10**9)[0] == SUBSCRIBE.start_at
+    assert INVEST.start_at is not None
     assert expiries(replace(INVEST, start_at=INVEST.start_at + 5), 1) == (
         INVEST.expiry_at,
         INVEST.start_at,
         INVEST.start_at + 5,
     )
+
+
+@pytest.mark.parametrize("gross", [1, 10**9])
+def test_a_start_that_is_not_set_leaves_the_expiry(gross: int) -> None:
+    """Clients wrote such terms, and no script of an Invest project contains the start."""
+    for terms in (INVEST, FUND):
+        assert expiries(replace(terms, start_at=None), gross) == (terms.expiry_at,)
+    assert expiries(replace(SUBSCRIBE, start_at=None), gross) == (SUBSCRIBE.expiry_at,)
 
 
 def test_dates_that_no_lock_holds_are_left_out() -> None:

@@ -176,13 +176,28 @@ def test_a_repeated_tail_is_refused_though_the_root_is_right() -> None:
         check_block(forged(doubled))
 
 
-def test_a_transaction_of_64_bytes_is_refused() -> None:
+def test_a_transaction_of_64_bytes_is_a_transaction() -> None:
+    """Consensus allows it, and Bitcoin Core takes such blocks (bitcoin/bips#1760)."""
     coinbase = parse_block(RAW).txs[0]
     tiny = Tx(1, (TxIn(coinbase.inputs[0].outpoint, b"", 0),), (), 0)
     small = Tx(1, tiny.inputs, (coinbase.outputs[0]._replace(script_pubkey=b"\x51" * 4),), 0)
     assert len(small.serialize()) == 64
-    with pytest.raises(InvalidInput, match="64 bytes"):
-        check_block(forged((coinbase, small)))
+    bare = Tx(coinbase.version, coinbase.inputs, coinbase.outputs[:1], coinbase.locktime)
+    without_witness = tuple(txin._replace(witness=()) for txin in bare.inputs)
+    check_block(forged((Tx(bare.version, without_witness, bare.outputs, 0), small)))
+
+
+def test_inner_nodes_of_a_tree_cannot_pass_for_the_transactions() -> None:
+    """A list that begins with no coinbase is refused before anything else is read into it."""
+    coinbase = parse_block(RAW).txs[0]
+    small = Tx(
+        1,
+        (TxIn(coinbase.inputs[0].outpoint._replace(txid="11" * 32, vout=0), b"", 0),),
+        (coinbase.outputs[0]._replace(script_pubkey=b"\x51" * 4),),
+        0,
+    )
+    with pytest.raises(InvalidInput, match="no coinbase"):
+        check_block(forged((small, small)))
 
 
 def test_a_block_begins_with_its_coinbase() -> None:

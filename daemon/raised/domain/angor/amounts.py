@@ -5,7 +5,7 @@ decimal module reproduce; it is emulated with integers here. Source: docs/angor.
 """
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final
 
@@ -14,6 +14,7 @@ from raised.errors import InvalidInput
 _MANTISSA_LIMIT: Final = 1 << 96
 _MAX_SCALE: Final = 28
 _MAX_DIGITS: Final = 29  # of a mantissa
+_WIDE: Final = Context(prec=2 * _MAX_DIGITS, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX)
 # Ours: a hostile project must not make us try millions of sums.
 _MAX_TRIES: Final = 1_000
 
@@ -50,13 +51,34 @@ def equal_percents(count: int) -> tuple[Decimal, ...]:
     return (Decimal((0, digits, -scale)),) * count
 
 
-def is_net_decimal(value: Decimal) -> bool:
-    """Whether .NET's decimal type can hold this number."""
+def net_decimal(value: Decimal) -> Decimal:
+    """The number as .NET's decimal type reads it: longer ones are rounded half to even.
+
+    Raises InvalidInput for negative numbers, and for those that it cannot hold.
+    """
     try:
         _number(value)
     except InvalidInput:
-        return False
-    return True
+        return _rounded(value)
+    return value
+
+
+def _rounded(value: Decimal) -> Decimal:
+    if not value.is_finite() or value < 0:
+        raise InvalidInput("a number that is none, or below zero")
+    for scale in range(_MAX_SCALE, -1, -1):
+        try:
+            # One rounding from all digits: arithmetic would first round to the context's precision.
+            rounded = value.copy_abs().quantize(Decimal((0, (1,), -scale)), context=_WIDE)
+        except InvalidOperation:  # more digits than a mantissa has
+            continue
+        if _mantissa(rounded) < _MANTISSA_LIMIT:
+            return rounded
+    raise InvalidInput("a number too large for amounts")
+
+
+def _mantissa(value: Decimal) -> int:
+    return int("".join(map(str, value.as_tuple().digits)))
 
 
 def amount_flags(
@@ -135,7 +157,7 @@ def _number(value: Decimal) -> _Number:
         raise InvalidInput("not a number that amounts are computed with")
     if not -2 * _MAX_SCALE <= exponent <= _MAX_SCALE:
         raise InvalidInput("a number out of range")
-    mantissa = int("".join(map(str, digits)))
+    mantissa = _mantissa(value)
     return _fit(mantissa * 10 ** max(exponent, 0), 10 ** max(-exponent, 0))
 
 

@@ -81,16 +81,17 @@ def _fits(dates: tuple[int, ...]) -> bool:
 
 def expiries(terms: Terms, gross_sats: int) -> tuple[int, ...]:
     """The dates the end leaf may carry: today's rule first, then those of older clients."""
-    midnight = terms.start_at - terms.start_at % DAY_SECONDS
+    start_at = terms.start_at
+    midnight = None if start_at is None else start_at - start_at % DAY_SECONDS
     threshold = terms.penalty_threshold_sats
     match terms.type:
         case ProjectType.SUBSCRIBE:
-            first: int | None = terms.start_at
+            first = start_at
         case ProjectType.FUND if threshold is not None and gross_sats <= threshold:
             first = midnight
         case _:
             first = terms.expiry_at
-    candidates = (first, terms.expiry_at, midnight, terms.start_at)
+    candidates = (first, terms.expiry_at, midnight, start_at)
     known = dict.fromkeys(date for date in candidates if date is not None)
     return tuple(date for date in known if 0 <= date <= MAX_LOCKTIME)
 

@@ -261,7 +261,9 @@ def _time_flags(context: InvestmentContext, place: Place | None) -> tuple[str, .
 
 
 def _in_window(terms: Terms, at: int) -> bool:
-    return terms.start_at <= at and (terms.end_at is None or at <= terms.end_at)
+    """Whether the time is within the funding window; a date that is not set bounds nothing."""
+    after_start = terms.start_at is None or terms.start_at <= at
+    return after_start and (terms.end_at is None or at <= terms.end_at)
 
 
 def _stage(

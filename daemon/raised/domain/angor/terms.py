@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Final, Literal
 
-from raised.domain.angor.amounts import is_net_decimal
+from raised.domain.angor.amounts import net_decimal
 from raised.domain.angor.identifier import Rule, derivation_rule, program_of
 from raised.domain.angor.network import Network, may_belong_to
 from raised.domain.angor.release_dates import MAX_TIME, Frequency, PayoutDayType
@@ -20,7 +20,6 @@ from raised.errors import InvalidInput
 
 _UNSET_TIME: Final = -62_135_683_200  # a day before the year 1: the unset date of any time zone
 _INT64: Final = 1 << 63
-_PENALTY_DAYS: Final = (1 << 31) - 1
 _SATS_PER_BTC: Final = 100_000_000
 _MAX_SATS: Final = 21_000_000 * _SATS_PER_BTC
 # Targets were decimal BTC before this day (2025-02-06), with no mark to tell (docs/angor.md 5.3).
@@ -80,7 +79,7 @@ class Terms:
     project_id: str
     nostr_pubkey: str
     network_name: str
-    start_at: int
+    start_at: int | None
     end_at: int | None
     expiry_at: int | None
     penalty_days: int
@@ -145,12 +144,12 @@ def parse_terms(content: str, created_at: int) -> Terms:
         project_id=project_id,
         nostr_pubkey=fields.hex_bytes("nostrPubKey", 32).hex(),
         network_name=fields.text("networkName"),
-        start_at=fields.integer("startDate", 0, MAX_TIME),
+        start_at=_date(fields, "startDate"),
         end_at=_date(fields, "endDate"),
         expiry_at=_date(fields, "expiryDate"),
-        penalty_days=fields.optional_integer("penaltyDays", 0, _PENALTY_DAYS) or 0,
+        penalty_days=fields.int32("penaltyDays", 0),
         target_sats=_target(fields, created_at),
-        penalty_threshold_sats=fields.optional_integer("penaltyThreshold", 0, _INT64 - 1),
+        penalty_threshold_sats=fields.optional_integer("penaltyThreshold", -_INT64, _INT64 - 1),
         stages=tuple(map(_stage, fields.objects("stages", _MAX_STAGES))),
         seeders=_seeders(fields.inner("projectSeeders")),
         patterns=tuple(map(_pattern, fields.objects("dynamicStagePatterns", _MAX_PATTERNS))),
@@ -187,9 +186,9 @@ def _target(fields: JsonObject, created_at: int) -> int | None:
 
 def _stage(fields: JsonObject) -> StageTerm:
     percent = fields.decimal("amountToRelease")
-    if percent is None or not 0 <= percent <= 100 or not is_net_decimal(percent):
+    if percent is None or not 0 <= percent <= 100:
         raise InvalidInput("amountToRelease is not a percentage")
-    return StageTerm(percent, fields.integer("releaseDate", 0, MAX_TIME))
+    return StageTerm(net_decimal(percent), fields.integer("releaseDate", 0, MAX_TIME))
 
 
 def _seeders(fields: JsonObject | None) -> Seeders:

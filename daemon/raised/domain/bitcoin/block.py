@@ -106,8 +106,10 @@ def parse_block(raw: bytes) -> Block:
 def check_block(block: Block) -> None:
     """Raise InvalidInput unless header, transactions and witnesses prove one another.
 
-    Proof of work by the header's own bits, merkle root, no repeated tail (CVE-2012-2459), no
-    transaction of 64 bytes, and the witness commitment when any witness is there (BIP141).
+    Proof of work by the header's own bits, merkle root, no repeated tail (CVE-2012-2459), and the
+    witness commitment when any witness is there (BIP141). Transactions of 64 bytes are consensus:
+    inner nodes of a tree cannot pass for the whole list, since its first must be a coinbase, as
+    Bitcoin Core's `IsBlockMutated` has it. Merkle proofs of single ones are another matter.
     """
     if not meets_target(block.header):
         raise InvalidInput("the block hash does not meet its target")
@@ -118,16 +120,7 @@ def check_block(block: Block) -> None:
         raise InvalidInput("the transaction list repeats its tail")
     if hex_from_raw(levels[-1][0]) != block.header.merkle_root:
         raise InvalidInput("the transactions are not those of the header")
-    if any(_is_64_bytes(tx) for tx in block.txs):
-        raise InvalidInput("a transaction of 64 bytes")
     _check_witnesses(block)
-
-
-def _is_64_bytes(tx: Tx) -> bool:
-    # 60 bytes plus scripts: only one input and one output can be that small.
-    if len(tx.inputs) != 1 or len(tx.outputs) != 1:
-        return False
-    return 60 + len(tx.inputs[0].script_sig) + len(tx.outputs[0].script_pubkey) == 64
 
 
 def _check_witnesses(block: Block) -> None:
