@@ -1,4 +1,4 @@
-"""The relay source beside a fake record, on relays of the simnet."""
+"""The relay source with a record in memory, on relays of the simnet."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -22,36 +22,36 @@ from raised.nostr.settings import ProxySettings, RelaySettings, RelayTiming
 from raised.nostr.source import RelaySource
 from raised_simnet.relays.relays import Relay
 
-HURRY = RelayTiming(
-    connect=3,
-    answer=1,
-    page=5,
-    compare=1,
-    retry=0.05,
-    retry_max=0.3,
-    resubscribe=0.05,
+SHORT_TIMING = RelayTiming(
+    connect_timeout=3,
+    eose_timeout=1,
+    page_timeout=5,
+    negentropy_timeout=1,
+    reconnect_first=0.05,
+    reconnect_max=0.3,
+    resubscribe_first=0.05,
     resubscribe_max=0.3,
-    poll=0.02,
-    settle=0.1,
-    probe=5,
-    report=0.1,
-    wake=0.02,
+    poll_interval=0.02,
+    byte_check_after=0.1,
+    probe_after=5,
+    report_interval=0.1,
+    wake_interval=0.02,
 )
 
 
-class FakeRecord:
-    """Keeps what is observed, as the real one would; nothing is checked here."""
+class MemoryRecord:
+    """Applies observations as the real record does; checks only their order."""
 
     def __init__(self) -> None:
         self.events: dict[str, Event] = {}
-        self.held: dict[str, set[str]] = {}
+        self.ids_by_relay: dict[str, set[str]] = {}
         self.cursors: dict[str, RelayCursor] = {}
         self.done: list[BackfillDone] = []
         self.health: dict[str, SourceHealth] = {}
         self.progress: list[Progress] = []
         self.missing: set[str] = set()
         self.keys: list[str] = []
-        self.unwritten: list[Event] = []
+        self.project_events: list[Event] = []
         self.repeats = 0
 
     async def known_event_ids(self, ids: Collection[str]) -> set[str]:
@@ -67,16 +67,24 @@ class FakeRecord:
         return tuple(self.keys)
 
     async def events_not_on_relay(self, relay: str, limit: int) -> tuple[Event, ...]:
-        return tuple(e for e in self.unwritten if e.id not in self.held.get(relay, set()))[:limit]
+        return tuple(
+            event
+            for event in self.project_events
+            if event.id not in self.ids_by_relay.get(relay, set())
+        )[:limit]
 
     def apply(self, observation: Observation) -> None:
         match observation:
-            case EventsSeen(relay=relay, events=events, held=held):
+            case EventsSeen(relay=relay, events=events, held=known_ids):
                 for event in events:
                     self.repeats += event.id in self.events
                     self.events[event.id] = event
-                assert all(id_ in self.events for id_ in held), "held before it was seen"
-                self.held.setdefault(relay, set()).update(held, (e.id for e in events))
+                assert all(id_ in self.events for id_ in known_ids), (
+                    "a relay has an event that the record lacks"
+                )
+                self.ids_by_relay.setdefault(relay, set()).update(
+                    known_ids, (event.id for event in events)
+                )
             case BackfillDone(relay=relay, began_at=began, full=full):
                 old = self.cursors.get(relay)
                 full_at = began if full else old.full_at if old else None
@@ -91,17 +99,19 @@ class FakeRecord:
 
 
 class Following:
-    """The source at work, and the record behind it."""
+    """The running source and its record."""
 
-    def __init__(self, record: FakeRecord, source: RelaySource) -> None:
+    def __init__(self, record: MemoryRecord, source: RelaySource) -> None:
         self.record = record
         self.source = source
         self.outbox: asyncio.Queue[Observation] = asyncio.Queue(64)
 
-    async def until(self, claim: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
-        """Wait until it is true."""
+    async def until(
+        self, condition: Callable[[], object], seconds: float = DEADLINE_SECONDS
+    ) -> None:
+        """Wait until the condition is true."""
         async with asyncio.timeout(seconds):
-            while not claim():  # noqa: ASYNC110 - any claim, not one event
+            while not condition():  # noqa: ASYNC110 - any condition, not an event
                 await asyncio.sleep(0.01)
 
     def state(self, relay: Relay | HostileRelay | str) -> tuple[str, str | None]:
@@ -112,7 +122,7 @@ class Following:
             return ("unknown", None)
         return (health.state, health.last_error[0] if health.last_error else None)
 
-    async def write_down(self) -> None:
+    async def apply_observations(self) -> None:
         while True:
             self.record.apply(await self.outbox.get())
             self.outbox.task_done()
@@ -122,12 +132,12 @@ Follow = Callable[..., AbstractAsyncContextManager[Following]]
 
 
 @pytest.fixture
-def record() -> FakeRecord:
-    return FakeRecord()
+def record() -> MemoryRecord:
+    return MemoryRecord()
 
 
 @pytest.fixture
-def follow(record: FakeRecord) -> Follow:
+def follow(record: MemoryRecord) -> Follow:
     """`async with follow(relay, …)`: the source follows these relays until the block ends."""
 
     @asynccontextmanager
@@ -137,14 +147,14 @@ def follow(record: FakeRecord) -> Follow:
         **timing: float,
     ) -> AsyncIterator[Following]:
         source = RelaySource(
-            [_settings(each) for each in relays],
+            [_settings(relay) for relay in relays],
             record,
             proxy=proxy,
-            timing=replace(HURRY, **timing),  # type: ignore[arg-type]
+            timing=replace(SHORT_TIMING, **timing),  # type: ignore[arg-type]
         )
         following = Following(record, source)
         async with asyncio.TaskGroup() as tasks:
-            writer = tasks.create_task(following.write_down())
+            writer = tasks.create_task(following.apply_observations())
             reader = tasks.create_task(source.follow(following.outbox))
             try:
                 yield following
@@ -160,7 +170,7 @@ def follow(record: FakeRecord) -> Follow:
 
 @pytest.fixture
 def honest() -> Iterator[Callable[[], Relay]]:
-    """Makes real relays, each in a process of its own."""
+    """Starts real relays, each in a process of its own."""
     relays: list[Relay] = []
 
     def make() -> Relay:

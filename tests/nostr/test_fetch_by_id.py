@@ -1,4 +1,4 @@
-"""One question to all relays."""
+"""Events by their ids from all relays."""
 
 import asyncio
 from typing import Any
@@ -12,40 +12,40 @@ from raised_simnet.actors.nostr_event import sign_event
 from raised_simnet.relays.relays import publish
 
 FOUNDER = bytes(31) + b"\x05"
-PACE = RelayTiming(connect=3, page=1.5)
+TIMING = RelayTiming(connect_timeout=3, page_timeout=1.5)
 A, B, NOWHERE, OTHER = (
     sign_event(FOUNDER, kind=3030, content=f"{{{n}", created_at=1_700_000_000 + n) for n in range(4)
 )
 
 
 def endpoints(*urls: str) -> list[RelayEndpoint]:
-    return [RelayEndpoint(RelaySettings(url), None, PACE) for url in urls]
+    return [RelayEndpoint(RelaySettings(url), None, TIMING) for url in urls]
 
 
 async def contents(urls: list[str], *wanted: Any) -> dict[str, str]:
-    found = await find_events(endpoints(*urls), [event["id"] for event in wanted])
-    return {id_: event.content for id_, event in found.items()}
+    events = await find_events(endpoints(*urls), [event["id"] for event in wanted])
+    return {id_: event.content for id_, event in events.items()}
 
 
-async def test_each_relay_gives_what_it_has_and_one_that_is_away_nothing(honest: Any) -> None:
-    first, second, away = honest(), honest(), honest()
+async def test_each_relay_gives_the_events_it_has_and_one_that_is_down_none(honest: Any) -> None:
+    first, second, down = honest(), honest(), honest()
     await asyncio.to_thread(publish, first.url, [A, OTHER])
     await asyncio.to_thread(publish, second.url, [A, B, OTHER])
-    away.kill()
-    found = await contents([first.url, second.url, away.url], A, B, NOWHERE, A)
-    assert found == {A["id"]: A["content"], B["id"]: B["content"]}
-    assert await contents([away.url], A) == {}
+    down.kill()
+    result = await contents([first.url, second.url, down.url], A, B, NOWHERE, A)
+    assert result == {A["id"]: A["content"], B["id"]: B["content"]}
+    assert await contents([down.url], A) == {}
 
 
-async def test_nothing_wanted_is_nothing_asked(hostile: HostileRelay) -> None:
+async def test_without_ids_no_relay_is_connected(hostile: HostileRelay) -> None:
     hostile.events = [A]
     assert await find_events(endpoints(hostile.url), []) == {}
     assert hostile.connections == 0
 
 
-async def test_only_what_is_asked_for_and_authentic_is_found(hostile: HostileRelay) -> None:
+async def test_only_requested_and_authentic_events_are_returned(hostile: HostileRelay) -> None:
     hostile.events = [A, B, OTHER]
-    for mode, found in [
+    for mode, events in [
         (Mode.UNREQUESTED, [A, B]),
         (Mode.GARBAGE, [A, B]),
         (Mode.SWAPPED, [A, B]),
@@ -55,11 +55,11 @@ async def test_only_what_is_asked_for_and_authentic_is_found(hostile: HostileRel
         (Mode.AUTH, []),
     ]:
         hostile.mode = mode
-        expected = {event["id"]: event["content"] for event in found}
+        expected = {event["id"]: event["content"] for event in events}
         assert await contents([hostile.url], A, B) == expected, mode
 
 
-async def test_a_relay_that_cuts_the_line_or_is_silent_gives_what_it_gave(
+async def test_a_relay_that_disconnects_or_is_silent_gives_what_it_sent_before(
     hostile: HostileRelay,
 ) -> None:
     hostile.events = [A, B]

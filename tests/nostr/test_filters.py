@@ -1,17 +1,58 @@
-"""What is asked for, and what of it is taken."""
+"""What is requested, what of it is recorded, and whether an event matches a filter.
+
+The simnet's own reading of NIP-01 says what matches.
+"""
+
+from typing import Any, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.rig.hostile_relay import matches
 
 from raised.domain.event import Event
 from raised.nostr.filters import (
+    ENDED_MAX,
     FILTERS_PER_REQ,
     HUB_ADMIN,
-    KEYS_PER_FILTER,
-    envelope,
+    PUBKEYS_PER_FILTER,
+    Filter,
+    RequestedFilters,
+    filter_matcher,
     is_wanted,
-    key_lanes,
-    live_requests,
+    live_filters,
+    pubkey_filters,
+    without_content,
 )
 
-KEYS = tuple(f"{n:064x}" for n in range(3_000))
+PUBKEYS = tuple(f"{n:064x}" for n in range(3_000))
+HEX = ["a" * 64, "b" * 64, "c" * 64]
+PROJECTS: Filter = {"kinds": [3030], "limit": 1}
+
+events = st.builds(
+    Event,
+    id=st.sampled_from(HEX),
+    pubkey=st.sampled_from(HEX),
+    created_at=st.integers(0, 4),
+    kind=st.integers(0, 3),
+    tags=st.lists(
+        st.lists(st.sampled_from(["d", "p", "x", ""]), max_size=3).map(tuple), max_size=3
+    ).map(tuple),
+    content=st.just(""),
+    sig=st.just("0" * 128),
+)
+filters = st.fixed_dictionaries(
+    {},
+    optional={
+        "ids": st.lists(st.sampled_from(HEX), max_size=2),
+        "authors": st.lists(st.sampled_from(HEX), max_size=2),
+        "kinds": st.lists(st.integers(0, 3), max_size=2),
+        "since": st.integers(0, 4),
+        "until": st.integers(0, 4),
+        "limit": st.integers(0, 2),
+        "#d": st.lists(st.sampled_from(["d", "p", "x", ""]), max_size=2),
+        "#p": st.lists(st.sampled_from(["d", "p", "x", ""]), max_size=2),
+    },
+)
 
 
 def event(kind: int, *tags: tuple[str, ...], pubkey: str = "a" * 64) -> Event:
@@ -19,19 +60,19 @@ def event(kind: int, *tags: tuple[str, ...], pubkey: str = "a" * 64) -> Event:
 
 
 def test_every_key_is_asked_for_as_author_and_as_receiver() -> None:
-    lanes = list(key_lanes(KEYS))
-    authors = [key for lane in lanes for key in lane.get("authors", [])]  # type: ignore[attr-defined]
-    receivers = [key for lane in lanes for key in lane.get("#p", [])]  # type: ignore[attr-defined]
-    assert authors == receivers == list(KEYS)
-    assert list(key_lanes(())) == []
+    filters = list(pubkey_filters(PUBKEYS))
+    authors = [key for conditions in filters for key in conditions.get("authors", [])]  # type: ignore[attr-defined]
+    receivers = [key for conditions in filters for key in conditions.get("#p", [])]  # type: ignore[attr-defined]
+    assert authors == receivers == list(PUBKEYS)
+    assert list(pubkey_filters(())) == []
 
 
 def test_a_new_key_changes_only_the_last_subscription() -> None:
-    before = list(live_requests(KEYS[:-1]))
-    after = list(live_requests(KEYS))
+    before = list(live_filters(PUBKEYS[:-1]))
+    after = list(live_filters(PUBKEYS))
     assert before[:-1] == after[:-1]
-    assert len(after) == 1 + -(-2 * -(-len(KEYS) // KEYS_PER_FILTER) // FILTERS_PER_REQ)
-    assert all(len(filters) <= FILTERS_PER_REQ for filters in after)
+    assert len(after) == 1 + -(-2 * -(-len(PUBKEYS) // PUBKEYS_PER_FILTER) // FILTERS_PER_REQ)
+    assert all(len(request) <= FILTERS_PER_REQ for request in after)
 
 
 def test_app_data_is_taken_by_its_name() -> None:
@@ -58,6 +99,38 @@ def test_kinds_we_have_no_use_for_are_left() -> None:
 
 def test_an_envelope_says_who_to_whom_and_about_what() -> None:
     tags = (("p", "b"), ("subject", "Investment offer"), ("e", "c"), ("x", "secret"), ())
-    kept = envelope(event(4, *tags))
+    kept = without_content(event(4, *tags))
     assert kept.tags == tags[:3]
     assert kept.content == ""
+
+
+@given(conditions=filters, event=events)
+def test_an_event_fits_as_a_relay_would_say(conditions: Filter, event: Event) -> None:
+    fields = {name: getattr(event, name) for name in ("id", "pubkey", "created_at", "kind")}
+    sent = {**fields, "tags": [list(tag) for tag in event.tags]}
+    assert filter_matcher(conditions).matches(event) == matches(conditions, cast("Any", sent))
+
+
+def test_one_filter_of_several_is_enough() -> None:
+    requested = RequestedFilters()
+    requested.open("live-0", [PROJECTS, {"kinds": [5]}])
+    assert requested.match("live-0", event(3030))
+    assert requested.match("live-0", event(5))
+    assert not requested.match("live-0", event(1))
+    assert not requested.match("live-1", event(3030))
+
+
+def test_what_ended_lately_is_still_on_its_way_and_what_ended_long_ago_is_not() -> None:
+    requested = RequestedFilters()
+    for name in range(ENDED_MAX + 2):
+        requested.open(f"page-{name}", [PROJECTS])
+    requested.end("page-0")
+    requested.end("page-0")
+    requested.end("never")
+    assert requested.match("page-0", event(3030))
+    assert not requested.match("page-0", event(1))
+    for name in range(1, ENDED_MAX + 1):
+        requested.end(f"page-{name}")
+    assert not requested.match("page-0", event(3030))
+    assert requested.match("page-1", event(3030))
+    assert requested.match(f"page-{ENDED_MAX + 1}", event(3030))

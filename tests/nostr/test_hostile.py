@@ -1,4 +1,4 @@
-"""A relay that misbehaves costs itself only: nothing wrong accepted, nothing right lost, named."""
+"""A relay that misbehaves is named by health, and affects no other; no valid event is lost."""
 
 import asyncio
 import time
@@ -28,14 +28,14 @@ def contents(record: Any) -> dict[str, str]:
 
 
 @pytest.fixture
-async def good(honest: Any) -> Any:
+async def honest_relay(honest: Any) -> Any:
     relay = honest()
     await asyncio.to_thread(publish, relay.url, MINE)
     return relay
 
 
 @pytest.mark.parametrize(
-    ("mode", "arrives", "named"),
+    ("mode", "accepted", "codes"),
     [
         (Mode.GARBAGE, THEIRS, {"unusable"}),
         (Mode.BAD_SIGNATURES, [], {"unusable"}),
@@ -45,29 +45,34 @@ async def good(honest: Any) -> Any:
         (Mode.UNREQUESTED, THEIRS, {"unusable"}),
     ],
 )
-async def test_of_bad_data_the_good_is_taken_and_the_relay_is_named(
-    follow: Any, good: Any, hostile: HostileRelay, mode: Mode, arrives: list[Any], named: set[str]
+async def test_valid_events_among_bad_data_are_recorded_and_the_relay_is_named(
+    follow: Any,
+    honest_relay: Any,
+    hostile: HostileRelay,
+    mode: Mode,
+    accepted: list[Any],
+    codes: set[str],
 ) -> None:
     hostile.events, hostile.mode = list(THEIRS), mode
-    async with follow(hostile, good) as following:
+    async with follow(hostile, honest_relay) as following:
         record = following.record
         await following.until(lambda: len(record.done) == 2)
-        await following.until(lambda: following.state(hostile)[1] in named)
+        await following.until(lambda: following.state(hostile)[1] in codes)
         assert following.state(hostile)[0] == "degraded"
-        assert following.state(good) == ("ok", None)
-    assert contents(record) == {e["id"]: GENUINE[e["id"]] for e in [*MINE, *arrives]}
-    assert (record.health[hostile.url].facts["forged"] > 0) == (named == {"forged"}) or len(
-        named
+        assert following.state(honest_relay) == ("ok", None)
+    assert contents(record) == {e["id"]: GENUINE[e["id"]] for e in [*MINE, *accepted]}
+    assert (record.health[hostile.url].facts["forged"] > 0) == (codes == {"forged"}) or len(
+        codes
     ) > 1
 
 
 async def test_a_known_id_with_other_content_is_never_read(
-    follow: Any, good: Any, hostile: HostileRelay
+    follow: Any, honest_relay: Any, hostile: HostileRelay
 ) -> None:
-    """The library believes it: its cache of checked events is keyed by the id alone."""
+    """The library accepts it: its verification cache is keyed by the id alone."""
     hostile.mode = Mode.SWAPPED
     hostile.events = list(MINE)
-    async with follow(good, hostile) as following:
+    async with follow(honest_relay, hostile) as following:
         record = following.record
         await following.until(lambda: len(record.done) == 2)
         await following.until(lambda: following.state(hostile) == ("degraded", "forged"))
@@ -78,33 +83,33 @@ async def test_a_known_id_with_other_content_is_never_read(
         assert record.health[hostile.url].facts["forged"] >= 8
 
 
-async def test_a_flood_of_valid_events_is_taken_whole_and_delays_nobody(
-    follow: Any, good: Any, hostile: HostileRelay
+async def test_a_flood_of_valid_events_is_recorded_and_delays_no_other_relay(
+    follow: Any, honest_relay: Any, hostile: HostileRelay
 ) -> None:
     hostile.mode, hostile.flood_size = Mode.FLOOD, 20_000
     hostile.events = list(THEIRS)
     hostile.flood_may_end.clear()
     await asyncio.to_thread(hostile.flood_events)
-    async with follow(hostile, good, page=DEADLINE_SECONDS) as following:
+    async with follow(hostile, honest_relay, page_timeout=DEADLINE_SECONDS) as following:
         record = following.record
         await following.until(lambda: len(record.events) > 1_000)
         for n in range(5):
             live = sign_event(FOUNDER, kind=3030, content=f"live {n}", created_at=int(time.time()))
-            await asyncio.to_thread(publish, good.url, [live])
+            await asyncio.to_thread(publish, honest_relay.url, [live])
             await following.until(lambda live=live: live["id"] in record.events)
         hostile.flood_may_end.set()
         await following.until(lambda: len(record.events) == 20_000 + 8 + 8 + 5)
         await following.until(lambda: record.health[hostile.url].errors["flood"])
         assert following.state(hostile)[0] == "degraded"
-        assert following.state(good) == ("ok", None)
+        assert following.state(honest_relay) == ("ok", None)
 
 
 @pytest.mark.parametrize("mode", [Mode.SILENT, Mode.ENDLESS, Mode.NOTICE])
 async def test_a_relay_that_does_not_answer_is_down(
-    follow: Any, good: Any, hostile: HostileRelay, mode: Mode
+    follow: Any, honest_relay: Any, hostile: HostileRelay, mode: Mode
 ) -> None:
     hostile.events, hostile.mode = list(THEIRS), mode
-    async with follow(hostile, good, answer=0.2) as following:
+    async with follow(hostile, honest_relay, eose_timeout=0.2) as following:
         record = following.record
         await following.until(lambda: following.state(hostile) == ("down", "silent"))
         await following.until(lambda: len(record.done) == 1)
@@ -119,7 +124,7 @@ async def test_a_relay_that_does_not_answer_is_down(
 async def test_a_relay_that_falls_silent_later_is_noticed(
     follow: Any, hostile: HostileRelay
 ) -> None:
-    async with follow(hostile, answer=0.2, probe=0.2) as following:
+    async with follow(hostile, eose_timeout=0.2, probe_after=0.2) as following:
         await following.until(lambda: following.state(hostile)[0] == "ok")
         hostile.mode = Mode.SILENT
         await following.until(lambda: following.state(hostile) == ("down", "silent"))
@@ -129,11 +134,11 @@ async def test_a_relay_that_falls_silent_later_is_noticed(
         await following.until(lambda: len(following.record.events) == 8)
 
 
-async def test_a_relay_that_cuts_the_line_in_the_middle_of_a_message(
-    follow: Any, good: Any, hostile: HostileRelay
+async def test_a_relay_that_disconnects_in_the_middle_of_a_message(
+    follow: Any, honest_relay: Any, hostile: HostileRelay
 ) -> None:
     hostile.events, hostile.mode = list(THEIRS), Mode.CUT
-    async with follow(hostile, good) as following:
+    async with follow(hostile, honest_relay) as following:
         record = following.record
         await following.until(lambda: following.state(hostile) == ("down", "lost"))
         await following.until(lambda: len(record.done) == 1)
@@ -142,7 +147,7 @@ async def test_a_relay_that_cuts_the_line_in_the_middle_of_a_message(
         await following.until(lambda: following.state(hostile)[0] == "ok")
 
 
-async def test_a_relay_that_goes_and_comes_back(follow: Any, hostile: HostileRelay) -> None:
+async def test_a_relay_that_is_down_for_a_while(follow: Any, hostile: HostileRelay) -> None:
     hostile.events = list(THEIRS)
     async with follow(hostile) as following:
         for turn in range(1, 5):
@@ -155,10 +160,10 @@ async def test_a_relay_that_goes_and_comes_back(follow: Any, hostile: HostileRel
 
 
 async def test_a_relay_that_closes_every_subscription_is_named_and_tried_again(
-    follow: Any, good: Any, hostile: HostileRelay
+    follow: Any, honest_relay: Any, hostile: HostileRelay
 ) -> None:
     hostile.events, hostile.mode = list(THEIRS), Mode.CLOSED
-    async with follow(hostile, good) as following:
+    async with follow(hostile, honest_relay) as following:
         record = following.record
         await following.until(lambda: following.state(hostile)[0] == "degraded")
         assert record.health[hostile.url].errors["closed"] >= 1
@@ -171,7 +176,7 @@ async def test_a_relay_that_closes_every_subscription_is_named_and_tried_again(
         await following.until(lambda: following.state(hostile)[0] == "ok")
 
 
-async def test_what_came_while_a_subscription_was_closed_is_read_back(
+async def test_events_published_while_a_subscription_was_closed_are_read_back(
     follow: Any, hostile: HostileRelay
 ) -> None:
     async with follow(hostile) as following:
@@ -180,7 +185,7 @@ async def test_what_came_while_a_subscription_was_closed_is_read_back(
         hostile.mode = Mode.CLOSED
         names = [str(message[1]) for message in hostile.received if message[0] == "REQ"]
         for name in filter(lambda name: name.startswith("live-"), names):
-            hostile.broadcast("CLOSED", name, "error: tired")
+            hostile.broadcast("CLOSED", name, "error: too many")
         await following.until(lambda: record.health[hostile.url].errors.get("closed"))
         now = int(time.time())
         hostile.events = [sign_event(OTHER, kind=3030, content="{", created_at=now)]
@@ -190,10 +195,10 @@ async def test_what_came_while_a_subscription_was_closed_is_read_back(
 
 
 async def test_a_relay_that_wants_authentication_says_so(
-    follow: Any, good: Any, hostile: HostileRelay
+    follow: Any, honest_relay: Any, hostile: HostileRelay
 ) -> None:
     hostile.events, hostile.mode = list(THEIRS), Mode.AUTH
-    async with follow(hostile, good) as following:
+    async with follow(hostile, honest_relay) as following:
         record = following.record
         await following.until(lambda: following.state(hostile) == ("degraded", "auth_wanted"))
         await following.until(lambda: len(record.done) == 1)
@@ -215,7 +220,9 @@ async def test_with_a_key_we_authenticate(
         assert len(record.events) == 8
 
 
-async def test_a_dead_proxy_is_never_gone_round(follow: Any, hostile: HostileRelay) -> None:
+async def test_without_its_proxy_a_relay_is_not_connected_directly(
+    follow: Any, hostile: HostileRelay
+) -> None:
     proxy = ProxySettings("socks5h://127.0.0.1:9", "all")
     async with follow(hostile, proxy=proxy) as following:
         await following.until(lambda: following.state(hostile)[0] == "down")
@@ -223,7 +230,9 @@ async def test_a_dead_proxy_is_never_gone_round(follow: Any, hostile: HostileRel
     assert hostile.connections == 0
 
 
-async def test_a_proxy_for_onions_leaves_the_rest_alone(follow: Any, hostile: HostileRelay) -> None:
+async def test_other_relays_do_not_use_the_proxy_for_onions(
+    follow: Any, hostile: HostileRelay
+) -> None:
     proxy = ProxySettings("socks5h://127.0.0.1:9", "onion")
     async with follow(hostile, proxy=proxy) as following:
         await following.until(lambda: following.state(hostile)[0] == "ok")

@@ -1,51 +1,22 @@
-"""The account of bytes, and the way to a relay."""
+"""How a relay is reached, and the patch of the library's callbacks, which loses nothing."""
 
-import json
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raised.errors import ConfigError
-from raised.nostr.sdk_client import Account, RelayEndpoint
+from raised.nostr import sdk_bridge, sdk_client
+from raised.nostr.sdk_client import RelayEndpoint
 from raised.nostr.settings import ProxySettings, RelaySettings, RelayTiming
-from raised_simnet.actors.nostr_event import compact, sign_event
+from raised_simnet.actors.nostr_event import sign_event
+from raised_simnet.relays.relays import publish
 
 SECRET = bytes(31) + b"\x09"
-EVENT = sign_event(
-    SECRET,
-    kind=3030,
-    content='{"näme":"日本語 \\ \U0001f600", "tag":"<b>"}',
-    created_at=5,
-    tags=[["d", "ä"]],
-)
-TEXT = json.dumps(EVENT, separators=(",", ":"), ensure_ascii=False)
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        compact(["EVENT", "live-0", EVENT]),
-        json.dumps(["EVENT", "live-0", EVENT]),
-        json.dumps(["EVENT", "live-0", EVENT], ensure_ascii=False),
-        json.dumps(["EVENT", "live-0", EVENT]).replace('\\"', "\\u0022"),
-    ],
-)
-def test_however_a_relay_writes_an_event_it_is_explained(sent: str) -> None:
-    account = Account()
-    account.explain(TEXT, "live-0")
-    assert account.settle(len(sent.encode())) == 0
-
-
-def test_an_event_that_was_dropped_is_a_surplus() -> None:
-    sent = len(compact(["EVENT", "live-0", EVENT]).encode())
-    account = Account()
-    account.explain(TEXT, "live-0")
-    account.explain('["EOSE","live-0"]')
-    received = sent + 17 + sent
-    assert 0 < account.surplus(received) <= sent
-    assert account.settle(received) > 100
-    assert account.settle(received) == 0
-    assert account.settle(received + 7) == 7
+EVENTS = [
+    sign_event(SECRET, kind=3030, content=f"{n}", created_at=1_700_000_000 + n) for n in range(400)
+]
 
 
 def test_a_proxy_is_an_address() -> None:
@@ -80,3 +51,34 @@ def test_an_address_that_is_none_is_a_mistake_of_the_operator() -> None:
         RelayEndpoint(
             RelaySettings("wss://relay.example"), ProxySettings("nonsense"), RelayTiming()
         ).check()
+
+
+async def receive_live_events(follow: Any, relay: Any) -> None:
+    async with follow(relay) as following:
+        record = following.record
+        await following.until(lambda: record.done)
+        await asyncio.to_thread(publish, relay.url, EVENTS)
+        await following.until(lambda: len(record.events) == len(EVENTS))
+        assert following.state(relay) == ("ok", None)
+
+
+async def test_an_unknown_version_is_not_patched_and_loses_nothing(
+    follow: Any, honest: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdk_client, "PATCHED_VERSION", "0")
+    assert not sdk_client.patch_callbacks()
+    await receive_live_events(follow, honest())
+
+
+async def test_the_known_version_can_be_patched(follow: Any, honest: Any) -> None:
+    """Fails with a new version of the library: then look at its callbacks again."""
+    assert sdk_client.patch_callbacks()
+    assert sdk_client.patch_callbacks()
+    await receive_live_events(follow, honest())
+
+
+async def test_the_relay_waits_while_the_queue_is_full(
+    follow: Any, honest: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdk_bridge, "QUEUE_MAX", 2)
+    await receive_live_events(follow, honest())

@@ -1,6 +1,6 @@
-"""The same claims on a relay that shares no code with the library: nostr-relay 1.14.
+"""The source on a relay that shares no code with nostr-sdk: nostr-relay 1.14.
 
-It takes `until` as exclusive, is silent about NIP-77, and keeps older replaceable events.
+It takes `until` as exclusive, does not answer NIP-77, and keeps older replaceable events.
 """
 
 import asyncio
@@ -103,7 +103,7 @@ async def test_pages_reach_the_end_where_until_is_exclusive(follow: Any, second:
         await following.until(lambda: following.state(second.url) == ("ok", None))
 
 
-async def test_a_relay_that_is_killed_again_and_again_loses_us_nothing(
+async def test_no_event_is_lost_when_the_relay_is_killed_again_and_again(
     follow: Any, second: Any
 ) -> None:
     sent: list[Any] = []
@@ -124,10 +124,10 @@ async def test_a_relay_that_is_killed_again_and_again_loses_us_nothing(
     assert record.events.keys() == ids(sent)
 
 
-async def test_more_keys_than_it_grants_subscriptions_for(
+async def test_more_keys_than_the_relay_grants_subscriptions_for(
     follow: Any, second: Any, record: Any
 ) -> None:
-    """It refuses by a notice alone. What stands goes on, and the past is read all the same."""
+    """It refuses by a NOTICE alone. Open subscriptions go on, and stored events are read."""
     record.keys = [f"{n:064x}" for n in range(1, 400)] + [xonly(FOUNDER)]
     profile = sign_event(FOUNDER, kind=0, content="{}", created_at=int(time.time()) - 50)
     await asyncio.to_thread(publish, second.url, [profile])

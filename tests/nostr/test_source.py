@@ -1,4 +1,4 @@
-"""The source on real relays: everything arrives, once, checked, and the cursor says how far."""
+"""The source on real relays: every event arrives, once and verified, and the cursor moves."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ def ids(events: list[Any]) -> set[str]:
     return {event["id"] for event in events}
 
 
-async def test_what_a_relay_holds_and_what_it_gets_arrives(follow: Any, honest: Any) -> None:
+async def test_stored_and_new_events_arrive(follow: Any, honest: Any) -> None:
     relay = honest()
     stored = projects(1_250)
     await asyncio.to_thread(publish, relay.url, stored)
@@ -69,7 +69,7 @@ async def test_an_event_dated_long_ago_arrives_live_when_it_is_published_now(
         await following.until(lambda: len(record.events) == 12)
 
 
-async def test_several_relays_are_read_at_once_and_each_is_known_for_what_it_holds(
+async def test_several_relays_are_read_at_once_and_it_is_recorded_which_events_each_has(
     follow: Any, honest: Any
 ) -> None:
     relays = [honest() for _ in range(3)]
@@ -81,10 +81,10 @@ async def test_several_relays_are_read_at_once_and_each_is_known_for_what_it_hol
         await following.until(lambda: len(record.done) == 3)
         assert record.events.keys() == ids(events)
         for n, relay in enumerate(relays):
-            assert record.held[relay.url] == ids(events[: 10 * (n + 1)])
+            assert record.ids_by_relay[relay.url] == ids(events[: 10 * (n + 1)])
 
 
-async def test_a_relay_that_is_down_keeps_nobody_waiting(follow: Any, honest: Any) -> None:
+async def test_a_relay_that_is_down_delays_no_other(follow: Any, honest: Any) -> None:
     relay, gone = honest(), honest()
     gone.stop()
     events = projects(3)
@@ -124,7 +124,7 @@ async def test_after_a_restart_of_the_relay_nothing_is_missing(follow: Any, tmp_
     relay.stop()
 
 
-async def test_a_start_with_a_cursor_asks_from_there_with_an_overlap(
+async def test_a_start_with_a_cursor_reads_from_there_with_an_overlap(
     follow: Any, honest: Any, record: Any
 ) -> None:
     relay, now = honest(), int(time.time())
@@ -139,7 +139,7 @@ async def test_a_start_with_a_cursor_asks_from_there_with_an_overlap(
         assert record.cursors[relay.url].value >= now
 
 
-async def test_a_full_day_after_the_last_time_everything_is_asked_for(
+async def test_a_full_day_after_the_last_time_everything_is_read(
     follow: Any, honest: Any, record: Any
 ) -> None:
     relay, now = honest(), int(time.time())
@@ -151,7 +151,7 @@ async def test_a_full_day_after_the_last_time_everything_is_asked_for(
         assert record.done[0].full
 
 
-async def test_more_events_in_one_second_than_a_page_are_found_by_nip_77(
+async def test_more_events_of_a_second_than_a_page_are_read_by_nip_77(
     follow: Any, honest: Any
 ) -> None:
     relay = honest()
@@ -166,7 +166,7 @@ async def test_more_events_in_one_second_than_a_page_are_found_by_nip_77(
         assert following.record.events.keys() == ids(same + around)
 
 
-async def test_what_belongs_to_a_project_is_asked_for_once_its_key_is_known(
+async def test_events_of_a_project_are_requested_once_its_key_is_known(
     follow: Any, honest: Any
 ) -> None:
     relay, now = honest(), 1_700_000_000
@@ -196,7 +196,7 @@ async def test_what_belongs_to_a_project_is_asked_for_once_its_key_is_known(
         assert not record.events.keys() & ids(other)
 
 
-async def test_of_messages_only_the_envelope_is_kept(follow: Any, honest: Any, record: Any) -> None:
+async def test_messages_are_recorded_without_content(follow: Any, honest: Any, record: Any) -> None:
     relay, now = honest(), 1_700_000_000
     subject = ["subject", "Investment offer"]
     to = sign_event(INVESTOR, kind=4, content="secret", created_at=now, tags=[["p", KEY], subject])
@@ -210,14 +210,14 @@ async def test_of_messages_only_the_envelope_is_kept(follow: Any, honest: Any, r
         assert record.events[to["id"]].tag_values("subject") == ("Investment offer",)
 
 
-async def test_an_event_that_a_founding_names_is_found_whatever_its_kind(
+async def test_an_event_that_a_founding_names_is_fetched_whatever_its_kind(
     follow: Any, honest: Any
 ) -> None:
     relay = honest()
     named = sign_event(STRANGER, kind=30078, content="{}", created_at=5, tags=[["d", "whatever"]])
     late = sign_event(STRANGER, kind=31_000, content="{}", created_at=5, tags=[["d", "late"]])
     await asyncio.to_thread(publish, relay.url, [named])
-    async with follow(relay, ids=0.1) as following:
+    async with follow(relay, missing_interval=0.1) as following:
         record = following.record
         await following.until(lambda: record.done)
         record.missing = {named["id"], late["id"]}
@@ -244,28 +244,30 @@ async def test_a_relay_that_may_be_written_to_gets_what_it_lacks(
 ) -> None:
     full, empty = honest(), honest()
     events = projects(4)
-    record.unwritten = [event_from_json(dict(event)) for event in events]
+    record.project_events = [event_from_json(dict(event)) for event in events]
     await asyncio.to_thread(publish, full.url, events)
-    async with follow(full, RelaySettings(empty.url, write=True), ids=0.1) as following:
-        await following.until(lambda: record.held.get(empty.url, set()) == ids(events))
+    async with follow(
+        full, RelaySettings(empty.url, write=True), missing_interval=0.1
+    ) as following:
+        await following.until(lambda: record.ids_by_relay.get(empty.url, set()) == ids(events))
     record.cursors.clear()
     async with follow(empty) as following:
         await following.until(lambda: record.health[empty.url].facts["events"].get("3030", 0) >= 4)
 
 
-async def test_an_event_that_a_relay_refuses_is_offered_once(
+async def test_an_event_that_a_relay_refuses_is_written_once(
     follow: Any, honest: Any, record: Any
 ) -> None:
     relay = honest()
-    bad, event = (event_from_json(dict(each)) for each in projects(2))
+    bad, event = (event_from_json(dict(event)) for event in projects(2))
     record.events[event.id] = event
-    record.unwritten = [replace(bad, sig="0" * 128), event]
-    async with follow(RelaySettings(relay.url, write=True), ids=0.05) as following:
-        await following.until(lambda: record.held.get(relay.url) == {event.id})
+    record.project_events = [replace(bad, sig="0" * 128), event]
+    async with follow(RelaySettings(relay.url, write=True), missing_interval=0.05) as following:
+        await following.until(lambda: record.ids_by_relay.get(relay.url) == {event.id})
         await following.until(lambda: record.health[relay.url].errors.get("not_written"))
 
 
-async def test_keys_that_are_no_longer_wanted_are_no_longer_heard(
+async def test_keys_that_are_no_longer_wanted_are_unsubscribed(
     follow: Any, hostile: HostileRelay, record: Any
 ) -> None:
     record.keys = [KEY]
@@ -274,7 +276,10 @@ async def test_keys_that_are_no_longer_wanted_are_no_longer_heard(
         record.keys = []
         following.source.wake()
         await following.until(
-            lambda: any(m[0] == "CLOSE" and str(m[1]).startswith("live-") for m in hostile.received)
+            lambda: any(
+                verb == "CLOSE" and str(rest[0]).startswith("live-")
+                for verb, *rest in hostile.received
+            )
         )
 
 

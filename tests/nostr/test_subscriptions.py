@@ -1,4 +1,4 @@
-"""Live subscriptions on a line that answers as it is told."""
+"""Live subscriptions on a connection with prepared answers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,159 +7,174 @@ from typing import Any
 import pytest
 from tests.rig.deadline import DEADLINE_SECONDS
 
+from raised.domain.observation import Observation
 from raised.errors import Refused, Unavailable
-from raised.nostr.filters import FILTERS_PER_REQ, KEYS_PER_FILTER, Filter
+from raised.nostr.filters import FILTERS_PER_REQ, PUBKEYS_PER_FILTER, Filter
 from raised.nostr.health import RelayHealth
-from raised.nostr.ingest import Intake, Recent
-from raised.nostr.relay_state import Interest, Standing
+from raised.nostr.ingest import Ingest, SeenCache
+from raised.nostr.relay_state import RelayContext, RelayState, Wanted
 from raised.nostr.sdk_client import RelayEndpoint
 from raised.nostr.settings import RelaySettings, RelayTiming
-from raised.nostr.subscriptions import Live
+from raised.nostr.subscriptions import LiveSubscriptions
 
-A_FULL_ONE = KEYS_PER_FILTER * FILTERS_PER_REQ // 2  # keys; each is asked for twice
-KEYS = tuple(f"{n:064x}" for n in range(A_FULL_ONE + 5))
+PUBKEYS_PER_REQ = PUBKEYS_PER_FILTER * FILTERS_PER_REQ // 2  # each is in two filters
+PUBKEYS = tuple(f"{n:064x}" for n in range(PUBKEYS_PER_REQ + 5))
 SILENT = Unavailable("relay", "no end of stored events", "silent")
 
 
-class FakeLine:
-    """`open`: what stands, by name. `fails`: what the next subscriptions raise; None is success."""
+class FakeConnection:
+    """`open`: the keys of each open subscription. `failures`: what the next ones raise, or None."""
 
     def __init__(self) -> None:
         self.closed: dict[str, str] = {}
         self.open: dict[str, set[str]] = {}
-        self.fails: list[Exception | None] = []
-        self.unheard: list[set[str]] = []  # keys in no subscription, after each change
+        self.failures: list[Exception | None] = []
+        self.unsubscribed: list[set[str]] = []  # keys in no subscription, after each change
 
     def check(self) -> None:
         """It is connected."""
 
-    async def subscribe(self, name: str, filters: Sequence[Filter]) -> None:
-        assert all(lane["limit"] == 1 for lane in filters)
-        assert name not in self.open
-        if self.fails and (failure := self.fails.pop(0)):
+    async def subscribe(self, subscription_id: str, filters: Sequence[Filter]) -> None:
+        assert all(conditions["limit"] == 1 for conditions in filters)
+        assert subscription_id not in self.open
+        if self.failures and (failure := self.failures.pop(0)):
             raise failure
-        self.open[name] = {key for lane in filters for key in lane.get("authors", ())}  # type: ignore[attr-defined]
+        self.open[subscription_id] = {
+            key
+            for conditions in filters
+            for key in conditions.get("authors", ())  # type: ignore[attr-defined]
+        }
         self._note()
 
-    async def unsubscribe(self, name: str) -> None:
-        self.open.pop(name, None)
+    async def unsubscribe(self, subscription_id: str) -> None:
+        self.open.pop(subscription_id, None)
         self._note()
 
-    def close(self, name: str) -> None:
-        del self.open[name]
-        self.closed[name] = "error"
+    def close(self, subscription_id: str) -> None:
+        del self.open[subscription_id]
+        self.closed[subscription_id] = "error"
 
     def _note(self) -> None:
-        heard = set[str]().union(*self.open.values())
-        self.unheard.append(set(KEYS) - heard)
+        subscribed = set[str]().union(*self.open.values())
+        self.unsubscribed.append(set(PUBKEYS) - subscribed)
 
 
 @pytest.fixture
-def line() -> FakeLine:
-    return FakeLine()
+def connection() -> FakeConnection:
+    return FakeConnection()
 
 
 @pytest.fixture
-def standing(record: Any) -> Standing:
+def context(record: Any) -> RelayContext:
     health = RelayHealth("wss://relay", 600)
-    intake = Intake(health, record, Recent(), asyncio.Queue())
-    timing = RelayTiming(resubscribe=0.001, resubscribe_max=0.002)
+    outbox: asyncio.Queue[Observation] = asyncio.Queue()
+    timing = RelayTiming(resubscribe_first=0.001, resubscribe_max=0.002)
     endpoint = RelayEndpoint(RelaySettings("wss://relay"), None, timing)
-    return Standing(endpoint, record, health, intake, asyncio.Queue(), interest=Interest(KEYS))
+    return RelayContext(
+        endpoint, record, health, Ingest(health, record, SeenCache(), outbox), outbox
+    )
 
 
 @pytest.fixture
-def live(line: FakeLine, standing: Standing) -> Live:
-    return Live(line, standing)  # type: ignore[arg-type]
+def state() -> RelayState:
+    return RelayState(wanted=Wanted(PUBKEYS))
 
 
-async def kept(live: Live, claim: Callable[[], object]) -> None:
-    """Keep it until it is true."""
+@pytest.fixture
+def live(connection: FakeConnection, context: RelayContext, state: RelayState) -> LiveSubscriptions:
+    return LiveSubscriptions(connection, context, state)  # type: ignore[arg-type]
+
+
+async def maintain_until(live: LiveSubscriptions, condition: Callable[[], object]) -> None:
+    """Maintain them until the condition is true."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
-            await live.keep()
-            if claim():
+            await live.maintain()
+            if condition():
                 return
             await asyncio.sleep(0.001)
 
 
-async def test_every_key_is_heard_and_nothing_was_missed(
-    live: Live, line: FakeLine, standing: Standing
+async def test_every_key_is_subscribed_and_there_is_no_gap(
+    live: LiveSubscriptions, connection: FakeConnection, state: RelayState
 ) -> None:
-    await live.keep()
-    assert len(line.open) == 3
-    assert line.unheard[-1] == set()
-    assert not standing.gap
+    await live.maintain()
+    assert len(connection.open) == 3
+    assert connection.unsubscribed[-1] == set()
+    assert not state.backfill.has_gap
 
 
-async def test_a_new_key_changes_one_subscription_and_nothing_falls_between(
-    live: Live, line: FakeLine, standing: Standing
+async def test_a_new_key_changes_a_single_subscription_without_a_gap(
+    live: LiveSubscriptions, connection: FakeConnection, state: RelayState
 ) -> None:
-    standing.interest = Interest(KEYS[:-1])
-    await live.keep()
-    before, line.unheard = set(line.open), []
-    standing.interest = Interest(KEYS)
-    await live.keep()
-    assert line.unheard == [set(), set()]  # the new one stands, the old one has ended
-    assert len(line.open.keys() - before) == 1
-    assert not standing.gap
+    state.wanted = Wanted(PUBKEYS[:-1])
+    await live.maintain()
+    before, connection.unsubscribed = set(connection.open), []
+    state.wanted = Wanted(PUBKEYS)
+    await live.maintain()
+    # First both subscriptions are open, then the new one.
+    assert connection.unsubscribed == [set(), set()]
+    assert len(connection.open.keys() - before) == 1
+    assert not state.backfill.has_gap
 
 
-async def test_what_is_published_while_a_key_changes_its_subscription_is_read_back(
-    live: Live, line: FakeLine, standing: Standing
+async def test_a_key_that_changes_its_subscription_causes_a_gap(
+    live: LiveSubscriptions, connection: FakeConnection, state: RelayState
 ) -> None:
-    await live.keep()
-    line.unheard = []
-    standing.interest = Interest((KEYS[-1], *KEYS[:-1]))  # founded now, so it comes first
-    await live.keep()
-    assert any(line.unheard)  # a relay grants only so many: the old ones cannot all wait
-    assert line.unheard[-1] == set()
-    assert standing.gap
+    await live.maintain()
+    connection.unsubscribed = []
+    state.wanted = Wanted((PUBKEYS[-1], *PUBKEYS[:-1]))  # founded now, so it comes first
+    await live.maintain()
+    assert any(connection.unsubscribed)  # a relay grants only so many: not all old ones can wait
+    assert connection.unsubscribed[-1] == set()
+    assert state.backfill.has_gap
 
 
-async def test_what_is_published_while_a_subscription_is_refused_is_read_back(
-    live: Live, line: FakeLine, standing: Standing
+async def test_a_refused_subscription_causes_a_gap(
+    live: LiveSubscriptions, connection: FakeConnection, context: RelayContext, state: RelayState
 ) -> None:
-    line.fails = [None, Refused("relay", "closed", "rate-limited")]
-    await live.keep()
-    assert len(line.open) == 2
-    before = standing.gap
-    assert standing.health.errors["closed"] == 1
-    await kept(live, lambda: len(line.open) == 3)
-    assert (before, standing.gap) == (False, True)
-    assert line.unheard[-1] == set()
+    connection.failures = [None, Refused("relay", "closed", "rate-limited")]
+    await live.maintain()
+    assert len(connection.open) == 2
+    before = state.backfill.has_gap
+    assert context.health.errors["closed"] == 1
+    await maintain_until(live, lambda: len(connection.open) == 3)
+    assert (before, state.backfill.has_gap) == (False, True)
+    assert connection.unsubscribed[-1] == set()
 
 
-async def test_what_is_published_while_a_subscription_has_no_answer_is_read_back(
-    live: Live, line: FakeLine, standing: Standing
+async def test_a_subscription_without_eose_causes_a_gap(
+    live: LiveSubscriptions, connection: FakeConnection, context: RelayContext, state: RelayState
 ) -> None:
-    line.fails = [None, None, SILENT]
-    await live.keep()
-    assert standing.health.errors["silent"] == 1
-    await kept(live, lambda: len(line.open) == 3)
-    assert standing.gap
+    connection.failures = [None, None, SILENT]
+    await live.maintain()
+    assert context.health.errors["silent"] == 1
+    await maintain_until(live, lambda: len(connection.open) == 3)
+    assert state.backfill.has_gap
 
 
-async def test_a_relay_that_has_never_answered_is_given_up(live: Live, line: FakeLine) -> None:
-    line.fails = [SILENT]
+async def test_a_relay_that_has_never_answered_is_disconnected(
+    live: LiveSubscriptions, connection: FakeConnection
+) -> None:
+    connection.failures = [SILENT]
     with pytest.raises(Unavailable):
-        await live.keep()
+        await live.maintain()
 
 
-async def test_what_is_published_after_the_relay_closed_a_subscription_is_read_back(
-    live: Live, line: FakeLine, standing: Standing
+async def test_a_closed_subscription_causes_a_gap(
+    live: LiveSubscriptions, connection: FakeConnection, context: RelayContext, state: RelayState
 ) -> None:
-    await live.keep()
-    line.close(max(line.open))
-    await kept(live, lambda: len(line.open) == 3)
-    assert standing.gap
-    assert standing.health.errors["closed"] == 1
+    await live.maintain()
+    connection.close(max(connection.open))
+    await maintain_until(live, lambda: len(connection.open) == 3)
+    assert state.backfill.has_gap
+    assert context.health.errors["closed"] == 1
 
 
-async def test_fewer_keys_end_the_subscriptions_that_are_left_over(
-    live: Live, line: FakeLine, standing: Standing
+async def test_fewer_keys_end_the_spare_subscriptions(
+    live: LiveSubscriptions, connection: FakeConnection, state: RelayState
 ) -> None:
-    await live.keep()
-    standing.interest = Interest(KEYS[:3])
-    await live.keep()
-    assert sorted(map(len, line.open.values())) == [1, 3]  # the hub is always heard
+    await live.maintain()
+    state.wanted = Wanted(PUBKEYS[:3])
+    await live.maintain()
+    assert sorted(map(len, connection.open.values())) == [1, 3]  # one is for the public filters

@@ -1,4 +1,4 @@
-"""A relay that misbehaves on request, as LocalRelay cannot. Its mode may change at any time."""
+"""A relay that misbehaves on purpose, as LocalRelay cannot. Its mode may change at any time."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ Filter = Mapping[str, object]
 Send = Callable[[object], None]
 
 _AUTH_KIND: Final = 22242
-_STRANGER: Final = bytes(31) + b"\x07"
+_OTHER_AUTHOR: Final = bytes(31) + b"\x07"
 _GARBAGE: Final = (
     "not json",
     "{}",
@@ -37,26 +37,26 @@ _GARBAGE: Final = (
 
 
 class Mode(StrEnum):
-    """How the relay behaves. All but SILENT, CLOSED and NOTICE also serve the real events."""
+    """How the relay behaves. All but SILENT, CLOSED and NOTICE also serve the genuine events."""
 
     HONEST = "honest"
     GARBAGE = "garbage"  # frames that are no messages, then the honest answer
-    FLOOD = "flood"  # `flood_size` valid events of a stranger first
-    SILENT = "silent"  # accepts, never answers
-    ENDLESS = "endless"  # serves, but the stored events never end
-    CUT = "cut"  # half of the events, then half a frame, then gone
+    FLOOD = "flood"  # `flood_size` valid events of another author first
+    SILENT = "silent"  # accepts connections, never answers
+    ENDLESS = "endless"  # serves events, but sends no EOSE
+    CUT = "cut"  # half of the events, then half a frame, then disconnects
     SWAPPED = "swapped"  # each event, then its id with other content
     SWAPPED_FIRST = "swapped_first"  # the other content first
     BAD_SIGNATURES = "bad_signatures"
-    FORGED_IDS = "forged_ids"  # content altered and the id made to fit it
-    UNREQUESTED = "unrequested"  # every event it has, whatever was asked for
-    AUTH = "auth"  # nothing before NIP-42
+    FORGED_IDS = "forged_ids"  # content altered, and the id computed from it
+    UNREQUESTED = "unrequested"  # every event it has, whatever was requested
+    AUTH = "auth"  # serves nothing before NIP-42 authentication
     CLOSED = "closed"  # refuses every subscription
-    NOTICE = "notice"  # refuses, and only a notice says so
+    NOTICE = "notice"  # refuses every subscription by a NOTICE alone
 
 
 class HostileRelay:
-    """A WebSocket server with some events. `received`: every message it got, oldest first."""
+    """A WebSocket server with events. `received`: every message from clients, oldest first."""
 
     def __init__(self, events: Sequence[Event] = (), *, mode: Mode = Mode.HONEST) -> None:
         self.events = list(events)
@@ -78,13 +78,13 @@ class HostileRelay:
         self._thread.call(self._listen())
 
     def stop(self) -> None:
-        """End."""
-        self._thread.call(self._hang_up())
+        """Stop for good."""
+        self._thread.call(self._close_all())
         self._thread.stop()
 
     def disconnect(self) -> None:
-        """Refuse connections and drop those there are, until `listen`."""
-        self._thread.call(self._hang_up())
+        """Refuse connections and drop those that are open, until `listen`."""
+        self._thread.call(self._close_all())
 
     def listen(self) -> None:
         """Listen again on the same port."""
@@ -100,11 +100,11 @@ class HostileRelay:
                 await connection.send(text)
 
     async def _listen(self) -> None:
-        self._server = await serve(self._converse, "127.0.0.1", self._port, max_size=None)
+        self._server = await serve(self._serve_client, "127.0.0.1", self._port, max_size=None)
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         self.url = f"ws://127.0.0.1:{self._port}"
 
-    async def _hang_up(self) -> None:
+    async def _close_all(self) -> None:
         if self._server is not None:
             for connection in self._server.connections:
                 connection.transport.abort()
@@ -112,93 +112,93 @@ class HostileRelay:
             await self._server.wait_closed()
             self._server = None
 
-    async def _converse(self, socket: ServerConnection) -> None:
+    async def _serve_client(self, socket: ServerConnection) -> None:
         self.connections += 1
-        session = _Session(self, socket)
+        client = _Client(self, socket)
         with suppress(ConnectionClosed):
-            await session.greet()
+            await client.send_challenge()
             async for text in socket:
                 message = cast("list[object]", json.loads(text))
                 self.received.append(message)
-                await session.hear(message)
+                await client.answer(message)
 
     def flood_events(self) -> list[str]:
-        """The stranger's events as JSON, made once."""
+        """Valid events of another author as JSON, made once."""
         while len(self._flood) < self.flood_size:
             number = len(self._flood)
-            event = sign_event(_STRANGER, kind=3030, content=f"{number}", created_at=number)
+            event = sign_event(_OTHER_AUTHOR, kind=3030, content=f"{number}", created_at=number)
             self._flood.append(compact(event))
         return self._flood[: self.flood_size]
 
 
-class _Session:
+class _Client:
     def __init__(self, relay: HostileRelay, socket: ServerConnection) -> None:
         self._relay = relay
         self._socket = socket
         self._challenge = secrets.token_hex(16)
-        self._known = False
+        self._is_authenticated = False
 
-    async def greet(self) -> None:
+    async def send_challenge(self) -> None:
         if self._relay.mode is Mode.AUTH:
-            await self._say("AUTH", self._challenge)
+            await self._send("AUTH", self._challenge)
 
-    async def hear(self, message: list[object]) -> None:
+    async def answer(self, message: list[object]) -> None:
         verb, *rest = message
         if self._relay.mode is Mode.SILENT:
             return
         if verb == "AUTH":
             await self._authenticate(cast("Event", rest[0]))
         elif verb == "EVENT":
-            await self._take(cast("Event", rest[0]))
+            await self._publish(cast("Event", rest[0]))
         elif verb == "REQ":
             await self._subscribe(str(rest[0]), cast("list[Filter]", rest[1:]))
         elif verb != "CLOSE":
-            await self._say("NOTICE", f"unknown command {verb}")
+            await self._send("NOTICE", f"unknown command {verb}")
 
-    async def _say(self, *message: object) -> None:
+    async def _send(self, *message: object) -> None:
         await self._socket.send(compact(message))
 
-    async def _answer(self, event: Event, reason: str, *, accepted: bool) -> None:
-        await self._say("OK", event["id"], accepted, reason)
+    async def _send_ok(self, event: Event, reason: str, *, accepted: bool) -> None:
+        await self._send("OK", event["id"], accepted, reason)
 
     async def _authenticate(self, event: Event) -> None:
-        self._known = (
+        self._is_authenticated = (
             event["kind"] == _AUTH_KIND and ["challenge", self._challenge] in event["tags"]
         )
-        reason = "" if self._known else "invalid: another challenge"
-        await self._answer(event, reason, accepted=self._known)
+        reason = "" if self._is_authenticated else "invalid: another challenge"
+        await self._send_ok(event, reason, accepted=self._is_authenticated)
 
-    async def _take(self, event: Event) -> None:
-        if self._relay.mode is Mode.AUTH and not self._known:
-            await self._answer(event, "auth-required: who are you?", accepted=False)
+    async def _publish(self, event: Event) -> None:
+        if self._relay.mode is Mode.AUTH and not self._is_authenticated:
+            await self._send_ok(event, "auth-required: please authenticate", accepted=False)
             return
         self._relay.events.append(event)
-        await self._answer(event, "", accepted=True)
+        await self._send_ok(event, "", accepted=True)
 
     async def _subscribe(self, name: str, filters: list[Filter]) -> None:
         if await self._refuses(name):
             return
-        await self._noise(name)
-        wanted = self._wanted(filters)
+        await self._send_bad_data(name)
+        events = self._matching(filters)
         if self._relay.mode is Mode.CUT:
-            await self._cut(name, wanted)
+            await self._send_half(name, events)
             return
-        for event in wanted:
-            for told in _told(self._relay.mode, event):
-                await self._say("EVENT", name, told)
+        for event in events:
+            for sent in _altered(self._relay.mode, event):
+                await self._send("EVENT", name, sent)
         if self._relay.mode is not Mode.ENDLESS:
-            await self._say("EOSE", name)
+            await self._send("EOSE", name)
 
-    async def _noise(self, name: str) -> None:
+    async def _send_bad_data(self, name: str) -> None:
         match self._relay.mode:
             case Mode.GARBAGE:
                 for frame in _GARBAGE:
                     await self._socket.send(frame.replace("?", name))
                 await self._socket.send(b"\x00\xff\xfe")
             case Mode.FLOOD:
-                *lines, last = self._relay.flood_events()
-                for line in lines:
-                    await self._socket.send(f'["EVENT",{json.dumps(name)},{line}]')
+                *texts, last = self._relay.flood_events()
+                for text in texts:
+                    await self._socket.send(f'["EVENT",{json.dumps(name)},{text}]')
                 while not self._relay.flood_may_end.is_set():  # noqa: ASYNC110 - for any thread
                     await asyncio.sleep(0.01)
                 await self._socket.send(f'["EVENT",{json.dumps(name)},{last}]')
@@ -207,38 +207,40 @@ class _Session:
 
     async def _refuses(self, name: str) -> bool:
         match self._relay.mode:
-            case Mode.AUTH if not self._known:
-                await self._say("CLOSED", name, "auth-required: who are you?")
+            case Mode.AUTH if not self._is_authenticated:
+                await self._send("CLOSED", name, "auth-required: please authenticate")
             case Mode.CLOSED:
-                await self._say("CLOSED", name, "error: not for you")
+                await self._send("CLOSED", name, "error: no subscriptions")
             case Mode.NOTICE:
-                await self._say("NOTICE", "too many subscriptions")
+                await self._send("NOTICE", "too many subscriptions")
             case _:
                 return False
         return True
 
-    def _wanted(self, filters: list[Filter]) -> list[Event]:
-        newest_first = sorted(self._relay.events, key=lambda e: (-e["created_at"], e["id"]))
+    def _matching(self, filters: list[Filter]) -> list[Event]:
+        newest_first = sorted(
+            self._relay.events, key=lambda event: (-event["created_at"], event["id"])
+        )
         if self._relay.mode is Mode.UNREQUESTED:
             return newest_first
-        found: dict[str, Event] = {}
+        results: dict[str, Event] = {}
         for conditions in filters:
             matching = [event for event in newest_first if matches(conditions, event)]
             limit = cast("int | None", conditions.get("limit"))
-            found.update((event["id"], event) for event in matching[:limit])
-        return list(found.values())
+            results.update((event["id"], event) for event in matching[:limit])
+        return list(results.values())
 
-    async def _cut(self, name: str, events: list[Event]) -> None:
+    async def _send_half(self, name: str, events: list[Event]) -> None:
         half = len(events) // 2
         for event in events[:half]:
-            await self._say("EVENT", name, event)
+            await self._send("EVENT", name, event)
         # A text frame that promises 4,096 bytes, and the first few of them.
         self._socket.transport.write(b'\x81\x7e\x10\x00["EVENT",')
         self._socket.transport.close()
 
 
-def _told(mode: Mode, event: Event) -> Iterator[Event]:
-    """What is sent in place of one event."""
+def _altered(mode: Mode, event: Event) -> Iterator[Event]:
+    """What is sent in place of an event."""
     swapped = Event(**{**event, "content": event["content"] + " "})
     if mode is Mode.BAD_SIGNATURES:
         last = "1" if event["sig"][-1] == "0" else "0"
@@ -254,7 +256,7 @@ def _told(mode: Mode, event: Event) -> Iterator[Event]:
 
 
 def matches(conditions: Filter, event: Event) -> bool:
-    """Whether an event fits one filter of a REQ. Source: NIP-01."""
+    """Whether an event matches a filter of a REQ. Source: NIP-01."""
     fields = {"ids": event["id"], "authors": event["pubkey"], "kinds": event["kind"]}
     for name, value in fields.items():
         if value not in cast("list[object]", conditions.get(name, [value])):

@@ -56,7 +56,7 @@ class Daemon:
     def followed(self) -> tuple[list[str], list[str]]:
         """The addresses of the relays and stores."""
         return (
-            [relay.url for relay in self.relays._wanted],
+            [relay.url for relay in self.relays._configured],
             [store.url for store in self.stores._servers],
         )
 

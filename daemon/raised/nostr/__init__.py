@@ -1,1 +1,1 @@
-"""Source: relays. What is on them, from all of them, each checked by us."""
+"""The relay source: follows Angor projects on Nostr relays, with nostr-sdk."""

@@ -1,11 +1,12 @@
-"""Everything a relay holds on one lane, to the end. Source: nostr-sdk.md 10.
+"""Reads every stored event of a filter from a relay. Source: docs/nostr.md 10.
 
-Pages go backward by `until` = oldest + 1: right whether a relay takes `until` as inclusive or
-not. Among the oldest of a page may be events that somebody published just now and dated back;
-behind them would be a hole, so one in twenty is not trusted to be the page's end. A page that is
-shorter than its limit proves nothing, relays cap; the end is a page without a new id, with an EOSE
-behind it. A page that is full of one second cannot be passed by `until`: there NIP-77 names what is
-missing, and without it the lane is not complete.
+Pages go backward by `until` = oldest + 1, which is right whether a relay takes `until` as
+inclusive or not. Among the oldest events of a page may be some that were published just now and
+dated back; events behind them would be skipped, so an event in twenty is not trusted to be the
+end of the page. A page that is shorter than its limit proves nothing, since relays cap pages; the
+end is a page without a new event, with an EOSE behind it. A page full of events of one second
+cannot be passed by `until`: NIP-77 names the missing ones, and without it the filter stays
+incomplete.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,128 +16,141 @@ from typing import Final, Protocol
 from raised.domain.event import Event
 from raised.nostr.filters import Filter
 
-PAGE: Final = 500
-CAPPED: Final = 100  # a page of fewer is not worth the fast way
-OVERLAP: Final = 20  # of so many events of a page one may be of those published meanwhile
-IDS: Final = 400
-WINDOW: Final = 5_000  # ids compared at once
+PAGE_SIZE: Final = 500  # a usual cap of relays
+SHORT_PAGE: Final = 100  # a page of fewer events is not worth the second connection
+BACKDATED_SHARE: Final = 20  # an event in so many may have been published meanwhile
+IDS_PER_FETCH: Final = 400
+COMPARED_MAX: Final = 5_000  # ids compared at once by NIP-77
 
 
-class Shelf(Protocol):
-    """What a back-fill asks of a relay. Every call may raise Unavailable or Refused."""
+class StoredEvents(Protocol):
+    """The stored events of a relay. Every call may raise Unavailable or Refused."""
 
-    largest: int  # the largest page so far: it caps there, or further up
+    largest_page: int  # events of the largest page so far: it caps there, or further up
 
-    async def page(self, asked: Filter) -> Sequence[Event]:
+    async def page(self, conditions: Filter) -> Sequence[Event]:
         """Events that match; perhaps not all that the relay would give."""
         ...
 
-    async def sure_page(self, asked: Filter) -> Sequence[Event]:
+    async def page_with_eose(self, conditions: Filter) -> Sequence[Event]:
         """Events that match, all that the relay gives: an EOSE came behind them."""
         ...
 
-    async def unseen(self, asked: Filter, held: Sequence[Event]) -> Sequence[str] | None:
-        """Ids that match and are not `held`; None when the relay cannot say."""
+    async def missing_ids(
+        self, conditions: Filter, events: Sequence[Event]
+    ) -> Sequence[str] | None:
+        """Ids that match and are not of `events`; None when the relay cannot compare."""
         ...
 
-    async def take(self, events: Sequence[Event]) -> None:
-        """Have these events on their way into the record."""
+    async def ingest(self, events: Sequence[Event]) -> None:
+        """Send these events on their way into the record."""
         ...
 
 
 @dataclass(slots=True)
-class _Lane:
-    """How far the reading of a lane is."""
+class _FilterProgress:
+    """How far a filter was read."""
 
-    asked: Filter
-    top: int
+    conditions: Filter
+    newest: int  # where the reading began
     until: int
     seen: dict[str, Event] = field(default_factory=dict[str, Event])
-    short: bool = False
-    complete: bool = True
+    had_short_page: bool = False
+    is_complete: bool = True
 
 
-async def read_lane(shelf: Shelf, lane: Filter, until: int, *, compare: bool) -> bool:
-    """Take every event of the lane up to `until`; whether nothing can be missing.
+async def read_filter(
+    stored: StoredEvents, conditions: Filter, until: int, *, compare: bool
+) -> bool:
+    """Ingest every event of the filter up to `until`; False when some may be missing.
 
-    With `compare` the result is compared with the relay's own list, where it keeps one.
+    With `compare` the result is compared with the relay's own list by NIP-77, where it has it.
     """
-    state = _Lane(lane, until, until)
-    while await _step(shelf, state):
+    progress = _FilterProgress(conditions, until, until)
+    while await _read_page(stored, progress):
         pass
     if compare:
-        for window in _windows(state):
-            await _fill(shelf, window, state)
-    return state.complete
+        for window in _windows(progress):
+            await _fetch_missing(stored, window, progress)
+    return progress.is_complete
 
 
-async def _step(shelf: Shelf, lane: _Lane) -> bool:
-    """Take one page; whether there may be another."""
-    page = await _page(shelf, lane)
+async def _read_page(stored: StoredEvents, progress: _FilterProgress) -> bool:
+    """Ingest a page; whether there may be another."""
+    page = await _next_page(stored, progress)
     if not page:
         return False
-    shelf.largest = max(shelf.largest, len(page))
+    stored.largest_page = max(stored.largest_page, len(page))
     times = sorted(event.created_at for event in page)
-    if fresh := _fresh(page, lane):
-        lane.seen.update((event.id, event) for event in fresh)
-        await shelf.take(fresh)
-        lane.until = min(lane.until, times[len(page) // OVERLAP] + 1)
+    if new := _new_events(page, progress):
+        progress.seen.update((event.id, event) for event in new)
+        await stored.ingest(new)
+        progress.until = min(progress.until, times[len(page) // BACKDATED_SHARE] + 1)
         return True
-    if len(page) < shelf.largest - shelf.largest // OVERLAP:
-        return False
-    oldest = times[0]
-    if oldest + 1 < lane.until:
-        lane.until = oldest + 1
+    if len(page) < stored.largest_page - stored.largest_page // BACKDATED_SHARE:
+        return False  # below the cap, and nothing new: the end
+    return await _pass_full_page(stored, progress, oldest=times[0], count=len(page))
+
+
+async def _pass_full_page(
+    stored: StoredEvents, progress: _FilterProgress, *, oldest: int, count: int
+) -> bool:
+    """Move on from a page at the relay's cap that brought nothing new."""
+    if oldest + 1 < progress.until:
+        progress.until = oldest + 1
         return True
-    # As many as this relay ever shows, all of one second: perhaps not all of that second.
-    if len(page) >= CAPPED:
-        second = {**lane.asked, "since": oldest, "until": oldest}
-        lane.complete = await _fill(shelf, second, lane) and lane.complete
-    lane.until -= 1
+    # All of one second, and as many as this relay ever sends: it may have more of that second.
+    if count >= SHORT_PAGE:
+        second = {**progress.conditions, "since": oldest, "until": oldest}
+        is_whole = await _fetch_missing(stored, second, progress)
+        progress.is_complete = is_whole and progress.is_complete
+    progress.until -= 1
     return True
 
 
-async def _page(shelf: Shelf, lane: _Lane) -> Sequence[Event]:
-    """The next page. The fast way is trusted with what it brings, never with its silence."""
-    asked = {**lane.asked, "until": lane.until, "limit": PAGE}
-    if not lane.short:
-        page = await shelf.page(asked)
-        lane.short = len(page) < CAPPED
-        if _fresh(page, lane) and not lane.short:
+async def _next_page(stored: StoredEvents, progress: _FilterProgress) -> Sequence[Event]:
+    """The next page. The fast way is believed what it brings, never that there is nothing."""
+    conditions = {**progress.conditions, "until": progress.until, "limit": PAGE_SIZE}
+    if not progress.had_short_page:
+        page = await stored.page(conditions)
+        progress.had_short_page = len(page) < SHORT_PAGE
+        if _new_events(page, progress) and not progress.had_short_page:
             return page
-    return await shelf.sure_page(asked)
+    return await stored.page_with_eose(conditions)
 
 
-async def _fill(shelf: Shelf, asked: Filter, lane: _Lane) -> bool:
-    """Take what the relay lists for `asked` and has not shown; whether it could say."""
-    held = [event for event in lane.seen.values() if _is_within(event, asked)]
-    ids = await shelf.unseen(asked, held)
-    if ids is None:
+async def _fetch_missing(
+    stored: StoredEvents, conditions: Filter, progress: _FilterProgress
+) -> bool:
+    """Ingest what the relay has and pages did not show; False when it cannot compare."""
+    seen = [event for event in progress.seen.values() if _is_within(event, conditions)]
+    missing = await stored.missing_ids(conditions, seen)
+    if missing is None:
         return False
-    for start in range(0, len(ids), IDS):
-        found = await shelf.page({"ids": list(ids[start : start + IDS])})
-        lane.seen.update((event.id, event) for event in found)
-        await shelf.take(found)
+    for start in range(0, len(missing), IDS_PER_FETCH):
+        events = await stored.page({"ids": list(missing[start : start + IDS_PER_FETCH])})
+        progress.seen.update((event.id, event) for event in events)
+        await stored.ingest(events)
     return True
 
 
-def _fresh(page: Sequence[Event], lane: _Lane) -> list[Event]:
-    return [event for event in page if event.id not in lane.seen]
+def _new_events(page: Sequence[Event], progress: _FilterProgress) -> list[Event]:
+    return [event for event in page if event.id not in progress.seen]
 
 
-def _is_within(event: Event, asked: Filter) -> bool:
-    since, until = asked.get("since", 0), asked["until"]
-    assert isinstance(since, int), "ours"
-    assert isinstance(until, int), "ours"
+def _is_within(event: Event, conditions: Filter) -> bool:
+    since, until = conditions.get("since", 0), conditions["until"]
+    assert isinstance(since, int), "made here"
+    assert isinstance(until, int), "made here"
     return since <= event.created_at <= until
 
 
-def _windows(lane: _Lane) -> Iterator[Filter]:
-    """The lane in pieces of about WINDOW events, cut between seconds."""
-    times = sorted(event.created_at for event in lane.seen.values())
+def _windows(progress: _FilterProgress) -> Iterator[Filter]:
+    """The filter in parts of about COMPARED_MAX events, cut between seconds."""
+    times = sorted(event.created_at for event in progress.seen.values())
     since = 0
-    for at in times[WINDOW::WINDOW]:
+    for at in times[COMPARED_MAX::COMPARED_MAX]:
         if at > since:
-            yield {**lane.asked, "since": since, "until": at - 1}
+            yield {**progress.conditions, "since": since, "until": at - 1}
             since = at
-    yield {**lane.asked, "since": since, "until": lane.top}
+    yield {**progress.conditions, "since": since, "until": progress.newest}

@@ -1,140 +1,250 @@
-"""What a relay holds, read back to the end.
+"""Reads back what a relay has: after connecting, for new projects, and everything once a day.
 
 The cursor is our own clock at the beginning of a back-fill that was completed, never a
-`created_at`: one event dated 2030 would skip years. It moves only when every lane came to its end.
+`created_at`: one event dated 2030 would skip years. It moves only when every filter was read to
+its end, and its events are on their way to the writer.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Final
 
 from raised import clock
+from raised.domain.event import Event
 from raised.domain.observation import BackfillDone, Progress
 from raised.errors import Refused, Unavailable
-from raised.net.backoff import Backoff
-from raised.nostr.backfill import read_lane
-from raised.nostr.connection import Line
-from raised.nostr.filters import Filter, key_lanes, public_lanes
-from raised.nostr.ingest import TOLERATED_SECONDS
-from raised.nostr.page_reader import open_pager
-from raised.nostr.ports import RelayCursor
-from raised.nostr.relay_state import Standing
-from raised.nostr.stored_events import RelayShelf
+from raised.net.backoff import Backoff, backoff_seconds
+from raised.nostr.backfill import PAGE_SIZE, SHORT_PAGE, read_filter
+from raised.nostr.connection import RelayConnection
+from raised.nostr.filters import Filter, pubkey_filters, public_filters
+from raised.nostr.ingest import FUTURE_TOLERANCE_SECONDS
+from raised.nostr.page_reader import Page, PageReader, open_page_reader
+from raised.nostr.relay_state import RelayContext, RelayState
+
+RATE_LIMIT_ATTEMPTS: Final = 6
+# Events of a page beyond its limit were published meanwhile, or the relay ignores the limit.
+FLOOD: Final = 2 * PAGE_SIZE
+_NO_PAGE: Final = Page((), is_whole=False)
+
+KeepLive = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """A back-fill: what is to be read, and what is true when it is complete."""
 
-    lanes: tuple[Filter, ...]
-    keys: tuple[str, ...]
+    filters: tuple[Filter, ...]
+    pubkeys: tuple[str, ...]
     began_at: int
     full: bool
     moves_cursor: bool
-    shows: bool  # its progress: the first ever of this relay
+    reports_progress: bool  # it is the first of this relay ever
 
 
-class Reading:
-    """The back-fills of one connection: after connecting, for new keys, and all once a day."""
+class CatchUp:
+    """The back-fills of a connection. `keep_live` maintains the live subscriptions meanwhile."""
 
     def __init__(
-        self, line: Line, standing: Standing, keep_live: Callable[[], Awaitable[None]]
+        self,
+        connection: RelayConnection,
+        context: RelayContext,
+        state: RelayState,
+        keep_live: KeepLive,
     ) -> None:
-        self._line = line
-        self._of = standing
+        self._connection = connection
+        self._context = context
+        self._state = state
         self._keep_live = keep_live
         self._caught_up = False
-        timing = standing.endpoint.timing
-        self._backoff = Backoff(timing.resubscribe, timing.resubscribe_max)
+        timing = context.timing
+        self._backoff = Backoff(timing.resubscribe_first, timing.resubscribe_max)
 
-    async def keep(self) -> bool:
-        """Have all that the relay holds on its way into the record. True when a read-back ended.
+    async def run_if_due(self) -> bool:
+        """Read back what is due; True when something was read to its end.
 
-        Raises Unavailable when the line is lost.
+        Raises Unavailable when the connection is lost.
         """
         if not self._backoff.is_due():
             return False
         plan = await self._plan()
-        if not plan.lanes:
+        if not plan.filters:
             return False
         try:
-            complete = await self._read(plan)
-        except Refused as closed:
-            self._of.refused(closed.code)
-            complete = False
+            is_complete = await self._read(plan)
+        except Refused as refusal:
+            self._context.note_closed(refusal.code)
+            is_complete = False
         except Unavailable:
-            await self._first_ends(plan)
+            await self._end_first(plan)
             raise
-        await self._first_ends(plan)
-        if complete:
+        await self._end_first(plan)
+        if is_complete:
             await self._complete(plan)
         else:
-            self._of.health.begin_problem("incomplete")
+            self._context.health.begin_problem("incomplete")
             self._backoff.on_failure()
-        return complete
+        return is_complete
 
     async def _plan(self) -> _Plan:
-        of, now = self._of, clock.now()
-        if of.cursor is None:
-            of.cursor = await of.record.relay_cursor(of.name)
-            of.health.cursor_at = of.cursor.value if of.cursor else None
-        self._caught_up = self._caught_up and not of.gap
-        of.gap = False
-        full = of.full or self._is_full_due(now)
-        keys = of.interest.keys
-        lanes = list(key_lanes([key for key in keys if full or key not in of.read]))
-        if full:
-            lanes = [*public_lanes(), *lanes]
-        elif not self._caught_up and of.cursor is not None:
-            since = {"since": of.cursor.value - of.endpoint.timing.overlap}
-            known = key_lanes([key for key in keys if key in of.read])
-            lanes = [*({**lane, **since} for lane in (*public_lanes(), *known)), *lanes]
-        shows = of.is_first and of.cursor is None
-        return _Plan(tuple(lanes), keys, now, full, full or not self._caught_up, shows)
+        backfill, now = self._state.backfill, clock.now()
+        await self._load_cursor()
+        if backfill.take_gap():
+            self._caught_up = False
+        full = backfill.is_full_due(now, self._context.timing.full_interval)
+        return _Plan(
+            filters=tuple(self._due_filters(full=full)),
+            pubkeys=self._state.wanted.pubkeys,
+            began_at=now,
+            full=full,
+            moves_cursor=full or not self._caught_up,
+            reports_progress=backfill.is_first and backfill.cursor is None,
+        )
 
-    def _is_full_due(self, now: int) -> bool:
-        cursor = self._of.cursor
-        if cursor is None or cursor.full_at is None:
-            return True
-        return now - cursor.full_at >= self._of.endpoint.timing.full
+    def _due_filters(self, *, full: bool) -> list[Filter]:
+        """Everything, or what came since the cursor and all of new public keys."""
+        backfill, pubkeys = self._state.backfill, self._state.wanted.pubkeys
+        if full:
+            return [*public_filters(), *pubkey_filters(pubkeys)]
+        new = list(pubkey_filters([key for key in pubkeys if key not in backfill.read_pubkeys]))
+        if self._caught_up or backfill.cursor is None:
+            return new
+        since = {"since": backfill.cursor.value - self._context.timing.cursor_overlap}
+        read = pubkey_filters([key for key in pubkeys if key in backfill.read_pubkeys])
+        return [*({**conditions, **since} for conditions in (*public_filters(), *read)), *new]
+
+    async def _load_cursor(self) -> None:
+        backfill, context = self._state.backfill, self._context
+        if backfill.cursor is None:
+            backfill.cursor = await context.record.relay_cursor(context.url)
+            context.health.cursor_at = backfill.cursor.value if backfill.cursor else None
 
     async def _read(self, plan: _Plan) -> bool:
-        of = self._of
-        complete = True
+        is_complete = True
         async with AsyncExitStack() as stack:
-            pager = None
-            if any("since" not in lane for lane in plan.lanes):
-                with contextlib.suppress(Unavailable):  # some relays give one connection only
-                    pager = await stack.enter_async_context(open_pager(of.endpoint, of.health))
-            shelf = RelayShelf(self._line, pager, of, self._keep_live)
-            for done, lane in enumerate(plan.lanes):
-                if plan.shows:
-                    await self._progress(done, len(plan.lanes))
-                until = clock.now() + TOLERATED_SECONDS
-                whole = await read_lane(shelf, lane, until, compare=plan.full)
-                complete = complete and whole
-        return complete
+            stored = await self._open_stored_events(stack, plan)
+            for done, conditions in enumerate(plan.filters):
+                if plan.reports_progress:
+                    await self._report_progress(done, len(plan.filters))
+                # Dated ahead of our clock as far as tolerated; pages begin at the newest.
+                until = clock.now() + FUTURE_TOLERANCE_SECONDS
+                is_whole = await read_filter(stored, conditions, until, compare=plan.full)
+                is_complete = is_complete and is_whole
+        return is_complete
+
+    async def _open_stored_events(self, stack: AsyncExitStack, plan: _Plan) -> "RelayStoredEvents":
+        """With a page reader, unless little is to be read or the relay grants one connection."""
+        context, reader = self._context, None
+        if any("since" not in conditions for conditions in plan.filters):
+            with contextlib.suppress(Unavailable):
+                opening = open_page_reader(context.endpoint, context.health)
+                reader = await stack.enter_async_context(opening)
+        return RelayStoredEvents(self._connection, reader, context, self._state, self._keep_live)
 
     async def _complete(self, plan: _Plan) -> None:
-        of = self._of
-        await of.intake.drain_pages()  # the cursor must not overtake what it stands for
-        of.read.update(plan.keys)
+        context, backfill = self._context, self._state.backfill
+        # The cursor must not reach the writer before the events that it stands for.
+        await context.ingest.drain_pages()
+        backfill.read_pubkeys.update(plan.pubkeys)
         self._backoff.on_success(0)
         if not plan.moves_cursor:
             return
         self._caught_up = True
-        of.full = of.full and not plan.full
-        full_at = plan.began_at if plan.full else of.cursor.full_at if of.cursor else None
-        of.cursor = RelayCursor(plan.began_at, full_at)
-        of.health.on_backfill_complete(plan.began_at)
-        await of.outbox.put(BackfillDone(of.name, clock.now(), plan.began_at, plan.full))
+        backfill.advance_cursor(plan.began_at, full=plan.full)
+        context.health.on_backfill_complete(plan.began_at)
+        await context.outbox.put(BackfillDone(context.url, clock.now(), plan.began_at, plan.full))
 
-    async def _first_ends(self, plan: _Plan) -> None:
-        """Nobody waits for it any more, also when it failed: then health says so."""
-        self._of.is_first = False
-        if plan.shows:
-            await self._progress(len(plan.lanes), len(plan.lanes))
+    async def _end_first(self, plan: _Plan) -> None:
+        """End the progress report of the first back-fill, also when it failed: see its health."""
+        self._state.backfill.is_first = False
+        if plan.reports_progress:
+            await self._report_progress(len(plan.filters), len(plan.filters))
 
-    async def _progress(self, done: int, total: int) -> None:
-        await self._of.outbox.put(Progress(f"backfill {self._of.name}", done, total, clock.now()))
+    async def _report_progress(self, done: int, total: int) -> None:
+        progress = Progress(f"backfill {self._context.url}", done, total, clock.now())
+        await self._context.outbox.put(progress)
+
+
+class RelayStoredEvents:
+    """The stored events of a relay (backfill.StoredEvents).
+
+    The page reader is used where much is read, the live connection where certainty is needed.
+    Events beyond the `limit` of a filter are ingested all the same, and reported as a flood.
+    """
+
+    def __init__(
+        self,
+        connection: RelayConnection,
+        reader: PageReader | None,
+        context: RelayContext,
+        state: RelayState,
+        keep_live: KeepLive,
+    ) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._context = context
+        self._state = state
+        self._keep_live = keep_live
+
+    @property
+    def largest_page(self) -> int:
+        return self._state.largest_page
+
+    @largest_page.setter
+    def largest_page(self, count: int) -> None:
+        self._state.largest_page = count
+
+    async def page(self, conditions: Filter) -> Sequence[Event]:
+        await self._keep_live()
+        page = await self._fast_page(conditions)
+        # A short page is read again on the live connection anyway, which sees every byte.
+        if page.is_whole and (page.is_accounted or len(page.events) < SHORT_PAGE):
+            return self._checked_size(page.events)
+        await self.ingest(page.events)  # no reliable answer, but valid events
+        return await self.page_with_eose(conditions)
+
+    async def _fast_page(self, conditions: Filter) -> Page:
+        if self._reader is None:
+            return _NO_PAGE
+        try:
+            page = await self._reader.page(conditions)
+        except Unavailable as error:
+            self._context.health.record_error(error.code, clock.now())
+            page = _NO_PAGE
+        if not page.is_whole:  # perhaps this relay grants one connection only
+            self._reader = None
+        return page
+
+    async def page_with_eose(self, conditions: Filter) -> Sequence[Event]:
+        timing = self._context.timing
+        for attempt in range(RATE_LIMIT_ATTEMPTS):
+            await self._keep_live()
+            try:
+                return self._checked_size(await self._connection.page(conditions))
+            except Refused as refusal:
+                if refusal.code != "rate-limited" or attempt == RATE_LIMIT_ATTEMPTS - 1:
+                    raise
+            await asyncio.sleep(
+                backoff_seconds(timing.resubscribe_first, timing.resubscribe_max, attempt)
+            )
+        raise AssertionError("the last attempt returns or raises")
+
+    def _checked_size(self, events: Sequence[Event]) -> Sequence[Event]:
+        if len(events) >= FLOOD:
+            self._context.health.record_error("flood", clock.now())
+        return events
+
+    async def missing_ids(
+        self, conditions: Filter, events: Sequence[Event]
+    ) -> Sequence[str] | None:
+        if self._reader is None or not self._state.supports_nip77:
+            return None
+        missing = await self._reader.missing_ids(conditions, events)
+        self._state.supports_nip77 = missing is not None
+        return missing
+
+    async def ingest(self, events: Sequence[Event]) -> None:
+        if events:
+            await self._context.ingest.put_page(events)

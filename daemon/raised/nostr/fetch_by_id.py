@@ -1,75 +1,81 @@
-"""Events by their id: those that founding transactions name and nobody has given yet.
+"""Events by their ids: those that founding transactions name and the record lacks.
 
-And the other way round: a relay that may be written to is given the project events it lacks.
+And the other way round: a relay that we may write to is sent the project events that it lacks.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from raised import clock
 from raised.domain.event import Event, is_authentic
 from raised.domain.observation import EventsSeen
 from raised.errors import Refused, SourceError
 from raised.net.backoff import Backoff
-from raised.nostr.connection import Line
+from raised.nostr.connection import RelayConnection
 from raised.nostr.filters import IDS_PER_REQ, Filter
 from raised.nostr.health import RelayHealth
-from raised.nostr.page_reader import open_pager
-from raised.nostr.relay_state import Standing
+from raised.nostr.page_reader import open_page_reader
+from raised.nostr.relay_state import RelayContext, RelayState
 from raised.nostr.sdk_client import RelayEndpoint, use_running_loop
 
-WRITTEN_AT_ONCE = 100
+WRITES_MAX: Final = 100  # events written to a relay each time
 
 
-class Asking:
-    """Asked when there is a new id, and again from time to time."""
+class MissingEvents:
+    """Fetches missing events, and writes them, for new ids at once and else at intervals."""
 
-    def __init__(self, line: Line, standing: Standing) -> None:
-        self._line = line
-        self._of = standing
-        self._asked: tuple[str, ...] = ()
-        self._not_taken: set[str] = set()
-        timing = standing.endpoint.timing
-        self._backoff = Backoff(timing.resubscribe, timing.resubscribe_max)
+    def __init__(
+        self, connection: RelayConnection, context: RelayContext, state: RelayState
+    ) -> None:
+        self._connection = connection
+        self._context = context
+        self._state = state
+        self._requested_ids: tuple[str, ...] = ()
+        self._refused_ids: set[str] = set()
+        timing = context.timing
+        self._backoff = Backoff(timing.resubscribe_first, timing.resubscribe_max)
 
-    async def keep(self, *, now: bool) -> None:
-        """Ask and write when it is due, or `now`. Raises Unavailable when the line is lost."""
-        missing = self._of.interest.missing
-        if not now and not self._backoff.is_due() and set(missing) <= set(self._asked):
+    async def exchange(self, *, now: bool) -> None:
+        """Fetch and write when it is due, or `now`. Raises Unavailable without a connection."""
+        missing = self._state.wanted.event_ids
+        has_new = not set(missing) <= set(self._requested_ids)
+        if not now and not has_new and not self._backoff.is_due():
             return
-        self._asked = missing
+        self._requested_ids = missing
         try:
-            await self._ask(missing)
-        except Refused as closed:
-            self._of.refused(closed.code)
-        if self._of.endpoint.settings.write and self._of.health.complete:
+            await self._fetch(missing)
+        except Refused as refusal:
+            self._context.note_closed(refusal.code)
+        # After the first back-fill: before it, we do not know what the relay has.
+        if self._context.endpoint.settings.write and self._context.health.complete:
             await self._write()
-        self._backoff.on_success(self._of.endpoint.timing.ids)
+        self._backoff.on_success(self._context.timing.missing_interval)
 
-    async def _ask(self, missing: tuple[str, ...]) -> None:
-        for start in range(0, len(missing), IDS_PER_REQ):
-            asked: Filter = {"ids": list(missing[start : start + IDS_PER_REQ])}
-            if page := await self._line.page(asked):
-                await self._of.intake.put_page(page)
+    async def _fetch(self, ids: tuple[str, ...]) -> None:
+        for start in range(0, len(ids), IDS_PER_REQ):
+            conditions: Filter = {"ids": list(ids[start : start + IDS_PER_REQ])}
+            if events := await self._connection.page(conditions):
+                await self._context.ingest.put_page(events)
 
     async def _write(self) -> None:
-        for event in await self._of.record.events_not_on_relay(self._of.name, WRITTEN_AT_ONCE):
-            if event.id in self._not_taken:
+        context = self._context
+        for event in await context.record.events_not_on_relay(context.url, WRITES_MAX):
+            if event.id in self._refused_ids:
                 continue
             try:
-                await self._line.write(event)
+                await self._connection.write(event)
             except Refused:
-                self._not_taken.add(event.id)
-                self._of.health.record_error("not_written", clock.now())
+                self._refused_ids.add(event.id)
+                context.health.record_error("not_written", clock.now())
             else:
-                seen = EventsSeen(self._of.name, clock.now(), held=(event.id,))
-                await self._of.outbox.put(seen)
+                await context.outbox.put(EventsSeen(context.url, clock.now(), held=(event.id,)))
 
 
 async def find_events(endpoints: Sequence[RelayEndpoint], ids: Iterable[str]) -> dict[str, Event]:
-    """Those of these events that any of the relays gives, authentic, by id.
+    """Those of these events that any of the relays has, verified, by id.
 
-    Trouble with a relay is as if it had none of them.
+    A relay that fails counts as one that has none of them.
     """
     wanted = list(dict.fromkeys(ids))
     if not wanted:
@@ -80,10 +86,10 @@ async def find_events(endpoints: Sequence[RelayEndpoint], ids: Iterable[str]) ->
 
 
 async def _find_on(endpoint: RelayEndpoint, ids: list[str]) -> list[Event]:
-    health = RelayHealth(endpoint.settings.url, endpoint.timing.grudge)
+    health = RelayHealth(endpoint.settings.url, endpoint.timing.bad_data_cooldown)
     try:
-        async with open_pager(endpoint, health) as pager:
-            page = await pager.page({"ids": ids})
+        async with open_page_reader(endpoint, health) as reader:
+            page = await reader.page({"ids": ids})
     except SourceError:
         return []
     return [event for event in page.events if event.id in ids and is_authentic(event)]

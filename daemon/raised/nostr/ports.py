@@ -1,4 +1,4 @@
-"""What the relay source must know of the record; `raised.service.record_view` is it it in."""
+"""What the relay source reads from the record; `raised.service.record_view` implements it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,21 +9,24 @@ from raised.domain.event import Event
 
 @dataclass(frozen=True, slots=True)
 class RelayCursor:
-    """Where the last completed back-fill of a relay began; `full_at`: the last that took all."""
+    """When the last complete back-fill of a relay began (Unix seconds, our clock).
+
+    `full_at`: when the last back-fill of everything began; None before the first.
+    """
 
     value: int
     full_at: int | None
 
 
 class RelayRecord(Protocol):
-    """Reads only. Ids and keys are 64 lower-case hex."""
+    """Reads only. Ids and public keys are 64 lower-case hex digits."""
 
     async def known_event_ids(self, ids: Collection[str]) -> set[str]:
         """Those of these event ids that are in the record."""
         ...
 
     async def relay_cursor(self, relay: str) -> RelayCursor | None:
-        """How far this relay's answers are in the record."""
+        """The cursor of this relay; None when it was never read to the end."""
         ...
 
     async def missing_events(self) -> tuple[str, ...]:
@@ -31,12 +34,12 @@ class RelayRecord(Protocol):
         ...
 
     async def project_pubkeys(self) -> tuple[str, ...]:
-        """The nostr keys of all projects, by an event or a founding; founded projects first.
+        """The Nostr keys of all projects, by an event or a founding; founded projects first.
 
         Anybody can announce projects by the thousand, and relays grant only so many filters.
         """
         ...
 
     async def events_not_on_relay(self, relay: str, limit: int) -> tuple[Event, ...]:
-        """Events of committed projects that no answer of this relay has held."""
+        """Events of committed projects that this relay has never sent."""
         ...

@@ -1,6 +1,6 @@
-"""One relay, for as long as we follow it: connect, attend to it, connect again.
+"""A relay, for as long as it is followed: connect, work, and connect again.
 
-Whatever a relay does costs itself only: it has a connection, a queue and tasks of its own.
+A relay that misbehaves affects no other: each has a connection, a queue and tasks of its own.
 """
 
 import asyncio
@@ -9,85 +9,122 @@ from typing import Final, Never
 
 from raised import clock
 from raised.domain.observation import Observation
-from raised.errors import Unavailable
+from raised.errors import Refused, Unavailable
 from raised.net.backoff import backoff_seconds
-from raised.nostr.connection import Line
+from raised.nostr.catch_up import CatchUp
+from raised.nostr.connection import RelayConnection
+from raised.nostr.fetch_by_id import MissingEvents
+from raised.nostr.filters import public_filters
 from raised.nostr.health import RelayHealth
-from raised.nostr.ingest import Intake, Recent
+from raised.nostr.ingest import Ingest, SeenCache
 from raised.nostr.ports import RelayRecord
-from raised.nostr.relay_state import Interest, Standing
+from raised.nostr.relay_state import RelayContext, RelayState, Wanted
 from raised.nostr.sdk_client import RelayEndpoint
-from raised.nostr.session import attend
+from raised.nostr.subscriptions import LiveSubscriptions
 
-CUT_OFF_FAILURES: Final = 6  # a relay that had to be cut off waits as if it had failed so often
+CUT_OFF_FAILURES: Final = 6  # a relay that was cut off waits as if it had failed so often
 
 
 class Relay:
-    """One relay. `follow` never ends; the other methods only note what has changed."""
+    """A relay. `follow` never ends; the other methods only note what has changed."""
 
     def __init__(
         self,
         endpoint: RelayEndpoint,
         record: RelayRecord,
-        recent: Recent,
+        seen: SeenCache,
         outbox: asyncio.Queue[Observation],
     ) -> None:
-        self._endpoint = endpoint
+        self._timing = endpoint.timing
         self._outbox = outbox
-        self._health = RelayHealth(endpoint.settings.url, endpoint.timing.grudge)
-        self._intake = Intake(self._health, record, recent, outbox)
-        self._standing = Standing(endpoint, record, self._health, self._intake, outbox)
+        self._health = RelayHealth(endpoint.settings.url, endpoint.timing.bad_data_cooldown)
+        self._ingest = Ingest(self._health, record, seen, outbox)
+        self._context = RelayContext(endpoint, record, self._health, self._ingest, outbox)
+        self._state = RelayState()
 
-    def want(self, interest: Interest) -> None:
-        """Have the relay asked for this from now on."""
-        self._standing.interest = interest
-        self._intake.asked = set(interest.missing)
-        self._standing.news.set()
+    def set_wanted(self, wanted: Wanted) -> None:
+        """Request this from the relay from now on."""
+        self._ingest.requested_ids = set(wanted.event_ids)
+        self._state.set_wanted(wanted)
 
     def request_full_backfill(self) -> None:
-        """Have everything asked for again, from the beginning."""
-        self._standing.full = True
-        self._standing.compares = True
-        self._standing.news.set()
+        """Have everything read again, from the beginning."""
+        self._state.request_full_backfill()
 
     async def follow(self) -> Never:
-        """Observe what the relay holds and gets. When cancelled, what was taken is observed."""
+        """Observe what the relay has and gets. When cancelled, what was queued is observed."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._intake.follow_singles())
-            tasks.create_task(self._intake.follow_pages())
-            tasks.create_task(self._report())
+            tasks.create_task(self._ingest.process_live())
+            tasks.create_task(self._ingest.process_pages())
+            tasks.create_task(self._report_health())
             await self._stay_connected(tasks)
         raise AssertionError("a task group that was never left without an exception")
 
     async def _stay_connected(self, tasks: asyncio.TaskGroup) -> Never:
-        timing = self._endpoint.timing
+        loop, timing = asyncio.get_running_loop(), self._timing
         failures = 0
         while True:
-            began = asyncio.get_running_loop().time()
+            began = loop.time()
             try:
-                await self._connection(tasks)
-            except Unavailable as lost:
-                self._health.on_disconnected(lost.code)
-                failures = max(failures, CUT_OFF_FAILURES if lost.code == "cut_off" else 0)
-            if asyncio.get_running_loop().time() - began > timing.retry_max:
+                await self._use_connection(tasks)
+            except Unavailable as error:
+                self._health.on_disconnected(error.code)
+                failures = max(failures, CUT_OFF_FAILURES if error.code == "cut_off" else 0)
+            # Only a connection that lasted is a success: a relay may accept and hang up at once.
+            if loop.time() - began > timing.reconnect_max:
                 failures = 0
-            await asyncio.sleep(backoff_seconds(timing.retry, timing.retry_max, failures))
+            await asyncio.sleep(
+                backoff_seconds(timing.reconnect_first, timing.reconnect_max, failures)
+            )
             failures += 1
 
-    async def _connection(self, tasks: asyncio.TaskGroup) -> Never:
-        line = Line(self._endpoint, self._health, self._intake.put, self._standing.news)
+    async def _use_connection(self, tasks: asyncio.TaskGroup) -> Never:
+        """Connect and work until the connection is lost. Raises Unavailable."""
+        connection = RelayConnection(
+            self._context.endpoint, self._health, self._ingest.put, self._state.work_available
+        )
         try:
-            await line.connect(tasks)
+            await connection.connect(tasks)
             self._health.on_connected()
-            await attend(line, self._standing)
+            await self._work(connection)
         finally:
-            await line.close()
+            await connection.close()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._endpoint.timing.drain):
-                    await self._intake.drain()
+                async with asyncio.timeout(self._timing.drain_timeout):
+                    await self._ingest.drain()
 
-    async def _report(self) -> Never:
+    async def _work(self, connection: RelayConnection) -> Never:
+        """Do what is due on the connection, again and again. Raises Unavailable.
+
+        Live subscriptions come first: what is published during the back-fill comes through them.
+        """
+        state = self._state
+        live = LiveSubscriptions(connection, self._context, state)
+        catch_up = CatchUp(connection, self._context, state, live.maintain)
+        missing = MissingEvents(connection, self._context, state)
         while True:
-            if report := self._health.due_report(clock.now(), self._endpoint.timing.report):
+            state.work_available.clear()
+            await live.maintain()
+            has_read = await catch_up.run_if_due()
+            # After a back-fill at once: then we know what the relay lacks.
+            await missing.exchange(now=has_read)
+            if connection.quiet_seconds() > self._timing.probe_after:
+                await _probe(connection)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timing.poll_interval):
+                    await state.work_available.wait()
+
+    async def _report_health(self) -> Never:
+        while True:
+            if report := self._health.due_report(clock.now(), self._timing.report_interval):
                 await self._outbox.put(report)
-            await asyncio.sleep(self._endpoint.timing.poll)
+            await asyncio.sleep(self._timing.poll_interval)
+
+
+async def _probe(connection: RelayConnection) -> None:
+    """Request a page. Raises Unavailable when no answer comes.
+
+    A half-open connection is noticed by the library's pings only after minutes.
+    """
+    with contextlib.suppress(Refused):
+        await connection.page({**public_filters()[0], "limit": 1})

@@ -1,17 +1,18 @@
-"""nostr-sdk 0.45.1 and its oddities; only this file, line.py and pager.py know the library.
+"""Clients of nostr-sdk 0.45.1: one for each connection, with reconnecting of the library off.
 
-Each connection has a client of its own, so nothing of an older one survives in it: no registered
+A client of its own means that nothing of an older connection survives in it: no registered
 subscription with an old `since`, no reconnect counters for life, no other relay's verification
-cache. The library's own reconnecting is off: `try_connect` is the only call that says why there is
-no connection, and waiting is ours to do. Status is polled, because an exception in the monitor's
-callback ends the process. Reference: nostr-sdk.md sections 2, 6, 8.
+cache. `try_connect` is the only call that says why there is no connection; we wait and retry
+ourselves. Status is polled, because an exception in the callback of a monitor ends the process.
+Source: docs/nostr.md 2, 6, 8.
 """
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Final
 
 import msgspec
@@ -22,7 +23,8 @@ from raised.errors import ConfigError, Unavailable
 from raised.nostr.filters import Filter
 from raised.nostr.settings import ProxySettings, RelaySettings, RelayTiming
 
-_CODES: Final[Mapping[str, str]] = {
+# Words of the library's error texts, which carry no codes, and our health codes for them.
+_ERROR_CODES: Final[Mapping[str, str]] = {
     "lookup": "unknown_host",
     "timeout": "timeout",
     "timed out": "timeout",
@@ -34,55 +36,25 @@ _CODES: Final[Mapping[str, str]] = {
     "refused": "refused",
     "HTTP": "refused",
 }
+PATCHED_VERSION: Final = "0.45.1"
+_CALL_ASYNC: Final = "_uniffi_trait_interface_call_async_with_error"
+# Leaving the interpreter with a callback in flight segfaults (docs/nostr.md 7).
+_CALLBACKS_FINISH_SECONDS: Final = 0.1
 
-# Events come as the library's own JSON, so their shape holds; ids and keys are lower-case hex.
+# The library has parsed the event, so its shape holds; ids and keys are lower-case hex.
 decode_event: Final = msgspec.json.Decoder(Event).decode
-
-
-@dataclass(slots=True)
-class Account:
-    """What of the bytes of a connection we can explain.
-
-    The library drops events that it finds wrong, and garbage, without a word; but it counts
-    bytes. Those that became neither an event nor a message we saw were something like that.
-    """
-
-    explained: int = 0
-    refused: int = 0  # of those: good events, but nobody asked for them
-    settled: int = 0  # bytes received when they were last compared
-
-    def explain(self, text: str, subscription_id: str = "") -> None:
-        """Allow for a message: its size, and as much as another writer of JSON may take for it."""
-        size = len(text.encode())
-        escapes = 6 * (size - len(text)) + 4 * text.count("\\")
-        spaces = text.count(",") + text.count(":")
-        self.explained += size + escapes + spaces + len(subscription_id) + 20
-
-    def refuse(self, text: str) -> None:
-        """Hold an event against the relay, though it is explained."""
-        self.refused += len(text.encode())
-
-    def surplus(self, received: int) -> int:
-        """Bytes since they were settled that are not explained so far, or refused."""
-        return max(0, received - self.settled - self.explained) + self.refused
-
-    def settle(self, received: int) -> int:
-        """The surplus, once and for all."""
-        surplus = self.surplus(received)
-        self.settled, self.explained, self.refused = received, 0, 0
-        return surplus
 
 
 @dataclass(frozen=True, slots=True)
 class RelayEndpoint:
-    """How a relay is reached."""
+    """How a relay is reached: its address and key, the proxy, and the time limits."""
 
     settings: RelaySettings
     proxy: ProxySettings | None
     timing: RelayTiming
 
     def check(self) -> None:
-        """Raise ConfigError when this can never lead to a relay."""
+        """Raise ConfigError when no connection can be made with these settings."""
         self.keys()
         self._options()
         try:
@@ -96,7 +68,7 @@ class RelayEndpoint:
         return sdk.RelayUrl.parse(self.settings.url)
 
     def keys(self) -> sdk.Keys | None:
-        """The key that authenticates us, made for nothing else. Raises ConfigError."""
+        """The key for NIP-42 authentication, used for nothing else. Raises ConfigError."""
         path = self.settings.auth_key_file
         if path is None:
             return None
@@ -105,11 +77,13 @@ class RelayEndpoint:
         except (OSError, ValueError, sdk.NostrSdkError) as error:
             raise ConfigError(f"relay {self.settings.url}: no key in auth_key_file") from error
 
-    def client(self, sink: sdk.AdmitPolicy | None = None) -> sdk.Client:
+    def client(self, policy: sdk.AdmitPolicy | None = None) -> sdk.Client:
         """A client for one connection."""
-        builder = sdk.ClientBuilder().connect_timeout(timedelta(seconds=self.timing.connect))
-        if sink is not None:
-            builder = builder.admit_policy(sink)
+        builder = sdk.ClientBuilder().connect_timeout(
+            timedelta(seconds=self.timing.connect_timeout)
+        )
+        if policy is not None:
+            builder = builder.admit_policy(policy)
         if (keys := self.keys()) is not None:
             builder = builder.authenticator(sdk.SignerAuthenticator(keys))
         return builder.build()
@@ -117,38 +91,74 @@ class RelayEndpoint:
     async def connect(self, client: sdk.Client) -> sdk.Relay:
         """The relay, connected. Raises Unavailable with the reason as its code."""
         await client.add_relay(self.url, opts=self._options())
-        out = await client.try_connect(timeout=timedelta(seconds=self.timing.connect))
+        out = await client.try_connect(timeout=timedelta(seconds=self.timing.connect_timeout))
         relay = await client.relay(self.url)
         if out.failed or relay is None:
             reason = next(iter(out.failed.values()), "")
-            code = next((code for word, code in _CODES.items() if word in reason), "unreachable")
-            raise Unavailable(self.settings.url, "no connection", code)
+            codes = (code for word, code in _ERROR_CODES.items() if word in reason)
+            raise Unavailable(self.settings.url, "no connection", next(codes, "unreachable"))
         return relay
 
     def _options(self) -> sdk.RelayOptions:
-        # A relay's options replace the client's: everything that matters stands here.
-        # Not among it: verify_subscriptions, which loses events (matching.py).
-        # The size of a message is limit enough: a list may well have more tags than are usual.
+        # A relay's options replace the client's, so all that matter are set here. Not among them:
+        # verify_subscriptions, which loses events (filters.RequestedFilters).
         options = sdk.RelayOptions().reconnect(False)  # noqa: FBT003
+        # The message size is limit enough: a deny list may have more tags than are usual.
         options = options.limits(sdk.RelayLimits().event_max_num_tags(None))
         if self.proxy is None:
             return options
         address = self.proxy.address
-        all_ = self.proxy.use == "all"
-        return options.proxy(sdk.Proxy.all(address) if all_ else sdk.Proxy.onion(address))
+        for_all = self.proxy.use == "all"
+        return options.proxy(sdk.Proxy.all(address) if for_all else sdk.Proxy.onion(address))
 
 
 async def close_client(client: sdk.Client) -> None:
-    """End a client. The pause lets callbacks in flight finish: else the interpreter may crash."""
+    """Shut a client down, and let the callbacks in flight finish."""
     await client.shutdown()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(_CALLBACKS_FINISH_SECONDS)
 
 
-def library_filter(asked: Filter) -> sdk.Filter:
-    """The filter as the library wants it."""
-    return sdk.Filter.from_json(json.dumps(asked))
+def library_filter(conditions: Filter) -> sdk.Filter:
+    """The filter as an object of the library."""
+    return sdk.Filter.from_json(json.dumps(conditions))
 
 
 def use_running_loop() -> None:
-    """Have the library's callbacks run on the running event loop."""
+    """Run the library's callbacks on the running event loop."""
     sdk.uniffi_set_event_loop(asyncio.get_running_loop())
+
+
+def patch_callbacks() -> bool:
+    """Let callbacks answer on the library's thread; False when this version is not known.
+
+    Every callback costs a task on our event loop and a wake-up, while the relay's connection
+    waits: half of the time that an event takes. A callback that returns a status instead of a
+    coroutine is answered at once. The patched name is internal to 0.45.1; with another version
+    nothing is patched, and all callbacks run on our loop, which is slower and as correct.
+    """
+    if version("nostr-sdk") != PATCHED_VERSION:
+        return False
+    module = sdk.nostr_sdk
+    call_async = getattr(module, _CALL_ASYNC, None)
+    if call_async is None:
+        return False
+    if not hasattr(call_async, "unpatched"):
+        setattr(module, _CALL_ASYNC, _with_direct_answers(call_async))
+    return True
+
+
+def _with_direct_answers(call_async: Callable[..., None]) -> Callable[..., None]:
+    def call(
+        make_call: Callable[[], object],
+        dropped: object,
+        handle_success: Callable[[sdk.AdmitStatus], None],
+        *rest: object,
+    ) -> None:
+        answer = make_call()
+        if isinstance(answer, sdk.AdmitStatus):
+            handle_success(answer)
+        else:
+            call_async(lambda: answer, dropped, handle_success, *rest)
+
+    call.unpatched = call_async  # type: ignore[attr-defined]  # marks it as patched
+    return call

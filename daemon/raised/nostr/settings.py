@@ -1,4 +1,4 @@
-"""What the relay source is told: which relays, by which way, at what pace."""
+"""Settings of the relay source: the relays, the proxy and the time limits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +10,23 @@ from raised.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """One relay to follow. `write`: give it the project events that it lacks."""
+    """A relay to follow. With `write` it is sent the project events that it lacks."""
 
     url: str
     write: bool = False
-    auth_key_file: Path | None = None
+    auth_key_file: Path | None = None  # a secret key in hex, for NIP-42 only
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """A SOCKS5 proxy for the relays behind it: only .onion ones, or all."""
+    """A SOCKS5 proxy, used for .onion relays only or for all relays."""
 
     socks5: str
     use: Literal["onion", "all"] = "onion"
 
     @property
     def address(self) -> str:
-        """Host and port, as the library wants them: an address, never a name to look up."""
+        """Host and port as nostr-sdk takes them: an IP address, never a host name."""
         parts = urlsplit(self.socks5)
         host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
         if parts.scheme not in {"socks5", "socks5h"} or host is None or parts.port is None:
@@ -36,23 +36,23 @@ class ProxySettings:
 
 @dataclass(frozen=True, slots=True)
 class RelayTiming:
-    """How long to wait for what, in seconds. Tests are in a hurry, relays are not."""
+    """Time limits and intervals of a relay connection, in seconds. Tests use shorter ones."""
 
-    connect: float = 15.0
-    answer: float = 15.0  # from a REQ to its EOSE
-    page: float = 45.0
-    compare: float = 5.0  # a relay that knows NIP-77 begins at once; others may say nothing
-    retry: float = 5.0  # after a lost connection, doubled each time up to `retry_max`
-    retry_max: float = 60.0
-    resubscribe: float = 5.0  # after a CLOSED, doubled each time up to `resubscribe_max`
+    connect_timeout: float = 15.0
+    eose_timeout: float = 15.0  # from a REQ to its EOSE; extended while data keeps coming
+    page_timeout: float = 45.0  # for a whole page of the page reader
+    negentropy_timeout: float = 5.0  # relays that know NIP-77 answer at once, others may not at all
+    reconnect_first: float = 5.0  # after a lost connection, doubled up to `reconnect_max`
+    reconnect_max: float = 60.0
+    resubscribe_first: float = 5.0  # after a CLOSED, doubled up to `resubscribe_max`
     resubscribe_max: float = 600.0
-    poll: float = 0.25  # is the connection still there?
-    settle: float = 1.0  # silence after which every byte must be accounted for
-    probe: float = 60.0  # silence after which the relay is asked for a sign of life
-    report: float = 10.0
-    drain: float = 2.0  # what was taken is observed, when a connection ends
-    wake: float = 1.0  # at most one look at what the record wants in this time
-    ids: float = 600.0  # events a founding transaction names are asked for again
-    overlap: int = 3600  # events dated before the cursor that came late
-    full: int = 86_400  # everything is asked for again
-    grudge: int = 600  # how long bad data marks a relay as degraded
+    poll_interval: float = 0.25  # between two looks at the status of the connection
+    byte_check_after: float = 1.0  # no bytes for so long: those received must be accounted for
+    probe_after: float = 60.0  # no bytes for so long: the relay is sent a small REQ
+    report_interval: float = 10.0  # between two health reports when only counters have changed
+    drain_timeout: float = 2.0  # to hand over queued events when a connection ends
+    wake_interval: float = 1.0  # the record is asked at most so often what is wanted
+    missing_interval: float = 600.0  # between two requests for the same missing events
+    cursor_overlap: int = 3600  # events dated so long before the cursor may have come late
+    full_interval: int = 86_400  # between two back-fills of everything
+    bad_data_cooldown: int = 600  # a relay stays degraded so long after bad data

@@ -1,4 +1,4 @@
-"""All relays at once. Nothing here waits for one of them."""
+"""The relay source: follows all configured relays at once; none waits for another."""
 
 import asyncio
 import contextlib
@@ -7,13 +7,14 @@ from typing import Final, Never
 
 from raised.domain.observation import Observation
 from raised.nostr import sdk_client
-from raised.nostr.ingest import Recent
+from raised.nostr.ingest import SeenCache
 from raised.nostr.ports import RelayRecord
 from raised.nostr.relay import Relay
-from raised.nostr.relay_state import Interest
+from raised.nostr.relay_state import Wanted
 from raised.nostr.settings import ProxySettings, RelaySettings, RelayTiming
 
-LOOK_AGAIN_SECONDS: Final = 60.0  # a wake-up is only a hint, and may be lost
+# The record is asked at least so often: `wake` is only a hint, and may be lost.
+WANTED_INTERVAL_SECONDS: Final = 60.0
 
 
 class RelaySource:
@@ -33,18 +34,18 @@ class RelaySource:
         self._record = record
         self._proxy = proxy
         self._timing = timing or RelayTiming()
-        self._wanted = self._checked(relays)
-        self._recent = Recent()
-        self._interest = Interest()
+        self._configured = self._checked(relays)
+        self._seen = SeenCache()
+        self._wanted = Wanted()
         self._following: dict[RelaySettings, tuple[Relay, asyncio.Task[Never]]] = {}
-        self._news = asyncio.Event()
+        self._work_available = asyncio.Event()
 
     def wake(self) -> None:
-        """Have the record looked at again: there may be a new project, or an event to look for."""
-        self._news.set()
+        """Have the record asked what is wanted: there may be a new project or a missing event."""
+        self._work_available.set()
 
     def request_full_backfill(self) -> None:
-        """Have everything asked for again on every relay."""
+        """Have everything read again from every relay."""
         for relay, _ in self._following.values():
             relay.request_full_backfill()
 
@@ -53,53 +54,60 @@ class RelaySource:
         self.prepare(relays)()
 
     def prepare(self, relays: Sequence[RelaySettings]) -> Callable[[], None]:
-        """Check these relays; what is returned makes us follow them. Raises ConfigError."""
+        """Check these relays; the returned function applies them. Raises ConfigError."""
         checked = self._checked(relays)
 
-        def follow_them() -> None:
-            self._wanted = checked
-            self._news.set()
+        def apply() -> None:
+            self._configured = checked
+            self._work_available.set()
 
-        return follow_them
+        return apply
 
     async def follow(self, outbox: asyncio.Queue[Observation]) -> Never:
-        """Observe what the relays hold and get, for ever."""
+        """Observe what the relays have and get, for ever."""
         sdk_client.use_running_loop()
         async with asyncio.TaskGroup() as tasks:
             while True:
-                self._news.clear()
-                await self._look()
-                await self._adjust(tasks, outbox)
-                await asyncio.sleep(self._timing.wake)
+                self._work_available.clear()
+                await self._update_wanted()
+                await self._start_and_stop(tasks, outbox)
+                # A commit may wake us many times a second; each update costs queries.
+                await asyncio.sleep(self._timing.wake_interval)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_AGAIN_SECONDS):
-                        await self._news.wait()
+                    async with asyncio.timeout(WANTED_INTERVAL_SECONDS):
+                        await self._work_available.wait()
         raise AssertionError("a task group that was never left without an exception")
 
     def _checked(self, relays: Sequence[RelaySettings]) -> tuple[RelaySettings, ...]:
         for settings in relays:
-            sdk_client.RelayEndpoint(settings, self._proxy, self._timing).check()
+            self._endpoint(settings).check()
         return tuple(relays)
 
-    async def _look(self) -> None:
-        new = Interest(
-            keys=tuple(dict.fromkeys(await self._record.project_pubkeys())),
-            missing=tuple(sorted(await self._record.missing_events())),
-        )
-        if new != self._interest:
-            self._interest = new
-            for relay, _ in self._following.values():
-                relay.want(new)
+    def _endpoint(self, settings: RelaySettings) -> sdk_client.RelayEndpoint:
+        return sdk_client.RelayEndpoint(settings, self._proxy, self._timing)
 
-    async def _adjust(self, tasks: asyncio.TaskGroup, outbox: asyncio.Queue[Observation]) -> None:
-        """Start what is wanted and not followed, end what is followed and not wanted."""
-        for settings in [each for each in self._following if each not in self._wanted]:
+    async def _update_wanted(self) -> None:
+        wanted = Wanted(
+            pubkeys=tuple(dict.fromkeys(await self._record.project_pubkeys())),
+            event_ids=tuple(sorted(await self._record.missing_events())),
+        )
+        if wanted != self._wanted:
+            self._wanted = wanted
+            for relay, _ in self._following.values():
+                relay.set_wanted(wanted)
+
+    async def _start_and_stop(
+        self, tasks: asyncio.TaskGroup, outbox: asyncio.Queue[Observation]
+    ) -> None:
+        """Follow the relays that are configured, and no others."""
+        removed = [settings for settings in self._following if settings not in self._configured]
+        for settings in removed:
             _, task = self._following.pop(settings)
             task.cancel()
+            # Until its connection is closed and its queue empty, lest observations be lost.
             await asyncio.wait([task])
-        for settings in self._wanted:
+        for settings in self._configured:
             if settings not in self._following:
-                endpoint = sdk_client.RelayEndpoint(settings, self._proxy, self._timing)
-                relay = Relay(endpoint, self._record, self._recent, outbox)
-                relay.want(self._interest)
+                relay = Relay(self._endpoint(settings), self._record, self._seen, outbox)
+                relay.set_wanted(self._wanted)
                 self._following[settings] = (relay, tasks.create_task(relay.follow()))
