@@ -94,17 +94,22 @@ def _place(seen: SeenTx) -> tuple[int, str]:
 async def _all_pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
     """All confirmed transactions of an address, from all pages.
 
-    Read again a few times: a cursor that the explorer lost looks like the end, a new block like
-    more to come.
+    The explorer's count of them says early that nothing is missing. It is only a statistic, and
+    some keep it wrong for ever (mempool/electrs#112): two readings to the last page that agree
+    outweigh it. A single one does not, for a cursor that the explorer lost looks like the end.
     """
+    before: dict[Txid, SeenTx] | None = None
     for _ in range(_TRIES):
         txs: dict[Txid, SeenTx] = {}
         while page := await _next_page(explorer, script, txs):
             txs.update(page)
             if len(page) < _FULL_PAGE and await _is_all(explorer, script, txs):
                 return list(txs.values())
-        if not txs or await _is_all(explorer, script, txs):
+        if await _is_all(explorer, script, txs) or (
+            before is not None and before.keys() == txs.keys()
+        ):
             return list(txs.values())
+        before = txs
     raise Unavailable(explorer.name, "lost our place in a list while we read it", "restart_paging")
 
 

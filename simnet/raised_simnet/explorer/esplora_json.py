@@ -124,12 +124,13 @@ def history(view: ChainView, script_pubkey: bytes) -> list[str]:
     return [row.txid for row in rows]
 
 
-def stats_json(view: ChainView, script_pubkey: bytes) -> Json:
-    """The counts and sums of a script, on the chain and waiting."""
+def stats_json(view: ChainView, script_pubkey: bytes, count_error: int = 0) -> Json:
+    """The counts and sums of a script, on the chain and waiting; the count wrong by so many."""
     confirmed = [tx for txid in history(view, script_pubkey) if (tx := view.tx(txid))]
     waiting = view.waiting(script_pubkey)
+    counted = {"tx_count": len(confirmed) + count_error}
     return {
-        "chain_stats": _sums(view, confirmed, script_pubkey),
+        "chain_stats": {**_sums(view, confirmed, script_pubkey), **counted},
         "mempool_stats": _sums(view, waiting, script_pubkey),
     }
 

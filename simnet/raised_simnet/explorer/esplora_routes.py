@@ -309,7 +309,8 @@ def _each(suffix: str) -> tuple[str, str]:
 
 @ROUTES.add(*BY_SCRIPT)
 def _stats(asked: ExplorerRequest) -> Response:
-    stats = esplora_json.stats_json(asked.view, asked.script() or b"\xff")
+    script, error = asked.script() or b"\xff", asked.faults.count_error
+    stats = esplora_json.stats_json(asked.view, script, error)
     return json_response({**asked.params, **stats})
 
 

@@ -32,6 +32,7 @@ class Faults:
 
     `only`: route names such as "tx/:txid/outspends"; None for all. `left`: None for ever.
     `lies`: transactions served in place of the one with that id, wherever one is shown.
+    `count_error`: by how many the counts of addresses are wrong (mempool/electrs#112).
     """
 
     status: int | None = None
@@ -43,6 +44,7 @@ class Faults:
     left: int | None = None
     bad_block: BadBlock | None = None
     lies: dict[str, Tx] = field(default_factory=dict)
+    count_error: int = 0
 
     def strikes(self, route: str) -> bool:
         """Whether this request is befallen; counts `left` down."""
