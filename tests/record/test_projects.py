@@ -165,7 +165,7 @@ async def test_what_was_committed_is_never_withdrawn(
     [
         ({"network_name": "Main"}, "wrong_network"),
         ({"nostr_pubkey": "11" * 32}, "not_author"),
-        ({"penalty_days": -3}, "bad_terms"),
+        ({"penalty_days": 1 << 31}, "bad_terms"),
     ],
 )
 async def test_bad_events_are_rejected_with_the_reason(
