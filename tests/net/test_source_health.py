@@ -69,6 +69,17 @@ def test_the_latest_of_the_worst_problems_is_named() -> None:
     assert tracker.last_error == ("webhook", "is missing")
 
 
+def test_when_the_latest_problem_has_ended_the_last_to_begin_is_named() -> None:
+    tracker = SourceHealthTracker()
+    tracker.begin_problem("incomplete", "could not be read to the end")
+    tracker.begin_problem("forged", "delivered forged events")
+    tracker.begin_problem("incomplete", "could not be read to the end")
+    tracker.begin_problem("closed", "closed the subscription")
+    tracker.end_problem("closed")
+    assert tracker.last_error == ("forged", "delivered forged events")
+    assert tracker.last_problem == ("closed", "closed the subscription")
+
+
 def test_problems_under_one_key_replace_each_other() -> None:
     tracker = SourceHealthTracker()
     tracker.begin_problem("lost", "broke", "down", key="connection")

@@ -81,7 +81,8 @@ class SourceHealthTracker:
         self.problems: dict[str, Problem] = {}
         self._clock = clock
         self._report_seconds = report_seconds
-        self._last_problem: ErrorText | None = None
+        self.last_problem: ErrorText | None = None  # the last that began or went on, ended or not
+        self._last_key: str | None = None
         self._reported: tuple[object, object] | None = None
         self._reported_at = float("-inf")
 
@@ -99,10 +100,11 @@ class SourceHealthTracker:
         There is one for each `key` (the code, when none is given): another one under the same key
         takes its place and keeps its beginning.
         """
-        before = self.problems.pop(key or code, None)  # the latest one stands last
+        self._last_key = key or code
+        before = self.problems.get(self._last_key)
         since_at = self._clock() if before is None else before.since_at
-        self.problems[key or code] = Problem(code, detail, state, since_at, until_at)
-        self._last_problem = (code, detail)
+        self.problems[self._last_key] = Problem(code, detail, state, since_at, until_at)
+        self.last_problem = (code, detail)
         return before is None
 
     def end_problem(self, *keys: str) -> bool:
@@ -124,9 +126,17 @@ class SourceHealthTracker:
 
     @property
     def last_error(self) -> ErrorText | None:
-        """The latest of the worst problems that stand, else the last one that has ended."""
-        worst = [problem for problem in self.problems.values() if problem.state == self.state]
-        return (worst[-1].code, worst[-1].detail) if worst else self._last_problem
+        """Of the worst problems that stand the one that began or went on last.
+
+        When that has ended, the one of them that began last; without any, the last one ended.
+        """
+        worst = {
+            key: problem for key, problem in self.problems.items() if problem.state == self.state
+        }
+        if not worst:
+            return self.last_problem
+        key = self._last_key if self._last_key in worst else next(reversed(worst))
+        return (worst[key].code, worst[key].detail)
 
     def is_report_due(self, condition: object, figures: object, time: float) -> bool:
         """Whether to report now; if so, what is given here counts as reported.

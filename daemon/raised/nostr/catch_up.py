@@ -16,7 +16,7 @@ from raised import clock
 from raised.domain.event import Event
 from raised.domain.observation import BackfillDone, Progress
 from raised.errors import Refused, Unavailable
-from raised.net.backoff import Backoff, backoff_seconds
+from raised.net.backoff import Backoff
 from raised.nostr.backfill import PAGE_SIZE, SHORT_PAGE, read_filter
 from raised.nostr.connection import RelayConnection
 from raised.nostr.filters import Filter, pubkey_filters, public_filters
@@ -219,6 +219,7 @@ class RelayStoredEvents:
 
     async def page_with_eose(self, conditions: Filter) -> Sequence[Event]:
         timing = self._context.timing
+        backoff = Backoff(timing.resubscribe_first, timing.resubscribe_max)
         for attempt in range(RATE_LIMIT_ATTEMPTS):
             await self._keep_live()
             try:
@@ -226,9 +227,7 @@ class RelayStoredEvents:
             except Refused as refusal:
                 if refusal.code != "rate-limited" or attempt == RATE_LIMIT_ATTEMPTS - 1:
                     raise
-            await asyncio.sleep(
-                backoff_seconds(timing.resubscribe_first, timing.resubscribe_max, attempt)
-            )
+            await asyncio.sleep(backoff.on_failure())
         raise AssertionError("the last attempt returns or raises")
 
     def _checked_size(self, events: Sequence[Event]) -> Sequence[Event]:

@@ -1,11 +1,14 @@
-"""How one relay does, for everybody to see. One that misbehaves is named by what it did."""
+"""The health of a relay: its state, its problems by code, and what was received from it.
+
+Codes are part of the API; the sentences may change.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from raised.domain.observation import Fact, SourceHealth, State
+from raised.domain.observation import Fact, SourceHealth
+from raised.net.source_health import ErrorText, SourceHealthTracker
 
 SENTENCES: Final[Mapping[str, str]] = {
     "unreachable": "no connection",
@@ -30,78 +33,74 @@ SENTENCES: Final[Mapping[str, str]] = {
     "not_written": "it did not take an event of a project",
 }
 _BAD_DATA: Final = frozenset({"forged", "unusable", "from_the_future", "flood"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    state: State
-    last_error: tuple[str, str] | None
-    complete: bool
-    auth: str | None
+# The next connection may be treated otherwise by the relay.
+_ENDED_WITH_CONNECTION: Final = ("closed", "auth_wanted", "auth_refused", "silent")
+_CONNECTION: Final = "connection"  # the key of the problem that there is no connection
 
 
 class RelayHealth:
-    """Counters and standing troubles of one relay since the process started."""
+    """Counters and problems of a relay since the process started.
 
-    def __init__(self, url: str, cooldown_seconds: int) -> None:
+    Bad data marks the relay as degraded for `cooldown_seconds`. Counters alone are reported every
+    `report_seconds` at most. All times are Unix seconds.
+    """
+
+    def __init__(self, url: str, cooldown_seconds: int, report_seconds: float = 0.0) -> None:
         self.url = url
-        self.errors: Counter[str] = Counter()
         self.events: Counter[int] = Counter()
         self.forged = 0
         self.last_event_at: int | None = None
-        self.last_success_at: int | None = None
-        self.latency_ms: int | None = None
         self.cursor_at: int | None = None
         self.complete = False
         self.auth: str | None = None
         self._cooldown_seconds = cooldown_seconds
-        self._connected: bool | None = None  # unknown before the first attempt
-        self._troubles: dict[str, int | None] = {}  # code → until when, None: until it is over
-        self._last_code: str | None = None
-        self._shown: _Shown | None = None
-        self._shown_at = 0
-        self._moved = False
+        self._tracker = SourceHealthTracker(report_seconds=report_seconds)
+        self._was_tried = False  # nothing is known before the first attempt to connect
+        self._updates = 0
+
+    @property
+    def errors(self) -> Counter[str]:
+        """How often each code occurred."""
+        return self._tracker.stats.errors
 
     def on_connected(self) -> None:
         """There is a connection."""
-        self._connected = True
-        self._moved = True
+        self._was_tried = True
+        self._tracker.end_problem(_CONNECTION)
+        self._updates += 1
 
     def on_disconnected(self, code: str) -> None:
-        """There is none, and why."""
-        self._connected = False
-        self._last_code = code
+        """There is no connection, and why."""
+        self._was_tried = True
         self.errors[code] += 1
-        self.end_problem("closed", "auth_wanted", "auth_refused", "silent")
-        self._moved = True
+        self._tracker.begin_problem(code, SENTENCES[code], "down", key=_CONNECTION)
+        self.end_problem(*_ENDED_WITH_CONNECTION)
+        self._updates += 1
 
     def on_backfill_complete(self, began_at: int) -> None:
         """A back-fill that began then has come to its end."""
         self.complete = True
         self.cursor_at = began_at
         self.end_problem("incomplete")
-        self._moved = True
+        self._updates += 1
 
     def begin_problem(self, code: str) -> None:
-        """Something stands in the way until it is `over`."""
-        if code not in self._troubles:
+        """A problem begins, and lasts until `end_problem`; counted when it is new."""
+        if self._tracker.begin_problem(code, SENTENCES[code]):
             self.errors[code] += 1
-        self._troubles[code] = None
-        self._last_code = code
-        self._moved = True
+        self._updates += 1
 
     def end_problem(self, *codes: str) -> None:
-        """These troubles have ended."""
-        for code in codes:
-            self._troubles.pop(code, None)
+        """These problems have ended. No error when there was none."""
+        self._tracker.end_problem(*codes)
 
     def record_error(self, code: str, now: int, count: int = 1) -> None:
-        """Count something wrong. Bad data marks the relay for a while."""
+        """Count an error. Bad data marks the relay for a while."""
         self.errors[code] += count
-        self._moved = True
+        self._updates += 1
         if code in _BAD_DATA:
-            self._troubles[code] = now + self._cooldown_seconds
-            self._last_code = code
+            until_at = now + self._cooldown_seconds
+            self._tracker.begin_problem(code, SENTENCES[code], until_at=until_at)
 
     def record_unusable(self, size: int, now: int) -> None:
         """Count bytes that were no message for us: garbage, or what failed the library's check."""
@@ -113,64 +112,49 @@ class RelayHealth:
         """Count events that passed our check, repeats included, and those that did not."""
         self.events.update(kinds)
         self.last_event_at = now
-        self._moved = True
+        self._updates += 1
         if forged:
             self.forged += forged
             self.record_error("forged", now, forged)
 
     def on_answer(self, now: int, latency_ms: int | None = None) -> None:
-        """The relay answered a question of ours to the end."""
-        self.last_success_at = now
+        """The relay answered a request to the end."""
+        self._tracker.stats.last_success_at = now
         self.end_problem("silent")
-        self._moved = True
+        self._updates += 1
         if latency_ms is not None:
-            self.latency_ms = latency_ms
+            self._tracker.stats.latency_ms = latency_ms
 
-    def due_report(self, now: int, every_seconds: float) -> SourceHealth | None:
-        """What is to be reported now: a change of condition at once, moved counters at times."""
-        self._expire(now)
-        if self._connected is None:
-            return None
-        shown = _Shown(self._state(), self._last_error(), self.complete, self.auth)
-        if shown == self._shown and not (self._moved and now - self._shown_at >= every_seconds):
-            return None
-        self._shown, self._shown_at, self._moved = shown, now, False
-        return self._report(shown, now)
+    def due_report(self, now: int) -> SourceHealth | None:
+        """The report that is due now: a changed condition at once, changed counters at times."""
+        self._tracker.expire(now)
+        condition = (self._tracker.state, self._last_error(), self.complete, self.auth)
+        if self._was_tried and self._tracker.is_report_due(condition, self._updates, now):
+            return self._report(now)
+        return None
 
-    def _expire(self, now: int) -> None:
-        over = [
-            code for code, until in self._troubles.items() if until is not None and until <= now
-        ]
-        self.end_problem(*over)
+    def _last_error(self) -> ErrorText | None:
+        # Without a connection, what was noticed last says most: it may be why there is none.
+        tracker = self._tracker
+        return tracker.last_problem if tracker.state == "down" else tracker.last_error
 
-    def _state(self) -> State:
-        if not self._connected:
-            return "down"
-        return "degraded" if self._troubles else "ok"
-
-    def _last_error(self) -> tuple[str, str] | None:
-        code = self._last_code
-        if self._connected and self._troubles and code not in self._troubles:
-            code = next(reversed(self._troubles))
-        return None if code is None else (code, SENTENCES[code])
-
-    def _report(self, shown: _Shown, now: int) -> SourceHealth:
+    def _report(self, now: int) -> SourceHealth:
         facts: dict[str, Fact] = {
             "last_event_at": self.last_event_at,
             "cursor_at": self.cursor_at,
-            "backfill_complete": shown.complete,
+            "backfill_complete": self.complete,
             "events": {str(kind): count for kind, count in sorted(self.events.items())},
             "forged": self.forged,
-            "auth": shown.auth,
+            "auth": self.auth,
         }
         return SourceHealth(
             kind="relay",
             name=self.url,
-            state=shown.state,
+            state=self._tracker.state,
             at=now,
-            last_success_at=self.last_success_at,
-            last_error=shown.last_error,
-            latency_ms=self.latency_ms,
+            last_success_at=self._tracker.stats.last_success_at,
+            last_error=self._last_error(),
+            latency_ms=self._tracker.stats.latency_ms,
             errors=dict(self.errors),
             facts=facts,
         )

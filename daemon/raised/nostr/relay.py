@@ -10,7 +10,7 @@ from typing import Final, Never
 from raised import clock
 from raised.domain.observation import Observation
 from raised.errors import Refused, Unavailable
-from raised.net.backoff import backoff_seconds
+from raised.net.backoff import Backoff
 from raised.nostr.catch_up import CatchUp
 from raised.nostr.connection import RelayConnection
 from raised.nostr.fetch_by_id import MissingEvents
@@ -37,7 +37,10 @@ class Relay:
     ) -> None:
         self._timing = endpoint.timing
         self._outbox = outbox
-        self._health = RelayHealth(endpoint.settings.url, endpoint.timing.bad_data_cooldown)
+        timing = endpoint.timing
+        self._health = RelayHealth(
+            endpoint.settings.url, timing.bad_data_cooldown, timing.report_interval
+        )
         self._ingest = Ingest(self._health, record, seen, outbox)
         self._context = RelayContext(endpoint, record, self._health, self._ingest, outbox)
         self._state = RelayState()
@@ -62,21 +65,19 @@ class Relay:
 
     async def _stay_connected(self, tasks: asyncio.TaskGroup) -> Never:
         loop, timing = asyncio.get_running_loop(), self._timing
-        failures = 0
+        backoff = Backoff(timing.reconnect_first, timing.reconnect_max)
         while True:
             began = loop.time()
             try:
                 await self._use_connection(tasks)
             except Unavailable as error:
                 self._health.on_disconnected(error.code)
-                failures = max(failures, CUT_OFF_FAILURES if error.code == "cut_off" else 0)
+                if error.code == "cut_off":
+                    backoff.failures = max(backoff.failures, CUT_OFF_FAILURES)
             # Only a connection that lasted is a success: a relay may accept and hang up at once.
             if loop.time() - began > timing.reconnect_max:
-                failures = 0
-            await asyncio.sleep(
-                backoff_seconds(timing.reconnect_first, timing.reconnect_max, failures)
-            )
-            failures += 1
+                backoff.on_success()
+            await asyncio.sleep(backoff.on_failure())
 
     async def _use_connection(self, tasks: asyncio.TaskGroup) -> Never:
         """Connect and work until the connection is lost. Raises Unavailable."""
@@ -116,7 +117,7 @@ class Relay:
 
     async def _report_health(self) -> Never:
         while True:
-            if report := self._health.due_report(clock.now(), self._timing.report_interval):
+            if report := self._health.due_report(clock.now()):
                 await self._outbox.put(report)
             await asyncio.sleep(self._timing.poll_interval)
 
