@@ -59,7 +59,7 @@ def event(kind: int, *tags: tuple[str, ...], pubkey: str = "a" * 64) -> Event:
     return Event("0" * 64, pubkey, 0, kind, tags, "content", "0" * 128)
 
 
-def test_every_key_is_asked_for_as_author_and_as_receiver() -> None:
+def test_every_pubkey_is_in_a_filter_as_author_and_as_receiver() -> None:
     filters = list(pubkey_filters(PUBKEYS))
     authors = [key for conditions in filters for key in conditions.get("authors", [])]  # type: ignore[attr-defined]
     receivers = [key for conditions in filters for key in conditions.get("#p", [])]  # type: ignore[attr-defined]
@@ -75,14 +75,14 @@ def test_a_new_key_changes_only_the_last_subscription() -> None:
     assert all(len(request) <= FILTERS_PER_REQ for request in after)
 
 
-def test_app_data_is_taken_by_its_name() -> None:
+def test_app_data_is_wanted_by_its_d_tag() -> None:
     for name in ("angor:project", "angor:faq", "angor:members", "angor:media", "AngorApp"):
         assert is_wanted(event(30078, ("d", name)))
     assert is_wanted(event(30078))  # project events from before May 2025 have no tag
     assert not is_wanted(event(30078, ("d", "game")))
 
 
-def test_lists_are_the_hubs_own() -> None:
+def test_lists_are_wanted_from_the_hubs_administrator_alone() -> None:
     deny = ("d", "angor:deny")
     assert is_wanted(event(30000, deny, pubkey=HUB_ADMIN))
     assert not is_wanted(event(30000, ("d", "friends"), pubkey=HUB_ADMIN))
@@ -91,27 +91,27 @@ def test_lists_are_the_hubs_own() -> None:
     assert not is_wanted(event(10001))
 
 
-def test_kinds_we_have_no_use_for_are_left() -> None:
+def test_other_kinds_are_not_wanted() -> None:
     assert [kind for kind in (0, 1, 3, 4, 5, 7, 3030, 10002, 9735) if is_wanted(event(kind))] == [
         0, 4, 5, 3030, 10002,
     ]  # fmt: skip
 
 
-def test_an_envelope_says_who_to_whom_and_about_what() -> None:
+def test_a_message_keeps_receiver_subject_and_reply_and_no_content() -> None:
     tags = (("p", "b"), ("subject", "Investment offer"), ("e", "c"), ("x", "secret"), ())
-    kept = without_content(event(4, *tags))
-    assert kept.tags == tags[:3]
-    assert kept.content == ""
+    message = without_content(event(4, *tags))
+    assert message.tags == tags[:3]
+    assert message.content == ""
 
 
 @given(conditions=filters, event=events)
-def test_an_event_fits_as_a_relay_would_say(conditions: Filter, event: Event) -> None:
+def test_an_event_matches_a_filter_as_on_a_relay(conditions: Filter, event: Event) -> None:
     fields = {name: getattr(event, name) for name in ("id", "pubkey", "created_at", "kind")}
     sent = {**fields, "tags": [list(tag) for tag in event.tags]}
     assert filter_matcher(conditions).matches(event) == matches(conditions, cast("Any", sent))
 
 
-def test_one_filter_of_several_is_enough() -> None:
+def test_an_event_has_to_match_a_single_filter_of_its_subscription() -> None:
     requested = RequestedFilters()
     requested.open("live-0", [PROJECTS, {"kinds": [5]}])
     assert requested.match("live-0", event(3030))
@@ -120,7 +120,7 @@ def test_one_filter_of_several_is_enough() -> None:
     assert not requested.match("live-1", event(3030))
 
 
-def test_what_ended_lately_is_still_on_its_way_and_what_ended_long_ago_is_not() -> None:
+def test_events_are_expected_for_a_while_after_their_subscription_has_ended() -> None:
     requested = RequestedFilters()
     for name in range(ENDED_MAX + 2):
         requested.open(f"page-{name}", [PROJECTS])

@@ -194,7 +194,7 @@ async def test_events_published_while_a_subscription_was_closed_are_read_back(
         await following.until(lambda: len(record.done) == 2)
 
 
-async def test_a_relay_that_wants_authentication_says_so(
+async def test_a_relay_that_wants_authentication_is_reported(
     follow: Any, honest_relay: Any, hostile: HostileRelay
 ) -> None:
     hostile.events, hostile.mode = list(THEIRS), Mode.AUTH

@@ -19,7 +19,7 @@ EVENTS = [
 ]
 
 
-def test_a_proxy_is_an_address() -> None:
+def test_the_address_of_a_proxy_has_an_ip_address_and_a_port() -> None:
     assert ProxySettings("socks5h://127.0.0.1:9050").address == "127.0.0.1:9050"
     assert ProxySettings("socks5://localhost:9050", "all").address == "127.0.0.1:9050"
     for wrong in ("http://127.0.0.1:1", "127.0.0.1:9050", "socks5h://host"):
@@ -27,7 +27,7 @@ def test_a_proxy_is_an_address() -> None:
             _ = ProxySettings(wrong).address
 
 
-def test_a_key_file_without_a_key_is_a_mistake_of_the_operator(tmp_path: Path) -> None:
+def test_a_key_file_without_a_key_is_a_configuration_error(tmp_path: Path) -> None:
     path = tmp_path / "key"
 
     def endpoint() -> RelayEndpoint:
@@ -43,7 +43,7 @@ def test_a_key_file_without_a_key_is_a_mistake_of_the_operator(tmp_path: Path) -
     assert RelayEndpoint(RelaySettings("wss://relay"), None, RelayTiming()).keys() is None
 
 
-def test_an_address_that_is_none_is_a_mistake_of_the_operator() -> None:
+def test_an_invalid_address_is_a_configuration_error() -> None:
     RelayEndpoint(RelaySettings("wss://relay.example"), None, RelayTiming()).check()
     with pytest.raises(ConfigError, match="address"):
         RelayEndpoint(RelaySettings("https://relay.example"), None, RelayTiming()).check()
