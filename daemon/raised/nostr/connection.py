@@ -167,7 +167,7 @@ class RelayConnection:
                 self._health.on_answer(clock.now(), int(latency * 1000))
                 return
         elif request.waits_for_auth:
-            prefix, self._health.auth = "auth-required", "refused"
+            prefix = self._requests.on_auth_timeout()
         else:
             raise Unavailable(self._health.url, "no end of stored events", "silent")
         raise Refused(self._health.url, "it closed the subscription", prefix)

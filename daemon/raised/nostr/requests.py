@@ -72,6 +72,11 @@ class Requests:
         """Note that the relay sent an AUTH challenge."""
         self._health.auth = self._health.auth or "offered"
 
+    def on_auth_timeout(self) -> str:
+        """Note that the REQ was not answered after AUTH; the prefix that it counts as closed by."""
+        self._health.auth = "refused"
+        return "auth-required"
+
     def on_eose(self, subscription_id: str) -> None:
         """End the request, if it waits: all stored events were sent."""
         if self._health.auth == "asked":
