@@ -169,7 +169,7 @@ def follow(record: MemoryRecord) -> Follow:
 
 
 @pytest.fixture
-def honest() -> Iterator[Callable[[], Relay]]:
+def start_relay() -> Iterator[Callable[[], Relay]]:
     """Starts real relays, each in a process of its own."""
     relays: list[Relay] = []
 

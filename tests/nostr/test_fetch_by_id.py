@@ -27,8 +27,10 @@ async def contents(urls: list[str], *wanted: Any) -> dict[str, str]:
     return {id_: event.content for id_, event in events.items()}
 
 
-async def test_each_relay_gives_the_events_it_has_and_one_that_is_down_none(honest: Any) -> None:
-    first, second, down = honest(), honest(), honest()
+async def test_each_relay_gives_the_events_it_has_and_one_that_is_down_none(
+    start_relay: Any,
+) -> None:
+    first, second, down = start_relay(), start_relay(), start_relay()
     await asyncio.to_thread(publish, first.url, [A, OTHER])
     await asyncio.to_thread(publish, second.url, [A, B, OTHER])
     down.kill()

@@ -28,8 +28,8 @@ def contents(record: Any) -> dict[str, str]:
 
 
 @pytest.fixture
-async def honest_relay(honest: Any) -> Any:
-    relay = honest()
+async def honest_relay(start_relay: Any) -> Any:
+    relay = start_relay()
     await asyncio.to_thread(publish, relay.url, MINE)
     return relay
 

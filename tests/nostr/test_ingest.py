@@ -58,9 +58,9 @@ def test_no_forged_event_is_accepted_and_no_genuine_event_is_lost(
     known = {GENUINE[n].id for n, _, is_known in sent if is_known}
     batch = [forgery(GENUINE[n]) if forged else GENUINE[n] for n, forged, _ in sent]
     verified = verify_batch(batch, known)
-    honest = {event.id for event in batch if event in GENUINE}
-    assert {event.id for event in verified.genuine} == honest - known
-    assert set(verified.known_ids) == honest & known
+    genuine_ids = {event.id for event in batch if event in GENUINE}
+    assert {event.id for event in verified.genuine} == genuine_ids - known
+    assert set(verified.known_ids) == genuine_ids & known
     assert all(event in GENUINE for event in verified.genuine)
     assert verified.forged == sum(forged for _, forged, _ in sent)
 

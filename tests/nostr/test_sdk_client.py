@@ -63,22 +63,22 @@ async def receive_live_events(follow: Any, relay: Any) -> None:
 
 
 async def test_an_unknown_version_is_not_patched_and_loses_nothing(
-    follow: Any, honest: Any, monkeypatch: pytest.MonkeyPatch
+    follow: Any, start_relay: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sdk_client, "PATCHED_VERSION", "0")
     assert not sdk_client.patch_callbacks()
-    await receive_live_events(follow, honest())
+    await receive_live_events(follow, start_relay())
 
 
-async def test_the_known_version_can_be_patched(follow: Any, honest: Any) -> None:
+async def test_the_known_version_can_be_patched(follow: Any, start_relay: Any) -> None:
     """Fails with a new version of the library: then look at its callbacks again."""
     assert sdk_client.patch_callbacks()
     assert sdk_client.patch_callbacks()
-    await receive_live_events(follow, honest())
+    await receive_live_events(follow, start_relay())
 
 
 async def test_the_relay_waits_while_the_queue_is_full(
-    follow: Any, honest: Any, monkeypatch: pytest.MonkeyPatch
+    follow: Any, start_relay: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sdk_bridge, "QUEUE_MAX", 2)
-    await receive_live_events(follow, honest())
+    await receive_live_events(follow, start_relay())

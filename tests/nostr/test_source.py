@@ -32,8 +32,8 @@ def ids(events: list[Any]) -> set[str]:
     return {event["id"] for event in events}
 
 
-async def test_stored_and_new_events_arrive(follow: Any, honest: Any) -> None:
-    relay = honest()
+async def test_stored_and_new_events_arrive(follow: Any, start_relay: Any) -> None:
+    relay = start_relay()
     stored = projects(1_250)
     await asyncio.to_thread(publish, relay.url, stored)
     async with follow(relay) as following:
@@ -57,9 +57,9 @@ async def test_stored_and_new_events_arrive(follow: Any, honest: Any) -> None:
 
 
 async def test_an_event_dated_long_ago_arrives_live_when_it_is_published_now(
-    follow: Any, honest: Any
+    follow: Any, start_relay: Any
 ) -> None:
-    relay = honest()
+    relay = start_relay()
     await asyncio.to_thread(publish, relay.url, projects(5))
     async with follow(relay) as following:
         record = following.record
@@ -70,9 +70,9 @@ async def test_an_event_dated_long_ago_arrives_live_when_it_is_published_now(
 
 
 async def test_several_relays_are_read_at_once_and_it_is_recorded_which_events_each_has(
-    follow: Any, honest: Any
+    follow: Any, start_relay: Any
 ) -> None:
-    relays = [honest() for _ in range(3)]
+    relays = [start_relay() for _ in range(3)]
     events = projects(30)
     for n, relay in enumerate(relays):
         await asyncio.to_thread(publish, relay.url, events[: 10 * (n + 1)])
@@ -84,8 +84,8 @@ async def test_several_relays_are_read_at_once_and_it_is_recorded_which_events_e
             assert record.ids_by_relay[relay.url] == ids(events[: 10 * (n + 1)])
 
 
-async def test_a_relay_that_is_down_delays_no_other(follow: Any, honest: Any) -> None:
-    relay, gone = honest(), honest()
+async def test_a_relay_that_is_down_delays_no_other(follow: Any, start_relay: Any) -> None:
+    relay, gone = start_relay(), start_relay()
     gone.stop()
     events = projects(3)
     await asyncio.to_thread(publish, relay.url, events)
@@ -125,9 +125,9 @@ async def test_after_a_restart_of_the_relay_nothing_is_missing(follow: Any, tmp_
 
 
 async def test_a_start_with_a_cursor_reads_from_there_with_an_overlap(
-    follow: Any, honest: Any, record: Any
+    follow: Any, start_relay: Any, record: Any
 ) -> None:
-    relay, now = honest(), int(time.time())
+    relay, now = start_relay(), int(time.time())
     old, recent = projects(5, now - 10_000), projects(5, now - 3_700)
     await asyncio.to_thread(publish, relay.url, old + recent)
     record.cursors[relay.url] = RelayCursor(now - 200, now - 300)
@@ -140,9 +140,9 @@ async def test_a_start_with_a_cursor_reads_from_there_with_an_overlap(
 
 
 async def test_a_full_day_after_the_last_time_everything_is_read(
-    follow: Any, honest: Any, record: Any
+    follow: Any, start_relay: Any, record: Any
 ) -> None:
-    relay, now = honest(), int(time.time())
+    relay, now = start_relay(), int(time.time())
     await asyncio.to_thread(publish, relay.url, projects(5))
     record.cursors[relay.url] = RelayCursor(now - 200, now - 90_000)
     async with follow(relay) as following:
@@ -152,9 +152,9 @@ async def test_a_full_day_after_the_last_time_everything_is_read(
 
 
 async def test_more_events_of_a_second_than_a_page_are_read_by_nip_77(
-    follow: Any, honest: Any
+    follow: Any, start_relay: Any
 ) -> None:
-    relay = honest()
+    relay = start_relay()
     same = [
         sign_event(FOUNDER, kind=3030, content=f"{n}", created_at=1_700_000_000)
         for n in range(1_200)
@@ -167,9 +167,9 @@ async def test_more_events_of_a_second_than_a_page_are_read_by_nip_77(
 
 
 async def test_events_of_a_project_are_requested_once_its_key_is_known(
-    follow: Any, honest: Any
+    follow: Any, start_relay: Any
 ) -> None:
-    relay, now = honest(), 1_700_000_000
+    relay, now = start_relay(), 1_700_000_000
     own = [
         sign_event(FOUNDER, kind=0, content="profile", created_at=now),
         sign_event(FOUNDER, kind=5, content="", created_at=now, tags=[["e", "0" * 64]]),
@@ -196,8 +196,10 @@ async def test_events_of_a_project_are_requested_once_its_key_is_known(
         assert not record.events.keys() & ids(other)
 
 
-async def test_messages_are_recorded_without_content(follow: Any, honest: Any, record: Any) -> None:
-    relay, now = honest(), 1_700_000_000
+async def test_messages_are_recorded_without_content(
+    follow: Any, start_relay: Any, record: Any
+) -> None:
+    relay, now = start_relay(), 1_700_000_000
     subject = ["subject", "Investment offer"]
     to = sign_event(INVESTOR, kind=4, content="secret", created_at=now, tags=[["p", KEY], subject])
     other = sign_event(INVESTOR, kind=4, content="secret", created_at=now, tags=[["p", "0" * 64]])
@@ -211,9 +213,9 @@ async def test_messages_are_recorded_without_content(follow: Any, honest: Any, r
 
 
 async def test_an_event_that_a_founding_names_is_fetched_whatever_its_kind(
-    follow: Any, honest: Any
+    follow: Any, start_relay: Any
 ) -> None:
-    relay = honest()
+    relay = start_relay()
     named = sign_event(STRANGER, kind=30078, content="{}", created_at=5, tags=[["d", "whatever"]])
     late = sign_event(STRANGER, kind=31_000, content="{}", created_at=5, tags=[["d", "late"]])
     await asyncio.to_thread(publish, relay.url, [named])
@@ -227,8 +229,10 @@ async def test_an_event_that_a_founding_names_is_fetched_whatever_its_kind(
         await following.until(lambda: record.events.keys() == {named["id"], late["id"]})
 
 
-async def test_an_event_from_the_future_is_refused_and_counted(follow: Any, honest: Any) -> None:
-    relay, now = honest(), int(time.time())
+async def test_an_event_from_the_future_is_refused_and_counted(
+    follow: Any, start_relay: Any
+) -> None:
+    relay, now = start_relay(), int(time.time())
     async with follow(relay) as following:
         record = following.record
         await following.until(lambda: record.done)
@@ -240,9 +244,9 @@ async def test_an_event_from_the_future_is_refused_and_counted(follow: Any, hone
 
 
 async def test_a_relay_that_may_be_written_to_gets_what_it_lacks(
-    follow: Any, honest: Any, record: Any
+    follow: Any, start_relay: Any, record: Any
 ) -> None:
-    full, empty = honest(), honest()
+    full, empty = start_relay(), start_relay()
     events = projects(4)
     record.project_events = [event_from_json(dict(event)) for event in events]
     await asyncio.to_thread(publish, full.url, events)
@@ -256,9 +260,9 @@ async def test_a_relay_that_may_be_written_to_gets_what_it_lacks(
 
 
 async def test_an_event_that_a_relay_refuses_is_written_once(
-    follow: Any, honest: Any, record: Any
+    follow: Any, start_relay: Any, record: Any
 ) -> None:
-    relay = honest()
+    relay = start_relay()
     bad, event = (event_from_json(dict(event)) for event in projects(2))
     record.events[event.id] = event
     record.project_events = [replace(bad, sig="0" * 128), event]
@@ -283,10 +287,10 @@ async def test_keys_that_are_no_longer_wanted_are_unsubscribed(
         )
 
 
-async def test_the_hubs_lists_are_its_administrators_alone(follow: Any, honest: Any) -> None:
+async def test_the_hubs_lists_are_its_administrators_alone(follow: Any, start_relay: Any) -> None:
     event = Event("0" * 64, HUB_ADMIN, 0, 30000, (("d", "angor:deny"),), "", "0" * 128)
     assert event.pubkey == HUB_ADMIN
-    relay = honest()
+    relay = start_relay()
     mine = sign_event(STRANGER, kind=10001, content="", created_at=5)
     await asyncio.to_thread(publish, relay.url, [mine])
     async with follow(relay) as following:
@@ -294,8 +298,8 @@ async def test_the_hubs_lists_are_its_administrators_alone(follow: Any, honest: 
         assert not following.record.events
 
 
-async def test_relays_can_be_replaced_while_running(follow: Any, honest: Any) -> None:
-    first, second = honest(), honest()
+async def test_relays_can_be_replaced_while_running(follow: Any, start_relay: Any) -> None:
+    first, second = start_relay(), start_relay()
     await asyncio.to_thread(publish, first.url, projects(1))
     await asyncio.to_thread(publish, second.url, projects(2, secret=STRANGER))
     async with follow(first) as following:
