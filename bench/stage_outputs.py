@@ -33,7 +33,7 @@ PENALTY_DAYS = 90
 ROUNDS = 9
 
 FOUNDER, RECOVERY = (pubkey_from_secret(sha256(name)) for name in (b"founder", b"recovery"))
-INVESTORS = [pubkey_from_secret(sha256(b"investor %d" % one)) for one in range(INVESTMENTS)]
+INVESTORS = [pubkey_from_secret(sha256(b"investor %d" % index)) for index in range(INVESTMENTS)]
 PROJECT_ID = encode("angor", 0, sha256(b"project")[:20])
 TERMS = parse_terms(
     json.dumps(
@@ -86,7 +86,7 @@ def leaf(script: bytes) -> bytes:
 def bare() -> list[bytes]:
     """Every output key, by nothing but the hashes and tweaks it takes."""
     founder, recovery = push(LEAF_KEYS[FOUNDER]), push(LEAF_KEYS[RECOVERY])
-    founders = [leaf(founder + b"\xad" + number(one) + b"\xb1") for one in RELEASES]
+    founders = [leaf(founder + b"\xad" + number(release) + b"\xb1") for release in RELEASES]
     expiry = b"\xad" + number(EXPIRY) + b"\xb1"
     keys: list[bytes] = []
     for key in INVESTORS:

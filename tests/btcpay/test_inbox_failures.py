@@ -55,6 +55,23 @@ async def test_an_invoice_is_not_gone_when_the_permission_is_lost(store: Followe
     assert not store.record.published(InvoicesGone)
 
 
+async def test_an_invoice_is_not_gone_when_the_permission_comes_back_before_the_list(
+    store: FollowedStore,
+) -> None:
+    refusals = [forbidden("btcpay.store.canviewinvoices")]
+    path = f"{BELOW}/invoices/abc"
+    async with store.follow():
+        await store.sweeps_started()
+        store.server.add("abc", "Settled")
+        store.server.overrides.append(
+            lambda request: refusals.pop() if refusals and request.path == path else None
+        )
+        store.record.deliver("InvoiceSettled", "abc")
+        await store.until(lambda: store.record.results)
+    assert not refusals
+    assert set(store.record.results.values()) == {"applied"}
+
+
 async def test_a_server_that_is_away_loses_no_delivery(store: FollowedStore) -> None:
     store.server.add("abc", "Settled")
     async with store.follow():

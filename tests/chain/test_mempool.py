@@ -54,7 +54,7 @@ class FakeMempool:
 
     async def unconfirmed(self, script: bytes) -> tuple[SeenTx, ...]:
         self.requests["address"] += 1
-        paying = [tx for tx in self.txs.values() if any(one == script for _, one in tx.outputs)]
+        paying = [tx for tx in self.txs.values() if any(paid == script for _, paid in tx.outputs)]
         return tuple(SeenTx(tx, (), None) for tx in paying)
 
     async def spenders(self, txid: Txid) -> tuple[Spender | None, ...] | None:

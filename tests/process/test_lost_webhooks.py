@@ -121,7 +121,7 @@ async def test_sent_while_the_api_is_stopped(stage: Harness) -> None:
     await stage.play(wait)
     await again()
     await delivered(stage)
-    assert any(one.code is None for one in hook.deliveries), "some met nobody"
+    assert any(delivery.code is None for delivery in hook.deliveries), "some met nobody"
     await assert_equal(stage)
 
 
@@ -166,6 +166,6 @@ async def test_the_daemon_killed_between_answer_and_pull(stage: Harness) -> None
     await stage.box.daemon.kill()
     faults.hold = False
     await delivered(stage)
-    assert all(one.code == httpx.codes.OK for one in hook_of(stage).deliveries)
+    assert all(delivery.code == httpx.codes.OK for delivery in hook_of(stage).deliveries)
     await stage.box.daemon.start()
     await assert_equal(stage)

@@ -92,7 +92,7 @@ class Scenario:
                 for tx, at, _, position in self.txs
                 if at == height
             ),
-            key=lambda one: one.position,
+            key=lambda tx: tx.position,
         )
         return BlockSeen(self.block(height, fork), tuple(placed), "explorer", 1_800_000_000)
 
@@ -148,8 +148,8 @@ class Ledger:
     )
 
     async def see(self, *observations: Observation) -> None:
-        for one in observations:
-            await transact(self.engine, apply_observations, [one], self.policy)
+        for observation in observations:
+            await transact(self.engine, apply_observations, [observation], self.policy)
 
     async def see_at_once(self, observations: Sequence[Observation]) -> None:
         await transact(self.engine, apply_observations, observations, self.policy)
@@ -252,7 +252,7 @@ class World:
         """A transaction with these outputs."""
         self._coins += 1
         fresh = OutPoint(sha256(f"coin {self._coins}".encode()).hexdigest(), 0)
-        inputs = tuple(TxIn(one, b"", 0xFFFFFFFF) for one in (*spends, fresh))
+        inputs = tuple(TxIn(spend, b"", 0xFFFFFFFF) for spend in (*spends, fresh))
         return Tx(2, inputs, outputs, 0)
 
 

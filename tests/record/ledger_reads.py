@@ -23,16 +23,16 @@ async def item(ledger: Ledger, invoice_id: str, store: str = "shop") -> Any:
 
 async def row(ledger: Ledger, invoice_id: str, store: str = "shop") -> Any:
     rows = await ledger.rows(schema.invoice)
-    return next(one for one in rows if (one["store"], one["id"]) == (store, invoice_id))
+    return next(row for row in rows if (row["store"], row["id"]) == (store, invoice_id))
 
 
 async def counted(ledger: Ledger) -> dict[str, int]:
     """What each invoice's payments add to the ledger."""
     sums: dict[str, int] = {}
-    for one in await ledger.rows(schema.movement):
-        if one["kind"] == "payment" and one["reversed_by"] is None:
-            key = f"{one['store']}/{one['invoice_id']}"
-            sums[key] = sums.get(key, 0) + one["amount_msats"]
+    for row in await ledger.rows(schema.movement):
+        if row["kind"] == "payment" and row["reversed_by"] is None:
+            key = f"{row['store']}/{row['invoice_id']}"
+            sums[key] = sums.get(key, 0) + row["amount_msats"]
     return sums
 
 

@@ -39,9 +39,9 @@ def grouped(*campaigns: Campaign, at: int = START) -> CampaignsConfigured:
 async def hours(ledger: Ledger) -> dict[tuple[str, str], int]:
     """The sums of all hours by owner and kind."""
     found: dict[tuple[str, str], int] = {}
-    for one in await ledger.rows(schema.hour_total):
-        key = (one["owner"], one["kind"])
-        found[key] = found.get(key, 0) + one["amount_msats"]
+    for total in await ledger.rows(schema.hour_total):
+        key = (total["owner"], total["kind"])
+        found[key] = found.get(key, 0) + total["amount_msats"]
     return found
 
 
@@ -57,7 +57,8 @@ async def test_an_invoice_belongs_to_the_campaign_whose_rule_takes_it(
         ("shop", "payment"): 200_000_000,
     }
     by_reference = {
-        (one["type"], one["reference"]): one["campaign"] for one in await ledger.changes()
+        (change["type"], change["reference"]): change["campaign"]
+        for change in await ledger.changes()
     }
     assert by_reference["movement", coin(1)] == "sea-ice"
     assert by_reference["payment.settled", coin(1)] == "sea-ice"
@@ -139,17 +140,19 @@ async def test_projects_and_their_changes_name_their_campaign(
     ledger: Ledger, world: World, founder: Founder
 ) -> None:
     await ledger.see(world.told(founder.event), world.mine(founder.found()))
-    assert {one["campaign"] for one in await ledger.changes() if one["project_id"]} == {
+    assert {change["campaign"] for change in await ledger.changes() if change["project_id"]} == {
         founder.project_id
     }
     both = Campaign("sea-ice", "Sea ice", projects=(founder.project_id,))
     await ledger.see(grouped(both))
     seen = len(await ledger.changes())
     await ledger.see(world.mine(founder.invested().tx))
-    news = [one for one in (await ledger.changes())[seen:] if one["project_id"]]
-    assert {one["type"] for one in news} == {"investment.confirmed", "movement"}
-    assert {one["campaign"] for one in news} == {"sea-ice"}
-    assert {one["data"]["campaign"] for one in news if one["type"] == "movement"} == {"sea-ice"}
+    news = [change for change in (await ledger.changes())[seen:] if change["project_id"]]
+    assert {change["type"] for change in news} == {"investment.confirmed", "movement"}
+    assert {change["campaign"] for change in news} == {"sea-ice"}
+    assert {change["data"]["campaign"] for change in news if change["type"] == "movement"} == {
+        "sea-ice"
+    }
     # hours stay the project's: its campaign is looked up
     assert {owner for owner, _ in await hours(ledger)} == {founder.project_id}
     await assert_consistent(ledger)
@@ -158,7 +161,7 @@ async def test_projects_and_their_changes_name_their_campaign(
 async def test_stores_that_send_events_are_remembered_from_when_on(ledger: Ledger) -> None:
     await ledger.see(CampaignsConfigured(START, (), {"shop": True, "stall": False}))
     await ledger.see(CampaignsConfigured(START + 9, (), {"shop": True, "stall": True}))
-    cursors = {one["name"]: one["value"] for one in await ledger.rows(schema.cursor)}
+    cursors = {row["name"]: row["value"] for row in await ledger.rows(schema.cursor)}
     assert cursors == {"shop": START, "stall": START + 9}
     await ledger.see(CampaignsConfigured(START + 20, (), {"stall": True}))
-    assert [one["name"] for one in await ledger.rows(schema.cursor)] == ["stall"]
+    assert [row["name"] for row in await ledger.rows(schema.cursor)] == ["stall"]

@@ -118,6 +118,6 @@ async def test_stores_that_lived_have_no_differences_and_no_tampering_is_missed(
     async with traded.engine.connect() as conn:
         for tampering, what in _TAMPERED:
             await conn.execute(text(tampering))
-            assert what in {one.what for one in await differences(conn)}, tampering
+            assert what in {difference.what for difference in await differences(conn)}, tampering
             await conn.rollback()
     assert await found(traded) == []

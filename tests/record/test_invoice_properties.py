@@ -43,7 +43,7 @@ class Chance:
 
     def invoice(self, invoice_id: str) -> Invoice:
         chosen = self.random.sample(self.coins, self.random.randint(0, 3))
-        payments = tuple(self.payment(one) for one in chosen)
+        payments = tuple(self.payment(payment_id) for payment_id in chosen)
         return invoice(
             invoice_id,
             payments=self.random.choice([payments, payments, payments, None]),
@@ -72,7 +72,10 @@ class Chance:
                 return shop.deliveries_done({}, pp=self.random.choice(IDS))
             case 4:
                 return shop.sweep_done("full", shop.now - self.random.randint(0, 5))
-        shown = [self.invoice(one) for one in self.random.sample(IDS, self.random.randint(1, 3))]
+        shown = [
+            self.invoice(invoice_id)
+            for invoice_id in self.random.sample(IDS, self.random.randint(1, 3))
+        ]
         origin = self.random.choice(["delivery", "active", "full"])
         asked_at = shop.now - self.random.choice([0, 0, 0, 30])
         return shop.invoices_seen(*shown, origin=origin, asked_at=asked_at)
@@ -126,7 +129,7 @@ async def test_what_is_booked_follows_from_the_last_answers_alone(
         assert (await ledger.state())[name] == (await second_ledger.state())[name]
     figures = ("store", "id", "campaign", "counted_msats", "pending_msats", "first_counted_at")
     kept = [
-        [{name: one[name] for name in figures} for one in await record.rows(schema.invoice)]
+        [{name: row[name] for name in figures} for row in await record.rows(schema.invoice)]
         for record in (ledger, second_ledger)
     ]
     assert sorted(kept[0], key=repr) == sorted(kept[1], key=repr)

@@ -30,7 +30,7 @@ def shop() -> StoreObservations:
 
 
 async def told(ledger: Ledger) -> list[tuple[str, str]]:
-    return [(one["type"], one["reference"]) for one in await ledger.changes()]
+    return [(change["type"], change["reference"]) for change in await ledger.changes()]
 
 
 async def test_a_settled_payment_is_booked_summed_and_told(
@@ -51,10 +51,14 @@ async def test_a_settled_payment_is_booked_summed_and_told(
     assert (kept["counted_msats"], kept["pending_msats"]) == (100_000_000, 0)
     assert kept["first_counted_at"] == START + 100
     changes = await ledger.changes()
-    assert [one["type"] for one in changes] == ["invoice.settled", "payment.settled", "movement"]
-    assert {one["campaign"] for one in changes} == {"shop"}
-    assert {one["source"] for one in changes} == {"btcpay"}
-    assert [one["reference"] for one in changes] == ["shop/one", coin(1), coin(1)]
+    assert [change["type"] for change in changes] == [
+        "invoice.settled",
+        "payment.settled",
+        "movement",
+    ]
+    assert {change["campaign"] for change in changes} == {"shop"}
+    assert {change["source"] for change in changes} == {"btcpay"}
+    assert [change["reference"] for change in changes] == ["shop/one", coin(1), coin(1)]
     shown = await item(ledger, "one")
     assert shown["order_id"] == "ICE-1"
     assert shown["metadata"] == {}  # nobody has put the key on the list
@@ -71,16 +75,19 @@ async def test_the_accounting_of_the_vectors_comes_out(
 ) -> None:
     """Every invoice of the list, with the payments of its methods, as one answer."""
     expected = json.loads((VECTORS / "expected_accounting.json").read_text())["invoices"]
-    invoices = [_of_vector(one, place) for place, one in enumerate(expected)]
+    invoices = [_of_vector(vector, place) for place, vector in enumerate(expected)]
     await ledger.see(shop.invoices_seen(*invoices, origin="full"))
-    for one in expected:
-        kept = await row(ledger, one["invoiceId"])
-        shown = await item(ledger, one["invoiceId"])
-        assert kept["counted_msats"] == one["settled_msat"], one["key"]
-        assert kept["pending_msats"] == one["processing_msat"], one["key"]
-        assert shown["received_sats"] == one["settled_sats_floor"]
-        assert shown["pending_sats"] == one["processing_sats_floor"]
-        assert (shown["archived"], shown["paid_amount"]) == (one["archived"], one["paidAmount"])
+    for vector in expected:
+        kept = await row(ledger, vector["invoiceId"])
+        shown = await item(ledger, vector["invoiceId"])
+        assert kept["counted_msats"] == vector["settled_msat"], vector["key"]
+        assert kept["pending_msats"] == vector["processing_msat"], vector["key"]
+        assert shown["received_sats"] == vector["settled_sats_floor"]
+        assert shown["pending_sats"] == vector["processing_sats_floor"]
+        assert (shown["archived"], shown["paid_amount"]) == (
+            vector["archived"],
+            vector["paidAmount"],
+        )
     await assert_consistent(ledger)
 
 
@@ -115,7 +122,7 @@ async def test_a_payment_that_was_replaced_on_the_way_is_out_of_all_sums(
         await assert_consistent(ledger)
     assert sums[0] == sums[1]
     assert sum(sums[0]) > 0
-    statuses = [one["status"] for one in await ledger.rows(schema.invoice_payment)]
+    statuses = [row["status"] for row in await ledger.rows(schema.invoice_payment)]
     assert statuses.count("Invalid") == 1
 
 
@@ -152,12 +159,12 @@ async def test_a_payment_that_stops_counting_is_reversed_and_kept(
         shop.invoices_seen(invoice("one", replaced, payment(coin(2), "0.5"), status="Processing"))
     )
     assert await counted(ledger) == {"shop/one": 50_000_000_000}
-    undone = [one for one in await ledger.rows(schema.movement) if one["kind"] == "reversal"]
+    undone = [row for row in await ledger.rows(schema.movement) if row["kind"] == "reversal"]
     assert [(one["amount_msats"], one["at"]) for one in undone] == [(100_000_000, START + 100)]
     assert ("payment.invalid", coin(1)) in await told(ledger)
     shown = await item(ledger, "one")
-    assert [one["status"] for one in shown["payments"]] == ["Invalid", "Settled"]
-    assert [one["counted"] for one in shown["payments"]] == [False, True]
+    assert [payment["status"] for payment in shown["payments"]] == ["Invalid", "Settled"]
+    assert [payment["counted"] for payment in shown["payments"]] == [False, True]
     assert (await ledger.changes())[-1]["data"]["campaign"] == "shop"
     await assert_consistent(ledger)
 
@@ -281,12 +288,12 @@ async def test_seeing_the_same_again_moves_nothing_but_when_it_was_seen(
     before = {name: await ledger.rows(schema.metadata.tables[name]) for name in _KEPT}
     await ledger.see(shop.invoices_seen(*shown, origin="active"))
     after = {name: await ledger.rows(schema.metadata.tables[name]) for name in _KEPT}
-    for one in after["invoice"]:
-        assert (one["asked_at"], one["seen_at"]) == (shop.now - 1, shop.now)
+    for stored in after["invoice"]:
+        assert (stored["asked_at"], stored["seen_at"]) == (shop.now - 1, shop.now)
     for rows in (*before.values(), *after.values()):
-        for one in rows:
-            one.pop("asked_at", None)
-            one.pop("seen_at", None)
+        for stored in rows:
+            stored.pop("asked_at", None)
+            stored.pop("seen_at", None)
     assert after == before
 
 
@@ -302,8 +309,8 @@ async def test_whatever_an_item_shows_is_told_when_it_changes(
     await ledger.see(InvoicesGone("shop", shop.now, ("one",)))
     assert await told(ledger) == [("invoice.new", "shop/one")] * 3
     changes = await ledger.changes()
-    assert [one["data"]["archived"] for one in changes] == [False, True, True]
-    assert [one["data"]["missing_upstream"] for one in changes] == [False, False, True]
+    assert [change["data"]["archived"] for change in changes] == [False, True, True]
+    assert [change["data"]["missing_upstream"] for change in changes] == [False, False, True]
     await ledger.see(shop.invoices_seen(invoice("one", archived=True)))
     assert (await item(ledger, "one"))["missing_upstream"] is False
 

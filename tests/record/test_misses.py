@@ -59,7 +59,7 @@ async def misses(ledger: Ledger) -> int:
 
 async def expected(ledger: Ledger) -> set[tuple[str, str]]:
     rows = await ledger.rows(schema.expected_delivery)
-    return {(one["invoice_id"], one["type"]) for one in rows}
+    return {(row["invoice_id"], row["type"]) for row in rows}
 
 
 async def test_what_a_sweep_finds_first_is_missed_when_no_event_comes_in_time(
@@ -211,11 +211,11 @@ async def test_deliveries_are_acted_on_once_and_go_in_time(
     assert await view.pending_deliveries("shop", 10) == (third,)
     at = shop.now
     await ledger.see(shop.deliveries_done({first.id: "again"}))
-    rows = {one["id"]: one for one in await ledger.rows(schema.delivery)}
+    rows = {row["id"]: row for row in await ledger.rows(schema.delivery)}
     assert (rows[first.id]["result"], rows[first.id]["processed_at"]) == ("applied", at)
     async with ledger.engine.connect() as conn:
         shown = await delivery_items(conn, [second.id, third.id, 999])
-    assert [one["result"] for one in shown.values()] == ["ignored", None]
+    assert [delivery["result"] for delivery in shown.values()] == ["ignored", None]
     assert set(shown[third.id]) == {
         "store",
         "delivery_id",
@@ -230,7 +230,7 @@ async def test_deliveries_are_acted_on_once_and_go_in_time(
     }
     assert await transact(ledger.engine, drop_old_deliveries, START + 1) == 1
     assert await transact(ledger.engine, drop_old_deliveries, START + 99) == 1
-    assert [one["id"] for one in await ledger.rows(schema.delivery)] == [third.id]
+    assert [row["id"] for row in await ledger.rows(schema.delivery)] == [third.id]
 
 
 async def test_a_follower_finds_what_to_ask_for(ledger: Ledger, shop: StoreObservations) -> None:

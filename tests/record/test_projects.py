@@ -241,7 +241,7 @@ async def test_the_newest_profile_counts_and_the_lowest_id_of_two(
     def profile(name: str, at: int) -> Any:
         return founder.signed(0, json.dumps({"name": name}), at)
 
-    twins = sorted((profile("left", START), profile("right", START)), key=lambda one: one["id"])
+    twins = sorted((profile("left", START), profile("right", START)), key=lambda event: event["id"])
     await ledger.see(world.told(twins[1]), world.told(founder.event))
     assert (await ledger.project(founder.project_id))["name"] == json.loads(twins[1]["content"])[
         "name"

@@ -96,7 +96,7 @@ async def test_a_history_read_at_once_equals_the_blocks_followed(
     story = scenario(name)
     await ledger.see(story.event_seen(), *map(story.seen, story.heights))
     placed = [
-        (story.block(height), one) for height in story.heights for one in story.seen(height).txs
+        (story.block(height), tx) for height in story.heights for tx in story.seen(height).txs
     ]
     random.Random(name).shuffle(placed)
     tip = story.block(story.heights[-1])

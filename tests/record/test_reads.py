@@ -37,7 +37,7 @@ async def test_the_newest_blocks_come_first_and_old_empty_ones_go(
     founding_height = world.tip.height
     await ledger.see(*(world.mine() for _ in range(150)))
     newest = await asked(ledger, chain_source.recent_blocks, 3)
-    assert [one.hash for one in newest] == [one.hash for one in world.chain[:-4:-1]]
+    assert [block.hash for block in newest] == [block.hash for block in world.chain[:-4:-1]]
     everything = await asked(ledger, chain_source.recent_blocks, 1000)
     assert len(everything) == 101 + 1
     assert everything[-1].height == founding_height
@@ -62,7 +62,7 @@ async def test_the_keys_of_founded_projects_come_before_those_of_words(
     await ledger.see(world.told(words.event), world.told(founder.event))
     await ledger.see(world.mine(founder.found(), other_founder.found_legacy()))
     people = (other_founder, founder, words)
-    keys = tuple(one.author.xonly.hex() for one in people)
+    keys = tuple(founder.author.xonly.hex() for founder in people)
     assert await asked(ledger, relay_source.project_pubkeys) == keys
 
 

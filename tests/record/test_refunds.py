@@ -35,9 +35,9 @@ def shop() -> StoreObservations:
 async def refunds(ledger: Ledger) -> list[tuple[str, int]]:
     """Invoice and amount of the refunds that stand."""
     return [
-        (one["invoice_id"], one["amount_msats"])
-        for one in await ledger.rows(schema.movement)
-        if one["kind"] == "refund" and one["reversed_by"] is None
+        (row["invoice_id"], row["amount_msats"])
+        for row in await ledger.rows(schema.movement)
+        if row["kind"] == "refund" and row["reversed_by"] is None
     ]
 
 
@@ -46,13 +46,13 @@ async def test_a_completed_payout_of_a_refund_is_booked_and_told(
 ) -> None:
     await ledger.see(shop.invoices_seen(invoice("one", payment(coin(1)))))
     await ledger.see(shop.refunds_seen([pull("pp", "Refund one")], payout("po", "pp")))
-    booked = next(one for one in await ledger.rows(schema.movement) if one["kind"] == "refund")
+    booked = next(row for row in await ledger.rows(schema.movement) if row["kind"] == "refund")
     assert (booked["amount_msats"], booked["at"]) == (40_000_000, START + 5000)
     assert (booked["reference"], booked["txid"]) == ("po", HASH)
     assert (booked["store"], booked["invoice_id"]) == ("shop", "one")
     changes = (await ledger.changes())[-2:]
-    assert [one["type"] for one in changes] == ["refund.completed", "movement"]
-    assert [one["reference"] for one in changes] == ["po", "po"]
+    assert [change["type"] for change in changes] == ["refund.completed", "movement"]
+    assert [change["reference"] for change in changes] == ["po", "po"]
     shown = await item(ledger, "one")
     assert changes[0]["data"] == shown
     assert shown["refunds"] == [
@@ -68,7 +68,7 @@ async def test_a_completed_payout_of_a_refund_is_booked_and_told(
     ]
     # what was received stays received
     assert shown["received_sats"] == 100_000
-    hours = {one["kind"]: one["amount_msats"] for one in await ledger.rows(schema.hour_total)}
+    hours = {row["kind"]: row["amount_msats"] for row in await ledger.rows(schema.hour_total)}
     assert hours == {"payment": 100_000_000, "refund": 40_000_000}
     await assert_consistent(ledger)
 
@@ -170,14 +170,14 @@ async def test_a_store_listed_under_two_addresses_refunds_once(
         await ledger.see(one.invoices_seen(invoice("one", payment(coin(1)))))
         await ledger.see(one.refunds_seen(pulls, payout("po", "pp")))
         await assert_consistent(ledger)
-    rows = [one for one in await ledger.rows(schema.movement) if one["reversed_by"] is None]
-    assert sorted((one["kind"], one["store"]) for one in rows) == [
+    rows = [row for row in await ledger.rows(schema.movement) if row["reversed_by"] is None]
+    assert sorted((row["kind"], row["store"]) for row in rows) == [
         ("payment", "onion"),
         ("refund", "onion"),
     ]
     await ledger.see(onion.refunds_seen(pulls, payout("po", "pp", state="Cancelled")))
-    rows = [one for one in await ledger.rows(schema.movement) if one["reversed_by"] is None]
-    assert ("refund", "shop") in {(one["kind"], one["store"]) for one in rows}
+    rows = [row for row in await ledger.rows(schema.movement) if row["reversed_by"] is None]
+    assert ("refund", "shop") in {(row["kind"], row["store"]) for row in rows}
     await assert_consistent(ledger)
 
 

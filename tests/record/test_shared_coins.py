@@ -27,8 +27,8 @@ def stage_coin(invested: Invested) -> tuple[str, str]:
 
 
 async def kinds(ledger: Ledger) -> list[str]:
-    rows = sorted(await ledger.rows(schema.movement), key=lambda one: one["id"])
-    return [one["kind"] for one in rows]
+    rows = sorted(await ledger.rows(schema.movement), key=lambda row: row["id"])
+    return [row["kind"] for row in rows]
 
 
 async def test_a_confirmed_investment_takes_its_coin_from_a_payment(
@@ -124,10 +124,10 @@ async def test_one_coin_that_waits_in_two_stores_is_pending_once(
         shop.invoices_seen(invoice("one", waiting)), stall.invoices_seen(invoice("two", waiting))
     )
     rows = await ledger.rows(schema.invoice)
-    assert sorted(one["pending_msats"] for one in rows) == [0, 100_000_000]
+    assert sorted(row["pending_msats"] for row in rows) == [0, 100_000_000]
     await ledger.see(stall.invoices_seen(invoice("two", payment(coin(1)))))
     rows = await ledger.rows(schema.invoice)
-    assert [one["pending_msats"] for one in rows] == [0, 0]
+    assert [row["pending_msats"] for row in rows] == [0, 0]
     assert await counted(ledger) == {"stall/two": 100_000_000}
     await assert_consistent(ledger)
 
@@ -152,5 +152,5 @@ async def test_a_lightning_payment_shown_by_two_methods_counts_once(
     await ledger.see(shop.invoices_seen(invoice("one", *twice)))
     assert await counted(ledger) == {"shop/one": 100_000_000}
     shown = await item(ledger, "one")
-    assert [one["counted"] for one in shown["payments"]] == [True, False]
+    assert [payment["counted"] for payment in shown["payments"]] == [True, False]
     await assert_consistent(ledger)

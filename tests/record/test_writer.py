@@ -53,8 +53,12 @@ async def test_the_loop_commits_what_waits_and_says_so(
 ) -> None:
     queue: asyncio.Queue[Observation] = asyncio.Queue()
     commits: list[int] = []
-    for one in (world.told(founder.event), world.mine(founder.found()), ClockTicked(world.now)):
-        queue.put_nowait(one)
+    for observation in (
+        world.told(founder.event),
+        world.mine(founder.found()),
+        ClockTicked(world.now),
+    ):
+        queue.put_nowait(observation)
 
     def committed(batch: Sequence[Observation], _seconds: float) -> None:
         commits.append(len(batch))

@@ -1,20 +1,20 @@
-"""How one store does, for everybody to see, and whether it may be asked at all.
+"""The health of a store: its problems by code, and whether its server may be asked at all.
 
-Troubles stand under a code until they are over. The sentences are ours, and say what to do.
+Codes are part of the API; the sentences may change, and say what to do.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from raised.domain.observation import Fact, SourceHealth, State
 from raised.errors import SourceError, Unavailable
-from raised.net.source_health import HostStats
+from raised.net.source_health import HostStats, SourceHealthTracker
 
-# What no second try will change: somebody must act, so we come again in minutes only.
+# What no second try will change: somebody must act, so the next try is minutes away.
 LOCKED_OUT: Final = frozenset(
     {"unauthenticated", "missing_permission", "no_route", "redirect", "blocked"}
 )
@@ -24,16 +24,10 @@ _BAD_ROWS: Final = "invoices have a form that is not understood and may be missi
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    state: State
-    detail: str
-
-
 class StoreHealth:
-    """Counters and standing troubles of one store since the process started.
+    """Counters and problems of a store since the process started.
 
-    `key_accepted`: the key is accepted and may list invoices. While it is not set nobody asks.
+    `key_accepted`: the key is accepted and may list invoices; until then no other request is made.
     `changed`: something is to be reported.
     """
 
@@ -56,24 +50,23 @@ class StoreHealth:
         self._unreadable: dict[str, int] = {}
         self._failing: dict[str, SourceError] = {}
         self._warnings: dict[str, str] = {}
-        self._troubles: dict[str, _Trouble] = {}
-        self._last: tuple[str, str] | None = None
+        self._tracker = SourceHealthTracker(clock=clock)
         self._last_success_at: int | None = None
         self._last_pull_at: int | None = None
-        self._shown: SourceHealth | None = None
+        self._last_report: SourceHealth | None = None
 
     def request_failed(self, error: SourceError, doing: str) -> None:
-        """A request that everything rests on made trouble, while we were `doing` something."""
+        """A request failed without which nothing is known; `doing` names what it was for."""
         if error.code in LOCKED_OUT:
             self.key_accepted.clear()
         before = self._failing.get(doing)
         self._failing[doing] = error
         if before is not None and before.code != error.code:
-            self._settle(before)
+            self._end_if_no_other_fails(before)
         self.begin_problem(error.code, error.detail, "down" if _is_down(error) else "degraded")
 
     def request_succeeded(self, doing: str) -> None:
-        """What we were `doing` was answered: then the server is there and the key is good."""
+        """A request for this purpose was answered: the server is there and accepts the key."""
         self._last_success_at = self._last_pull_at = self._clock()
         self._recover(doing)
 
@@ -84,36 +77,33 @@ class StoreHealth:
         self.key_accepted.set()
 
     def _recover(self, doing: str) -> None:
-        for one, error in list(self._failing.items()):
-            if one == doing or _is_down(error):
-                del self._failing[one]
-                self._settle(error)
+        for purpose, error in list(self._failing.items()):
+            if purpose == doing or _is_down(error):
+                del self._failing[purpose]
+                self._end_if_no_other_fails(error)
 
-    def _settle(self, error: SourceError) -> None:
-        if all(one.code != error.code for one in self._failing.values()):
+    def _end_if_no_other_fails(self, error: SourceError) -> None:
+        if all(failing.code != error.code for failing in self._failing.values()):
             self.end_problem(error.code)
 
     def begin_problem(self, code: str, detail: str, state: State = "degraded") -> None:
-        """Something stands in the way until it is `over`."""
-        if code not in self._troubles:
-            _log.warning("store in trouble", store=self.label, code=code, detail=detail)
-        self._troubles.pop(code, None)  # the latest one is shown
-        self._troubles[code] = _Trouble(state, detail)
-        self._last = (code, detail)
+        """A problem begins or goes on, until `end_problem`."""
+        if self._tracker.begin_problem(code, detail, state):
+            _log.warning("store has a problem", store=self.label, code=code, detail=detail)
         self.changed.set()
 
     def end_problem(self, code: str) -> None:
-        """This trouble has ended, if there was one."""
-        if self._troubles.pop(code, None) is not None:
+        """This problem has ended, if there was one."""
+        if self._tracker.end_problem(code):
             _log.info("store recovered", store=self.label, code=code)
             self.changed.set()
 
-    def set_problem(self, code: str, trouble: str | None) -> None:
-        """What a look has found: a trouble in words, or none."""
-        if trouble is None:
+    def set_problem(self, code: str, detail: str | None) -> None:
+        """The result of a check: a problem in words, or None."""
+        if detail is None:
             self.end_problem(code)
         else:
-            self.begin_problem(code, trouble)
+            self.begin_problem(code, detail)
 
     def set_warning(self, code: str, detail: str | None) -> None:
         """Say something the operator should know, which makes no figure worse."""
@@ -125,41 +115,35 @@ class StoreHealth:
         self.changed.set()
 
     def set_unreadable(self, doing: str, invoices: int) -> None:
-        """So many invoices could not be read, wholly or in part, while we were `doing` this."""
+        """So many invoices could not be read, wholly or in part, by the task called `doing`."""
         self._unreadable[doing] = invoices
-        most = max(self._unreadable.values())  # it is the same ones that each of us meets
+        most = max(self._unreadable.values())  # several tasks meet the same invoices
         self.set_problem("bad_rows", f"{most} {_BAD_ROWS}" if most else None)
 
     def due_report(self, *, moved: bool) -> SourceHealth | None:
-        """What is to be reported: a change of condition at once; figures only if `moved`."""
-        if self._last_success_at is None and not self._troubles:
+        """The report that is due now: a changed condition at once; figures only if `moved`."""
+        if self._last_success_at is None and not self._tracker.problems:
             return None  # unknown before the first answer
-        new, old = self._report(), self._shown
-        if old is not None:
-            same = replace(new, at=old.at) == old if moved else _condition(new) == _condition(old)
-            if same:
-                return None
-        self._shown = new
-        return new
+        report, last = self._report(), self._last_report
+        condition = _condition(report)
+        if moved or last is None or condition != _condition(last):
+            self._last_report = last = report
+        # Without the time, which differs in each report.
+        is_due = self._tracker.is_report_due(condition, replace(last, at=0), time=0.0)
+        return report if is_due else None
 
     def _report(self) -> SourceHealth:
-        states = {one.state for one in self._troubles.values()}
         return SourceHealth(
             kind="store",
             name=self.label,
-            state="down" if "down" in states else "degraded" if states else "ok",
+            state=self._tracker.state,
             at=self._clock(),
             last_success_at=self._last_success_at,
-            last_error=self._last_error(),
+            last_error=self._tracker.last_error,
             latency_ms=self._stats().latency_ms,
             errors=dict(self._stats().errors),
             facts=self._facts(),
         )
-
-    def _last_error(self) -> tuple[str, str] | None:
-        standing = list(self._troubles.items())
-        worst = [one for one in standing if one[1].state == "down"] or standing
-        return (worst[-1][0], worst[-1][1].detail) if worst else self._last
 
     def _facts(self) -> dict[str, Fact]:
         return {
@@ -169,7 +153,7 @@ class StoreHealth:
             "refunds_visible": self.refunds_visible,
             "bad_rows": max(self._unreadable.values(), default=0),
             "warnings": tuple(self._warnings.values()),
-            "troubles": tuple(one.detail for one in self._troubles.values()),
+            "troubles": tuple(problem.detail for problem in self._tracker.problems.values()),
         }
 
 

@@ -134,8 +134,20 @@ class InvoicePublisher:
                 raise
             await server.invoices(InvoicePage(take=1))  # raises when the permission is lost
             if error.code == "missing_permission":
-                return None
+                return await self._fetch_again(invoice_id)
             raise BadData(error.source, error.detail, "bad_answer") from error
+
+    async def _fetch_again(self, invoice_id: str) -> tuple[Invoice, int] | None:
+        """The invoice, or None when it is refused though the key may list invoices.
+
+        Asked again because the permission may have been given between the refusal and the list.
+        """
+        try:
+            return await self._context.server.invoice(invoice_id)
+        except Refused as error:
+            if error.code == "missing_permission":
+                return None
+            raise
 
     async def _publish_gone(self, number: int, invoice_id: str) -> None:
         context = self._context

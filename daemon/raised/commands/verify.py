@@ -130,8 +130,8 @@ async def _fetched(config: Config, project_id: str, kept: EvidenceFacts | None) 
     txs = [_proven(ref, placed) for ref, placed in history.txs]
     named = [
         found.event_id
-        for one in txs
-        if (found := founding_of(one.stored.tx, network)) is not None and found.event_id
+        for tx in txs
+        if (found := founding_of(tx.stored.tx, network)) is not None and found.event_id
     ]
     event = await _event(config, named, kept)
     tip = Tip(history.tip.height, history.tip.hash, config.chain.confirmations)

@@ -118,7 +118,7 @@ async def test_pages_of_a_history_hold_all_that_pays_the_project(
         counts = await explorer.counts(script)
         waiting = await explorer.unconfirmed(script)
     assert (len(first), last) == (25, ())
-    seen = [one.tx.txid for one in (*first, *second)]
+    seen = [seen_tx.tx.txid for seen_tx in (*first, *second)]
     assert len(set(seen)) == len(seen) == counts.confirmed
     assert len(waiting) == counts.unconfirmed
     names = {txid: name for name, txid in story["transactions"].items()}

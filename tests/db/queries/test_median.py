@@ -18,7 +18,7 @@ async def found(writer: AsyncEngine, sats: list[int], msats: list[int]) -> list[
         await conn.run_sync(_METADATA.create_all)
         for table, amounts in ((_SATS, sats), (_MSATS, msats)):
             if amounts:
-                await conn.execute(insert(table), [{"amount": one} for one in amounts])
+                await conn.execute(insert(table), [{"amount": amount} for amount in amounts])
         lists = [
             Amounts(select(_SATS), _SATS.c.amount, 1000),
             Amounts(select(_MSATS), _MSATS.c.amount, least=1),
@@ -29,7 +29,7 @@ async def found(writer: AsyncEngine, sats: list[int], msats: list[int]) -> list[
 
 
 def right(sats: list[int], msats: list[int]) -> list[int]:
-    every = sorted([one * 1000 for one in sats] + [one for one in msats if one])
+    every = sorted([amount * 1000 for amount in sats] + [msat for msat in msats if msat])
     return every[(len(every) - 1) // 2 : len(every) // 2 + 1]
 
 

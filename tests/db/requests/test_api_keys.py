@@ -32,7 +32,7 @@ async def test_a_key_is_found_by_the_hash_of_its_text_until_it_is_revoked(
     assert not await transact(writer, revoke_key, "nobody", 30)
     async with reading(writer) as conn:
         assert set(await keys_by_hash(conn)) == {other.hash}
-        assert [(one.id, one.revoked_at) for one in await list_keys(conn)] == [
+        assert [(key.id, key.revoked_at) for key in await list_keys(conn)] == [
             (key.id, 20),
             (other.id, None),
         ]

@@ -165,8 +165,8 @@ def test_the_fixed_transactions_of_the_reference_are_investments() -> None:
             basic.seeders,
             threshold=golden["seeders"]["threshold"],
             secret_hashes=tuple(
-                bytes.fromhex(secret_block_hash)[::-1]
-                for secret_block_hash in golden["seeders"]["secretHashes"]
+                bytes.fromhex(secret_hash)[::-1]
+                for secret_hash in golden["seeders"]["secretHashes"]
             ),
         ),
     )
@@ -287,9 +287,7 @@ def test_a_project_without_stages_has_no_investments() -> None:
 def test_apps_that_drop_the_seeders_of_a_project_are_followed() -> None:
     """The desktop and mobile apps build no seeder leaves even where the project has seeders."""
     listed = project_named("invest_seeders")["projectInfo"]["projectSeeders"]
-    hashes = tuple(
-        bytes.fromhex(secret_block_hash)[::-1] for secret_block_hash in listed["secretHashes"]
-    )
+    hashes = tuple(bytes.fromhex(secret_hash)[::-1] for secret_hash in listed["secretHashes"])
     seeders = replace(BASIC_TERMS.seeders, threshold=2, secret_hashes=hashes)
     found = recognise(replace(BASIC_TERMS, seeders=seeders), tx_with(BASIC_OUTPUTS))
     assert isinstance(found, Investment)

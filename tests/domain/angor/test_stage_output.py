@@ -50,9 +50,7 @@ def leaves_of(project: dict[str, Any], investment: dict[str, Any], release_at: i
     seeders: tuple[bytes, ...] | None = ()
     if secret_hash is None:
         listed = info["projectSeeders"]
-        hashes = [
-            bytes.fromhex(secret_block_hash)[::-1] for secret_block_hash in listed["secretHashes"]
-        ]
+        hashes = [bytes.fromhex(secret_hash)[::-1] for secret_hash in listed["secretHashes"]]
         seeders = seeder_leaves(investor, hashes, listed["threshold"])
     assert seeders is not None
     return Leaves(
@@ -199,10 +197,7 @@ def test_the_reference_fixed_transactions_are_rebuilt(fixed: dict[str, Any]) -> 
     recovery = leaf_key(bytes.fromhex(golden["founderRecoveryKey"]))
     investor = leaf_key(bytes.fromhex(fixed["investorKey"]))
     secret_hash = fixed["opReturnSecretHashBytes"]
-    hashes = [
-        bytes.fromhex(secret_block_hash)[::-1]
-        for secret_block_hash in golden["seeders"]["secretHashes"]
-    ]
+    hashes = [bytes.fromhex(secret_hash)[::-1] for secret_hash in golden["seeders"]["secretHashes"]]
     seeders = seeder_leaves(investor, hashes, golden["seeders"]["threshold"])
     assert seeders is not None
     for stage in fixed["stages"]:

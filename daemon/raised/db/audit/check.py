@@ -245,4 +245,4 @@ async def _numbers(conn: AsyncConnection) -> list[Difference]:
 
 def report(found: Iterable[Difference]) -> str:
     """The differences, a line each."""
-    return "\n".join(str(one) for one in found)
+    return "\n".join(str(difference) for difference in found)

@@ -69,7 +69,7 @@ async def middle_of(conn: AsyncConnection, lists: Sequence[Amounts]) -> list[int
             return await _and_next(conn, lists, found, wanted, pivot)
         else:
             rest = zip(span.numbers, less, equal, strict=True)
-            numbers = tuple(all_of - one - other for all_of, one, other in rest)
+            numbers = tuple(whole - below - same for whole, below, same in rest)
             span = replace(span, low=pivot, numbers=numbers, below=before + sum(equal))
     return await _read(conn, lists, span, first, wanted)
 
@@ -80,7 +80,7 @@ async def _numbers(
     """How many of each list lie between these ends."""
     if not lists:
         return ()
-    found = (await conn.execute(select(*(one.number(*ends) for one in lists)))).one()
+    found = (await conn.execute(select(*(list_.number(*ends) for list_ in lists)))).one()
     return tuple(int(number) for number in found)
 
 
@@ -98,7 +98,7 @@ async def _less(
     """How many of each list are in the span below the pivot; in that of which it is the only such
     amount, that is its place.
     """
-    others = [one for place, one in enumerate(lists) if place != known]
+    others = [amounts for place, amounts in enumerate(lists) if place != known]
     found = list(await _numbers(conn, others, (span.low, pivot)))
     if known is not None:
         found.insert(known, span.numbers[known] // 2)
@@ -110,9 +110,9 @@ async def _read(
 ) -> list[int]:
     """The few in the span are sorted."""
     few: list[int] = []
-    for one in lists:
-        rows = await conn.scalars(one.between(span.low, span.high))
-        few += [int(amount) * one.unit for amount in rows]
+    for list_ in lists:
+        rows = await conn.scalars(list_.between(span.low, span.high))
+        few += [int(amount) * list_.unit for amount in rows]
     few.sort()
     place = first - span.below
     return await _and_next(conn, lists, few[place : place + wanted], wanted, span.high - 1)
@@ -125,8 +125,8 @@ async def _and_next(
     if len(found) == wanted:
         return found
     following: list[int] = []
-    for one in lists:
-        least = one.between(after, _BEYOND).with_only_columns(func.min(one.column))
+    for list_ in lists:
+        least = list_.between(after, _BEYOND).with_only_columns(func.min(list_.column))
         amount = await conn.scalar(least)
-        following += [] if amount is None else [int(amount) * one.unit]
+        following += [] if amount is None else [int(amount) * list_.unit]
     return [*found, min(following)]

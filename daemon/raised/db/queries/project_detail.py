@@ -121,6 +121,6 @@ def _terms_item(terms: Terms) -> Item:
         ],
         "seeders": {
             "threshold": terms.seeders.threshold,
-            "secret_hashes": [one.hex() for one in terms.seeders.secret_hashes],
+            "secret_hashes": [secret_hash.hex() for secret_hash in terms.seeders.secret_hashes],
         },
     }

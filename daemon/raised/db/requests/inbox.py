@@ -24,7 +24,7 @@ from raised.db.stored_settings import read_stored_settings
 TEST: Final = "test"  # the result of what a "send test event" button sent
 
 
-_COLUMNS: Final = tuple(one.name for one in delivery.columns if one.name != "id")
+_COLUMNS: Final = tuple(column.name for column in delivery.columns if column.name != "id")
 _EXTRACT: Final = "json_extract(value, '$.{}')"
 _INSERT: Final = (
     f"INSERT INTO delivery({', '.join(_COLUMNS)}) "  # noqa: S608 - names of our own columns
@@ -75,7 +75,7 @@ class _ServerAdder:
         self._engine = open_writer(url)
 
     async def add(self, deliveries: Sequence[Delivery]) -> None:
-        await transact(self._engine, add, delivery, [_columns(one) for one in deliveries])
+        await transact(self._engine, add, delivery, [_columns(delivery) for delivery in deliveries])
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -95,7 +95,7 @@ class _FileAdder:
         self._connection: sqlite3.Connection | None = None
 
     async def add(self, deliveries: Sequence[Delivery]) -> None:
-        rows = msgspec.json.encode([_columns(one) for one in deliveries]).decode()
+        rows = msgspec.json.encode([_columns(delivery) for delivery in deliveries]).decode()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._insert, rows)
 
     async def close(self) -> None:
@@ -153,18 +153,18 @@ async def store_ids(conn: AsyncConnection) -> dict[str, str]:
     return {store.label: store.store_id for store in settings.stores or ()}
 
 
-def _columns(one: Delivery) -> dict[str, object]:
+def _columns(delivery: Delivery) -> dict[str, object]:
     return {
-        "store": one.store,
-        "webhook_id": one.webhook_id,
-        "delivery_id": one.delivery_id,
-        "original_delivery_id": one.original_delivery_id,
-        "type": one.type,
-        "invoice_id": one.invoice_id,
-        "pull_payment_id": one.pull_payment_id,
-        "redelivery": one.redelivery,
-        "sent_at": one.sent_at,
-        "received_at": one.received_at,
-        "processed_at": one.received_at if one.is_test else None,
-        "result": TEST if one.is_test else None,
+        "store": delivery.store,
+        "webhook_id": delivery.webhook_id,
+        "delivery_id": delivery.delivery_id,
+        "original_delivery_id": delivery.original_delivery_id,
+        "type": delivery.type,
+        "invoice_id": delivery.invoice_id,
+        "pull_payment_id": delivery.pull_payment_id,
+        "redelivery": delivery.redelivery,
+        "sent_at": delivery.sent_at,
+        "received_at": delivery.received_at,
+        "processed_at": delivery.received_at if delivery.is_test else None,
+        "result": TEST if delivery.is_test else None,
     }
