@@ -19,7 +19,10 @@ def edges_between(since: int, until: int, bucket: str, zone: tzinfo) -> list[int
     step = timedelta(days=_DAYS[bucket])
     edges: list[int] = []
     for day in _days(_first_day(since, bucket, zone), step):
-        edges.append(_midnight(day, zone))
+        edge = _midnight(day, zone)
+        if edges and edge == edges[-1]:
+            continue  # a day that the zone left out, when it crossed the date line
+        edges.append(edge)
         if edges[-1] >= until and len(edges) > 1:
             return edges
         if len(edges) > MOST_BUCKETS:

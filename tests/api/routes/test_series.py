@@ -159,6 +159,22 @@ def test_buckets_tile_the_span(since: int, days: int, bucket: str, zone: str) ->
     assert bucket == "day" or {local.weekday() for local in locals_} == {0}
 
 
+@pytest.mark.parametrize(
+    ("zone", "since", "left_out"),
+    [
+        ("Pacific/Apia", 1_325_152_800, "2011-12-30"),
+        ("Pacific/Kwajalein", 745_848_000, "1993-08-21"),
+    ],
+)
+def test_a_day_that_a_zone_left_out_has_no_bucket(zone: str, since: int, left_out: str) -> None:
+    """Samoa and Kwajalein crossed the date line: a whole day of the calendar is missing."""
+    edges = edges_between(since, since + 4 * DAY, "day", ZoneInfo(zone))
+    assert edges == sorted(set(edges))
+    days = [datetime.fromtimestamp(edge, ZoneInfo(zone)).date().isoformat() for edge in edges]
+    assert left_out not in days
+    assert len(set(days)) == len(days)
+
+
 def test_a_day_whose_midnight_does_not_exist_begins_at_the_jump() -> None:
     """Beirut's clocks went from 0:00 to 1:00 on 2022-03-27."""
     zone = ZoneInfo("Asia/Beirut")
