@@ -89,12 +89,8 @@ async def run_daemon(config: Config) -> int:
         )
         # Before anything that stores show: their invoices are looked up in the campaigns.
         await observations.put(campaigns_configured(config))
-        _log.info(
-            "following",
-            network=config.network,
-            relays=len(config.relays),
-            stores=len(config.stores),
-        )
+        relays, stores = len(config.relays), len(config.stores)
+        _log.info("following", network=config.network, relays=relays, stores=stores)
         tasks: list[Task] = [
             reload.follow,
             sources.relays.follow,

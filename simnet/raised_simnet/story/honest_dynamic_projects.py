@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from raised_simnet.actors.funding_txs import ClientQuirks
 from raised_simnet.actors.op_returns import DynamicChoice
-from raised_simnet.actors.project_plan import ProjectType
+from raised_simnet.actors.project_plan import ProjectPlan, ProjectType
 from raised_simnet.actors.release_dates import Frequency, Pattern, PayoutDay
 from raised_simnet.actors.stage_scripts import secret_hash_of
 from raised_simnet.story.honest_projects import Calendar, invest_plan
 from raised_simnet.story.project_script import (
+    Founder,
     Intent,
     ProjectScript,
     founder_of,
@@ -21,25 +22,7 @@ from raised_simnet.story.storyboard import Storyboard
 def fund_project(storyboard: Storyboard) -> ProjectScript:
     """A Fund project with a threshold, three patterns and a start date with a time of day."""
     founder = founder_of(storyboard, "meadow")
-    patterns = (
-        Pattern(7, "3 x 30 days", Frequency.MONTHLY, 3, PayoutDay.FROM_START),
-        Pattern(0, "First of the month", Frequency.MONTHLY, 3, PayoutDay.OF_MONTH, 1),
-        Pattern(2, "4 Mondays", Frequency.WEEKLY, 4, PayoutDay.OF_WEEK, 1),
-    )
-    plan = replace(
-        invest_plan(storyboard, founder, Calendar(5, (("100", 20),), 100, penalty_days=12)),
-        kind=ProjectType.FUND,
-        start_at=storyboard.time(5) + 10_800,
-        end_at=None,
-        target=0,
-        threshold=5_000_000,
-        stages=(),
-        patterns=patterns,
-        secrets_needed=1,
-        secret_hashes=tuple(
-            secret_hash_of(seeder_secret(storyboard, "meadow", n)) for n in range(2)
-        ),
-    )
+    plan = _fund_plan(storyboard, founder)
     project = ProjectScript(storyboard, founder, plan)
     project.announce(5)
     project.found(6)
@@ -70,6 +53,28 @@ def fund_project(storyboard: Storyboard) -> ProjectScript:
         storyboard.turns - 1, "gus", Intent(7_000_000, _choice(storyboard, storyboard.turns - 1, 7))
     )
     return project
+
+
+def _fund_plan(storyboard: Storyboard, founder: Founder) -> ProjectPlan:
+    patterns = (
+        Pattern(7, "3 x 30 days", Frequency.MONTHLY, 3, PayoutDay.FROM_START),
+        Pattern(0, "First of the month", Frequency.MONTHLY, 3, PayoutDay.OF_MONTH, 1),
+        Pattern(2, "4 Mondays", Frequency.WEEKLY, 4, PayoutDay.OF_WEEK, 1),
+    )
+    return replace(
+        invest_plan(storyboard, founder, Calendar(5, (("100", 20),), 100, penalty_days=12)),
+        kind=ProjectType.FUND,
+        start_at=storyboard.time(5) + 10_800,
+        end_at=None,
+        target=0,
+        threshold=5_000_000,
+        stages=(),
+        patterns=patterns,
+        secrets_needed=1,
+        secret_hashes=tuple(
+            secret_hash_of(seeder_secret(storyboard, "meadow", n)) for n in range(2)
+        ),
+    )
 
 
 def subscribe_project(storyboard: Storyboard) -> ProjectScript:

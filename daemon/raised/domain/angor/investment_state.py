@@ -4,7 +4,7 @@ Computed anew whenever a fact changes, so the result depends neither on the orde
 arrived nor on earlier results. Source: docs/angor.md 7, 10, 12.1.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -331,45 +331,54 @@ def _rows(
     spenders: Mapping[OutPoint, Spender],
     tip: Tip,
 ) -> tuple[LedgerRow, ...]:
-    party = investment.investor_key.hex()
-    rows: list[LedgerRow] = []
+    """The rows that the ledger must hold, in the order of the chain."""
+    rows = [
+        _row(context, investment, booking, place)
+        for booking in _bookings(investment, stored, stages, spenders)
+        if (place := booking[3].place) is not None and tip.is_deep(place)
+    ]
+    return tuple(sorted(rows, key=lambda row: (row.height, row.position)))
 
-    def book(kind: AngorKind, value_sats: int, outpoint: OutPoint, cause: StoredTx) -> None:
-        place = cause.place
-        if place is None or not tip.is_deep(place):
-            return
-        rows.append(
-            LedgerRow(
-                kind=kind,
-                amount_msats=value_sats * MSATS_PER_SAT,
-                at=place.at,
-                height=place.height,
-                block_hash=place.block_hash,
-                reference=str(outpoint),
-                txid=cause.tx.txid,
-                project_id=context.project_id,
-                investment_txid=investment.txid,
-                party=party,
-                position=place.position,
-            )
-        )
 
-    for stage in stages:
-        book(
-            "investment",
-            stage.stage.value_sats,
-            OutPoint(investment.txid, stage.stage.vout),
-            stored,
-        )
-    for stage in stages:
-        outpoint = OutPoint(investment.txid, stage.stage.vout)
+_Booking = tuple[AngorKind, int, OutPoint, StoredTx]  # sats, of what output, by which transaction
+
+
+def _bookings(
+    investment: Investment,
+    stored: StoredTx,
+    stages: tuple[StageState, ...],
+    spenders: Mapping[OutPoint, Spender],
+) -> Iterator[_Booking]:
+    """What is to be booked once it is deep enough: what was locked before what spends it."""
+    outpoints = [OutPoint(investment.txid, stage.stage.vout) for stage in stages]
+    for outpoint, stage in zip(outpoints, stages, strict=True):
+        yield "investment", stage.stage.value_sats, outpoint, stored
+    for outpoint, stage in zip(outpoints, stages, strict=True):
         if stage.spent is not None:
-            book(_kind(stage.state), stage.stage.value_sats, outpoint, spenders[outpoint].stored)
+            yield _kind(stage.state), stage.stage.value_sats, outpoint, spenders[outpoint].stored
     for stage in stages:
         if stage.penalty is not None and stage.penalty.released is not None:
             penalty = stage.penalty.outpoint
-            book("penalty_release", stage.stage.value_sats, penalty, spenders[penalty].stored)
-    return tuple(sorted(rows, key=lambda row: (row.height, row.position)))
+            yield "penalty_release", stage.stage.value_sats, penalty, spenders[penalty].stored
+
+
+def _row(
+    context: InvestmentContext, investment: Investment, booking: _Booking, place: Place
+) -> LedgerRow:
+    kind, amount_sats, outpoint, cause = booking
+    return LedgerRow(
+        kind=kind,
+        amount_msats=amount_sats * MSATS_PER_SAT,
+        at=place.at,
+        height=place.height,
+        block_hash=place.block_hash,
+        reference=str(outpoint),
+        txid=cause.tx.txid,
+        project_id=context.project_id,
+        investment_txid=investment.txid,
+        party=investment.investor_key.hex(),
+        position=place.position,
+    )
 
 
 def _kind(state: str) -> AngorKind:

@@ -53,28 +53,39 @@ def audit(
     """
     case = tx_set_of(txs, tip)
     claim = _claim(event, network)
-    foundings = {
-        stored.tx.txid: found
-        for stored in case.txs
-        if (found := founding_of(stored.tx, network)) is not None
-    }
+    foundings = _foundings(case, network)
     project_id = project_id or _audited_project(claim, foundings)
     ours = {
         txid: founding for txid, founding in foundings.items() if founding.project_id == project_id
     }
     project = _project(project_id, ours, claim, case)
-    chosen = _deciding_founding(project, ours)
     context = _investment_context(project_id, project, claim)
     plain = [stored for stored in case.txs if stored.tx.txid not in ours]
-    investment_states, wrong = _investment_states(context, plain, case)
-    investment_states = _with_recycled(investment_states, case)
-    coins = (*stage_coins(investment_states), *penalty_coins(investment_states))
+    states, wrong = _investment_states(context, plain, case)
+    return _report(project_id, project, ours, case, _with_recycled(states, case), wrong)
+
+
+def _foundings(case: TxSet, network: Network) -> dict[Txid, Founding]:
+    """The transactions that pass the founding test, of whatever project."""
+    return {
+        stored.tx.txid: founding
+        for stored in case.txs
+        if (founding := founding_of(stored.tx, network)) is not None
+    }
+
+
+def _report(
+    project_id: str | None,
+    project: ProjectState,
+    ours: Mapping[Txid, Founding],
+    case: TxSet,
+    states: Sequence[InvestmentState],
+    wrong: frozenset[_Input],
+) -> AuditReport:
+    chosen = _deciding_founding(project, ours)
+    coins = (*stage_coins(states), *penalty_coins(states))
     forged = frozenset(txid for txid, _ in wrong)
-    investments = tuple(
-        investment_state
-        for investment_state in investment_states
-        if investment_state.status != "rejected"
-    )
+    investments = tuple(state for state in states if state.status != "rejected")
     return AuditReport(
         ProjectReport(project_id, project.status, project.reason, project.flags),
         FoundingReport(
@@ -82,7 +93,7 @@ def audit(
             None if chosen is None else case.height(chosen.txid),
             tuple(candidates_of(project_id, ours, chosen, case)),
         ),
-        tuple(reported_txs(investment_states, ours, chosen, case, forged)),
+        tuple(reported_txs(states, ours, chosen, case, forged)),
         investments,
         totals_of(investments, case.tip),
         (*_problems(project, investments, wrong), *_double_spends(coins, case)),
