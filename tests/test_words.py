@@ -10,12 +10,17 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SOURCES = ("daemon", "api", "simnet", "tests", "bench")
 # No part of a name, and no word of a comment or docstring, is one of these.
-WORDS = {"doorbell", "rota", "troupe", "teller", "tally", "strand", "till"}
+WORDS = {
+    "bell", "cashier", "clerk", "doorbell", "grudge", "intake", "liar", "notebook", "ordeal",
+    "postman", "pour", "purse", "rota", "shelf", "sift", "stance", "strand", "tally", "teller",
+    "till", "troupe",
+}  # fmt: skip
 # Nothing has one of these names.
 NAMES = {
     "Ring", "Turns", "Telling", "Walk", "Pauses", "Patience", "Panel", "Witnesses", "Anchors",
     "Branch", "Face", "Case", "Touched", "Grouped", "Gate", "Asked", "Meter", "Hours", "Script",
-    "Box", "Venture", "Office", "Clerk", "Post", "Between", "Wire",
+    "Box", "Venture", "Office", "Clerk", "Post", "Between", "Wire", "Standing", "Interest", "Line",
+    "Account", "Recent", "Sifted", "Lane", "Told", "Held", "Follower", "Live", "Reading", "Asking",
 }  # fmt: skip
 Places = dict[str, set[str]]
 

@@ -78,15 +78,15 @@ async def test_what_only_the_explorer_without_blocks_shows_takes_nothing_back(
     writer: AsyncEngine, without: int
 ) -> None:
     async with funded_project(explorers=2) as funded:
-        liar, honest = funded.world.explorers[without], funded.world.explorers[1 - without]
-        liar.faults = Faults(status=404, only=RAW)
+        lying, honest = funded.world.explorers[without], funded.world.explorers[1 - without]
+        lying.faults = Faults(status=404, only=RAW)
         async with following(fast_settings(funded.world), writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
             _mine_two(funded)
             await observed.wait_until_caught_up(funded.world)
             honest.view.pinned = funded.world.chain.tip_hash
             funded.world.chain.reorg(2, [[funded.invest().tx]], keep=False)
-            await observed.wait_for_error(liar, "unsure")
+            await observed.wait_for_error(lying, "unsure")
             count = len(observed.observations)
             await observed.wait_until(lambda: len(observed.observations) > count + 30)
             assert not observed.of_kind(RolledBack)

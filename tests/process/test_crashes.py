@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("pbk")
 
-from tests.rig.brief_story import BRIEF_TURNS, lane, project_text
+from tests.rig.brief_story import BRIEF_TURNS, brief_project, project_text
 from tests.rig.harness import Harness, harness
 
 from raised.clock import now
@@ -56,7 +56,7 @@ async def test_what_was_told_before_a_kill_in_a_busy_ingest_is_told_after_it(
 ) -> None:
     dice = random.Random(5)
     script = Storyboard(12, start_before(now()), BRIEF_TURNS)
-    lane(script, "busy").announce(1)
+    brief_project(script, "busy").announce(1)
     words = [project_text(script, f"word {number}") for number in range(BUSY_PROJECTS)]
     async with harness(tmp_path, script.finish(), database_url=database_url) as stage:
         box = stage.box

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 pytest.importorskip("pbk")
 
-from tests.rig.brief_story import BRIEF_TURNS, brief_story, lane
+from tests.rig.brief_story import BRIEF_TURNS, brief_project, brief_story
 from tests.rig.harness import Harness, harness
 from tests.rig.hostile_relay import HostileRelay, Mode
 
@@ -52,18 +52,18 @@ class Siege:
 async def siege(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Siege]:
     """A project for each bad relay, played to its end."""
     script = Storyboard(3, start_before(now()), BRIEF_TURNS)
-    lane(script, "honest").announce(1)
-    troupes = {mode: lane(script, mode.value.replace("_", " ")) for mode in BAD_CODES}
+    brief_project(script, "honest").announce(1)
+    projects = {mode: brief_project(script, mode.value.replace("_", " ")) for mode in BAD_CODES}
     for mode in BAD_CODES.keys() - set(SOLE):
-        troupes[mode].announce(1)
-    relays = {mode: HostileRelay([troupes[mode].event], mode=mode) for mode in BAD_CODES}
+        projects[mode].announce(1)
+    relays = {mode: HostileRelay([projects[mode].event], mode=mode) for mode in BAD_CODES}
     for relay in relays.values():
         relay.start()
     urls = [relay.url for relay in relays.values()]
     folder = tmp_path_factory.mktemp("box")
     async with harness(folder, script.finish(), relays=urls) as stage:
         for mode in SOLE:
-            told = Publish(troupes[mode].event, troupes[mode].plan.identifier)
+            told = Publish(projects[mode].event, projects[mode].plan.identifier)
             stage.performance.player.book.published.append(told)
         await stage.box.start()
         await stage.play()

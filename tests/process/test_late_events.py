@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("pbk")
 
-from tests.rig.brief_story import BRIEF_TURNS, lane
+from tests.rig.brief_story import BRIEF_TURNS, brief_project
 from tests.rig.harness import harness
 
 from raised.clock import now
@@ -19,7 +19,7 @@ async def test_what_waited_before_its_project_was_announced_is_unconfirmed_money
     tmp_path: Path,
 ) -> None:
     script = Storyboard(6, start_before(now()), BRIEF_TURNS)
-    project = lane(script, "late")
+    project = brief_project(script, "late")
     async with harness(tmp_path, script.finish()) as stage:
         await stage.play(_at_once)
         await stage.box.start()

@@ -56,7 +56,7 @@ def at_block(stage: Harness, number: int, happens: Callable[[], Awaitable[object
 async def delivered(stage: Harness) -> None:
     """Wait until the server has nothing left to tell."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while stage.world.btcpay.postman.waiting():  # noqa: ASYNC110 - of another thread
+        while stage.world.btcpay.webhook_sender.waiting():  # noqa: ASYNC110 - of another thread
             await asyncio.sleep(0.05)
 
 
@@ -127,7 +127,7 @@ async def test_sent_while_the_api_is_stopped(stage: Harness) -> None:
 
 async def test_the_server_restarted_with_a_full_queue(stage: Harness) -> None:
     async def lose_the_queue() -> None:
-        assert stage.world.btcpay.postman.waiting()
+        assert stage.world.btcpay.webhook_sender.waiting()
         await asyncio.to_thread(stage.world.btcpay.restart)
         hook_of(stage).faults.hold = False
 

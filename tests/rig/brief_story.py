@@ -17,7 +17,7 @@ _CLAIM_TURN: Final = 10
 def brief_story(seed: int, start_at: int) -> Story:
     """One project, five investments, a claim, a recovery, a look-alike, one that waits."""
     storyboard = Storyboard(seed, start_at, BRIEF_TURNS)
-    lane(storyboard, "lane").announce(1)
+    brief_project(storyboard, "lane").announce(1)
     return storyboard.finish()
 
 
@@ -28,7 +28,7 @@ def project_text(storyboard: Storyboard, name: str) -> ProjectScript:
     return ProjectScript(storyboard, founder, invest_plan(storyboard, founder, calendar))
 
 
-def lane(storyboard: Storyboard, name: str) -> ProjectScript:
+def brief_project(storyboard: Storyboard, name: str) -> ProjectScript:
     """The project with everything that happens to it but its announcement."""
     project = project_text(storyboard, name)
     project.found(2)

@@ -88,7 +88,7 @@ class CannedGreenfield:
         gate = changes.pop("gate", None)
         retry_policy = changes.pop("retry_policy", FAST_RETRY)
         greenfield = Greenfield(
-            StoreSettings(**{**settings, **changes}), gate=gate, retry_policy=retry_policy
+            StoreSettings(**{**settings, **changes}), request_slots=gate, retry_policy=retry_policy
         )
         self._clients.append(greenfield)
         return greenfield

@@ -102,7 +102,10 @@ class StoreSource:
         """A client; the stores of one server share its limit of requests in flight."""
         limit = self._request_limits.setdefault(settings.url, asyncio.Semaphore(IN_FLIGHT))
         return Greenfield(
-            settings, transport=self._transport, gate=limit, retry_policy=self._retry_policy
+            settings,
+            transport=self._transport,
+            request_slots=limit,
+            retry_policy=self._retry_policy,
         )
 
     async def _adjust(self, tasks: asyncio.TaskGroup, outbox: asyncio.Queue[Observation]) -> None:

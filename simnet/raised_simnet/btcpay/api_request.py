@@ -23,7 +23,7 @@ class ApiRequest:
     """What is asked, and of whom. `params`: the named parts of the path."""
 
     office: Backend
-    postman: WebhookSender
+    webhook_sender: WebhookSender
     keys: dict[str, ApiKey]
     dice: Random
     params: dict[str, str]

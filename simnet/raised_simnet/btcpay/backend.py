@@ -63,7 +63,7 @@ class Backend:
         self._seed = seed
         self._namer = IdGenerator(f"{seed} office")
         self._unseen: set[tuple[str, str]] = set()
-        self.cashier = RefundDesk(self.stores, self._namer, clock, tell, self.lock)
+        self.refund_desk = RefundDesk(self.stores, self._namer, clock, tell, self.lock)
 
     @property
     def height(self) -> int:
@@ -158,7 +158,7 @@ class Backend:
         with self.lock:
             invoice = self.find(invoice_id)
             title = f"Refund {invoice_id}" if name is None else name
-            pull = self.cashier.offer(self.stores[invoice.store_id], title, sats)
+            pull = self.refund_desk.offer(self.stores[invoice.store_id], title, sats)
             if not self.dialect.old:
                 self._tell(invoice_event("InvoiceRefund", invoice, pullPaymentId=pull.id))
             return pull
@@ -172,7 +172,7 @@ class Backend:
             for invoice in self._invoices():
                 self._see(invoice, sightings)
                 self._advance(invoice)
-            self.cashier.look(sightings)
+            self.refund_desk.look(sightings)
             self._clean()
 
     def catch_up(self) -> None:
@@ -203,20 +203,20 @@ class Backend:
         for sighting in self._unknown(invoice, sightings):
             method = invoice.method(ON_CHAIN)
             fee = invoice.terms.network_fee if invoice.accounted else NOTHING
-            standing = sightings.standing(invoice, sighting.id)
+            state = sightings.state(invoice, sighting.id)
             money = (from_sats(sighting.sats), self.now(), method.destination or "")
-            self._receive(invoice, Payment(ON_CHAIN, sighting.id, *money, standing, fee))
+            self._receive(invoice, Payment(ON_CHAIN, sighting.id, *money, state, fee))
 
     def _follow(self, invoice: Invoice, payment: Payment, sightings: ChainWatcher) -> None:
-        before = payment.standing
-        payment.standing = sightings.standing(invoice, payment.id)
-        if payment.standing is InvoiceState.SETTLED is not before:
+        before = payment.state
+        payment.state = sightings.state(invoice, payment.id)
+        if payment.state is InvoiceState.SETTLED is not before:
             self._tell_payment("InvoicePaymentSettled", invoice, payment)
 
     def _receive(self, invoice: Invoice, payment: Payment) -> None:
         """Money that is final when it comes is told of as settled before it is as received."""
         invoice.payments.append(payment)
-        if payment.standing is InvoiceState.SETTLED:
+        if payment.state is InvoiceState.SETTLED:
             self._tell_payment("InvoicePaymentSettled", invoice, payment)
         self._tell_payment("InvoiceReceivedPayment", invoice, payment)
         self._advance(invoice)

@@ -44,7 +44,7 @@ class ChainWatcher:
         """Whether a block of the best chain holds it."""
         return self._chain.height_of(txid) is not None
 
-    def standing(self, invoice: Invoice, payment_id: str) -> InvoiceState:
+    def state(self, invoice: Invoice, payment_id: str) -> InvoiceState:
         """What becomes of a payment of this invoice as far as the chain goes."""
         txid = payment_id.partition("-")[0]
         height = self._chain.height_of(txid)

@@ -64,7 +64,7 @@ class Payment:
     value: Decimal
     received_at: int
     destination: str
-    standing: InvoiceState = InvoiceState.PROCESSING
+    state: InvoiceState = InvoiceState.PROCESSING
     fee: Decimal = NOTHING
 
 
@@ -128,9 +128,7 @@ class Invoice:
     @property
     def accounted(self) -> list[Payment]:
         """The payments that count."""
-        return [
-            payment for payment in self.payments if payment.standing is not InvoiceState.INVALID
-        ]
+        return [payment for payment in self.payments if payment.state is not InvoiceState.INVALID]
 
     def method(self, method_id: str) -> Method:
         """The method with this id."""
@@ -163,7 +161,7 @@ class Invoice:
     @property
     def settled(self) -> Decimal:
         """As `paid`, of settled payments alone."""
-        final = [p for p in self.payments if p.standing is InvoiceState.SETTLED]
+        final = [p for p in self.payments if p.state is InvoiceState.SETTLED]
         net = sum((self.worth(p) - p.fee * self.method(p.method).rate for p in final), NOTHING)
         return rounded(net, self.terms.currency)
 
@@ -180,7 +178,7 @@ class Invoice:
     @property
     def is_monitored(self) -> bool:
         """Whether confirmations of its payments are still looked at."""
-        waiting = any(p.standing is InvoiceState.PROCESSING for p in self.payments)
+        waiting = any(p.state is InvoiceState.PROCESSING for p in self.payments)
         return waiting or self.status in {Status.NEW, Status.PROCESSING}
 
     @property

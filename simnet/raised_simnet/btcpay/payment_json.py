@@ -16,7 +16,7 @@ def payment_json(payment: Payment) -> Json:
         "receivedDate": payment.received_at,
         "value": plain(payment.value),
         "fee": plain(payment.fee),
-        "status": str(payment.standing),
+        "status": str(payment.state),
         "destination": payment.destination,
     }
 

@@ -58,7 +58,7 @@ class BTCPayServer:
         self._keys: dict[str, ApiKey] = {}
         self._dice = Random(seed)
         self._running = True
-        self.postman = WebhookSender(
+        self.webhook_sender = WebhookSender(
             IdGenerator(f"{seed} delivery"),
             dialect.version,
             time_scale=time_scale,
@@ -76,17 +76,17 @@ class BTCPayServer:
         """Listen."""
         self._web.start()
         self.office.host = self.url
-        self.postman.start()
+        self.webhook_sender.start()
 
     def stop(self) -> None:
         """End for good."""
-        self.postman.stop()
+        self.webhook_sender.stop()
         self._web.stop()
 
     def down(self) -> None:
         """Let the process end: no answers, no looking at the chain, the queue is lost."""
         self._running = False
-        self.postman.forget()
+        self.webhook_sender.forget()
         self._web.refuse(refuse=True)
 
     def up(self) -> None:
@@ -141,7 +141,7 @@ class BTCPayServer:
     def drained(self, seconds: float = 60) -> bool:
         """Whether every event was delivered or given up in time. Blocks the asking thread."""
         end = time.monotonic() + seconds
-        while self.postman.waiting():
+        while self.webhook_sender.waiting():
             if time.monotonic() > end:
                 return False
             time.sleep(_POLL_SECONDS)
@@ -156,7 +156,7 @@ class BTCPayServer:
         if not self._running:
             return
         for hook in list(self.office.stores[event.store_id].hooks.values()):
-            self.postman.send(hook, event, self.office.now())
+            self.webhook_sender.send(hook, event, self.office.now())
 
     async def _answer(self, request: Request) -> Response:
         found = self._find(request)
@@ -180,7 +180,9 @@ class BTCPayServer:
         return next((found for found in matches if found is not None), None)
 
     def _honest(self, found: RouteMatch[ApiRequest], request: Request) -> Response:
-        asked = ApiRequest(self.office, self.postman, self._keys, self._dice, found.params, request)
+        asked = ApiRequest(
+            self.office, self.webhook_sender, self._keys, self._dice, found.params, request
+        )
         with self.office.lock:
             try:
                 return found.answer(asked)

@@ -39,10 +39,10 @@ def shop_totals(book: Journal, receipts: Receipts) -> ShopTotals:
     """What the shops have."""
     received: defaultdict[Label, int] = defaultdict(int)
     pending = 0
-    for label, msats, standing in _paid(book, receipts):
-        if standing is InvoiceState.SETTLED:
+    for label, msats, state in _paid(book, receipts):
+        if state is InvoiceState.SETTLED:
             received[label] += msats
-        elif standing is InvoiceState.PROCESSING:
+        elif state is InvoiceState.PROCESSING:
             pending += msats
     returned = _returned(receipts)
     rows = _rows(dict(received), pending, returned, receipts)
@@ -56,17 +56,17 @@ def _paid(book: Journal, receipts: Receipts) -> Iterator[tuple[Label, int, Invoi
     for entry in book.paid.values():
         if isinstance(entry.meaning, Buys):
             invoices = [receipts.invoices[label] for label in entry.meaning.invoices]
-            standing = _surest(invoices, entry.tx.txid)
-            yield entry.meaning.invoices[0], entry.meaning.sats * SAT_MSATS, standing
+            state = _surest(invoices, entry.tx.txid)
+            yield entry.meaning.invoices[0], entry.meaning.sats * SAT_MSATS, state
 
 
 def _surest(invoices: list[Invoice], txid: Txid) -> InvoiceState:
     """What becomes of a coin: whoever of its receivers is surest."""
     seen = [invoice.payment(ON_CHAIN, f"{txid}-0") for invoice in invoices]
-    standings = {payment.standing for payment in seen if payment is not None}
-    for standing in (InvoiceState.SETTLED, InvoiceState.PROCESSING):
-        if standing in standings:
-            return standing
+    standings = {payment.state for payment in seen if payment is not None}
+    for state in (InvoiceState.SETTLED, InvoiceState.PROCESSING):
+        if state in standings:
+            return state
     return InvoiceState.INVALID
 
 

@@ -88,7 +88,7 @@ class ShopPlayer:
             case OfferMoney():
                 self._offer(step)
             case RefuseClaim(label):
-                self._office.cashier.cancel(self._claim(label))
+                self._office.refund_desk.cancel(self._claim(label))
             case _:
                 assert_never(step)
 
@@ -100,12 +100,12 @@ class ShopPlayer:
     def pay_out(self, offer: Label, tx: Tx) -> None:
         """This transaction pays what somebody claims of an offer."""
         payout = self._claim(offer)
-        self._office.cashier.approve(payout)
-        self._office.cashier.pay_out(payout, tx)
+        self._office.refund_desk.approve(payout)
+        self._office.refund_desk.pay_out(payout, tx)
         self.receipts.payouts[offer] = payout
 
     def _claim(self, offer: Label) -> Payout:
-        return self._office.cashier.claim(self.receipts.offers[offer].pull, "bcrt1qsomebody")
+        return self._office.refund_desk.claim(self.receipts.offers[offer].pull, "bcrt1qsomebody")
 
     def _pay(self, step: PayLightning | PayOtherCoin) -> None:
         invoice = self.receipts.invoices[step.invoice]
@@ -128,7 +128,7 @@ class ShopPlayer:
     def _offer(self, step: OfferMoney) -> None:
         if step.invoice is None:
             store = self._shops[step.shop].store
-            pull = self._office.cashier.offer(store, step.name or "Wages", step.sats)
+            pull = self._office.refund_desk.offer(store, step.name or "Wages", step.sats)
         else:
             invoice = self.receipts.invoices[step.invoice]
             pull = self._office.refund(invoice.id, step.sats, step.name)

@@ -187,19 +187,19 @@ def _upset(studio: ShopScript) -> Label:
     return robbed
 
 
-def _guest(script: Storyboard, clerk: ShopScript, number: int) -> None:
+def _guest(script: Storyboard, shop_script: ShopScript, number: int) -> None:
     """A buyer who is like any other: how much, when and how is left to chance."""
     dice = script.random
     turn = dice.randrange(5, script.turns - 8)
     dollars = f"{dice.randrange(500, 20_000) / 100:.2f}"
-    beginning = dice.choice((_PREFIX, "")) if clerk.shop == STUDIO else ""
-    label = clerk.order(turn, f"{beginning}guest-{number}", Order(dollars))
+    beginning = dice.choice((_PREFIX, "")) if shop_script.shop == STUDIO else ""
+    label = shop_script.order(turn, f"{beginning}guest-{number}", Order(dollars))
     match dice.randrange(4):
         case 0:
-            clerk.lightning(turn, label, sats_of(dollars) * 1000 + dice.randrange(1000))
+            shop_script.lightning(turn, label, sats_of(dollars) * 1000 + dice.randrange(1000))
         case 1:
-            clerk.pay(turn, (label,), sats_of(dollars) * dice.randrange(20, 95) // 100)
+            shop_script.pay(turn, (label,), sats_of(dollars) * dice.randrange(20, 95) // 100)
         case 2:
-            clerk.pay(turn + dice.randrange(2, 6), (label,), sats_of(dollars))
+            shop_script.pay(turn + dice.randrange(2, 6), (label,), sats_of(dollars))
         case _:
-            clerk.pay(turn, (label,), sats_of(dollars))
+            shop_script.pay(turn, (label,), sats_of(dollars))

@@ -58,7 +58,7 @@ def _replace(asked: ApiRequest) -> Response:
     )
     hook.secret = wish.secret or hook.secret
     if not hook.enabled:
-        asked.postman.forget(hook.id)
+        asked.webhook_sender.forget(hook.id)
     return answer(hook.as_json())
 
 
@@ -66,7 +66,7 @@ def _replace(asked: ApiRequest) -> Response:
 def _delete(asked: ApiRequest) -> Response:
     hook = asked.hook()
     hook.enabled = False
-    asked.postman.forget(hook.id)
+    asked.webhook_sender.forget(hook.id)
     del asked.office.stores[hook.store_id].hooks[hook.id]
     return Response(200, b"", "")
 
@@ -91,7 +91,7 @@ def _request(asked: ApiRequest) -> Response:
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook/deliveries/:delivery/redeliver", method="POST")
 def _redeliver(asked: ApiRequest) -> Response:
-    return answer(asked.postman.again(asked.hook(), _kept(asked)[0]))
+    return answer(asked.webhook_sender.again(asked.hook(), _kept(asked)[0]))
 
 
 def _found(asked: ApiRequest) -> Delivery:

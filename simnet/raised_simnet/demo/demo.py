@@ -1,4 +1,4 @@
-"""The demo: a world, `raised up` against it, and a story. And the ordeal: the same, with kills."""
+"""The demo: a world, `raised up` against it, and a story; or the same with the daemon killed."""
 
 import asyncio
 import sys

@@ -69,7 +69,7 @@ class Player:
         self._send = send
         self._waiting: dict[str, int] = {}
         self._turn = 0
-        self._purse: tuple[OwnedCoin, ...] = ()
+        self._coin_pool: tuple[OwnedCoin, ...] = ()
 
     def prepare(self, miner: Wallet) -> None:
         """Let a miner give the actors their coins: one block of them, before the story's first."""
@@ -77,7 +77,7 @@ class Player:
         tx = fan_out(miner, [key.address_script for key in keys], COIN_SATS)
         self._chain.accept(tx)
         self._chain.mine()
-        self._purse = tuple(
+        self._coin_pool = tuple(
             OwnedCoin(OutPoint(tx.txid, vout), COIN_SATS, key) for vout, key in enumerate(keys)
         )
 
@@ -122,7 +122,7 @@ class Player:
 
     def _money(self, money: int | Label) -> OwnedCoin:
         if isinstance(money, int):
-            return self._purse[money]
+            return self._coin_pool[money]
         claimed = self.book.tx(money)
         founder = self._claimant(money)
         return OwnedCoin(OutPoint(claimed.txid, 0), claimed.outputs[0].value, founder)
@@ -152,7 +152,7 @@ class Player:
             case ByRecovery():
                 pairs = zip(coins, way.destinations, strict=True)
                 outputs = [_recovered(coin, to, way.keys.investor) for coin, to in pairs]
-                return recover(coins, way.keys, outputs, self._purse[way.fee_coin])
+                return recover(coins, way.keys, outputs, self._coin_pool[way.fee_coin])
 
     def _coin(self, ref: StageRef) -> StageCoin:
         tx, meaning = self.book.invested(ref.label)

@@ -1,4 +1,4 @@
-"""Two explorers that name different old blocks: a lie costs the liar, and nothing wrong counts."""
+"""Two explorers that name different old blocks: the false one is named, nothing wrong counts."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,23 +25,23 @@ ONE = ProjectTotals(99_000, 0, 1)
 
 
 @pytest.mark.parametrize("links_affordable", [True, False])
-@pytest.mark.parametrize("liar", [0, 1])
+@pytest.mark.parametrize("position", [0, 1])
 @pytest.mark.parametrize("names", [True, False])
-async def test_beside_an_honest_explorer_a_lie_costs_the_liar_alone(
-    writer: AsyncEngine, liar: int, names: bool, links_affordable: bool
+async def test_beside_an_honest_explorer_a_false_one_costs_itself_alone(
+    writer: AsyncEngine, position: int, names: bool, links_affordable: bool
 ) -> None:
-    """Whichever is read from; whether or not the liar also names the block when it is asked."""
+    """Whichever is read from; whether or not the false one names the block when asked, too."""
     async with funded_project(explorers=2) as funded:
         funded.world.chain.mine_many(OLD_BLOCKS)
-        lying, honest = funded.world.explorers[liar], funded.world.explorers[1 - liar]
-        lying.view = _liar(funded, investment_height(funded) + 2, names=names)
+        lying, honest = funded.world.explorers[position], funded.world.explorers[1 - position]
+        lying.view = _lying_view(funded, investment_height(funded) + 2, names=names)
         settings = short_chain_settings(funded, links_affordable=links_affordable)
         async with following(settings, writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
             assert await observed.totals(funded.project) == ONE
             assert await observed.is_consistent(funded.world)
             assert {history.explorer for history in observed.of_kind(HistorySeen)} == {honest.url}
-            if liar == 0:
+            if position == 0:
                 await observed.wait_for_error(lying, "foreign_block")
             assert not _blamed(observed, honest)
 
@@ -50,7 +50,7 @@ async def test_who_contradicts_itself_about_an_old_block_is_named(writer: AsyncE
     async with funded_project(explorers=2) as funded:
         funded.world.chain.mine_many(OLD_BLOCKS)
         honest, lying = funded.world.explorers
-        lying.view = _liar(funded, investment_height(funded))
+        lying.view = _lying_view(funded, investment_height(funded))
         async with following(short_chain_settings(funded), writer, funded.project) as observed:
             await observed.wait_for_error(lying, "foreign_block")
             await observed.wait_until(lambda: opponents_of(observed, lying) == (honest.url,))
@@ -64,7 +64,7 @@ async def test_nothing_is_committed_while_nobody_can_say_who_is_right(writer: As
     async with funded_project(explorers=2) as funded:
         funded.world.chain.mine_many(OLD_BLOCKS)
         honest, lying = funded.world.explorers
-        lying.view = view = _liar(funded, investment_height(funded))
+        lying.view = view = _lying_view(funded, investment_height(funded))
         view.silent = range(investment_height(funded) + 1, funded.world.chain.height - 40)
         settings = short_chain_settings(funded, links_affordable=False)
         async with following(settings, writer, funded.project) as observed:
@@ -77,7 +77,7 @@ async def test_who_is_contradicted_can_prove_itself(writer: AsyncEngine) -> None
     async with funded_project(explorers=2) as funded:
         funded.world.chain.mine_many(OLD_BLOCKS)
         honest, lying = funded.world.explorers
-        lying.view = view = _liar(funded, investment_height(funded))
+        lying.view = view = _lying_view(funded, investment_height(funded))
         view.silent = range(investment_height(funded) + 1, funded.world.chain.height - 40)
         async with following(short_chain_settings(funded), writer, funded.project) as observed:
             await observed.wait_until_caught_up(funded.world)
@@ -85,7 +85,7 @@ async def test_who_is_contradicted_can_prove_itself(writer: AsyncEngine) -> None
             assert {history.explorer for history in observed.of_kind(HistorySeen)} == {honest.url}
 
 
-def _liar(funded: FundedProject, height: int, *, names: bool = True) -> LyingExplorer:
+def _lying_view(funded: FundedProject, height: int, *, names: bool = True) -> LyingExplorer:
     """One that has an investment in another block of this height, and perhaps says it is there."""
     other = funded.invest()
     invented = with_work(funded.world.chain, height, other.tx)

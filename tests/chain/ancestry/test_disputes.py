@@ -50,18 +50,18 @@ class HeaderExplorer:
 
 
 @given(HEIGHTS, WORDS, st.booleans())
-def test_the_liar_is_named_and_the_honest_one_never(
+def test_the_lying_is_named_and_the_honest_one_never(
     height: int, hashes: dict[int, str | None], lies_first: bool
 ) -> None:
     hashes[height] = hashes.get(height, "cc" * 32)
-    liar, honest = HeaderExplorer("liar", hashes), HeaderExplorer("honest")
-    reader, witness = (liar, honest) if lies_first else (honest, liar)
-    assert asyncio.run(find_contradicting(reader, witness, height, TOP)) == {"liar"}
-    assert max(liar.requests, honest.requests) <= MOST_REQUESTS
+    lying, honest = HeaderExplorer("lying", hashes), HeaderExplorer("honest")
+    reader, witness = (lying, honest) if lies_first else (honest, lying)
+    assert asyncio.run(find_contradicting(reader, witness, height, TOP)) == {"lying"}
+    assert max(lying.requests, honest.requests) <= MOST_REQUESTS
 
 
 @given(HEIGHTS, WORDS, WORDS)
-def test_of_two_liars_one_at_least_is_named(
+def test_of_two_lyings_one_at_least_is_named(
     height: int, first_hashes: dict[int, str | None], other_hashes: dict[int, str | None]
 ) -> None:
     first_hashes[height], other_hashes[height] = "cc" * 32, "dd" * 32

@@ -62,14 +62,14 @@ async def test_below_the_pinned_block_the_walk_begins_there() -> None:
 
 @pytest.mark.parametrize("at", [1500, 1495])
 async def test_a_block_that_ours_does_not_name_is_refused(at: int) -> None:
-    class Liar(HeaderExplorer):
+    class LyingChain(HeaderExplorer):
         async def headers(self, at: int | None = None) -> tuple[tuple[int, Header], ...]:
             page = await super().headers(at)
             if any(height == 1490 for height, _ in page):
                 raise BadData(self.name, "does not link", "unlinked")
             return page
 
-    links, explorer = HeaderLinks(None), Liar("liar")
+    links, explorer = HeaderLinks(None), LyingChain("lying")
     links.set_root(at, CHAIN[at].hash if at == 1495 else "aa" * 32)
     with pytest.raises(BadData) as caught:
         await _down(links, explorer, 1400)

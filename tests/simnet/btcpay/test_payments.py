@@ -84,7 +84,7 @@ def state(invoice: Invoice) -> tuple[str, str]:
 
 
 def standing(invoice: Invoice) -> str:
-    return str(invoice.payments[0].standing)
+    return str(invoice.payments[0].state)
 
 
 def test_a_payment_on_the_chain_is_received_processed_and_settled(shop: Counter) -> None:
@@ -181,7 +181,7 @@ def test_more_than_the_price_is_over_only_while_it_is_processed(shop: Counter) -
     shop.pay(exact, 5_000)
     shop.mine()
     assert state(exact) == ("Settled", "None")
-    assert [str(p.standing) for p in exact.payments] == ["Settled", "Settled"]
+    assert [str(p.state) for p in exact.payments] == ["Settled", "Settled"]
 
 
 def test_a_replaced_payment_no_longer_counts_and_nobody_is_told(shop: Counter) -> None:
@@ -205,7 +205,7 @@ def test_a_replacement_that_pays_again_is_another_payment(shop: Counter) -> None
     shop.replace(tx, [TxOut(100_000, script)])
     assert state(invoice) == ("Processing", "None")
     shop.mine()
-    assert [str(p.standing) for p in invoice.payments] == ["Invalid", "Settled"]
+    assert [str(p.state) for p in invoice.payments] == ["Invalid", "Settled"]
     assert state(invoice) == ("Settled", "None")
 
 
@@ -385,11 +385,11 @@ def test_a_refund_is_paid_out_when_its_transaction_confirms(shop: Counter) -> No
     shop.mine()
     shop.events()
     pull = shop.office.refund(invoice.id, 40_000)
-    payout = shop.office.cashier.claim(pull, shop.alice.address)
-    shop.office.cashier.approve(payout)
+    payout = shop.office.refund_desk.claim(pull, shop.alice.address)
+    shop.office.refund_desk.approve(payout)
     tx = shop.alice.pay([TxOut(40_000, shop.alice.script)])
     shop.chain.accept(tx)
-    shop.office.cashier.pay_out(payout, tx)
+    shop.office.refund_desk.pay_out(payout, tx)
     assert payout.state is PayoutState.IN_PROGRESS
     shop.mine()
     assert (payout.state, payout.proof) == (PayoutState.COMPLETED, tx.txid)

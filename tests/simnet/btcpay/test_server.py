@@ -264,13 +264,13 @@ def test_a_key_sees_itself(shop: Shop) -> None:
 def test_refunds_and_payouts_are_listed(shop: Shop) -> None:
     office = shop.server.office
     pull = office.refund(shop.order(), 18798)
-    payout = office.cashier.claim(pull, "bcrt1q")
-    office.cashier.approve(payout)
+    payout = office.refund_desk.claim(pull, "bcrt1q")
+    office.refund_desk.approve(payout)
     (shown,) = shop.get(f"stores/{shop.store.id}/pull-payments").json()
     assert shown["name"].startswith("Refund ")
     (paid,) = shop.get(f"stores/{shop.store.id}/payouts").json()
     assert (paid["payoutAmount"], paid["state"]) == ("0.00018798", "AwaitingPayment")
-    office.cashier.cancel(payout)
+    office.refund_desk.cancel(payout)
     assert shop.get(f"stores/{shop.store.id}/payouts").json() == []
     assert len(shop.get(f"stores/{shop.store.id}/payouts", includeCancelled="true").json()) == 1
     pull.archived = True

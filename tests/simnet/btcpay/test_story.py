@@ -136,7 +136,7 @@ def test_the_story_shows_everything_that_can_happen_to_an_invoice() -> None:
         *(("Expired", "None"), ("Expired", "PaidPartial"), ("Expired", "PaidLate")),
         *(("Invalid", "None"), ("Invalid", "PaidOver"), ("Invalid", "Marked")),
     }
-    standings = {payment.standing for i in invoices for payment in i.payments}
+    standings = {payment.state for i in invoices for payment in i.payments}
     assert standings == set(InvoiceState)
     assert {i.terms.currency for i in invoices} == {"USD", "BTC", "SATS"}
     methods = {payment.method for i in invoices for payment in i.payments}

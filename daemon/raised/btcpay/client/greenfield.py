@@ -51,7 +51,7 @@ _WITH_PAYMENT_METHODS: Final = (("includePaymentMethods", "true"),)  # 2.3.6+, o
 
 
 class Greenfield:
-    """One store. `gate` bounds what all stores of one server ask at once; give them the same.
+    """One store. `request_slots` bounds the requests under way to a server: its stores share it.
 
     Every call raises Unavailable, Refused (Forbidden, Gone and NoRoute are kinds of it) or BadData;
     failures are counted in `stats`.
@@ -62,12 +62,12 @@ class Greenfield:
         settings: StoreSettings,
         *,
         transport: Transport | None = None,
-        gate: asyncio.Semaphore | None = None,
+        request_slots: asyncio.Semaphore | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
         self._settings = settings
         self._http = GreenfieldHttp(
-            settings, transport=transport, gate=gate, retry_policy=retry_policy
+            settings, transport=transport, request_slots=request_slots, retry_policy=retry_policy
         )
         self._clock_warning_logged = False
         self._store = f"stores/{quote(settings.store_id, safe='')}"

@@ -64,9 +64,9 @@ class RetryPolicy:
 class _Budget:
     """A few requests at a time, and none while the server wants to be left alone."""
 
-    def __init__(self, name: str, gate: asyncio.Semaphore, policy: RetryPolicy) -> None:
+    def __init__(self, name: str, request_slots: asyncio.Semaphore, policy: RetryPolicy) -> None:
         self._name = name
-        self._gate = gate
+        self._request_slots = request_slots
         self._policy = policy
         self._resting_until: float | None = None
 
@@ -79,7 +79,7 @@ class _Budget:
         if rest := self.rest_seconds:
             sentence = "wants to be left alone for a while"
             raise Unavailable(self._name, sentence, RESTING, int(rest) + 1)
-        async with self._gate:
+        async with self._request_slots:
             yield
 
     def on_success(self) -> None:
@@ -98,7 +98,7 @@ class _Budget:
 class GreenfieldHttp:
     """Requests to the server of one store.
 
-    `gate` bounds the requests of all stores of a server at a time; stores of one server share it.
+    `request_slots` bounds the requests under way to a server: its stores share it.
     `skew_seconds`: how far the server's clock is ahead of ours; None where it tells no time.
     """
 
@@ -107,14 +107,14 @@ class GreenfieldHttp:
         settings: StoreSettings,
         *,
         transport: Transport | None = None,
-        gate: asyncio.Semaphore | None = None,
+        request_slots: asyncio.Semaphore | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
         self.name = settings.label
         self.retry_policy = policy = retry_policy or RetryPolicy()
         self.skew_seconds: int | None = None
         self._base = _checked_url(settings)
-        self._budget = _Budget(self.name, gate or asyncio.Semaphore(IN_FLIGHT), policy)
+        self._budget = _Budget(self.name, request_slots or asyncio.Semaphore(IN_FLIGHT), policy)
         retries = Retries(
             policy.attempts,
             policy.base_seconds,

@@ -95,7 +95,7 @@ class ExplorerPeer:
     async def on_error(self, error: SourceError) -> None:
         """Record an error, unless it is what a chain looks like that moves while it is read.
 
-        Two answers from before and after a new block do not agree, and nobody is to blame.
+        Two answers from before and after a new block do not agree: no error of the peer.
         """
         if error.code == "timeout":
             self._score = self._score.after_time_out(loop_time())
