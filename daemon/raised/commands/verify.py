@@ -62,53 +62,53 @@ async def verify_project(config: Config, project_id: str, *, as_object: bool) ->
     Raises:
         Unavailable: no explorer answers, and the record does not know the project.
     """
-    kept = await _kept(config, project_id)
+    recorded = await _from_record(config, project_id)
     try:
-        found = await _fetched(config, project_id, kept)
+        facts = await _from_network(config, project_id, recorded)
     except SourceError as error:
-        if kept is None:
+        if recorded is None:
             raise
         click.echo(f"from the record alone: {error}", err=True)
-        found, kept = kept, None
-    shown = _judged(found)
-    problems = [*shown.problems, *_differences(shown, kept)]
-    click.echo(json.dumps(shown.document) if as_object else described(shown.report, problems))
+        facts, recorded = recorded, None
+    evidence = _audit(facts)
+    problems = [*evidence.problems, *_differences(evidence, recorded)]
+    click.echo(json.dumps(evidence.document) if as_object else described(evidence.report, problems))
     if as_object:
         for problem in problems:
             click.echo(problem, err=True)
     return EXIT_FOUND_SOMETHING if problems else EXIT_HOLDS
 
 
-def _judged(grounds: EvidenceFacts) -> Evidence:
+def _audit(facts: EvidenceFacts) -> Evidence:
     return build_evidence(
-        grounds.network,
-        grounds.event,
-        grounds.txs,
-        tip=grounds.tip,
-        project_id=grounds.project_id,
+        facts.network,
+        facts.event,
+        facts.txs,
+        tip=facts.tip,
+        project_id=facts.project_id,
     )
 
 
-def _differences(shown: Evidence, kept: EvidenceFacts | None) -> list[str]:
+def _differences(evidence: Evidence, recorded: EvidenceFacts | None) -> list[str]:
     """Where the record says something else than the network does now."""
-    if kept is None:
+    if recorded is None:
         return []
-    held = _judged(kept).report
-    found = shown.report
+    ours = _audit(recorded).report
+    network = evidence.report
     differences = [
-        f"the record has {name} {getattr(held.totals, name)}, the network {value}"
-        for name in found.totals.__slots__
-        if (value := getattr(found.totals, name)) != getattr(held.totals, name)
+        f"the record has {name} {getattr(ours.totals, name)}, the network {value}"
+        for name in network.totals.__slots__
+        if (value := getattr(network.totals, name)) != getattr(ours.totals, name)
         and name != "unconfirmed_sats"  # an address history tells nothing of what waits
     ]
     # Nor of a founding transaction that waits.
-    if held.project.status not in (found.project.status, "committed"):
-        status = (held.project.status, found.project.status)
+    if ours.project.status not in (network.project.status, "committed"):
+        status = (ours.project.status, network.project.status)
         differences.append("the record has the project {}, the network {}".format(*status))
     return differences
 
 
-async def _kept(config: Config, project_id: str) -> EvidenceFacts | None:
+async def _from_record(config: Config, project_id: str) -> EvidenceFacts | None:
     """What the record holds; None without a record, or when it does not know the project."""
     try:
         engine = open_reader(config.environment.database_url)
@@ -124,16 +124,18 @@ async def _kept(config: Config, project_id: str) -> EvidenceFacts | None:
         await engine.dispose()
 
 
-async def _fetched(config: Config, project_id: str, kept: EvidenceFacts | None) -> EvidenceFacts:
+async def _from_network(
+    config: Config, project_id: str, recorded: EvidenceFacts | None
+) -> EvidenceFacts:
     network = network_named(config.network)
     history = await _history(config, project_id)
     txs = [_proven(ref, placed) for ref, placed in history.txs]
     named = [
-        found.event_id
+        founding.event_id
         for tx in txs
-        if (found := founding_of(tx.stored.tx, network)) is not None and found.event_id
+        if (founding := founding_of(tx.stored.tx, network)) is not None and founding.event_id
     ]
-    event = await _event(config, named, kept)
+    event = await _event(config, named, recorded)
     tip = Tip(history.tip.height, history.tip.hash, config.chain.confirmations)
     return EvidenceFacts(network, project_id, event, tuple(txs), tip)
 
@@ -173,18 +175,18 @@ async def _read(explorer: Explorer, project_id: str, linker: AncestryLinker) -> 
 
 def _proven(ref: BlockRef, placed: PlacedTx) -> ProvenTx:
     place = Place(ref.height, ref.hash, placed.position, ref.time)
-    held = StoredTx(placed.tx, place, ref.time, gone=False)
-    return ProvenTx(held, ref.header, placed.siblings, raw_block=False)
+    stored = StoredTx(placed.tx, place, ref.time, gone=False)
+    return ProvenTx(stored, ref.header, placed.siblings, raw_block=False)
 
 
-async def _event(config: Config, named: list[str], kept: EvidenceFacts | None) -> Event | None:
+async def _event(config: Config, named: list[str], recorded: EvidenceFacts | None) -> Event | None:
     """The event the first founding transaction names: from the relays, else from the record."""
     if not named:
-        return None if kept is None else kept.event
+        return None if recorded is None else recorded.event
     proxy = proxy_settings(config)
     endpoints = [RelayEndpoint(relay, proxy, RelayTiming()) for relay in relay_settings(config)]
-    found = await find_events(endpoints, named[:1])
-    if named[0] in found:
-        return found[named[0]]
-    held = None if kept is None else kept.event
-    return held if held is not None and held.id == named[0] else None
+    events = await find_events(endpoints, named[:1])
+    if named[0] in events:
+        return events[named[0]]
+    event = None if recorded is None else recorded.event
+    return event if event is not None and event.id == named[0] else None

@@ -48,51 +48,51 @@ class _Filter:
 
 
 @INVOICE_ROUTES.add("stores/:store/invoices")
-def _list(asked: ApiRequest) -> Response:
+def _list(request: ApiRequest) -> Response:
     """Newest first; those of one second in any order; all of them unless told how many."""
-    store, wanted = asked.store(VIEW_INVOICES), _filter(asked)
+    store, wanted = request.store(VIEW_INVOICES), _filter(request)
     found = [invoice for invoice in store.invoices.values() if wanted.takes(invoice)]
-    asked.dice.shuffle(found)
+    request.dice.shuffle(found)
     found.sort(key=lambda invoice: invoice.terms.created_at, reverse=True)
-    skip, take = asked.count("skip") or 0, asked.count("take")
+    skip, take = request.count("skip") or 0, request.count("take")
     page = found[skip:] if take is None else found[skip : skip + take]
-    inline = asked.flag("includePaymentMethods")
-    return answer([_shown(invoice, asked, with_methods=inline) for invoice in page])
+    inline = request.flag("includePaymentMethods")
+    return answer([_shown(invoice, request, with_methods=inline) for invoice in page])
 
 
 @INVOICE_ROUTES.add("stores/:store/invoices/:invoice")
-def _one(asked: ApiRequest) -> Response:
-    inline = asked.flag("includePaymentMethods")
-    return answer(_shown(asked.invoice(), asked, with_methods=inline))
+def _one(request: ApiRequest) -> Response:
+    inline = request.flag("includePaymentMethods")
+    return answer(_shown(request.invoice(), request, with_methods=inline))
 
 
 @INVOICE_ROUTES.add("stores/:store/invoices/:invoice/payment-methods")
-def _methods(asked: ApiRequest) -> Response:
-    only = asked.flag("onlyAccountedPayments", default=True)
-    return answer(methods_json(asked.invoice(), asked.office.dialect, accounted_only=only))
+def _methods(request: ApiRequest) -> Response:
+    only = request.flag("onlyAccountedPayments", default=True)
+    return answer(methods_json(request.invoice(), request.office.dialect, accounted_only=only))
 
 
-def _shown(invoice: Invoice, asked: ApiRequest, *, with_methods: bool) -> dict[str, object]:
-    return invoice_json(invoice, asked.office.dialect, asked.host, with_methods=with_methods)
+def _shown(invoice: Invoice, request: ApiRequest, *, with_methods: bool) -> dict[str, object]:
+    return invoice_json(invoice, request.office.dialect, request.host, with_methods=with_methods)
 
 
-def _filter(asked: ApiRequest) -> _Filter:
-    start, end = asked.time("startDate"), asked.time("endDate")
+def _filter(request: ApiRequest) -> _Filter:
+    start, end = request.time("startDate"), request.time("endDate")
     if start is not None and end is not None and start > end:
         raise invalid(
             ("startDate", "startDate should not be above endDate"),
             ("endDate", "endDate should not be below startDate"),
         )
-    text = (asked.text("textSearch") or "")[:_SEARCH_CHARS]
-    archived = asked.flag("includeArchived")
-    return _Filter(_statuses(asked), asked.texts("orderId"), start, end, text, archived)
+    text = (request.text("textSearch") or "")[:_SEARCH_CHARS]
+    archived = request.flag("includeArchived")
+    return _Filter(_statuses(request), request.texts("orderId"), start, end, text, archived)
 
 
-def _statuses(asked: ApiRequest) -> set[Status] | None:
+def _statuses(request: ApiRequest) -> set[Status] | None:
     """Unknown words are dropped, by 2.x until no filter is left; 1.x then finds nothing."""
-    words = asked.texts("status")
+    words = request.texts("status")
     known = {_WORDS[word.lower()] for word in words if word.lower() in _WORDS}
-    return known if known or (words and asked.office.dialect.old) else None
+    return known if known or (words and request.office.dialect.old) else None
 
 
 def _terms(invoice: Invoice) -> list[str]:

@@ -61,9 +61,9 @@ def _money(invoice: Invoice, method: Method) -> dict[str, str]:
     While something is due, what the next payment has to bring more is due as well.
     """
     own = [p.value for p in invoice.accounted if p.method == method.id]
-    asked = invoice.terms.price + invoice.fees
-    if invoice.accounted and asked > invoice.gross and _is_address(method):
-        asked += invoice.terms.network_fee * method.rate
+    request = invoice.terms.price + invoice.fees
+    if invoice.accounted and request > invoice.gross and _is_address(method):
+        request += invoice.terms.network_fee * method.rate
 
     def shown(amount: Decimal) -> str:
         return plain(rounded_up(amount / method.rate))
@@ -71,9 +71,9 @@ def _money(invoice: Invoice, method: Method) -> dict[str, str]:
     return {
         "paymentMethodPaid": plain(rounded_up(sum(own, NOTHING))),
         "totalPaid": shown(invoice.gross),
-        "due": shown(asked - invoice.gross),
-        "amount": shown(asked),
-        "fee": shown(asked - invoice.terms.price),
+        "due": shown(request - invoice.gross),
+        "amount": shown(request),
+        "fee": shown(request - invoice.terms.price),
     }
 
 

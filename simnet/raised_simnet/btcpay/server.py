@@ -35,7 +35,7 @@ _POLL_SECONDS: Final = 0.01
 class BTCPayServer:
     """One server. `office` is where actors order, pay and mark; `look` lets it see the chain.
 
-    `counts`: requests by route; `asked`: the newest paths with their query, oldest first.
+    `counts`: requests by route; `recent_paths`: the newest with their query, oldest first.
     `trouble` befalls requests and may be changed at any time: `trouble = Trouble()` heals.
     `time_scale`: what the waits between webhook retries (10 s, 1 min, 6 × 10 min) are multiplied
     with. `retries_all`: as before 2.3.4, whatever is not answered with 2xx.
@@ -53,7 +53,7 @@ class BTCPayServer:
         self.office = Backend(chain, dialect, clock, self._tell, seed)
         self.trouble = ApiFaults()
         self.counts: Counter[str] = Counter()
-        self.asked: deque[str] = deque(maxlen=_REMEMBERED)
+        self.recent_paths: deque[str] = deque(maxlen=_REMEMBERED)
         self._seed = seed
         self._keys: dict[str, ApiKey] = {}
         self._dice = Random(seed)
@@ -150,7 +150,7 @@ class BTCPayServer:
     def forget(self) -> None:
         """Count from zero again."""
         self.counts.clear()
-        self.asked.clear()
+        self.recent_paths.clear()
 
     def _tell(self, event: Event) -> None:
         if not self._running:
@@ -159,16 +159,16 @@ class BTCPayServer:
             self.webhook_sender.send(hook, event, self.office.now())
 
     async def _answer(self, request: Request) -> Response:
-        found = self._find(request)
-        if found is None:
+        match = self._find(request)
+        if match is None:
             return NO_ROUTE
-        self.counts[found.name] += 1
-        self.asked.append(request.target)
+        self.counts[match.name] += 1
+        self.recent_paths.append(request.target)
         trouble = self.trouble
-        struck = trouble.strikes(found.name)
+        struck = trouble.strikes(match.name)
         if struck and trouble.delay_seconds:
             await asyncio.sleep(trouble.delay_seconds)
-        response = self._honest(found, request)
+        response = self._honest(match, request)
         return trouble.instead(response) if struck else response
 
     def _find(self, request: Request) -> RouteMatch[ApiRequest] | None:
@@ -177,14 +177,14 @@ class BTCPayServer:
         path = request.path[len(BASE) :]
         routers = (ROUTES, INVOICE_ROUTES, HOOK_ROUTES)
         matches = (router.find(request.method, path) for router in routers)
-        return next((found for found in matches if found is not None), None)
+        return next((match for match in matches if match is not None), None)
 
-    def _honest(self, found: RouteMatch[ApiRequest], request: Request) -> Response:
-        asked = ApiRequest(
-            self.office, self.webhook_sender, self._keys, self._dice, found.params, request
+    def _honest(self, match: RouteMatch[ApiRequest], request: Request) -> Response:
+        parsed = ApiRequest(
+            self.office, self.webhook_sender, self._keys, self._dice, match.params, request
         )
         with self.office.lock:
             try:
-                return found.answer(asked)
+                return match.answer(parsed)
             except HttpError as refusal:
                 return refusal.response

@@ -18,15 +18,15 @@ ROUTES: Final[Router[ApiRequest]] = Router()
 
 
 @ROUTES.add("health")
-def _health(asked: ApiRequest) -> Response:
+def _health(request: ApiRequest) -> Response:
     """No key is needed."""
-    return answer({"synchronized": asked.office.synchronized})
+    return answer({"synchronized": request.office.synchronized})
 
 
 @ROUTES.add("server/info")
-def _server(asked: ApiRequest) -> Response:
-    asked.key()
-    office = asked.office
+def _server(request: ApiRequest) -> Response:
+    request.key()
+    office = request.office
     dialect, height = office.dialect, office.height
     node = {"headers": height, "blocks": height, "verificationProgress": 0.9999987}
     name = {"cryptoCode": "BTC"} if dialect.old else {"paymentMethodId": ON_CHAIN}
@@ -45,51 +45,51 @@ def _server(asked: ApiRequest) -> Response:
 
 
 @ROUTES.add("api-keys/current")
-def _current_key(asked: ApiRequest) -> Response:
-    return answer(asked.key().as_json())
+def _current_key(request: ApiRequest) -> Response:
+    return answer(request.key().as_json())
 
 
 @ROUTES.add("stores")
-def _stores(asked: ApiRequest) -> Response:
+def _stores(request: ApiRequest) -> Response:
     """Those the key may see."""
-    key, stores = asked.key(), asked.office.stores.values()
+    key, stores = request.key(), request.office.stores.values()
     return answer([store.as_json() for store in stores if key.may(VIEW_STORE, store.id)])
 
 
 @ROUTES.add("stores/:store")
-def _store(asked: ApiRequest) -> Response:
-    return answer(asked.store(VIEW_STORE).as_json())
+def _store(request: ApiRequest) -> Response:
+    return answer(request.store(VIEW_STORE).as_json())
 
 
 @ROUTES.add("stores/:store/rates")
-def _rates(asked: ApiRequest) -> Response:
+def _rates(request: ApiRequest) -> Response:
     """What cannot be had is null, with a reason and status 200."""
-    store = asked.store(VIEW_STORE)
-    pairs = asked.texts("currencyPair") or [f"BTC_{currency}" for currency in store.rates]
+    store = request.store(VIEW_STORE)
+    pairs = request.texts("currencyPair") or [f"BTC_{currency}" for currency in store.rates]
     return answer([_rate(store, pair) for pair in pairs])
 
 
 @ROUTES.add("stores/:store/pull-payments")
-def _pull_payments(asked: ApiRequest) -> Response:
-    store, archived = asked.store(VIEW_PULLS), asked.flag("includeArchived")
+def _pull_payments(request: ApiRequest) -> Response:
+    store, archived = request.store(VIEW_PULLS), request.flag("includeArchived")
     pulls = store.pulls.values()
-    return answer([pull.as_json(asked.host) for pull in pulls if archived or not pull.archived])
+    return answer([pull.as_json(request.host) for pull in pulls if archived or not pull.archived])
 
 
 @ROUTES.add("stores/:store/payouts")
-def _payouts(asked: ApiRequest) -> Response:
-    store, cancelled = asked.store(VIEW_PAYOUTS), asked.flag("includeCancelled")
+def _payouts(request: ApiRequest) -> Response:
+    store, cancelled = request.store(VIEW_PAYOUTS), request.flag("includeCancelled")
     shown = [
         payout
         for payout in store.payouts.values()
         if cancelled or payout.state is not PayoutState.CANCELLED
     ]
-    return answer([payout.as_json(asked.office.dialect) for payout in shown])
+    return answer([payout.as_json(request.office.dialect) for payout in shown])
 
 
 @ROUTES.add("stores/:store/payment-methods/LightningNetwork")
-def _moved(asked: ApiRequest) -> Response:
-    asked.key()
+def _moved(request: ApiRequest) -> Response:
+    request.key()
     message = (
         "This route isn't supported by BTCPay Server 2.0 and newer. Please update your integration."
     )
@@ -97,14 +97,14 @@ def _moved(asked: ApiRequest) -> Response:
 
 
 @ROUTES.add("apps/crowdfund/:app")
-def _crowdfund(asked: ApiRequest) -> Response:
+def _crowdfund(request: ApiRequest) -> Response:
     """From 2.0 any key will do."""
-    key = asked.key()
-    for store in asked.office.stores.values():
-        app = store.apps.get(asked.params["app"])
+    key = request.key()
+    for store in request.office.stores.values():
+        app = store.apps.get(request.params["app"])
         if app is None:
             continue
-        if asked.office.dialect.old and not key.may(MODIFY_STORE, store.id):
+        if request.office.dialect.old and not key.may(MODIFY_STORE, store.id):
             raise HttpError(403, missing_permission(MODIFY_STORE))
         return answer(
             {

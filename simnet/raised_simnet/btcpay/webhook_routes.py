@@ -27,16 +27,16 @@ class _WebhookSettings:
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks")
-def _list(asked: ApiRequest) -> Response:
-    return answer([hook.as_json() for hook in asked.store(WEBHOOKS).hooks.values()])
+def _list(request: ApiRequest) -> Response:
+    return answer([hook.as_json() for hook in request.store(WEBHOOKS).hooks.values()])
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks", method="POST")
-def _create(asked: ApiRequest) -> Response:
+def _create(request: ApiRequest) -> Response:
     """The only answer that shows the secret."""
-    store = asked.store(WEBHOOKS)
-    wish = _wish(asked)
-    hook_id = asked.office.new_id()
+    store = request.store(WEBHOOKS)
+    wish = _wish(request)
+    hook_id = request.office.new_id()
     secret = wish.secret or base58_id(f"{hook_id} secret")
     hook = Webhook(hook_id, store.id, wish.url, secret, wish.enabled, wish.retries, wish.wanted)
     store.hooks[hook.id] = hook
@@ -44,67 +44,67 @@ def _create(asked: ApiRequest) -> Response:
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook")
-def _one(asked: ApiRequest) -> Response:
-    return answer(asked.hook().as_json())
+def _one(request: ApiRequest) -> Response:
+    return answer(request.hook().as_json())
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook", method="PUT")
-def _replace(asked: ApiRequest) -> Response:
+def _replace(request: ApiRequest) -> Response:
     """Everything is replaced but an omitted or empty secret. Whom it mutes, it makes forget."""
-    hook, wish = asked.hook(), _wish(asked)
+    hook, wish = request.hook(), _wish(request)
     hook.url, hook.enabled, hook.retries, hook.wanted = (
         *(wish.url, wish.enabled),
         *(wish.retries, wish.wanted),
     )
     hook.secret = wish.secret or hook.secret
     if not hook.enabled:
-        asked.webhook_sender.forget(hook.id)
+        request.webhook_sender.forget(hook.id)
     return answer(hook.as_json())
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook", method="DELETE")
-def _delete(asked: ApiRequest) -> Response:
-    hook = asked.hook()
+def _delete(request: ApiRequest) -> Response:
+    hook = request.hook()
     hook.enabled = False
-    asked.webhook_sender.forget(hook.id)
-    del asked.office.stores[hook.store_id].hooks[hook.id]
+    request.webhook_sender.forget(hook.id)
+    del request.office.stores[hook.store_id].hooks[hook.id]
     return Response(200, b"", "")
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook/deliveries")
-def _deliveries(asked: ApiRequest) -> Response:
+def _deliveries(request: ApiRequest) -> Response:
     """Newest first, all of them unless told how many."""
-    newest = list(reversed(asked.hook().deliveries))
-    return answer([delivery.as_json() for delivery in newest[: asked.count("count")]])
+    newest = list(reversed(request.hook().deliveries))
+    return answer([delivery.as_json() for delivery in newest[: request.count("count")]])
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook/deliveries/:delivery")
-def _delivery(asked: ApiRequest) -> Response:
-    return answer(_found(asked).as_json())
+def _delivery(request: ApiRequest) -> Response:
+    return answer(_found(request).as_json())
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook/deliveries/:delivery/request")
-def _request(asked: ApiRequest) -> Response:
+def _request(request: ApiRequest) -> Response:
     """The body as it was sent."""
-    return Response(200, _kept(asked)[1], JSON)
+    return Response(200, _kept(request)[1], JSON)
 
 
 @HOOK_ROUTES.add("stores/:store/webhooks/:hook/deliveries/:delivery/redeliver", method="POST")
-def _redeliver(asked: ApiRequest) -> Response:
-    return answer(asked.webhook_sender.again(asked.hook(), _kept(asked)[0]))
+def _redeliver(request: ApiRequest) -> Response:
+    return answer(request.webhook_sender.again(request.hook(), _kept(request)[0]))
 
 
-def _found(asked: ApiRequest) -> Delivery:
-    delivery = asked.hook().delivery(asked.params["delivery"])
+def _found(request: ApiRequest) -> Delivery:
+    delivery = request.hook().delivery(request.params["delivery"])
     if delivery is None:
         message = "The webhook delivery was not found"
         raise HttpError(404, coded(404, "webhookdelivery-not-found", message))
     return delivery
 
 
-def _kept(asked: ApiRequest) -> tuple[Delivery, bytes]:
+def _kept(request: ApiRequest) -> tuple[Delivery, bytes]:
     """A delivery whose body is still there."""
-    delivery = _found(asked)
+    delivery = _found(request)
     body = delivery.body
     if body is None:
         message = "This webhook delivery has been pruned, so it can't be redelivered"
@@ -112,8 +112,8 @@ def _kept(asked: ApiRequest) -> tuple[Delivery, bytes]:
     return delivery, body
 
 
-def _wish(asked: ApiRequest) -> _WebhookSettings:
-    body = asked.body()
+def _wish(request: ApiRequest) -> _WebhookSettings:
+    body = request.body()
     url = body.get("url")
     if not isinstance(url, str) or not (urlsplit(url).scheme and urlsplit(url).netloc):
         raise invalid(("Url", "Invalid Url"))

@@ -33,130 +33,130 @@ def _error(status: int, text: str) -> HttpError:
     return HttpError(status, json_response({"error": text}, status))
 
 
-def _tx_of(asked: ExplorerRequest) -> Tx:
-    txid = asked.params["txid"]
+def _tx_of(request: ExplorerRequest) -> Tx:
+    txid = request.params["txid"]
     if not _HASH.fullmatch(txid):
         raise _error(400, "Invalid transaction ID")
-    tx = asked.view.tx(txid)
+    tx = request.view.tx(txid)
     if tx is None:
         raise _error(404, "No such mempool or blockchain transaction")
-    return asked.faults.lies.get(txid, tx)
+    return request.faults.lies.get(txid, tx)
 
 
-def _shown(asked: ExplorerRequest, txs: list[Tx]) -> Response:
-    lies = asked.faults.lies
-    return json_response([electrum_json.tx_json(asked.view, lies.get(tx.txid, tx)) for tx in txs])
+def _shown(request: ExplorerRequest, txs: list[Tx]) -> Response:
+    lies = request.faults.lies
+    return json_response([electrum_json.tx_json(request.view, lies.get(tx.txid, tx)) for tx in txs])
 
 
 @ELECTRUM_ROUTES.add("blocks/tip/height")
-def _tip_height(asked: ExplorerRequest) -> Response:
-    return json_response(asked.view.height)
+def _tip_height(request: ExplorerRequest) -> Response:
+    return json_response(request.view.height)
 
 
 @ELECTRUM_ROUTES.add("blocks/tip/hash")
-def _tip_hash(asked: ExplorerRequest) -> Response:
-    return Response(body=asked.view.tip.hash.encode())
+def _tip_hash(request: ExplorerRequest) -> Response:
+    return Response(body=request.view.tip.hash.encode())
 
 
 @ELECTRUM_ROUTES.add("block-height/:height")
-def _block_at_height(asked: ExplorerRequest) -> Response:
-    height = asked.params["height"]
-    stored = asked.view.block_at(int(height)) if height.isdecimal() else None
+def _block_at_height(request: ExplorerRequest) -> Response:
+    height = request.params["height"]
+    stored = request.view.block_at(int(height)) if height.isdecimal() else None
     if stored is None:
         raise _error(500, "Failed to get block at height")
     return Response(body=stored.hash.encode(), content_type=_HTML)
 
 
-def _block_of(asked: ExplorerRequest) -> StoredBlock:
-    block_hash = asked.params["hash"]
+def _block_of(request: ExplorerRequest) -> StoredBlock:
+    block_hash = request.params["hash"]
     if not _HASH.fullmatch(block_hash):
         raise _error(400, "Invalid block hash")
-    stored = asked.view.seen_block(block_hash)
+    stored = request.view.seen_block(block_hash)
     if stored is None:
         raise _error(500, "Failed to get block")
     return stored
 
 
 @ELECTRUM_ROUTES.add("block/:hash")
-def _block(asked: ExplorerRequest) -> Response:
-    stored = _block_of(asked)
-    stale = asked.view.best_block(stored.hash) is None
+def _block(request: ExplorerRequest) -> Response:
+    stored = _block_of(request)
+    stale = request.view.best_block(stored.hash) is None
     return json_response({**extended_block_json(stored), "stale": stale})
 
 
 @ELECTRUM_ROUTES.add("block/:hash/header")
-def _header(asked: ExplorerRequest) -> Response:
-    return Response(body=_block_of(asked).block.header.serialize().hex().encode())
+def _header(request: ExplorerRequest) -> Response:
+    return Response(body=_block_of(request).block.header.serialize().hex().encode())
 
 
 @ELECTRUM_ROUTES.add("block/:hash/txids")
-def _block_txids(asked: ExplorerRequest) -> Response:
-    return json_response([tx.txid for tx in _block_of(asked).txs])
+def _block_txids(request: ExplorerRequest) -> Response:
+    return json_response([tx.txid for tx in _block_of(request).txs])
 
 
 @ELECTRUM_ROUTES.add("block/:hash/raw")
-def _block_raw(asked: ExplorerRequest) -> Response:
-    stored = _block_of(asked)
-    raw = asked.faults.block(stored, asked.view.chain.block(stored.prev_hash))
+def _block_raw(request: ExplorerRequest) -> Response:
+    stored = _block_of(request)
+    raw = request.faults.block(stored, request.view.chain.block(stored.prev_hash))
     return Response(body=raw, content_type="application/octet-stream")
 
 
 @ELECTRUM_ROUTES.add("block/:hash/txs", "block/:hash/txs/:start")
-def _block_txs(asked: ExplorerRequest) -> Response:
-    start = int(asked.params.get("start", "0"))
-    return _shown(asked, list(_block_of(asked).txs[start : start + _PAGE]))
+def _block_txs(request: ExplorerRequest) -> Response:
+    start = int(request.params.get("start", "0"))
+    return _shown(request, list(_block_of(request).txs[start : start + _PAGE]))
 
 
 @ELECTRUM_ROUTES.add("tx/:txid")
-def _tx(asked: ExplorerRequest) -> Response:
-    return json_response(electrum_json.single_tx_json(asked.view, _tx_of(asked)))
+def _tx(request: ExplorerRequest) -> Response:
+    return json_response(electrum_json.single_tx_json(request.view, _tx_of(request)))
 
 
 @ELECTRUM_ROUTES.add("tx/:txid/hex")
-def _tx_hex(asked: ExplorerRequest) -> Response:
-    return Response(body=_tx_of(asked).serialize().hex().encode())
+def _tx_hex(request: ExplorerRequest) -> Response:
+    return Response(body=_tx_of(request).serialize().hex().encode())
 
 
 @ELECTRUM_ROUTES.add("tx/:txid/status")
-def _tx_status(asked: ExplorerRequest) -> Response:
-    return json_response(esplora_json.status_json(asked.view, _tx_of(asked).txid))
+def _tx_status(request: ExplorerRequest) -> Response:
+    return json_response(esplora_json.status_json(request.view, _tx_of(request).txid))
 
 
 @ELECTRUM_ROUTES.add("tx/:txid/merkle-proof")
-def _merkle_proof(asked: ExplorerRequest) -> Response:
-    proof = merkle_proof_json(asked.view, asked.params["txid"])
+def _merkle_proof(request: ExplorerRequest) -> Response:
+    proof = merkle_proof_json(request.view, request.params["txid"])
     if proof is None:
         raise _error(500, "Failed to get merkle proof")
     return json_response(proof)
 
 
 @ELECTRUM_ROUTES.add("tx/:txid/outspends")
-def _outspends(asked: ExplorerRequest) -> Response:
-    tx = asked.view.tx(asked.params["txid"])
+def _outspends(request: ExplorerRequest) -> Response:
+    tx = request.view.tx(request.params["txid"])
     if tx is None:
         raise _error(500, "Failed to get transaction outspends")
-    return json_response(electrum_json.outspends_json(asked.view, tx))
+    return json_response(electrum_json.outspends_json(request.view, tx))
 
 
 @ELECTRUM_ROUTES.add("txs/outspends")
-def _many_outspends(asked: ExplorerRequest) -> Response:
+def _many_outspends(request: ExplorerRequest) -> Response:
     """One unknown transaction fails the whole batch."""
-    txids = (asked.query("txids") or "").split(",")
+    txids = (request.query("txids") or "").split(",")
     if len(txids) > _BATCH:
         raise _error(400, "Too many txids requested")
-    txs = [tx for txid in txids if (tx := asked.view.tx(txid))]
+    txs = [tx for txid in txids if (tx := request.view.tx(txid))]
     if len(txs) < len(txids):
         raise _error(500, "Failed to get batched outspends")
-    return json_response([electrum_json.outspends_json(asked.view, tx) for tx in txs])
+    return json_response([electrum_json.outspends_json(request.view, tx) for tx in txs])
 
 
 ELECTRUM_ROUTES.add("tx", method="POST")(broadcast)
 
 
-def _script(asked: ExplorerRequest) -> bytes:
-    address = asked.params.get("address")
+def _script(request: ExplorerRequest) -> bytes:
+    address = request.params.get("address")
     if address is None:
-        return asked.script() or b"\xff"
+        return request.script() or b"\xff"
     if not _ADDRESS.fullmatch(address):
         raise _error(400, "Invalid address")
     try:
@@ -166,30 +166,30 @@ def _script(asked: ExplorerRequest) -> bytes:
 
 
 @ELECTRUM_ROUTES.add(*BY_SCRIPT)
-def _stats(asked: ExplorerRequest) -> Response:
-    named = dict(asked.params)
+def _stats(request: ExplorerRequest) -> Response:
+    named = dict(request.params)
     if "scripthash" in named:
         named["scripthash"] = bytes.fromhex(named["scripthash"])[::-1].hex()
-    return json_response({**named, **electrum_json.stats_json(asked.view, _script(asked))})
+    return json_response({**named, **electrum_json.stats_json(request.view, _script(request))})
 
 
 @ELECTRUM_ROUTES.add(*(script + "/txs" for script in BY_SCRIPT))
-def _history(asked: ExplorerRequest) -> Response:
+def _history(request: ExplorerRequest) -> Response:
     """Ten a page. A cursor that is unknown, or is the first of all, gives page 1 again."""
-    txs, after = electrum_json.history(asked.view, _script(asked)), asked.query("after_txid")
+    txs, after = electrum_json.history(request.view, _script(request)), request.query("after_txid")
     places = [place for place, tx in enumerate(txs) if tx.txid == after]
     begin = places[0] + 1 if places and places[0] > 0 else 0
-    return _shown(asked, txs[begin : begin + _PAGE])
+    return _shown(request, txs[begin : begin + _PAGE])
 
 
 @ELECTRUM_ROUTES.add(*(script + "/utxo" for script in BY_SCRIPT))
-def _utxo(asked: ExplorerRequest) -> Response:
-    return json_response(esplora_json.utxo_json(asked.view, _script(asked)))
+def _utxo(request: ExplorerRequest) -> Response:
+    return json_response(esplora_json.utxo_json(request.view, _script(request)))
 
 
 @ELECTRUM_ROUTES.add("mempool/txids")
-def _mempool_txids(asked: ExplorerRequest) -> Response:
-    return json_response([tx.txid for tx in asked.view.mempool()])
+def _mempool_txids(request: ExplorerRequest) -> Response:
+    return json_response([tx.txid for tx in request.view.mempool()])
 
 
 ELECTRUM_ROUTES.add("blocks", "blocks/:start")(mempool_routes.extended_blocks)

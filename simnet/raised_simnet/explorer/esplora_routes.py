@@ -143,76 +143,76 @@ def _text(value: object) -> Response:
 
 
 @ROUTES.add("blocks/tip/height")
-def _tip_height(asked: ExplorerRequest) -> Response:
-    return _text(asked.view.height)
+def _tip_height(request: ExplorerRequest) -> Response:
+    return _text(request.view.height)
 
 
 @ROUTES.add("blocks/tip/hash")
-def _tip_hash(asked: ExplorerRequest) -> Response:
-    return _text(asked.view.tip.hash)
+def _tip_hash(request: ExplorerRequest) -> Response:
+    return _text(request.view.tip.hash)
 
 
 @ROUTES.add("blocks", "blocks/:start")
-def _blocks(asked: ExplorerRequest) -> Response:
-    start = asked.params.get("start")
-    top = asked.view.height if start is None else min(_number(start), asked.view.height)
+def _blocks(request: ExplorerRequest) -> Response:
+    start = request.params.get("start")
+    top = request.view.height if start is None else min(_number(start), request.view.height)
     heights = range(top, max(top - _HEADERS_PAGE, -1), -1)
-    stored = (asked.view.block_at(height) for height in heights)
+    stored = (request.view.block_at(height) for height in heights)
     return json_response([esplora_json.block_json(block) for block in stored if block])
 
 
 @ROUTES.add("block-height/:height")
-def _block_at_height(asked: ExplorerRequest) -> Response:
-    return _text(_or_404(asked.view.block_at(_number(asked.params["height"]))).hash)
+def _block_at_height(request: ExplorerRequest) -> Response:
+    return _text(_or_404(request.view.block_at(_number(request.params["height"]))).hash)
 
 
 @ROUTES.add("block/:hash")
-def _block(asked: ExplorerRequest) -> Response:
-    return json_response(esplora_json.block_json(asked.best_block()))
+def _block(request: ExplorerRequest) -> Response:
+    return json_response(esplora_json.block_json(request.best_block()))
 
 
 @ROUTES.add("block/:hash/header")
-def _header(asked: ExplorerRequest) -> Response:
-    return _text(asked.best_block().block.header.serialize().hex())
+def _header(request: ExplorerRequest) -> Response:
+    return _text(request.best_block().block.header.serialize().hex())
 
 
 @ROUTES.add("block/:hash/status")
-def _block_status(asked: ExplorerRequest) -> Response:
-    stored = asked.view.best_block(_hex32(asked.params["hash"]))
+def _block_status(request: ExplorerRequest) -> Response:
+    stored = request.view.best_block(_hex32(request.params["hash"]))
     if stored is None:
         return json_response({"in_best_chain": False, "height": None, "next_best": None})
-    after = asked.view.block_at(stored.height + 1)
+    after = request.view.block_at(stored.height + 1)
     next_best = after.hash if after else None
     return json_response({"in_best_chain": True, "height": stored.height, "next_best": next_best})
 
 
 @ROUTES.add("block/:hash/txids")
-def _block_txids(asked: ExplorerRequest) -> Response:
-    return json_response([tx.txid for tx in asked.seen_block().txs])
+def _block_txids(request: ExplorerRequest) -> Response:
+    return json_response([tx.txid for tx in request.seen_block().txs])
 
 
 @ROUTES.add("block/:hash/txid/:index")
-def _block_txid(asked: ExplorerRequest) -> Response:
-    index, txs = _number(asked.params["index"]), asked.seen_block().txs
+def _block_txid(request: ExplorerRequest) -> Response:
+    index, txs = _number(request.params["index"]), request.seen_block().txs
     if index >= len(txs):
         raise HttpError(404, "tx index out of range")
     return _text(txs[index].txid)
 
 
 @ROUTES.add("block/:hash/txs", "block/:hash/txs/:start")
-def _block_txs(asked: ExplorerRequest) -> Response:
-    txs, start = asked.best_block().txs, _number(asked.params.get("start", "0"))
+def _block_txs(request: ExplorerRequest) -> Response:
+    txs, start = request.best_block().txs, _number(request.params.get("start", "0"))
     if start >= len(txs):
         raise HttpError(404, "start index out of range")
     if start % PAGE:
         raise HttpError(400, f"start index must be a multipication of {PAGE}")
-    return json_response([asked.shown(tx) for tx in txs[start : start + PAGE]])
+    return json_response([request.shown(tx) for tx in txs[start : start + PAGE]])
 
 
 @ROUTES.add("block/:hash/raw")
-def _block_raw(asked: ExplorerRequest) -> Response:
-    stored = asked.best_block()
-    raw = asked.faults.block(stored, asked.view.chain.block(stored.prev_hash))
+def _block_raw(request: ExplorerRequest) -> Response:
+    stored = request.best_block()
+    raw = request.faults.block(stored, request.view.chain.block(stored.prev_hash))
     return Response(body=raw, content_type="application/octet-stream")
 
 
@@ -220,28 +220,28 @@ def _block_raw(asked: ExplorerRequest) -> Response:
 
 
 @ROUTES.add("tx/:txid")
-def _tx(asked: ExplorerRequest) -> Response:
-    return json_response(asked.dialect.tx_json(asked.view, asked.tx()))
+def _tx(request: ExplorerRequest) -> Response:
+    return json_response(request.dialect.tx_json(request.view, request.tx()))
 
 
 @ROUTES.add("tx/:txid/hex")
-def _tx_hex(asked: ExplorerRequest) -> Response:
-    return _text(asked.tx().serialize().hex())
+def _tx_hex(request: ExplorerRequest) -> Response:
+    return _text(request.tx().serialize().hex())
 
 
 @ROUTES.add("tx/:txid/raw")
-def _tx_raw(asked: ExplorerRequest) -> Response:
-    return Response(body=asked.tx().serialize(), content_type="application/octet-stream")
+def _tx_raw(request: ExplorerRequest) -> Response:
+    return Response(body=request.tx().serialize(), content_type="application/octet-stream")
 
 
 @ROUTES.add("tx/:txid/status")
-def _tx_status(asked: ExplorerRequest) -> Response:
-    return json_response(esplora_json.status_json(asked.view, asked.txid()))
+def _tx_status(request: ExplorerRequest) -> Response:
+    return json_response(esplora_json.status_json(request.view, request.txid()))
 
 
 @ROUTES.add("tx/:txid/merkle-proof")
-def _merkle_proof(asked: ExplorerRequest) -> Response:
-    proof = merkle_proof_json(asked.view, asked.txid())
+def _merkle_proof(request: ExplorerRequest) -> Response:
+    proof = merkle_proof_json(request.view, request.txid())
     if proof is None:
         raise HttpError(404, "Transaction not found or is unconfirmed")
     return json_response(proof)
@@ -258,33 +258,35 @@ def merkle_proof_json(view: ChainView, txid: str) -> esplora_json.Json | None:
 
 
 @ROUTES.add("tx/:txid/merkleblock-proof")
-def _merkleblock_proof(asked: ExplorerRequest) -> Response:
-    txid = asked.txid()
-    place = None if txid in asked.view.hidden else asked.view.place(txid)
+def _merkleblock_proof(request: ExplorerRequest) -> Response:
+    txid = request.txid()
+    place = None if txid in request.view.hidden else request.view.place(txid)
     if place is None:
         raise HttpError(404, "Transaction not found or is unconfirmed")
     return _text(merkleblock(place.stored.block, place.position).hex())
 
 
 @ROUTES.add("tx/:txid/outspend/:vout")
-def _outspend(asked: ExplorerRequest) -> Response:
-    outpoint = OutPoint(asked.txid(), _number(asked.params["vout"]))
-    return json_response(esplora_json.spend_json(asked.view, outpoint))
+def _outspend(request: ExplorerRequest) -> Response:
+    outpoint = OutPoint(request.txid(), _number(request.params["vout"]))
+    return json_response(esplora_json.spend_json(request.view, outpoint))
 
 
 @ROUTES.add("tx/:txid/outspends")
-def _outspends(asked: ExplorerRequest) -> Response:
-    tx = asked.tx()
-    outpoints = [OutPoint(asked.txid(), vout) for vout in range(len(tx.outputs))]
-    return json_response([esplora_json.spend_json(asked.view, outpoint) for outpoint in outpoints])
+def _outspends(request: ExplorerRequest) -> Response:
+    tx = request.tx()
+    outpoints = [OutPoint(request.txid(), vout) for vout in range(len(tx.outputs))]
+    return json_response(
+        [esplora_json.spend_json(request.view, outpoint) for outpoint in outpoints]
+    )
 
 
 @ROUTES.add("tx", method="POST")
-def broadcast(asked: ExplorerRequest) -> Response:
+def broadcast(request: ExplorerRequest) -> Response:
     """Let the chain judge a transaction."""
     try:
-        tx = parse_tx(bytes.fromhex(asked.request.body.decode()))
-        asked.view.chain.accept(tx)
+        tx = parse_tx(bytes.fromhex(request.request.body.decode()))
+        request.view.chain.accept(tx)
     except Rejected as error:
         code = -25 if "missingorspent" in error.reason else -26
         raise HttpError(400, _node_error(code, error.reason)) from error
@@ -308,37 +310,39 @@ def _each(suffix: str) -> tuple[str, str]:
 
 
 @ROUTES.add(*BY_SCRIPT)
-def _stats(asked: ExplorerRequest) -> Response:
-    script, error = asked.script() or b"\xff", asked.faults.count_error
-    stats = esplora_json.stats_json(asked.view, script, error)
-    return json_response({**asked.params, **stats})
+def _stats(request: ExplorerRequest) -> Response:
+    script, error = request.script() or b"\xff", request.faults.count_error
+    stats = esplora_json.stats_json(request.view, script, error)
+    return json_response({**request.params, **stats})
 
 
 @ROUTES.add(*_each("/txs"))
-def _history(asked: ExplorerRequest) -> Response:
-    script = asked.script() or b"\xff"
-    waiting = asked.view.waiting(script)[:_MEMPOOL_PAGE]
-    return json_response([asked.shown(tx) for tx in (*waiting, *_confirmed(asked, script, None))])
+def _history(request: ExplorerRequest) -> Response:
+    script = request.script() or b"\xff"
+    waiting = request.view.waiting(script)[:_MEMPOOL_PAGE]
+    return json_response(
+        [request.shown(tx) for tx in (*waiting, *_confirmed(request, script, None))]
+    )
 
 
 @ROUTES.add(*_each("/txs/mempool"))
-def _history_mempool(asked: ExplorerRequest) -> Response:
-    waiting = asked.view.waiting(asked.script() or b"\xff")
-    return json_response([asked.shown(tx) for tx in waiting[:_MEMPOOL_PAGE]])
+def _history_mempool(request: ExplorerRequest) -> Response:
+    waiting = request.view.waiting(request.script() or b"\xff")
+    return json_response([request.shown(tx) for tx in waiting[:_MEMPOOL_PAGE]])
 
 
 @ROUTES.add(*_each("/txs/chain"), *_each("/txs/chain/:last"))
-def _history_chain(asked: ExplorerRequest) -> Response:
-    confirmed = _confirmed(asked, asked.script() or b"\xff", asked.params.get("last"))
-    return json_response([asked.shown(tx) for tx in confirmed])
+def _history_chain(request: ExplorerRequest) -> Response:
+    confirmed = _confirmed(request, request.script() or b"\xff", request.params.get("last"))
+    return json_response([request.shown(tx) for tx in confirmed])
 
 
-def _confirmed(asked: ExplorerRequest, script: bytes, last: str | None) -> list[Tx]:
+def _confirmed(request: ExplorerRequest, script: bytes, last: str | None) -> list[Tx]:
     """A page of the confirmed history. No txid at all means page 1, an unknown one the end."""
-    txids = asked.dialect.history(asked.view, script)
+    txids = request.dialect.history(request.view, script)
     if last is not None and _is_hash(last):
         txids = txids[txids.index(last) + 1 :] if last in txids else []
-    return [tx for txid in txids[:PAGE] if (tx := asked.view.tx(txid))]
+    return [tx for txid in txids[:PAGE] if (tx := request.view.tx(txid))]
 
 
 def _is_hash(text: str) -> bool:
@@ -349,10 +353,10 @@ def _is_hash(text: str) -> bool:
 
 
 @ROUTES.add(*_each("/utxo"))
-def _utxo(asked: ExplorerRequest) -> Response:
-    unspent = esplora_json.utxo_json(asked.view, asked.script() or b"\xff")
+def _utxo(request: ExplorerRequest) -> Response:
+    unspent = esplora_json.utxo_json(request.view, request.script() or b"\xff")
     if len(unspent) > _UTXO_LIMIT:
-        raise HttpError(400, asked.dialect.too_many)
+        raise HttpError(400, request.dialect.too_many)
     return json_response(unspent)
 
 
@@ -360,18 +364,18 @@ def _utxo(asked: ExplorerRequest) -> Response:
 
 
 @ROUTES.add("mempool")
-def _mempool(asked: ExplorerRequest) -> Response:
-    return json_response(esplora_json.mempool_json(asked.view))
+def _mempool(request: ExplorerRequest) -> Response:
+    return json_response(esplora_json.mempool_json(request.view))
 
 
 @ROUTES.add("mempool/txids")
-def _mempool_txids(asked: ExplorerRequest) -> Response:
-    return json_response([tx.txid for tx in asked.view.mempool()])
+def _mempool_txids(request: ExplorerRequest) -> Response:
+    return json_response([tx.txid for tx in request.view.mempool()])
 
 
 @ROUTES.add("mempool/recent")
-def _mempool_recent(asked: ExplorerRequest) -> Response:
-    return json_response(esplora_json.recent_json(asked.view))
+def _mempool_recent(request: ExplorerRequest) -> Response:
+    return json_response(esplora_json.recent_json(request.view))
 
 
 @ROUTES.add("fee-estimates")

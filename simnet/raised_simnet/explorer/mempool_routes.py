@@ -36,17 +36,17 @@ _FEES: Final = {
 
 
 @MEMPOOL_ROUTES.add(*(script + "/txs" for script in BY_SCRIPT))
-def _history(asked: ExplorerRequest) -> Response:
+def _history(request: ExplorerRequest) -> Response:
     """Waiting and confirmed ones in one list; a cursor may be in either part."""
-    script = asked.script() or b"\xff"
-    size = int(asked.query("max_txs") or _PAGE)
-    after = asked.query("after_txid")
-    waiting = asked.view.waiting(script)
-    confirmed = (asked.view.tx(txid) for txid in asked.dialect.history(asked.view, script))
+    script = request.script() or b"\xff"
+    size = int(request.query("max_txs") or _PAGE)
+    after = request.query("after_txid")
+    waiting = request.view.waiting(script)
+    confirmed = (request.view.tx(txid) for txid in request.dialect.history(request.view, script))
     txs = [*waiting, *(tx for tx in confirmed if tx)]
     if after is not None and len(after) == 64:
         txs = _behind(txs, after)
-    return json_response([asked.shown(tx) for tx in txs[:size]])
+    return json_response([request.shown(tx) for tx in txs[:size]])
 
 
 def _behind(txs: list[Tx], txid: str) -> list[Tx]:
@@ -57,25 +57,25 @@ def _behind(txs: list[Tx], txid: str) -> list[Tx]:
 
 
 @MEMPOOL_ROUTES.add("txs/outspends")
-def _many_outspends(asked: ExplorerRequest) -> Response:
-    txids = (asked.query("txids") or "").split(",")
+def _many_outspends(request: ExplorerRequest) -> Response:
+    txids = (request.query("txids") or "").split(",")
     if len(txids) > _BATCH:
         raise HttpError(400, "Too many txids requested")
-    return json_response([_outspends(asked, txid) for txid in txids])
+    return json_response([_outspends(request, txid) for txid in txids])
 
 
-def _outspends(asked: ExplorerRequest, txid: str) -> list[esplora_json.Json]:
-    tx = asked.view.tx(txid)
+def _outspends(request: ExplorerRequest, txid: str) -> list[esplora_json.Json]:
+    tx = request.view.tx(txid)
     vouts = range(len(tx.outputs)) if tx else ()
-    return [esplora_json.spend_json(asked.view, OutPoint(txid, vout)) for vout in vouts]
+    return [esplora_json.spend_json(request.view, OutPoint(txid, vout)) for vout in vouts]
 
 
 @MEMPOOL_ROUTES.add("v1/blocks", "v1/blocks/:start")
-def extended_blocks(asked: ExplorerRequest) -> Response:
+def extended_blocks(request: ExplorerRequest) -> Response:
     """Fifteen blocks from a height downwards."""
-    top = min(int(asked.params.get("start", asked.view.height)), asked.view.height)
+    top = min(int(request.params.get("start", request.view.height)), request.view.height)
     heights = range(top, max(top - _BLOCKS_PAGE, -1), -1)
-    blocks = (asked.view.block_at(height) for height in heights)
+    blocks = (request.view.block_at(height) for height in heights)
     return json_response([mempool_json.extended_block_json(block) for block in blocks if block])
 
 

@@ -45,7 +45,7 @@ _SOFTWARE: Final = {
 
 
 class Explorer:
-    """One server. `counts`: requests by route name; `asked`: the newest paths, oldest first.
+    """One server. `counts`: requests by route name; `recent_paths`: the newest, oldest first.
 
     `view` and `faults` may be changed at any time from any thread: `faults = Faults()` heals all.
     """
@@ -57,7 +57,7 @@ class Explorer:
         self.view = ChainView(chain)
         self.faults = Faults()
         self.counts: Counter[str] = Counter()
-        self.asked: deque[str] = deque(maxlen=_REMEMBERED)
+        self.recent_paths: deque[str] = deque(maxlen=_REMEMBERED)
         self._software = _SOFTWARE[flavour]
         self._web = WebServer(self._answer, port=port)
 
@@ -85,7 +85,7 @@ class Explorer:
     def forget(self) -> None:
         """Count from zero again."""
         self.counts.clear()
-        self.asked.clear()
+        self.recent_paths.clear()
 
     async def _answer(self, request: Request) -> Response:
         bases = (base for base in self._software.bases if request.path.startswith(base + "/"))
@@ -93,15 +93,15 @@ class Explorer:
         if base is None:
             return Response(404, _NO_PAGE, "text/html")
         path = request.path[len(base) :]
-        found = self._software.router.find(request.method, path[1:])
-        name = found.name if found else "unknown"
+        match = self._software.router.find(request.method, path[1:])
+        name = match.name if match else "unknown"
         self.counts[name] += 1
-        self.asked.append(path)
+        self.recent_paths.append(path)
         faults = self.faults
         struck = faults.strikes(name)
         if struck and faults.delay_seconds:
             await asyncio.sleep(faults.delay_seconds)
-        response = self._honest(found, request) if found else self._unknown(request, path)
+        response = self._honest(match, request) if match else self._unknown(request, path)
         return faults.instead(response) if struck else response
 
     def _unknown(self, request: Request, path: str) -> Response:
@@ -110,13 +110,13 @@ class Explorer:
             return Response(404, page.encode(), "text/html; charset=utf-8")
         return Response(404, f'endpoint does not exist "{path}"'.encode())
 
-    def _honest(self, found: RouteMatch[ExplorerRequest], request: Request) -> Response:
-        asked = ExplorerRequest(
-            self._software.dialect, self.view, self.faults, found.params, request
+    def _honest(self, match: RouteMatch[ExplorerRequest], request: Request) -> Response:
+        parsed = ExplorerRequest(
+            self._software.dialect, self.view, self.faults, match.params, request
         )
         with self.view.chain.lock:
             try:
-                response = found.answer(asked)
+                response = match.answer(parsed)
             except HttpError as refusal:
                 response = refusal.response
         if self._software.powered_by is None:

@@ -65,7 +65,7 @@ async def test_a_second_explorer_is_asked_once_for_each_old_block(writer: AsyncE
             other = next(
                 explorer for explorer in funded.world.explorers if explorer.url != history.explorer
             )
-            old = [path for path in other.asked if path in _heights(history)]
+            old = [path for path in other.recent_paths if path in _heights(history)]
             assert sorted(old) == sorted(_heights(history))
 
 
@@ -83,7 +83,7 @@ async def test_many_old_blocks_are_asked_for_one_by_one_between_new_blocks(
             other = next(
                 explorer for explorer in funded.world.explorers if explorer.url != history.explorer
             )
-            old = [path for path in other.asked if path in _heights(history)]
+            old = [path for path in other.recent_paths if path in _heights(history)]
             assert sorted(old) == sorted(_heights(history))
             assert len(old) == 13
 
@@ -148,7 +148,9 @@ async def test_headers_are_left_alone_once_another_explorer_can_be_asked() -> No
         assert isinstance(history, HistorySeen)
         assert len(history.txs) == 2
         assert first.counts["blocks/:start"] == 0
-        assert {f"/block-height/{block.height}" for block, _ in history.txs} <= {*second.asked}
+        assert {f"/block-height/{block.height}" for block, _ in history.txs} <= {
+            *second.recent_paths
+        }
 
 
 def _heights(history: HistorySeen) -> set[str]:

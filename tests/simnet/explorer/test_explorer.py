@@ -190,7 +190,11 @@ def test_requests_are_counted_by_route(here: Setting) -> None:
         here.get(f"/block-height/{height}")
     here.get("/blocks/tip/hash")
     assert here.explorer.counts == {"block-height/:height": 2, "blocks/tip/hash": 1}
-    assert list(here.explorer.asked) == ["/block-height/0", "/block-height/1", "/blocks/tip/hash"]
+    assert list(here.explorer.recent_paths) == [
+        "/block-height/0",
+        "/block-height/1",
+        "/blocks/tip/hash",
+    ]
 
 
 def test_one_connection_serves_many_requests(here: Setting) -> None:

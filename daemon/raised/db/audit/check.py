@@ -111,21 +111,21 @@ async def _project_counts(conn: AsyncConnection) -> list[Difference]:
 
 async def _balances(conn: AsyncConnection) -> list[Difference]:
     """What is locked or in penalty is what went in less what came out, and never less than none."""
-    this = project.c
+    columns = project.c
     gone = (
-        this.claimed_sats
-        + this.recovery_sats
-        + this.unfunded_release_sats
-        + this.penalty_free_recovery_sats
-        + this.end_of_project_sats
-        + this.unknown_sats
+        columns.claimed_sats
+        + columns.recovery_sats
+        + columns.unfunded_release_sats
+        + columns.penalty_free_recovery_sats
+        + columns.end_of_project_sats
+        + columns.unknown_sats
     )
     found: list[Difference] = []
     for what, left in (
-        ("project.locked_sats", this.raised_sats - gone),
-        ("project.in_penalty_sats", this.recovery_sats - this.penalty_released_sats),
+        ("project.locked_sats", columns.raised_sats - gone),
+        ("project.in_penalty_sats", columns.recovery_sats - columns.penalty_released_sats),
     ):
-        short = await conn.execute(select(this.id, left.label("remains")).where(left < 0))
+        short = await conn.execute(select(columns.id, left.label("remains")).where(left < 0))
         found += [Difference(what, row.id, row.remains, "0 or more") for row in short]
     return found
 

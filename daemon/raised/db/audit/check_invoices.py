@@ -48,19 +48,19 @@ def _staged(reference: ColumnElement[str], *statuses: str) -> ColumnElement[bool
 
 async def _counted_twice(conn: AsyncConnection) -> list[Difference]:
     """No coin is two payments, nor a payment and a stage output; no payout is two refunds."""
-    this = movement.c
+    columns = movement.c
     doubled = (
-        select(this.kind, this.reference, func.count().label("number"))
-        .where(active(), this.kind.in_(("payment", "refund")))
-        .group_by(this.kind, this.reference)
+        select(columns.kind, columns.reference, func.count().label("number"))
+        .where(active(), columns.kind.in_(("payment", "refund")))
+        .group_by(columns.kind, columns.reference)
         .having(func.count() > 1)
     )
     found = [
         Difference(f"{row.kind}s", row.reference, row.number, 1)
         for row in await conn.execute(doubled)
     ]
-    staged = select(this.id, this.reference).where(
-        active(), this.kind == "payment", _staged(this.reference, "confirmed")
+    staged = select(columns.id, columns.reference).where(
+        active(), columns.kind == "payment", _staged(columns.reference, "confirmed")
     )
     return found + [
         Difference("payment", str(row.id), row.reference, "no stage output")
@@ -70,21 +70,23 @@ async def _counted_twice(conn: AsyncConnection) -> list[Difference]:
 
 async def _baseless(conn: AsyncConnection) -> list[Difference]:
     """Each payment row stands on a settled payment, with its amount and time."""
-    this, paid = movement.c, invoice_payment.c
+    columns, paid = movement.c, invoice_payment.c
     named = and_(
-        paid.store == this.store, paid.invoice_id == this.invoice_id, paid.id == this.reference
+        paid.store == columns.store,
+        paid.invoice_id == columns.invoice_id,
+        paid.id == columns.reference,
     )
     # Apart from the join: SQLite would look for settled ones, and find all of a store each time.
     same = and_(
         paid.status == "Settled",
-        paid.value_msats == this.amount_msats,
-        paid.received_at == this.at,
+        paid.value_msats == columns.amount_msats,
+        paid.received_at == columns.at,
     )
     statement = (
-        select(this.id, this.reference)
+        select(columns.id, columns.reference)
         .select_from(movement.outerjoin(invoice_payment, named))
-        .where(active(), this.kind == "payment")
-        .group_by(this.id, this.reference)
+        .where(active(), columns.kind == "payment")
+        .group_by(columns.id, columns.reference)
         .having(func.max(case((same, 1), else_=0)) == 0)
     )
     return [
@@ -95,8 +97,8 @@ async def _baseless(conn: AsyncConnection) -> list[Difference]:
 
 async def _left_out(conn: AsyncConnection) -> list[Difference]:
     """Each settled payment in bitcoin is booked, by whomever, or a stage output."""
-    this, paid = movement.c, invoice_payment.c
-    booked = exists().where(active(), this.kind == "payment", this.reference == paid.id)
+    columns, paid = movement.c, invoice_payment.c
+    booked = exists().where(active(), columns.kind == "payment", columns.reference == paid.id)
     statement = (
         select(paid.id)
         .where(paid.status == "Settled", paid.value_msats > 0)
@@ -108,16 +110,16 @@ async def _left_out(conn: AsyncConnection) -> list[Difference]:
 
 async def _received(conn: AsyncConnection) -> list[Difference]:
     """What invoices are shown to have received, and since when, is what is booked."""
-    this, shown = movement.c, invoice.c
+    columns, shown = movement.c, invoice.c
     found: list[Difference] = []
     for what, kept, computed in (
-        ("counted_msats", shown.counted_msats, func.sum(this.amount_msats)),
-        ("first_counted_at", func.coalesce(shown.first_counted_at, 0), func.min(this.at)),
+        ("counted_msats", shown.counted_msats, func.sum(columns.amount_msats)),
+        ("first_counted_at", func.coalesce(shown.first_counted_at, 0), func.min(columns.at)),
     ):
         of_rows = (
-            select(this.store, this.invoice_id, computed)
-            .where(active(), this.kind == "payment")
-            .group_by(this.store, this.invoice_id)
+            select(columns.store, columns.invoice_id, computed)
+            .where(active(), columns.kind == "payment")
+            .group_by(columns.store, columns.invoice_id)
         )
         of_invoices = select(shown.store, shown.id, kept).where(kept != 0)
         found += compare(
@@ -128,8 +130,8 @@ async def _received(conn: AsyncConnection) -> list[Difference]:
 
 async def _pending(conn: AsyncConnection) -> list[Difference]:
     """A coin that waits is pending for one of those that wait for it, if nobody has it."""
-    this, paid = movement.c, invoice_payment.c
-    booked = exists().where(active(), this.kind == "payment", this.reference == paid.id)
+    columns, paid = movement.c, invoice_payment.c
+    booked = exists().where(active(), columns.kind == "payment", columns.reference == paid.id)
     waiting = (
         select(invoice_payment)
         .where(paid.status == "Processing", paid.value_msats > 0, ~booked)
@@ -150,13 +152,13 @@ async def _pending(conn: AsyncConnection) -> list[Difference]:
 
 async def _refunds(conn: AsyncConnection) -> list[Difference]:
     """Refund rows are the completed payouts in bitcoin of pull payments that are an invoice's."""
-    this, pull, shown = payout.c, pull_payment.c, invoice.c
-    owned = and_(pull.store == this.store, pull.id == this.pull_payment_id)
-    held = and_(shown.store == this.store, shown.id == pull.invoice_id)
+    columns, pull, shown = payout.c, pull_payment.c, invoice.c
+    owned = and_(pull.store == columns.store, pull.id == columns.pull_payment_id)
+    held = and_(shown.store == columns.store, shown.id == pull.invoice_id)
     due = (
-        select(this.store, pull.invoice_id, this.id, this.value_msats)
+        select(columns.store, pull.invoice_id, columns.id, columns.value_msats)
         .select_from(payout.join(pull_payment, owned).join(invoice, held))
-        .where(this.state == "Completed", this.value_msats > 0)
+        .where(columns.state == "Completed", columns.value_msats > 0)
     )
     row = movement.c
     booked = select(row.store, row.invoice_id, row.reference, row.amount_msats).where(

@@ -27,8 +27,8 @@ async def invoice_items(
 ) -> dict[InvoiceKey, Item]:
     """Invoice items by store and id, with payments and refunds; unknown ones are left out."""
     wanted = list(dict.fromkeys(keys))
-    this = schema.invoice.c
-    rows = await rows_of_invoices(conn, select(schema.invoice), (this.store, this.id), wanted)
+    columns = schema.invoice.c
+    rows = await rows_of_invoices(conn, select(schema.invoice), (columns.store, columns.id), wanted)
     booked = await _booked(conn, wanted)
     payments = await _payments(conn, wanted, booked)
     refunds = await _refunds(conn, wanted, booked)
@@ -54,12 +54,12 @@ async def delivery_items(conn: AsyncConnection, ids: Iterable[int]) -> dict[int,
 
 async def store_items(conn: AsyncConnection, names: Iterable[str] | None = None) -> dict[str, Item]:
     """Store items by label, in the order of labels; all of them without `names`."""
-    this = schema.store
-    statement = select(this).order_by(this.c.name)
+    columns = schema.store
+    statement = select(columns).order_by(columns.c.name)
     if names is None:
         rows = list(await conn.execute(statement))
     else:
-        rows = await rows_among(conn, statement, this.c.name, names)
+        rows = await rows_among(conn, statement, columns.c.name, names)
     counts = await _counts(conn) if rows else {}
     return {row.name: _store_item(row, counts) for row in rows}
 
@@ -96,20 +96,22 @@ async def _shown_metadata(conn: AsyncConnection) -> dict[str, tuple[str, ...]]:
 
 
 async def _booked(conn: AsyncConnection, keys: Collection[InvoiceKey]) -> _Booked:
-    this = schema.movement.c
-    statement = select(this.id, this.store, this.invoice_id, this.kind, this.reference).where(
-        this.reversed_by.is_(None), this.kind != REVERSAL
-    )
-    rows = await rows_of_invoices(conn, statement, (this.store, this.invoice_id), keys)
+    columns = schema.movement.c
+    statement = select(
+        columns.id, columns.store, columns.invoice_id, columns.kind, columns.reference
+    ).where(columns.reversed_by.is_(None), columns.kind != REVERSAL)
+    rows = await rows_of_invoices(conn, statement, (columns.store, columns.invoice_id), keys)
     return {((row.store, row.invoice_id), row.kind, row.reference): row.id for row in rows}
 
 
 async def _payments(
     conn: AsyncConnection, keys: Collection[InvoiceKey], booked: Mapping[Any, int]
 ) -> dict[InvoiceKey, list[Item]]:
-    this = schema.invoice_payment.c
-    ordered = select(schema.invoice_payment).order_by(this.received_at, this.method, this.id)
-    rows = await rows_of_invoices(conn, ordered, (this.store, this.invoice_id), keys)
+    columns = schema.invoice_payment.c
+    ordered = select(schema.invoice_payment).order_by(
+        columns.received_at, columns.method, columns.id
+    )
+    rows = await rows_of_invoices(conn, ordered, (columns.store, columns.invoice_id), keys)
     left = dict(booked)  # a coin that two methods of an invoice show is counted for the first
     found: defaultdict[InvoiceKey, list[Item]] = defaultdict(list)
     for row in rows:
@@ -139,13 +141,13 @@ async def _refunds(
     conn: AsyncConnection, keys: Collection[InvoiceKey], booked: Mapping[Any, int]
 ) -> dict[InvoiceKey, list[Item]]:
     """What left for these invoices, in any coin."""
-    this, pull = schema.payout.c, schema.pull_payment.c
-    owned = (pull.store == this.store) & (pull.id == this.pull_payment_id)
+    columns, pull = schema.payout.c, schema.pull_payment.c
+    owned = (pull.store == columns.store) & (pull.id == columns.pull_payment_id)
     statement = (
         select(schema.payout, pull.invoice_id)
         .join(schema.pull_payment, owned)
-        .where(this.state == "Completed")
-        .order_by(this.at, this.id)
+        .where(columns.state == "Completed")
+        .order_by(columns.at, columns.id)
     )
     rows = await rows_of_invoices(conn, statement, (pull.store, pull.invoice_id), keys)
     found: defaultdict[InvoiceKey, list[Item]] = defaultdict(list)
@@ -187,13 +189,13 @@ _Counts = Mapping[str, dict[str, int]]
 
 async def _counts(conn: AsyncConnection) -> _Counts:
     """What is odd in each store: money that left for nobody we know, invoices that two claim."""
-    this, pull, invoice = schema.payout.c, schema.pull_payment.c, schema.invoice.c
-    owned = (pull.store == this.store) & (pull.id == this.pull_payment_id)
+    columns, pull, invoice = schema.payout.c, schema.pull_payment.c, schema.invoice.c
+    owned = (pull.store == columns.store) & (pull.id == columns.pull_payment_id)
     unlinked = (
-        select(this.store, func.count().label("number"))
+        select(columns.store, func.count().label("number"))
         .select_from(schema.payout.outerjoin(schema.pull_payment, owned))
-        .where(this.state == "Completed", pull.invoice_id.is_(None))
-        .group_by(this.store)
+        .where(columns.state == "Completed", pull.invoice_id.is_(None))
+        .group_by(columns.store)
     )
     ambiguous = (
         select(invoice.store, func.count().label("number"))

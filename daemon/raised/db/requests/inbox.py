@@ -138,10 +138,13 @@ class Refused:
 
 async def refused_since(conn: AsyncConnection, since: int) -> list[Refused]:
     """The counts that have grown since then."""
-    this = refused_delivery.c
-    # `count` is a method of rows
-    columns = this.store, this.reason, this.count.label("number"), this.last_at
-    grown = select(*columns).where(this.last_at >= since).order_by(this.store, this.reason)
+    columns = refused_delivery.c
+    number = columns.count.label("number")  # `count` is a method of rows
+    grown = (
+        select(columns.store, columns.reason, number, columns.last_at)
+        .where(columns.last_at >= since)
+        .order_by(columns.store, columns.reason)
+    )
     return [
         Refused(row.store, row.reason, row.number, row.last_at) for row in await conn.execute(grown)
     ]
