@@ -1,6 +1,7 @@
 """The record's engine, lock and schema revision, on each database."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,11 @@ async def test_a_cancelled_transaction_is_done_whole_and_leaves_no_lock(
         await task
     await asyncio.wait_for(transact(writer, add_cursor, "c"), timeout=DEADLINE_SECONDS)
     assert await count_cursors(writer) == 3
+
+
+def test_postgresql_without_its_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(ConfigError, match=r"raised\[postgres\]"):
+        open_reader("postgresql://somebody@localhost/raised")

@@ -37,3 +37,25 @@ async def test_a_world_of_another_chain_is_no_source(tmp_path: Path) -> None:
             check = await box.command("check")
     assert check.code == 1
     assert world.explorer.url in check.out
+
+
+async def test_a_store_without_its_key_is_a_row_of_the_table(tmp_path: Path) -> None:
+    async with World() as world:
+        stores = """
+[[btcpay]]
+label = "shop"
+url = "http://127.0.0.1:1"
+store_id = "abc"
+[[btcpay]]
+label = "stand"
+url = "http://127.0.0.1:1"
+store_id = "def"
+"""
+        async with Node(tmp_path, world.settings() + stores) as box:
+            check = await box.command("check")
+    assert check.code == 1
+    lines = check.out.splitlines()
+    assert [line.split()[2] for line in lines if line.startswith("FAILED")] == ["shop", "stand"]
+    assert "RAISED_BTCPAY_SHOP_API_KEY_FILE" in check.out
+    assert sum(line.startswith("ok") for line in lines) == len(world.relays) + 1
+    assert "Traceback" not in check.out

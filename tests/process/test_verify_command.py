@@ -86,3 +86,18 @@ def test_what_is_no_identifier_is_64_and_said(tmp_path: Path) -> None:
     done = verify("angor1nothing", cwd=tmp_path)
     assert done.returncode == 64
     assert "angor1nothing is no project identifier" in done.stderr
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    plain, marked = ANGOR / "scenario_invest.json", tmp_path / "marked.json"
+    marked.write_bytes(b"\xef\xbb\xbf" + plain.read_bytes())
+    done = verify("--from", str(marked), cwd=tmp_path)
+    assert done.stdout == verify("--from", str(plain), cwd=tmp_path).stdout != ""
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xef\xbb\xbf"])
+def test_an_empty_file_is_called_empty(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "case.json").write_bytes(content)
+    done = verify("--from", "case.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "the file is empty" in done.stderr

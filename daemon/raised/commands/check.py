@@ -12,6 +12,7 @@ from raised.btcpay.settings import StoreSettings
 from raised.btcpay.store import is_outdated
 from raised.chain.pool import ExplorerPool
 from raised.config.load import Config
+from raised.config.stores import Store
 from raised.domain.angor.network import network_named
 from raised.errors import ConfigError, Refused, SourceError
 from raised.nostr.sdk_client import RelayEndpoint, close_client, use_running_loop
@@ -20,7 +21,7 @@ from raised.service.source_settings import (
     explorer_settings,
     proxy_settings,
     relay_settings,
-    store_settings,
+    settings_of_store,
 )
 
 
@@ -40,7 +41,7 @@ async def check_sources(config: Config) -> int:
     use_running_loop()
     relays = asyncio.gather(*(_check_relay(endpoint) for endpoint in _endpoints(config)))
     explorers = _check_explorers(config)
-    stores = asyncio.gather(*(_check_store(store) for store in store_settings(config)))
+    stores = asyncio.gather(*(_check_configured(config, store) for store in config.stores))
     findings = [*await relays, *await explorers, *await stores]
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
@@ -52,6 +53,15 @@ async def check_sources(config: Config) -> int:
 def _endpoints(config: Config) -> list[RelayEndpoint]:
     proxy = proxy_settings(config)
     return [RelayEndpoint(relay, proxy, RelayTiming()) for relay in relay_settings(config)]
+
+
+async def _check_configured(config: Config, store: Store) -> Finding:
+    """A store; one whose key cannot be read is a finding like any other."""
+    try:
+        settings = settings_of_store(config, store)
+    except ConfigError as error:
+        return Finding("store", store.label, ok=False, words="; ".join(error.problems))
+    return await _check_store(settings)
 
 
 async def _check_relay(endpoint: RelayEndpoint) -> Finding:

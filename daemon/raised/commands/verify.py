@@ -43,7 +43,10 @@ def verify_file(path: Path, *, as_object: bool) -> int:
         RaisedError: the file cannot be read, or is no case.
     """
     try:
-        report = audit_text(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a BOM
+        if not text.strip():
+            raise RaisedError(f"{path}: the file is empty")
+        report = audit_text(text)
     except OSError as error:
         raise RaisedError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

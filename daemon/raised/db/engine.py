@@ -96,7 +96,12 @@ def _open(url: str, begin: str) -> AsyncEngine:
         # Readers: all statements of a transaction see the same record, as they do on SQLite.
         level = "REPEATABLE READ" if begin == "BEGIN" else "READ COMMITTED"
         url_for_us = parsed.set(drivername="postgresql+asyncpg")
-        return create_async_engine(url_for_us, pool_pre_ping=True, isolation_level=level)
+        try:
+            return create_async_engine(url_for_us, pool_pre_ping=True, isolation_level=level)
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"{_SETTING}: PostgreSQL needs {error.name}: pip install 'raised[postgres]'"
+            ) from error
     raise ConfigError(f"{_SETTING}: {backend} is not supported, take sqlite or postgresql")
 
 

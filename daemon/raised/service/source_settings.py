@@ -61,13 +61,28 @@ def store_settings(config: Config) -> tuple[StoreSettings, ...]:
         ConfigError: a key is missing or cannot be read.
     """
     problems: list[str] = []
-    stores = [
-        keyed_store(config, store, _api_key(config, store.label, problems))
-        for store in config.stores
-    ]
+    stores: list[StoreSettings] = []
+    for store in config.stores:
+        try:
+            stores.append(settings_of_store(config, store))
+        except ConfigError as error:
+            problems += error.problems
     if problems:
         raise ConfigError(problems)
     return tuple(stores)
+
+
+def settings_of_store(config: Config, store: Store) -> StoreSettings:
+    """One store to follow, with its key.
+
+    Raises:
+        ConfigError: the key is missing or cannot be read.
+    """
+    problems: list[str] = []
+    api_key = _api_key(config, store.label, problems)
+    if problems:
+        raise ConfigError(problems)
+    return keyed_store(config, store, api_key)
 
 
 def keyed_store(config: Config, store: Store, api_key: str) -> StoreSettings:
