@@ -414,7 +414,7 @@ invoice_payment = Table(
     Column("id", Text, primary_key=True),  # txid:vout, payment hash
     Column("currency", Text, nullable=False),
     Column("value", Text, nullable=False),  # decimal, in `currency`
-    Column("value_msats", BigInteger),  # null: another coin
+    Column("value_msats", BigInteger),  # null: not paid by a method of bitcoin
     Column("status", Text, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column("rate", Text),  # decimal: price of one `currency` in the invoice's
@@ -423,7 +423,7 @@ invoice_payment = Table(
     Column("changed_at", BigInteger, nullable=False),
     Index(None, "id"),
     Index(None, "store", "status"),
-    Index(None, "currency", "status"),
+    Index(None, "value_msats", "status"),
 )
 
 pull_payment = Table(

@@ -347,3 +347,38 @@ def test_metadata_of_any_type_becomes_text() -> None:
 
 def test_long_metadata_is_cut() -> None:
     assert len(kept_metadata({"n": "x" * 9_999}, ["n"])["n"]) == 4_000
+
+
+@pytest.mark.parametrize(
+    ("method", "currency"),
+    [("CASH", "SATS"), ("BANK_TRANSFER", "BTC"), ("BTC-ARK", "BTC"), ("BTC_MoneroLike", "BTC"),
+     ("LBTC", "LBTC"), ("SATS", "SATS"), ("btc-chain2", "BTC")],
+)  # fmt: skip
+def test_money_is_bitcoin_by_its_method_never_by_its_currency(method: str, currency: str) -> None:
+    """btcpayserver#6446: plugins take cash and transfers for invoices in SATS or BTC."""
+    payment = {"id": "1", "value": "225000", "status": "Settled", "receivedDate": 1_700_000_000}
+    read = parse_payments(
+        [{"paymentMethodId": method, "currency": currency, "payments": [payment]}]
+    )
+    assert read.unreadable == 0
+    assert [(row.method, row.value, row.value_msats) for row in read.rows] == [
+        ("LBTC-CHAIN" if method == "LBTC" else "SATS-CHAIN" if method == "SATS" else method,
+         "225000", None)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["BTC-OTC", "BTC-CHAIN", "BTC", "no name"])
+@pytest.mark.parametrize("currency", ["EUR", "", None])
+def test_a_method_without_payments_is_no_unread_payment(name: str, currency: str | None) -> None:
+    read = parse_payments([{"paymentMethodId": name, "currency": currency, "payments": []}])
+    assert (read.rows, read.unreadable) == ((), 0)
+
+
+def test_a_plugins_own_method_may_have_any_currency() -> None:
+    payment = {"id": "1", "value": "20.00", "status": "Settled", "receivedDate": 1_700_000_000}
+    read = parse_payments(
+        [{"paymentMethodId": "BTC-OTC", "currency": "EUR", "payments": [payment]}]
+    )
+    assert [(row.method, row.currency, row.value_msats) for row in read.rows] == [
+        ("BTC-OTC", "EUR", None)
+    ]

@@ -23,14 +23,14 @@ from raised.btcpay.client.json_fields import (
 )
 from raised.domain.btcpay.invoice import (
     BITCOIN,
+    BITCOIN_METHODS,
     CHAIN_METHOD,
     SATS,
     Invoice,
     InvoiceStatus,
     Payment,
     PaymentStatus,
-    amount_msats,
-    chain_amount_msats,
+    method_msats,
 )
 from raised.domain.json_object import JsonObject
 from raised.errors import InvalidInput
@@ -63,7 +63,10 @@ _KINDS: Final = {
     "lnurl": "LNURL",
     "lnurlpay": "LNURL",
 }
-_LIGHTNING: Final = frozenset({"BTC-LN", "BTC-LNURL"})
+_LIGHTNING: Final = BITCOIN_METHODS - {CHAIN_METHOD}
+# Kinds that 1.x had for one coin each.
+_KINDS_OF_COIN: Final = {"monerolike": "XMR", "zcashlike": "ZEC"}
+_UNITS: Final = {BITCOIN: SATS}  # in which a coin is counted, too
 _METHOD: Final = re.compile(r"([A-Za-z0-9]+)(?:[-_](.+))?")
 _COIN: Final = re.compile(r"([0-9a-fA-F]{64})[-:]([0-9]{1,10})")
 _WORD: Final = re.compile(r"[0-9A-Za-z]{1,4000}")  # a payment hash, or a BOLT11 text
@@ -132,8 +135,12 @@ def parse_payments(methods: object) -> ParsedRows[Payment]:
 
 
 def _method_payments(row: JsonObject) -> ParsedRows[Payment]:
-    method = method_name(short_text(row, "paymentMethodId") or short_text(row, "paymentMethod"))
-    currency = method_currency(method, short_text(row, "currency") or short_text(row, "cryptoCode"))
+    if row.value("payments") == []:
+        return ParsedRows(())  # whatever it is: nothing was paid by it
+    sent = short_text(row, "currency") or short_text(row, "cryptoCode")
+    name = short_text(row, "paymentMethodId") or short_text(row, "paymentMethod")
+    method = method_name(name, sent)
+    currency = method_currency(method, sent)
     try:
         rate = optional_amount_text(row, "rate")
     except InvalidInput:
@@ -148,36 +155,40 @@ def _payment(method: str, currency: str, rate: str | None, row: JsonObject) -> P
     status = short_text(row, "status")
     if not status:
         raise InvalidInput("a payment without a status")
-    read_msats = chain_amount_msats if method == CHAIN_METHOD else amount_msats
     return Payment(
         method=method,
         currency=currency,
         id=_payment_id(method, row.text("id")),
         value=value,
-        value_msats=read_msats(value, currency),
+        value_msats=method_msats(method, value, currency),
         status=_PAYMENT.get(status.lower(), "Other"),
         received_at=timestamp(row, "receivedDate"),
         rate=rate,
     )
 
 
-def method_name(text: str) -> str:
+def method_name(text: str, currency: str = "") -> str:
     """A payment method as 2.x names it: BTC-CHAIN, BTC-LN, BTC-LNURL; a plugin's as sent.
 
-    Raises InvalidInput: no name.
+    `currency` is that of its payments, where the server says it. Raises InvalidInput: no name.
     """
     match = _METHOD.fullmatch(text)
     if match is None:
         raise InvalidInput("no name of a payment method")
-    kind = _KINDS.get((match[2] or "").lower())
-    return text if kind is None else f"{match[1].upper()}-{kind}"
+    coin, sent = match[1].upper(), (match[2] or "").lower()
+    kind = _KINDS.get(sent)
+    if kind is None or _KINDS_OF_COIN.get(sent, coin) != coin:
+        return text
+    # A coin alone is its chain; `CASH` in another currency is no coin.
+    is_coin = sent or not currency or currency.upper() in (coin, _UNITS.get(coin))
+    return f"{coin}-{kind}" if is_coin else text
 
 
 def method_currency(method: str, sent: str) -> str:
     """The currency of a method; the server may leave it out. Raises InvalidInput."""
     coin = method.partition("-")[0]
     currency = (sent or coin).upper()
-    if coin == BITCOIN and currency not in (BITCOIN, SATS):
+    if method in BITCOIN_METHODS and currency not in (BITCOIN, SATS):
         raise InvalidInput("a method of bitcoin in another currency")
     return currency
 

@@ -16,8 +16,7 @@ from raised.domain.btcpay.invoice import (
     CHAIN_METHOD,
     Payout,
     PullPayment,
-    amount_msats,
-    chain_amount_msats,
+    method_msats,
 )
 from raised.domain.json_object import JsonObject
 from raised.errors import InvalidInput
@@ -49,7 +48,6 @@ def parse_payout(row: JsonObject) -> Payout:
     paid = optional_amount_text(row, "payoutAmount") or optional_amount_text(
         row, "paymentMethodAmount"
     )
-    read_msats = chain_amount_msats if method == CHAIN_METHOD else amount_msats
     if paid is not None and paid.startswith("-"):
         raise InvalidInput("a payout is not negative")
     return Payout(
@@ -59,7 +57,7 @@ def parse_payout(row: JsonObject) -> Payout:
         method=method,
         currency=currency,
         amount=paid,
-        value_msats=None if paid is None else read_msats(paid, currency),
+        value_msats=None if paid is None else method_msats(method, paid, currency),
         at=timestamp(row, "date"),
         txid=_txid(row) if method == CHAIN_METHOD else None,
     )

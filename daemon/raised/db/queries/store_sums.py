@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.schema import (
@@ -16,7 +16,6 @@ from raised.db.schema import (
     payout,
     pull_payment,
 )
-from raised.domain.btcpay.invoice import BITCOIN
 
 INVOICE_STATUSES: Final = ("New", "Processing", "Settled", "Expired", "Invalid", "Other")
 _EXACT_DIGITS: Final = 100  # tokens have 18 behind the point
@@ -120,12 +119,9 @@ async def _by_status(conn: AsyncConnection, campaign: str | None) -> dict[str, i
 
 async def _other_currencies(conn: AsyncConnection, campaign: str | None) -> dict[str, str]:
     payment = invoice_payment.c
-    # Not `!=`: so the index is read at both ends, and not its middle, which is most of it.
-    other = or_(payment.currency < BITCOIN, payment.currency > BITCOIN)
+    # Also those in BTC or SATS by a method that is not bitcoin's.
     statement = select(payment.currency, payment.value).where(
-        other,
-        payment.status == "Settled",
-        payment.value_msats.is_(None),  # in sats it is bitcoin
+        payment.value_msats.is_(None), payment.status == "Settled"
     )
     if campaign is not None:
         # Not a join: those in another coin are few, and the planner might begin with the invoices.

@@ -21,6 +21,8 @@ PayoutState = Literal["AwaitingApproval", "AwaitingPayment", "InProgress", "Comp
 BITCOIN: Final = "BTC"
 SATS: Final = "SATS"
 CHAIN_METHOD: Final = "BTC-CHAIN"
+# Only the method says that money is bitcoin: a plugin may take cash for an invoice in SATS.
+BITCOIN_METHODS: Final = frozenset({CHAIN_METHOD, "BTC-LN", "BTC-LNURL"})
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?\Z")
 _BITCOIN_DIGITS: Final = 11  # from bitcoin down to a millisatoshi
 _SATS_DIGITS: Final = 3
@@ -105,6 +107,18 @@ class Payout:
     value_msats: int | None
     at: int
     txid: Txid | None
+
+
+def method_msats(method: str, text: str, currency: str) -> int | None:
+    """An amount paid by this method in millisatoshis; None when the method is not bitcoin's.
+
+    Raises:
+        InvalidInput: as `amount_msats`; on the chain a satoshi is the least.
+    """
+    if method not in BITCOIN_METHODS:
+        return None
+    read = chain_amount_msats if method == CHAIN_METHOD else amount_msats
+    return read(text, currency)
 
 
 def msats(text: str) -> int:
