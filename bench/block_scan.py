@@ -14,11 +14,11 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-from raised.chain.scan import WatchSet, read_and_scan
+from raised.chain.block_scan import WatchSet, read_and_scan
 from raised.domain.angor.founding import founding_of
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.network import network_named
-from raised.domain.angor.watch import CoinKind
+from raised.domain.angor.watched_outputs import CoinKind
 from raised.domain.bitcoin.bech32 import encode
 from raised.domain.bitcoin.block import Header, meets_target, merkle_root, parse_block
 from raised.domain.bitcoin.hashes import sha256, sha256d

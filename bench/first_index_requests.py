@@ -18,9 +18,9 @@ from contextlib import asynccontextmanager
 from tests.rig.single_project import SingleProject
 
 from raised.chain.ancestry.linker import AncestryLinker
+from raised.chain.explorer_pool import ExplorerPool
 from raised.chain.fork import read_end_of_chain
 from raised.chain.history import read_history
-from raised.chain.pool import ExplorerPool
 from raised.chain.settings import ExplorerSettings, RateLimit
 from raised.domain.angor.network import network_named
 from raised.domain.observation import HistorySeen

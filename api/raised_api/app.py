@@ -28,8 +28,8 @@ from raised_api.http.response_cache import (
     ResponseCache,
     ResponseCacheMiddleware,
 )
+from raised_api.openapi.docs_page import openapi_handlers
 from raised_api.openapi.document import build_document
-from raised_api.openapi.page import openapi_handlers
 from raised_api.routes.campaigns import CAMPAIGNS
 from raised_api.routes.changes import CHANGES
 from raised_api.routes.dashboard import page_handlers

@@ -15,8 +15,8 @@ from tests.rig.followed_chain import (
 from tests.rig.single_project import SingleProject
 
 from raised.chain.best_chain import BestChain
-from raised.chain.pool import ExplorerPool
-from raised.chain.scan import WatchSet
+from raised.chain.block_scan import WatchSet
+from raised.chain.explorer_pool import ExplorerPool
 from raised.domain.angor.founding import Founding, founding_of
 from raised.domain.angor.identifier import project_script
 from raised.domain.bitcoin.tx import Tx

@@ -18,12 +18,12 @@ from tests.rig.followed_chain import (
     funded_project,
 )
 
+from raised.chain.block_scan import WatchSet
 from raised.chain.explorer.api import Explorer, SeenTx, Spender
 from raised.chain.mempool import Mempool
-from raised.chain.scan import WatchSet
 from raised.domain.angor.founding import founding_of
 from raised.domain.angor.identifier import project_script
-from raised.domain.angor.watch import coins_made
+from raised.domain.angor.watched_outputs import coins_made
 from raised.domain.bitcoin.tx import Tx, Txid, TxOut
 from raised.domain.observation import MempoolSeen
 

@@ -7,7 +7,7 @@ from tests.record.conftest import Founder, Ledger, World
 
 from raised.db.engine import reading
 from raised.db.queries import chain_source, relay_source
-from raised.domain.angor.watch import CoinKind
+from raised.domain.angor.watched_outputs import CoinKind
 from raised.domain.bitcoin.tx import TxOut
 from raised.domain.observation import HistorySeen, TipSeen
 from raised_simnet.actors.stage_spends import claim

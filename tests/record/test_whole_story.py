@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raised.chain.scan import WatchSet, add_relevant, scan_block
+from raised.chain.block_scan import WatchSet, add_relevant, scan_block
 from raised.db.audit.check import differences
 from raised.db.engine import reading, transact
 from raised.db.queries import chain_source, summary

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised.chain.ports import WatchedCoin
-from raised.domain.angor.watch import CoinKind, coins_made
+from raised.domain.angor.watched_outputs import CoinKind, coins_made
 from raised.domain.bitcoin.bech32 import encode
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 from raised.domain.observation import (

@@ -12,10 +12,10 @@ from typing import Final, assert_never
 from raised.chain.ancestry.linker import AncestryLinker
 from raised.chain.ancestry.outcomes import NeedsAnswers, NeedsLink, NeedsOthers, Unfinished
 from raised.chain.best_chain import BestChain
+from raised.chain.block_scan import FoundingTest, WatchSet, add_relevant
 from raised.chain.explorer.api import Explorer
 from raised.chain.history import read_history
 from raised.chain.ports import ChainRecord
-from raised.chain.scan import FoundingTest, WatchSet, add_relevant
 from raised.clock import now
 from raised.domain.observation import HistorySeen, Observation, Progress
 from raised.errors import SourceError

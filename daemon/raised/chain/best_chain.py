@@ -6,13 +6,13 @@ from typing import Final
 
 import structlog
 
+from raised.chain.block_scan import FoundingTest, WatchSet, read_and_scan
 from raised.chain.explorer.api import Explorer
 from raised.chain.explorer.peer import ExplorerPeer
+from raised.chain.explorer_pool import ExplorerPool
 from raised.chain.fork import Fork, add_past_headers, find_fork, read_end_of_chain
 from raised.chain.header_chain import MEDIAN_SPAN, HeaderChain
-from raised.chain.pool import ExplorerPool
 from raised.chain.ports import ChainRecord
-from raised.chain.scan import FoundingTest, WatchSet, read_and_scan
 from raised.chain.settings import ChainSettings
 from raised.clock import now
 from raised.domain.angor.network import Network

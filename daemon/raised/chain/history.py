@@ -18,7 +18,7 @@ from raised.chain.explorer.merkle_proof import check_inclusion
 from raised.chain.header_chain import ref_without_medians
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.spend_proof import is_forged
-from raised.domain.angor.watch import CoinKind, NewCoin, coins_made
+from raised.domain.angor.watched_outputs import CoinKind, NewCoin, coins_made
 from raised.domain.bitcoin.sighash import Spending
 from raised.domain.bitcoin.tx import OutPoint, Txid
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
+from raised.chain.block_scan import FoundingTest, WatchSet, add_relevant
 from raised.chain.explorer.api import Explorer
-from raised.chain.scan import FoundingTest, WatchSet, add_relevant
 from raised.domain.angor.identifier import project_script
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 from raised.domain.observation import MempoolSeen

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from raised.domain.angor.watch import CoinKind
+from raised.domain.angor.watched_outputs import CoinKind
 from raised.domain.bitcoin.tx import OutPoint, Txid
 from raised.domain.observation import BlockRef
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedCoin:
-    """A coin by the rule of `angor.watch` that is unspent, or was spent within finality."""
+    """A coin by `angor.watched_outputs` that is unspent, or was spent within finality."""
 
     outpoint: OutPoint
     kind: CoinKind

@@ -8,11 +8,11 @@ from typing import Final, Never
 from raised.chain.ancestry.linker import AncestryLinker
 from raised.chain.backlog import HistoryBacklog
 from raised.chain.best_chain import BestChain
+from raised.chain.block_scan import WatchSet
 from raised.chain.explorer.peer import ExplorerPeer
+from raised.chain.explorer_pool import ExplorerPool
 from raised.chain.mempool import Mempool
-from raised.chain.pool import ExplorerPool
 from raised.chain.ports import ChainRecord
-from raised.chain.scan import WatchSet
 from raised.chain.settings import ChainSettings
 from raised.clock import now
 from raised.domain.angor.founding import founding_of

@@ -10,7 +10,7 @@ from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.invoice_query import InvoicePage
 from raised.btcpay.settings import StoreSettings
 from raised.btcpay.store import is_outdated
-from raised.chain.pool import ExplorerPool
+from raised.chain.explorer_pool import ExplorerPool
 from raised.config.load import Config
 from raised.config.stores import Store
 from raised.domain.angor.network import network_named

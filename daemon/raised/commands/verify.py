@@ -9,9 +9,9 @@ import click
 from raised.chain.ancestry.linker import AncestryLinker, LinkerTimeouts
 from raised.chain.ancestry.outcomes import NeedsAnswers, NeedsLink, NeedsOthers
 from raised.chain.explorer.api import Explorer
+from raised.chain.explorer_pool import ExplorerPool
 from raised.chain.fork import read_end_of_chain
 from raised.chain.history import read_history
-from raised.chain.pool import ExplorerPool
 from raised.clock import now
 from raised.commands.report_text import described
 from raised.config.load import Config

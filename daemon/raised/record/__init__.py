@@ -3,7 +3,7 @@
 Nothing else writes facts, so the numbers of changes grow in the order in which they become visible.
 """
 
-from raised.record.dirty import Policy
+from raised.record.dirty_set import Policy
 from raised.record.writer import apply_observations, rewind, write_observations
 
 __all__ = ["Policy", "apply_observations", "rewind", "write_observations"]

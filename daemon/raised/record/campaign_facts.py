@@ -10,7 +10,7 @@ from raised.domain.campaign import Campaign, Membership, membership
 from raised.domain.change import Change
 from raised.domain.ledger import Effect, InvoiceKey
 from raised.domain.observation import CampaignsConfigured
-from raised.record.dirty import DirtySet
+from raised.record.dirty_set import DirtySet
 
 _Move = tuple[Membership, Membership]  # from, to
 

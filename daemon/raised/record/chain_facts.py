@@ -14,7 +14,7 @@ from raised.db.facts import blocks, coins, cursors, foundings, projects, txs
 from raised.db.facts.coins import Coin
 from raised.db.items.items import reorg_item
 from raised.domain.angor.founding import founding_of
-from raised.domain.angor.watch import CoinKind, coins_made
+from raised.domain.angor.watched_outputs import CoinKind, coins_made
 from raised.domain.bitcoin.bech32 import encode
 from raised.domain.bitcoin.script import is_p2wpkh
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
@@ -28,7 +28,7 @@ from raised.domain.observation import (
     RolledBack,
     TipSeen,
 )
-from raised.record.dirty import DirtySet, Policy
+from raised.record.dirty_set import DirtySet, Policy
 from raised.record.relay_facts import check_named_events
 
 

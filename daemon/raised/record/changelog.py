@@ -16,7 +16,7 @@ from raised.domain.angor.project_snapshot import profile_change
 from raised.domain.btcpay.invoice_snapshot import key_of, subject_of
 from raised.domain.change import Change, ChangeSource
 from raised.domain.ledger import Correction
-from raised.record.dirty import DirtySet
+from raised.record.dirty_set import DirtySet
 
 _MOVEMENT: Final = "movement"
 _Render = Callable[[AsyncConnection, Iterable[str]], Awaitable[dict[str, Item]]]

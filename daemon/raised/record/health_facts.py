@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.facts import deliveries, projects, sources
 from raised.domain.change import Change, ChangeType
 from raised.domain.observation import ClockTicked, Progress, SourceHealth, State
-from raised.record.dirty import DirtySet
+from raised.record.dirty_set import DirtySet
 
 _CHANGES: Final[dict[State, ChangeType]] = {
     "ok": "source.restored",

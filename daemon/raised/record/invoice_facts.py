@@ -31,7 +31,7 @@ from raised.domain.campaign import Campaign, membership
 from raised.domain.change import Change
 from raised.domain.observation import InvoicesGone, InvoicesSeen, SweepDone, SweepReached
 from raised.record.campaign_facts import move_hour_totals
-from raised.record.dirty import DirtySet
+from raised.record.dirty_set import DirtySet
 
 # An answer from further in the future than this was asked for while our clock was wrong.
 _CLOCK_ERROR_SECONDS = 900

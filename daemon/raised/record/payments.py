@@ -16,7 +16,7 @@ from raised.domain.btcpay.coin_claims import (
 from raised.domain.btcpay.invoice_snapshot import subject_of
 from raised.domain.change import Change
 from raised.domain.ledger import Correction, InvoiceKey, LedgerRow, correct, effects
-from raised.record.dirty import DirtySet
+from raised.record.dirty_set import DirtySet
 
 
 async def recompute_payments(conn: AsyncConnection, dirty: DirtySet) -> Correction:

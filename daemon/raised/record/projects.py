@@ -25,7 +25,7 @@ from raised.domain.angor.project_state import (
 )
 from raised.domain.angor.terms import Announcement, Terms
 from raised.domain.event import PROFILE, Event
-from raised.record.dirty import DirtySet, Policy
+from raised.record.dirty_set import DirtySet, Policy
 from raised.record.relay_facts import check_event
 
 _WITH_TERMS: Final = frozenset({"announced", "committed", "confirmed"})

@@ -13,7 +13,7 @@ from raised.domain.angor.investment_state import InvestmentState, StoredTx, Tip
 from raised.domain.bitcoin.tx import Txid
 from raised.domain.ledger import Correction, correct, effects
 from raised.record import changelog
-from raised.record.dirty import DirtySet, Policy
+from raised.record.dirty_set import DirtySet, Policy
 from raised.record.investments import (
     evaluate_investments,
     owners_of,

@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts import deliveries, payouts
 from raised.domain.observation import DeliveriesDone, RefundsSeen
-from raised.record.dirty import DirtySet
+from raised.record.dirty_set import DirtySet
 
 
 async def apply_refunds(conn: AsyncConnection, seen: RefundsSeen, dirty: DirtySet) -> None:

@@ -15,7 +15,7 @@ from raised.domain.angor.terms import Announcement, RejectedEvent, check_announc
 from raised.domain.event import APP_DATA, DELETION, PROFILE, PROJECT, RELAY_LIST, Event
 from raised.domain.observation import BackfillDone, EventsSeen
 from raised.errors import InvalidInput
-from raised.record.dirty import DirtySet, Policy
+from raised.record.dirty_set import DirtySet, Policy
 
 FEATURED_LIST: Final = 10001
 DENY_LIST: Final = 30000

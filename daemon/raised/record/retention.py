@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts.retention import drop_announced, drop_old_changes, drop_old_deliveries
 from raised.domain.observation import RetentionDue
-from raised.record.dirty import DirtySet
+from raised.record.dirty_set import DirtySet
 
 _log = structlog.get_logger()
 

@@ -41,7 +41,7 @@ from raised.record import (
     relay_facts,
     retention,
 )
-from raised.record.dirty import DirtySet, Policy
+from raised.record.dirty_set import DirtySet, Policy
 from raised.record.recompute import recompute
 
 # More in one transaction would make the readers of the feed wait for the first of them.

@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 from tests.rig.canned_greenfield import KEPT, STORE, VECTORS, vector
 
-from raised.btcpay.client.invoices_json import (
-    coin_id,
-    kept_metadata,
-    method_name,
-    parse_invoice,
-    parse_payments,
-)
+from raised.btcpay.client.invoices_json import coin_id, kept_metadata, parse_invoice, parse_payments
 from raised.btcpay.client.json_fields import ParsedRows, read_json
+from raised.btcpay.client.payment_methods import method_name
 from raised.domain.btcpay.invoice import Invoice, Payment, amount_msats, chain_amount_msats
 from raised.domain.json_object import as_object
 from raised.errors import InvalidInput

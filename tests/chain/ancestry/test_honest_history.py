@@ -16,9 +16,9 @@ from tests.rig.rewritten_history import OLD_BLOCKS, short_chain_settings, state_
 
 from raised.chain.ancestry.linker import AncestryLinker
 from raised.chain.ancestry.outcomes import NeedsLink
+from raised.chain.explorer_pool import ExplorerPool
 from raised.chain.fork import read_end_of_chain
 from raised.chain.history import read_history
-from raised.chain.pool import ExplorerPool
 from raised.domain.observation import HistorySeen
 
 ONE = ProjectTotals(99_000, 0, 1)

@@ -6,10 +6,10 @@ import pytest
 
 from raised.chain.ancestry.disputes import Disputes
 from raised.chain.ancestry.linker import AncestryLinker
+from raised.chain.block_scan import WatchSet, read_and_scan
 from raised.chain.explorer.api import Counts
 from raised.chain.header_chain import HeaderChain
 from raised.chain.history import read_history
-from raised.chain.scan import WatchSet, read_and_scan
 from raised.domain.angor.identifier import project_script
 from raised.domain.bitcoin.bech32 import encode
 from raised.domain.bitcoin.block import Header, parse_header

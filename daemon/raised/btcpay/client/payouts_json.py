@@ -3,7 +3,6 @@
 import re
 from typing import Final
 
-from raised.btcpay.client.invoices_json import method_currency, method_name
 from raised.btcpay.client.json_fields import (
     amount_text,
     identifier,
@@ -11,6 +10,7 @@ from raised.btcpay.client.json_fields import (
     short_text,
     timestamp,
 )
+from raised.btcpay.client.payment_methods import method_currency, method_name
 from raised.domain.bitcoin.tx import Txid
 from raised.domain.btcpay.invoice import (
     CHAIN_METHOD,

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add, rows_among
 from raised.db.schema import coin, tx_input, tx_project
-from raised.domain.angor.watch import CoinKind, kind_of_coin
+from raised.domain.angor.watched_outputs import CoinKind, kind_of_coin
 from raised.domain.bitcoin.tx import OutPoint, Txid
 
 

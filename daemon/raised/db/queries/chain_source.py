@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.facts import blocks
 from raised.db.facts.blocks import block_of
 from raised.db.schema import block, coin, investment, project, tx, tx_input
-from raised.domain.angor.watch import CoinKind, kind_of_coin
+from raised.domain.angor.watched_outputs import CoinKind, kind_of_coin
 from raised.domain.bitcoin.tx import OutPoint, Txid
 from raised.domain.observation import BlockRef
 

@@ -24,12 +24,12 @@ from raised.domain.angor.project_state import (
     decide_project,
     first_reproduced_investment,
 )
-from raised.domain.angor.recycled import is_recycled
+from raised.domain.angor.recycled_money import is_recycled
 from raised.domain.angor.spend import SpendKind
 from raised.domain.angor.spend_proof import disproved_inputs
 from raised.domain.angor.terms import RejectedEvent, Terms, check_announcement, parse_terms
 from raised.domain.audit.report import AuditReport, FoundingReport, ProjectReport, totals_of
-from raised.domain.audit.roles import candidates_of, reported_txs
+from raised.domain.audit.tx_roles import candidates_of, reported_txs
 from raised.domain.audit.tx_set import TxSet, penalty_coins, stage_coins, tx_set_of
 from raised.domain.bitcoin.tx import OutPoint, Txid
 from raised.domain.event import Event, is_authentic

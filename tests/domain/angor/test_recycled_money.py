@@ -1,6 +1,6 @@
 """Money that goes round is seen within three hops, whatever else pays for the investment."""
 
-from raised.domain.angor.recycled import is_recycled
+from raised.domain.angor.recycled_money import is_recycled
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid, TxIn, TxOut
 
 

@@ -1,4 +1,4 @@
-"""Finding in a block what concerns us: everything the rule of raised.domain.angor.watch names.
+"""Scan blocks for watched outputs and founding transactions (`angor.watched_outputs`).
 
 A block is scanned in a thread, and a thread cannot be cancelled. So a scan only reads the watch set
 and returns what the block adds to it; whoever awaits the scan adds that.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from raised.domain.angor.founding import Founding
-from raised.domain.angor.watch import CoinKind, NewCoin, coins_made, names_key
+from raised.domain.angor.watched_outputs import CoinKind, NewCoin, coins_made, names_key
 from raised.domain.bitcoin.block import (
     Block,
     check_block,

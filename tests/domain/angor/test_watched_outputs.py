@@ -1,4 +1,4 @@
-from raised.domain.angor.watch import CoinKind, coins_made, kind_of_coin, names_key
+from raised.domain.angor.watched_outputs import CoinKind, coins_made, kind_of_coin, names_key
 from raised.domain.bitcoin.script import OP_RETURN, p2tr, p2wpkh, p2wsh, push
 from raised.domain.bitcoin.tx import OutPoint, Tx, TxIn, TxOut
 
