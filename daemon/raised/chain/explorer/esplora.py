@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final
 
 from raised.chain.explorer.api import Counts, Proof, SeenTx, Spender
 from raised.chain.explorer.http import PAGE, RAW_BLOCK, SMALL, ExplorerHttp
@@ -12,7 +12,6 @@ from raised.chain.explorer.json_types import (
     BlockObject,
     Hash,
     MempoolObject,
-    MerkleProof,
     Outspend,
     Transaction,
     counts_of,
@@ -22,13 +21,12 @@ from raised.chain.explorer.json_types import (
     spender_of,
     text_of,
 )
-from raised.chain.explorer.merkle_proof import proof_from_merkleblock
+from raised.chain.explorer.proof_routes import ProofRoutes
 from raised.domain.bitcoin.bech32 import address
-from raised.domain.bitcoin.block import Header, fold_merkle_proof, parse_header
+from raised.domain.bitcoin.block import Header
 from raised.domain.bitcoin.tx import Txid
-from raised.errors import BadData, InvalidInput, Refused, Unavailable
+from raised.errors import BadData, InvalidInput, Unavailable
 
-ProofRoute = Literal["merkleblock", "merkle"]
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _MEMPOOL_IDS: Final = 8 * 1024 * 1024  # bytes: 120,000 txids, more than are ever listed
 
@@ -40,7 +38,7 @@ class Esplora:
         self._http = http
         self._hrp = hrp
         self._flavour = flavour
-        self._proof_route: ProofRoute = "merkleblock"
+        self._proofs = ProofRoutes(http)
 
     @property
     def name(self) -> str:
@@ -112,19 +110,8 @@ class Esplora:
         return tuple(map(spender_of, decode(self.name, body, tuple[Outspend, ...])))
 
     async def proof(self, txid: Txid, block_hash: str) -> Proof | None:
-        """A folded proof whose header is this block's.
-
-        One request where GET /tx/:txid/merkleblock-proof is served, else two: merkle-proof and
-        block/:hash/header.
-        """
-        if self._proof_route == "merkleblock":
-            try:
-                proof = await self._merkleblock(txid)
-            except Refused:
-                self._proof_route = "merkle"  # not served: not asked for again
-            else:
-                return self._require_block(proof, block_hash)
-        return self._require_block(await self._merkle(txid, block_hash), block_hash)
+        """A folded proof whose header is this block's, by the route that is served."""
+        return await self._proofs.proof(txid, block_hash)
 
     async def mempool_size(self) -> int:
         """How many wait for a block. Source: GET /mempool."""
@@ -134,44 +121,6 @@ class Esplora:
         """All that wait for a block. Source: GET /mempool/txids."""
         body = await self._get_present("/mempool/txids", _MEMPOOL_IDS)
         return decode(self.name, body, tuple[Hash, ...])
-
-    async def _merkleblock(self, txid: Txid) -> Proof | None:
-        body = await self._http.get(f"/tx/{txid}/merkleblock-proof", SMALL)
-        if body is None:
-            return None
-        try:
-            return proof_from_merkleblock(bytes.fromhex(text_of(self.name, body)), txid)
-        except ValueError as error:
-            raise BadData(
-                self.name, "sent a merkle proof that does not lead to its block", "wrong_proof"
-            ) from error
-
-    async def _merkle(self, txid: Txid, block_hash: str) -> Proof | None:
-        body = await self._http.get(f"/tx/{txid}/merkle-proof", SMALL)
-        raw_header = await self._http.get(f"/block/{block_hash}/header", SMALL)
-        if body is None or raw_header is None:
-            return None
-        branch = decode(self.name, body, MerkleProof)
-        try:
-            header = parse_header(bytes.fromhex(text_of(self.name, raw_header)))
-            root = fold_merkle_proof(txid, branch.merkle, branch.pos)
-        except ValueError as error:
-            raise BadData(
-                self.name, "sent a merkle proof that does not lead to its block", "wrong_proof"
-            ) from error
-        if root != header.merkle_root:
-            raise BadData(
-                self.name, "sent a merkle proof that does not lead to its block", "wrong_proof"
-            )
-        return Proof(header, branch.pos, branch.merkle)
-
-    def _require_block(self, proof: Proof | None, block_hash: str) -> Proof | None:
-        if proof is not None and proof.header.hash != block_hash:
-            # A block that came between two requests looks the same: worth another try.
-            raise Unavailable(
-                self.name, "moved a transaction to another block while we read it", "moved"
-            )
-        return proof
 
     async def _txs(self, path: str) -> tuple[SeenTx, ...]:
         shapes = decode(self.name, await self._get_present(path), tuple[Transaction, ...])

@@ -23,6 +23,7 @@ _BY_STATUS: Final[dict[int, Meaning]] = {
     405: "unsupported",
     408: "retry",
     429: "rate_limited",
+    501: "unsupported",
 }
 _TOO_MANY: Final = ("Too many history entries", "Too many unspent")
 
