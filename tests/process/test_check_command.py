@@ -8,6 +8,7 @@ pytest.importorskip("pbk")
 
 from tests.rig.node import Node
 
+from raised_simnet.explorer.faults import Faults
 from raised_simnet.world import World
 
 
@@ -59,3 +60,16 @@ store_id = "def"
     assert "RAISED_BTCPAY_SHOP_API_KEY_FILE" in check.out
     assert sum(line.startswith("ok") for line in lines) == len(world.relays) + 1
     assert "Traceback" not in check.out
+
+
+async def test_an_explorer_that_redirects_is_followed_or_says_where_to(tmp_path: Path) -> None:
+    async with World(explorers=3) as world, Node(tmp_path, world.settings()) as box:
+        moved, elsewhere, good = world.explorers
+        moved.faults = Faults(redirect=good.url)
+        elsewhere.faults = Faults(redirect="https://explorer.example", status=308)
+        check = await box.command("check")
+    assert check.code == 1
+    lines = {line.split()[2]: line for line in check.out.splitlines()[1:]}
+    assert lines[moved.url].startswith("ok")
+    assert lines[elsewhere.url].startswith("FAILED")
+    assert "redirects to explorer.example" in lines[elsewhere.url]

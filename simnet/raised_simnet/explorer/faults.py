@@ -28,39 +28,54 @@ class BadBlock(StrEnum):
 
 @dataclass
 class Faults:
-    """One explorer's faults. The first five befall requests on `only` routes, `left` times.
+    """One explorer's faults. Those before `only` befall requests on `only` routes, `left` times.
 
-    `only`: route names such as "tx/:txid/outspends"; None for all. `left`: None for ever.
+    `only`: route names such as "tx/:txid/outspends"; None for all. `about`: of these only requests
+    whose path holds this text, such as an address. `left`: None for ever. `body`: the text of a
+    failure, None for what such servers write. `redirect`: the address that stands before the path
+    in place of ours, answered with `status`, or 301. `longer_by`: bytes that answers are padded by.
     `lies`: transactions served in place of the one with that id, wherever one is shown.
     `count_error`: by how many the counts of addresses are wrong (mempool/electrs#112).
     """
 
     status: int | None = None
     retry_after: int | None = None
+    body: str | None = None
+    redirect: str | None = None
     html: bool = False
     cut: bool = False
+    longer_by: int = 0
     delay_seconds: float = 0
     only: Container[str] | None = None
+    about: str | None = None
     left: int | None = None
     bad_block: BadBlock | None = None
     lies: dict[str, Tx] = field(default_factory=dict)
     count_error: int = 0
 
-    def strikes(self, route: str) -> bool:
+    def strikes(self, route: str, path: str = "") -> bool:
         """Whether this request is befallen; counts `left` down."""
         if self.only is not None and route not in self.only:
+            return False
+        if self.about is not None and self.about not in path:
             return False
         if self.left is None:
             return True
         self.left -= 1
         return self.left >= 0
 
-    def instead(self, response: Response) -> Response:
-        """What goes out in place of an honest answer."""
+    def instead(self, response: Response, path: str = "") -> Response:
+        """What goes out in place of an honest answer to a request for this path."""
+        if self.redirect is not None:
+            return Response(self.status or 301, headers={"Location": self.redirect + path})
         if self.status is not None:
             return self._failure(self.status)
         if self.html:
             return Response(200, _PAGE, "text/html")
+        if self.longer_by:
+            return Response(
+                response.status, response.body + b" " * self.longer_by, response.content_type
+            )
         if self.cut:
             half = len(response.body) // 2
             return Response(response.status, response.body, response.content_type, cut_at=half)
@@ -68,6 +83,8 @@ class Faults:
 
     def _failure(self, status: int) -> Response:
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        if self.body is not None:
+            return Response(status, self.body.encode(), headers=headers)
         if status == 429:
             answer = json_response(
                 {"error": "Too Many Requests", "message": _RATE_LIMIT_TEXT}, status

@@ -98,11 +98,11 @@ class Explorer:
         self.counts[name] += 1
         self.recent_paths.append(path)
         faults = self.faults
-        struck = faults.strikes(name)
+        struck = faults.strikes(name, path)
         if struck and faults.delay_seconds:
             await asyncio.sleep(faults.delay_seconds)
         response = self._honest(match, request) if match else self._unknown(request, path)
-        return faults.instead(response) if struck else response
+        return faults.instead(response, path) if struck else response
 
     def _unknown(self, request: Request, path: str) -> Response:
         if self.flavour is Flavour.ELECTRUM or path.startswith("/v1/"):

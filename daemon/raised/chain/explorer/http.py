@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from raised.chain.explorer.http_status import error_for, meaning
 from raised.chain.explorer.rate_limit import TokenBucket, rate_limit_for
+from raised.chain.explorer.redirects import MAX_REDIRECTS, Redirect, endless, redirect_of
 from raised.chain.settings import ExplorerSettings
 from raised.net.http_client import (
     TOR_FACTOR,
@@ -34,14 +35,15 @@ _NOT_RETRYABLE: Final = frozenset({"rate_limited", "restart_paging"})
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _LONGEST_WORD: Final = 30  # of a route; addresses are longer
 
-Read = Callable[[HttpResponse], bytes | None]
+Read = Callable[[HttpResponse], bytes | Redirect | None]
 
 
 class ExplorerHttp:
     """Requests to one explorer.
 
-    `base`: the address before the Esplora routes, found by the probe. `powered_by`: how the last
-    answer named its software. `bucket`: how often the host may be asked.
+    `base`: the address before the Esplora routes, found by the probe or named by a permanent
+    redirect. `powered_by`: how the last answer named its software. `bucket`: how often the host may
+    be asked.
     """
 
     def __init__(self, settings: ExplorerSettings, transport: Transport | None = None) -> None:
@@ -84,21 +86,33 @@ class ExplorerHttp:
         Raises Unavailable, Refused, or BadData when the body is longer than `limit` bytes.
         """
         whole = self._block_seconds if limit == RAW_BLOCK else None
-        request = HttpRequest(self.base + path, limit=limit, whole_seconds=whole)
-        return await self._client.get(request, self._reader(path))
+        url = self.base + path
+        for _ in range(MAX_REDIRECTS + 1):
+            request = HttpRequest(url, limit=limit, whole_seconds=whole)
+            answer = await self._client.get(request, self._reader(url, path))
+            if not isinstance(answer, Redirect):
+                return answer
+            url = answer.url
+            if answer.permanent and url.endswith(path):
+                self.base = url.removesuffix(path)
+        error = endless(self.name)
+        self.stats.record_error(error.code, error.detail)
+        raise error
 
-    def _reader(self, path: str) -> Read:
+    def _reader(self, url: str, path: str) -> Read:
         """Reads the answers to one question. What is not to be found twice does not exist."""
         not_found_before = False
 
-        def read(response: HttpResponse) -> bytes | None:
+        def read(response: HttpResponse) -> bytes | Redirect | None:
             nonlocal not_found_before
+            if redirect := redirect_of(self.name, url, response):
+                return redirect
             kind = meaning(response.status, response.body)
             if kind == "retry_then_not_found":
                 kind = "not_found" if not_found_before else kind
                 not_found_before = True
             if kind not in ("ok", "not_found"):
-                raise error_for(kind, self.name, _route(path), response.retry_after)
+                raise error_for(kind, self.name, _route(path), response)
             self.powered_by = response.headers.get("x-powered-by", "")
             return response.body if kind == "ok" else None
 

@@ -4,6 +4,7 @@ import json
 from typing import Final, Literal
 
 from raised.errors import Refused, SourceError, Unavailable
+from raised.net.http_client import HttpResponse
 
 Meaning = Literal[
     "ok",
@@ -25,6 +26,8 @@ _BY_STATUS: Final[dict[int, Meaning]] = {
     429: "rate_limited",
     501: "unsupported",
 }
+# A host that bans a client, wants a key, or hides behind a gate: not one route, but we are refused.
+_FORBIDDING: Final = frozenset({401, 402, 403, 407, 418, 451})
 _TOO_MANY: Final = ("Too many history entries", "Too many unspent")
 
 _SENTENCES: Final[dict[Meaning, str]] = {
@@ -36,6 +39,10 @@ _SENTENCES: Final[dict[Meaning, str]] = {
     "retry_then_not_found": "failed to find it",
     "rate_limited": "says we ask too often",
 }
+
+
+class Forbidden(Refused):
+    """The host does not let us ask, at least not this."""
 
 
 def meaning(status: int, body: bytes) -> Meaning:
@@ -84,9 +91,12 @@ def _json_error(text: str) -> str:
     return error if isinstance(error, str) else ""
 
 
-def error_for(what: Meaning, source: str, route: str, retry_after: int | None) -> SourceError:
+def error_for(what: Meaning, source: str, route: str, response: HttpResponse) -> SourceError:
     """The error of our tree that an answer which is neither there nor absent becomes."""
-    sentence = f"{_SENTENCES[what]} ({route})"
+    place = f"({route}, status {response.status})"
+    if response.status in _FORBIDDING:
+        return Forbidden(source, f"does not let us ask {place}", what)
+    sentence = f"{_SENTENCES[what]} {place}"
     if what in ("caller_error", "unsupported", "too_large"):
         return Refused(source, sentence, what)
-    return Unavailable(source, sentence, what, retry_after)
+    return Unavailable(source, sentence, what, response.retry_after)

@@ -7,6 +7,7 @@ from raised.chain.explorer.http import ExplorerHttp
 from raised.chain.explorer.http_status import Meaning
 from raised.chain.explorer.peer_score import PeerScore
 from raised.chain.explorer.probe import probe
+from raised.chain.explorer.redirects import REDIRECTS
 from raised.clock import now
 from raised.domain.angor.network import Network
 from raised.domain.observation import SourceHealth, State
@@ -16,7 +17,7 @@ from raised.net.backoff import loop_time
 # After these errors the host counts as not answering.
 _NO_ANSWER: Final = frozenset({"timeout", "unreachable", "resting", "retry", "rate_limited"})
 # Errors of single requests, which the HTTP client has counted already.
-_COUNTED: Final = _NO_ANSWER | frozenset(get_args(Meaning))
+_COUNTED: Final = _NO_ANSWER | frozenset(get_args(Meaning)) | {REDIRECTS}
 # What honest machines behind one name can answer while a block arrives at one after the other.
 _INCONSISTENT: Final = frozenset({"wrong_page", "unlinked", "wrong_proof", "wrong_spends"})
 _LATE: Final = ("timeout", "keeps us waiting")

@@ -8,12 +8,14 @@ from typing import Final
 
 from raised.chain.explorer.esplora import Esplora
 from raised.chain.explorer.http import SMALL, ExplorerHttp
+from raised.chain.explorer.http_status import Forbidden
 from raised.chain.explorer.json_types import AddressObject, decode, text_of
+from raised.chain.explorer.redirects import REDIRECTS
 from raised.domain.angor.network import Network
 from raised.domain.bitcoin.bech32 import address
 from raised.domain.bitcoin.block import target
 from raised.domain.bitcoin.script import p2wpkh
-from raised.errors import BadData, Refused, Unavailable
+from raised.errors import BadData, Refused, SourceError, Unavailable
 
 _UNUSED_SCRIPT: Final = p2wpkh(bytes(20))
 
@@ -84,25 +86,31 @@ async def probe(http: ExplorerHttp, network: Network, sample: bytes = _UNUSED_SC
 
 async def _find_base(http: ExplorerHttp) -> str:
     """Set `http.base` to where the routes begin; the hash of the genesis block given there."""
-    root, last_error = http.base, None
+    root = http.base
+    reason: SourceError | None = None
     for base in _bases(root):
         http.base = base
         try:
             body = await http.get("/block-height/0", SMALL)
             text = "" if body is None else text_of(http.name, body)
-        except (Refused, BadData):
+        except Refused as error:
+            # These say more than that a route is not served.
+            says_why = isinstance(error, Forbidden) or error.code == REDIRECTS
+            reason = error if says_why else reason
+            continue
+        except BadData:
             continue
         except Unavailable as error:
             # A server error at one base says nothing about the others; no answer is none anywhere.
             if error.code != "retry":
                 http.base = root
                 raise
-            last_error = error
+            reason = reason or error
             continue
         if len(text) == 64:
             return text
     http.base = root
-    raise last_error or Refused(http.name, "serves none of the routes we read", "no_routes")
+    raise reason or Refused(http.name, "serves none of the routes we read", "no_routes")
 
 
 def _bases(root: str) -> list[str]:

@@ -1,8 +1,8 @@
 """The two routes by which an explorer proves that a transaction is in a block.
 
-Servers serve one of them or both, and each says in its own words that it has no such route: 404 with
-a text, a page or JSON, 405, 501, another page. So words decide nothing: when a route gives no proof
-the other one is asked, and the one that gave the last proof is asked first from then on. A
+Servers serve one of them or both, and each says in its own words that it has no such route: 404
+with a text, a page or JSON, 405, 501, another page. So words decide nothing: when a route gives no
+proof the other one is asked, and the one that gave the last proof is asked first from then on. A
 transaction that neither route knows is in no block (docs/chain-api.md 3, 7).
 """
 
