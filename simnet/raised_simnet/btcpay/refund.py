@@ -95,4 +95,9 @@ class Payout:
     def _proof(self) -> Json | None:
         if self.proof is None:
             return None
-        return {"proofType": "PayoutTransactionOnChainBlob", "id": self.proof, "link": None}
+        return {
+            "transactionId": self.proof,
+            "candidates": [self.proof],
+            "proofType": "PayoutTransactionOnChainBlob",
+            "accounted": True,
+        }

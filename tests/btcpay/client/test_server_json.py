@@ -170,7 +170,33 @@ def test_a_payout_in_another_coin_has_no_millisatoshis() -> None:
     assert read.txid is None
 
 
-@pytest.mark.parametrize("proof", [{}, {"id": "x"}, {"id": 5}, [], "text", {"id": "zz" * 32}])
+@pytest.mark.parametrize(
+    "proof",
+    [
+        {
+            "proofType": "PayoutTransactionOnChainBlob",
+            "transactionId": "AB" * 32,
+            "accounted": None,
+        },
+        {"ProofType": "PayoutTransactionOnChainBlob", "TransactionId": "ab" * 32},
+        {"proofType": "ManualPayoutProof", "id": "ab" * 32, "link": "https://explorer.example"},
+        {"ProofType": "ManualPayoutProof", "Id": "Ab" * 32, "Link": None},
+        {"transactionId": "ab" * 32, "id": "cd" * 32},
+        {"transactionId": None, "id": "ab" * 32},
+    ],
+    ids=str,
+)
+def test_every_spelling_of_a_proof_names_the_transaction(proof: object) -> None:
+    (fields,) = vector("payouts")
+    assert parse_payout(row({**fields, "paymentProof": proof})).txid == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [{}, {"id": "x"}, {"id": 5}, [], "text", {"id": "zz" * 32}, {"transactionId": None},
+     {"candidates": ["ab" * 32]}, {"transactionId": ["ab" * 32]}],
+    ids=str,
+)  # fmt: skip
 def test_a_proof_in_another_form_names_no_transaction(proof: object) -> None:
     (fields,) = vector("payouts")
     assert parse_payout(row({**fields, "paymentProof": proof})).txid is None

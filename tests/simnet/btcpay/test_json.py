@@ -224,7 +224,7 @@ def test_refunds_are_written_as_the_vectors_have_them() -> None:
     (row,) = rows("payouts.json")
     ids = (row["id"], "s", row["pullPaymentId"], row["date"], row["destination"])
     payout = Payout(*ids, amount, "BTC", coin_amount=amount, state=PayoutState.COMPLETED)
-    payout.proof = row["paymentProof"]["id"]
+    payout.proof = row["paymentProof"]["transactionId"]
     assert pretty([payout.as_json(V2_4_1)]) + b"\n" == text("payouts.json")
 
 

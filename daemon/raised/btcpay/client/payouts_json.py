@@ -1,7 +1,7 @@
 """Parses pull payments and payouts. Source: docs/btcpay.md 10."""
 
 import re
-from typing import Final
+from typing import Final, cast
 
 from raised.btcpay.client.json_fields import (
     amount_text,
@@ -23,6 +23,9 @@ from raised.errors import InvalidInput
 
 _TXID: Final = re.compile(r"[0-9a-fA-F]{64}")
 _LONGEST_NAME: Final = 200
+# A proof on the chain has the first, one that was entered by hand the second; the server stores
+# proofs as they were written, so their capital letters vary. Source: docs/btcpay.md 10.
+_PROOF_FIELDS: Final = ("transactionid", "id")
 
 
 def parse_pull_payment(row: JsonObject) -> PullPayment:
@@ -73,10 +76,10 @@ def _name(row: JsonObject) -> str:
 
 
 def _txid(row: JsonObject) -> Txid | None:
-    """The transaction that paid it, if the proof has the form that shows one."""
-    try:
-        proof = row.inner("paymentProof")
-        text = "" if proof is None else proof.text("id")
-    except InvalidInput:
-        return None
-    return text.lower() if _TXID.fullmatch(text) else None
+    """The transaction that paid it, if the proof names one."""
+    proof = row.value("paymentProof")
+    fields = cast("dict[str, object]", proof) if isinstance(proof, dict) else {}
+    named = {name.lower(): value for name, value in fields.items()}
+    texts = (named.get(name) for name in _PROOF_FIELDS)
+    txids = (text.lower() for text in texts if isinstance(text, str) and _TXID.fullmatch(text))
+    return next(txids, None)
