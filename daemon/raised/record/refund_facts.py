@@ -1,8 +1,11 @@
 """Applies what stores answered of refunds, and the results of their webhook deliveries."""
 
+from dataclasses import replace
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts import deliveries, payouts
+from raised.domain.btcpay.invoice import Payout
 from raised.domain.observation import DeliveriesDone, RefundsSeen
 from raised.record.dirty_set import DirtySet
 
@@ -17,13 +20,20 @@ async def apply_refunds(conn: AsyncConnection, seen: RefundsSeen, dirty: DirtySe
     ]
     await payouts.put_pull_payments(conn, seen.store, renamed)
     await payouts.link_refunds_by_name(conn, seen.store, pull_ids=[pull.id for pull in renamed])
-    answered = {payout.id: payout for payout in seen.payouts}
-    known = await payouts.payouts_of(conn, seen.store, answered)
+    known = await payouts.payouts_of(conn, seen.store, [payout.id for payout in seen.payouts])
+    answered = {
+        payout.id: _never_ahead(payout, known.get(payout.id), seen.at) for payout in seen.payouts
+    }
     changed = [payout for key, payout in answered.items() if known.get(key) != payout]
     await payouts.put_payouts(conn, seen.store, changed, seen.at)
     due = {payout.id for payout in changed}
     due |= await payouts.payouts_by_pull(conn, seen.store, [pull.id for pull in renamed])
     dirty.payouts |= {(seen.store, payout_id) for payout_id in due}
+
+
+def _never_ahead(payout: Payout, known: Payout | None, at: int) -> Payout:
+    """The payout, dated no later than we first saw it: its server may date hours ahead."""
+    return replace(payout, at=min(payout.at, at if known is None else known.at))
 
 
 async def apply_deliveries(conn: AsyncConnection, done: DeliveriesDone, dirty: DirtySet) -> None:

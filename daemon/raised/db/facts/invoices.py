@@ -113,7 +113,7 @@ async def mark_seen(
 async def put_payments(
     conn: AsyncConnection, changed: Iterable[tuple[InvoiceKey, PaymentSnapshot]], at: int
 ) -> None:
-    """Store payments; `first_seen_at` of known ones stays."""
+    """Store payments that changed at `at`."""
     rows = [
         {
             "store": store,
@@ -127,12 +127,12 @@ async def put_payments(
             "received_at": payment.received_at,
             "rate": payment.rate,
             "settled_at": payment.settled_at,
-            "first_seen_at": at,
+            "first_seen_at": payment.first_seen_at,
             "changed_at": at,
         }
         for (store, invoice_id), payment in changed
     ]
-    await put(conn, invoice_payment, rows, keep=("first_seen_at",))
+    await put(conn, invoice_payment, rows)
 
 
 async def mark_missing(
@@ -228,4 +228,5 @@ def _payment(row: Row[Any]) -> PaymentSnapshot:
         received_at=row.received_at,
         rate=row.rate,
         settled_at=row.settled_at,
+        first_seen_at=row.first_seen_at,
     )

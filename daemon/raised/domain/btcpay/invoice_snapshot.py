@@ -83,7 +83,9 @@ class InvoiceSnapshot:
 class PaymentSnapshot:
     """A payment as it is stored.
 
-    `settled_at`: the time of the event that announced it, else our clock when an answer showed it.
+    `received_at`: the server's clock, but never later than `first_seen_at`, ours: a server outside
+    UTC dates payments hours ahead (docs/btcpay.md 4.2). `settled_at`: the time of the event that
+    announced it, else our clock when an answer showed it.
     """
 
     method: str
@@ -95,6 +97,7 @@ class PaymentSnapshot:
     received_at: int
     rate: str | None
     settled_at: int | None
+    first_seen_at: int
 
     @property
     def key(self) -> PaymentKey:
@@ -223,12 +226,14 @@ def _payment_snapshot(
     seen: Payment, old: Mapping[PaymentKey, PaymentSnapshot], events: EventTimes, at: int
 ) -> PaymentSnapshot:
     before = old.get((seen.method, seen.id))
+    first_seen_at = at if before is None else before.first_seen_at
+    received_at = min(seen.received_at, first_seen_at)
     settled_at = None
     if seen.status == "Settled":
         event_at = events.payment_settled_at
         settled_at = before.settled_at if before is not None else None
         if settled_at is None:
-            settled_at = at if event_at is None or event_at < seen.received_at else event_at
+            settled_at = at if event_at is None or event_at < received_at else event_at
     return PaymentSnapshot(
         method=seen.method,
         currency=seen.currency,
@@ -236,9 +241,10 @@ def _payment_snapshot(
         value=seen.value,
         value_msats=seen.value_msats,
         status=seen.status,
-        received_at=seen.received_at,
+        received_at=received_at,
         rate=seen.rate,
         settled_at=settled_at,
+        first_seen_at=first_seen_at,
     )
 
 
