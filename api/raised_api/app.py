@@ -40,6 +40,7 @@ from raised_api.routes.investments import INVESTMENTS
 from raised_api.routes.invoices import INVOICES
 from raised_api.routes.metrics import metrics_handler
 from raised_api.routes.movements import MOVEMENTS
+from raised_api.routes.problems import PROBLEMS
 from raised_api.routes.projects import PROJECTS
 from raised_api.routes.refresh import refresh_handler
 from raised_api.routes.series import SERIES
@@ -61,6 +62,7 @@ HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *MOVEMENTS,
     *CAMPAIGNS,
     *SOURCES,
+    *PROBLEMS,
     *INVOICES,
     *DELIVERIES,
     *CHANGES,

@@ -91,8 +91,17 @@ class Progress(TypedDict):
 class Trouble(TypedDict):
     source: str
     code: str
+    subject: str | None
     detail: str
     since_at: Time | None
+    last_at: Time | None
+    tries: int | None
+    severity: Literal["warning", "degraded", "down"]
+
+
+class ProblemList(TypedDict):
+    items: list[Trouble]
+    next_cursor: str | None
 
 
 class Health(TypedDict):

@@ -1,7 +1,6 @@
 """Health: alive; ready; and why not."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from litestar import Response, get
@@ -15,7 +14,8 @@ from raised.db.queries.as_of import AsOf, read_as_of
 from raised.db.queries.progress import Progress, read_progress
 from raised.db.stored_settings import read_stored_settings
 from raised.errors import RecordUnavailable
-from raised_api.routes.store_problems import store_problems
+from raised_api.routes.problem_item import problem_item
+from raised_api.routes.problems import read_problems
 
 _JSON = "application/json"
 _FIRST_INDEX = "index"  # later back-fills and indexes run beside a record that is whole
@@ -60,7 +60,7 @@ def _without_record() -> Item:
         "chain": {"state": "down", "height": None, "hash": None, "explorers": []},
         "btcpay": [],
         "progress": [],
-        "problems": [_problem("database", "unavailable", detail, None)],
+        "problems": [problem_item("database", "unavailable", detail, None, severity="down")],
     }
 
 
@@ -72,15 +72,11 @@ async def _health(conn: AsyncConnection, now: int) -> Item:
     stores = list((await store_items(conn, settings.store_labels)).values())
     progress = await read_progress(conn)
     sources = (*relays, *explorers, *stores)
-    problems = [_of_source(item) for item in sources if item["state"] != "ok"]
-    problems += await store_problems(conn, stores, now)
+    problems = await read_problems(conn, as_of, sources, now, shows_private=False)
+    wrong = [problem for problem in problems if problem["severity"] != "warning"]
     alive = as_of.daemon_alive(now)
-    if not alive:
-        problems.insert(0, _of_daemon(as_of))
     return {
-        "status": _status(
-            alive=alive, starting=_is_starting(progress, relays, as_of), bad=problems
-        ),
+        "status": _status(alive=alive, starting=_is_starting(progress, relays, as_of), bad=wrong),
         "database": "ok",
         "daemon": {"alive": alive, "seen_at": instant(as_of.seen_at)},
         "relays": relays,
@@ -114,21 +110,3 @@ def _is_starting(progress: list[Progress], relays: list[Item], as_of: AsOf) -> b
     if waiting and not any(relay["cursor_at"] for relay in waiting):
         return True
     return any(step.what == _FIRST_INDEX and step.done < step.total for step in progress)
-
-
-def _of_source(item: Item) -> Item:
-    error: Any = item["last_error"]
-    code = error["code"] if error else item["state"]
-    detail = error["detail"] if error else f"The source is {item['state']}."
-    return _problem(item["name"], code, detail, item["since_at"])
-
-
-def _of_daemon(as_of: AsOf) -> Item:
-    if as_of.seen_at is None:
-        return _problem("daemon", "never_seen", "No daemon has written to this record.", None)
-    detail = "The daemon has not been seen for a minute; nothing new is recorded."
-    return _problem("daemon", "not_seen", detail, instant(as_of.seen_at))
-
-
-def _problem(source: object, code: object, detail: object, since_at: object) -> Item:
-    return {"source": source, "code": code, "detail": detail, "since_at": since_at}

@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.items.items import Item, instant
 from raised.db.requests.inbox import Refused, refused_since
+from raised_api.routes.problem_item import problem_item
 
 _HOUR: Final = 3600
 _DAY: Final = 86_400
@@ -26,29 +27,18 @@ async def store_problems(conn: AsyncConnection, stores: Iterable[Item], now: int
     for item in stores:
         if counts := refused.get(str(item["name"])):
             problems.append(_refused(item, counts))
-        problems += [*_others(item), *_missed(item, now), *_ambiguous(item)]
+        problems += [*_missed(item, now), *_ambiguous(item)]
     return problems
-
-
-def _others(item: Item) -> list[Item]:
-    """Standing troubles beside the worst, which the store's own state names."""
-    error: Any = item["last_error"] or {}
-    troubles: Any = item["troubles"]
-    return [
-        {"source": item["name"], "code": "trouble", "detail": detail, "since_at": item["since_at"]}
-        for detail in troubles
-        if item["state"] != "ok" and detail != error.get("detail")
-    ]
 
 
 def _refused(item: Item, counts: list[Refused]) -> Item:
     parts = ", ".join(f"{count.reason} {count.count}" for count in counts)
-    return {
-        "source": item["name"],
-        "code": "refused_deliveries",
-        "detail": f"Deliveries were refused within the last hour; so far: {parts}.",
-        "since_at": instant(max(count.last_at for count in counts)),
-    }
+    detail = f"Deliveries were refused within the last hour; so far: {parts}."
+    last_at = instant(max(count.last_at for count in counts))
+    tries = sum(count.count for count in counts)
+    return problem_item(
+        item["name"], "refused_deliveries", detail, last_at, last_at=last_at, tries=tries
+    )
 
 
 def _missed(item: Item, now: int) -> list[Item]:
@@ -59,9 +49,7 @@ def _missed(item: Item, now: int) -> list[Item]:
         f"Pulls found what no delivery had told, {item['misses']} times so far: look whether the "
         "store's webhook is there, enabled and reaches this address."
     )
-    return [
-        {"source": item["name"], "code": "missed_deliveries", "detail": detail, "since_at": last}
-    ]
+    return [problem_item(item["name"], "missed_deliveries", detail, last, last_at=last)]
 
 
 def _ambiguous(item: Item) -> list[Item]:
@@ -69,6 +57,4 @@ def _ambiguous(item: Item) -> list[Item]:
     if not number:
         return []
     detail = f"{number} invoices match rules of two campaigns and count for the store alone."
-    return [
-        {"source": item["name"], "code": "ambiguous_invoices", "detail": detail, "since_at": None}
-    ]
+    return [problem_item(item["name"], "ambiguous_invoices", detail, None)]

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-import structlog
-
 from raised.domain.observation import Fact, SourceHealth, State
 from raised.errors import SourceError, Unavailable
 from raised.net.source_health import HostStats, SourceHealthTracker
@@ -20,8 +18,6 @@ LOCKED_OUT: Final = frozenset(
 )
 
 _BAD_ROWS: Final = "invoices have a form that is not understood and may be missing in the figures"
-
-_log = structlog.get_logger()
 
 
 class StoreHealth:
@@ -49,8 +45,7 @@ class StoreHealth:
         self._clock = clock
         self._unreadable: dict[str, int] = {}
         self._failing: dict[str, SourceError] = {}
-        self._warnings: dict[str, str] = {}
-        self._tracker = SourceHealthTracker(clock=clock)
+        self.tracker = SourceHealthTracker(label, clock=clock)
         self._last_success_at: int | None = None
         self._last_pull_at: int | None = None
         self._last_report: SourceHealth | None = None
@@ -88,14 +83,12 @@ class StoreHealth:
 
     def begin_problem(self, code: str, detail: str, state: State = "degraded") -> None:
         """A problem begins or goes on, until `end_problem`."""
-        if self._tracker.begin_problem(code, detail, state):
-            _log.warning("store has a problem", store=self.label, code=code, detail=detail)
+        self.tracker.begin_problem(code, detail, state)
         self.changed.set()
 
     def end_problem(self, code: str) -> None:
         """This problem has ended, if there was one."""
-        if self._tracker.end_problem(code):
-            _log.info("store recovered", store=self.label, code=code)
+        if self.tracker.end_problem(code):
             self.changed.set()
 
     def set_problem(self, code: str, detail: str | None) -> None:
@@ -108,11 +101,9 @@ class StoreHealth:
     def set_warning(self, code: str, detail: str | None) -> None:
         """Say something the operator should know, which makes no figure worse."""
         if detail is None:
-            self._warnings.pop(code, None)
-        elif self._warnings.get(code) != detail:
-            self._warnings[code] = detail
-            _log.warning("store", store=self.label, code=code, detail=detail)
-        self.changed.set()
+            self.end_problem(code)
+        else:
+            self.begin_problem(code, detail, "ok")
 
     def set_unreadable(self, doing: str, invoices: int) -> None:
         """So many invoices could not be read, wholly or in part, by the task called `doing`."""
@@ -122,28 +113,33 @@ class StoreHealth:
 
     def due_report(self, *, moved: bool) -> SourceHealth | None:
         """The report that is due now: a changed condition at once; figures only if `moved`."""
-        if self._last_success_at is None and not self._tracker.problems:
+        if self._last_success_at is None and not self.tracker.problems:
             return None  # unknown before the first answer
         report, last = self._report(), self._last_report
         condition = _condition(report)
         if moved or last is None or condition != _condition(last):
             self._last_report = last = report
         # Without the time, which differs in each report.
-        is_due = self._tracker.is_report_due(condition, replace(last, at=0), time=0.0)
+        is_due = self.tracker.is_report_due(condition, replace(last, at=0), time=0.0)
         return report if is_due else None
 
     def _report(self) -> SourceHealth:
         return SourceHealth(
             kind="store",
             name=self.label,
-            state=self._tracker.state,
+            state=self.tracker.state,
             at=self._clock(),
             last_success_at=self._last_success_at,
-            last_error=self._tracker.last_error,
+            last_error=self.tracker.last_error,
             latency_ms=self._stats().latency_ms,
             errors=dict(self._stats().errors),
             facts=self._facts(),
+            problems=self.tracker.report_problems(),
         )
+
+    def _details(self, *, are_warnings: bool) -> list[str]:
+        problems = self.tracker.problems.values()
+        return [problem.detail for problem in problems if (problem.state == "ok") is are_warnings]
 
     def _facts(self) -> dict[str, Fact]:
         return {
@@ -152,8 +148,8 @@ class StoreHealth:
             "webhook": self.webhook,
             "refunds_visible": self.refunds_visible,
             "bad_rows": max(self._unreadable.values(), default=0),
-            "warnings": tuple(self._warnings.values()),
-            "troubles": tuple(problem.detail for problem in self._tracker.problems.values()),
+            "warnings": tuple(self._details(are_warnings=True)),
+            "troubles": tuple(self._details(are_warnings=False)),
         }
 
 
@@ -169,6 +165,5 @@ def _condition(health: SourceHealth) -> object:
         facts["version"],
         facts["webhook"],
         facts["refunds_visible"],
-        facts["warnings"],
-        facts["troubles"],
+        frozenset((problem.code, problem.subject, problem.detail) for problem in health.problems),
     )

@@ -558,6 +558,21 @@ store = Table(
     Column("last_miss_at", BigInteger),
 )
 
+problem = Table(
+    "problem",
+    metadata,
+    Column("kind", Text, primary_key=True),  # relay | explorer | store | chain | relays
+    Column("name", Text, primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),  # id of the item, empty for the whole source
+    Column("detail", Text, nullable=False),
+    Column("state", Text, nullable=False),  # how bad it makes the source; ok: a warning
+    Column("is_private", Boolean, nullable=False),  # the subject leads to a payer
+    Column("since_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("tries", BigInteger, nullable=False),
+)
+
 cursor = Table(
     "cursor",
     metadata,

@@ -16,6 +16,8 @@ from raised.domain.event import Event
 
 SourceKind = Literal["relay", "explorer", "store"]
 State = Literal["ok", "degraded", "down"]
+# All explorers together, or all relays: what is wrong with none of them alone.
+SourceGroup = Literal["chain", "relays"]
 Sweep = Literal["active", "recent", "late", "full"]
 Fact = str | int | bool | None | Mapping[str, int] | tuple[str, ...]
 
@@ -266,11 +268,31 @@ class CampaignsConfigured:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceProblem:
+    """What is wrong with a source, or with an item of it that is set aside.
+
+    `subject` is the id of the item (a project, an event, an invoice, a route), empty when it is the
+    whole source; `detail` is a sentence of ours that does not name it. `is_private`: the subject
+    leads to a payer. `state`: how bad the problem makes the source, "ok" for a warning. `tries`:
+    how often it was met since `since_at`, the last time at `last_at`.
+    """
+
+    code: str
+    detail: str
+    state: State
+    since_at: int
+    last_at: int
+    subject: str = ""
+    is_private: bool = False
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class SourceHealth:
     """The health of a source. `last_error`: a code and a sentence of ours, never the source's text.
 
     `errors` counts by kind since the process started; `facts` holds what only this kind of source
-    has.
+    has; `problems` are all that stand.
     """
 
     kind: SourceKind
@@ -282,6 +304,19 @@ class SourceHealth:
     latency_ms: int | None = None
     errors: Mapping[str, int] = field(default_factory=dict[str, int])
     facts: Mapping[str, Fact] = field(default_factory=dict[str, Fact])
+    problems: tuple[SourceProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupProblems:
+    """All problems that stand with the sources of a group together, and with none of them alone.
+
+    Such as a project whose history no explorer gives.
+    """
+
+    group: SourceGroup
+    problems: tuple[SourceProblem, ...]
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +370,7 @@ Observation = (
     | CampaignsConfigured
     | RetentionDue
     | SourceHealth
+    | GroupProblems
     | Progress
     | ClockTicked
 )

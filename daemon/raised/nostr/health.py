@@ -54,7 +54,7 @@ class RelayHealth:
         self.complete = False
         self.auth: str | None = None
         self._cooldown_seconds = cooldown_seconds
-        self._tracker = SourceHealthTracker(report_seconds=report_seconds)
+        self._tracker = SourceHealthTracker(url, report_seconds=report_seconds)
         self._was_tried = False  # nothing is known before the first attempt to connect
         self._updates = 0
 
@@ -128,7 +128,13 @@ class RelayHealth:
     def due_report(self, now: int) -> SourceHealth | None:
         """The report that is due now: a changed condition at once, changed counters at times."""
         self._tracker.expire(now)
-        condition = (self._tracker.state, self._last_error(), self.complete, self.auth)
+        condition = (
+            self._tracker.state,
+            self._tracker.condition,
+            self._last_error(),
+            self.complete,
+            self.auth,
+        )
         if self._was_tried and self._tracker.is_report_due(condition, self._updates, now):
             return self._report(now)
         return None
@@ -157,4 +163,5 @@ class RelayHealth:
             latency_ms=self._tracker.stats.latency_ms,
             errors=dict(self.errors),
             facts=facts,
+            problems=self._tracker.report_problems(),
         )

@@ -16,6 +16,7 @@ from raised.domain.observation import (
     DaemonStarted,
     DeliveriesDone,
     EventsSeen,
+    GroupProblems,
     HistorySeen,
     InvoicesGone,
     InvoicesSeen,
@@ -50,15 +51,8 @@ _MOST_AT_ONCE: Final = 32
 _OfRelay = EventsSeen | BackfillDone
 _OfChain = BlockSeen | RolledBack | HistorySeen | TipSeen | MempoolSeen
 _OfStore = InvoicesSeen | InvoicesGone | SweepReached | SweepDone | RefundsSeen | DeliveriesDone
-_OfDaemon = (
-    DaemonStarted
-    | SourcesConfigured
-    | CampaignsConfigured
-    | RetentionDue
-    | SourceHealth
-    | Progress
-    | ClockTicked
-)
+_OfDaemon = DaemonStarted | SourcesConfigured | CampaignsConfigured | RetentionDue
+_OfHealth = SourceHealth | GroupProblems | Progress | ClockTicked
 
 
 async def write_observations(
@@ -112,8 +106,10 @@ async def _apply(
         await _apply_of_chain(conn, observation, policy, dirty)
     elif isinstance(observation, _OfStore):
         await _apply_of_store(conn, observation, dirty)
-    else:
+    elif isinstance(observation, _OfDaemon):
         await _apply_of_daemon(conn, observation, dirty)
+    else:
+        await _apply_of_health(conn, observation, dirty)
 
 
 async def _apply_of_relay(
@@ -168,8 +164,14 @@ async def _apply_of_daemon(conn: AsyncConnection, observation: _OfDaemon, dirty:
             await campaign_facts.apply_campaigns(conn, observation, dirty)
         case RetentionDue():
             await retention.apply_retention(conn, observation, dirty)
+
+
+async def _apply_of_health(conn: AsyncConnection, observation: _OfHealth, dirty: DirtySet) -> None:
+    match observation:
         case SourceHealth():
             await health_facts.apply_health(conn, observation, dirty)
+        case GroupProblems():
+            await health_facts.apply_group(conn, observation, dirty)
         case Progress():
             await health_facts.apply_progress(conn, observation)
         case ClockTicked():

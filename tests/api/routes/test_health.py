@@ -42,8 +42,12 @@ async def test_a_source_in_trouble_is_named(book: Any, api: Any) -> None:
         {
             "source": "wss://bad.example",
             "code": "forged",
+            "subject": None,
             "detail": "it sent events with wrong ids",
             "since_at": "2025-06-15T15:06:40Z",
+            "last_at": None,
+            "tries": None,
+            "severity": "down",
         }
     ]
 

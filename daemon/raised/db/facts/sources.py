@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import put
 from raised.db.facts.cursors import FULL_SWEEP, STORE, drop_cursor
+from raised.db.facts.problems import drop_problems_of_others
 from raised.db.schema import daemon, explorer, relay, store
 from raised.db.stored_settings import StoredSettings, StoredStore, read_stored_settings
 from raised.domain.observation import SourceHealth
@@ -106,3 +107,6 @@ async def drop_unfollowed(
     """Drop the health of all sources but these: that of one that is not followed is out of date."""
     for table, names in ((relay, relays), (explorer, explorers), (store, stores)):
         await conn.execute(delete(table).where(table.c.name.not_in(sorted(names))))
+    await drop_problems_of_others(
+        conn, (("relay", relays), ("explorer", explorers), ("store", stores))
+    )

@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import ScalarSelect, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.schema import block, change, counter, daemon, explorer, relay, store
+from raised.db.schema import block, change, counter, daemon, explorer, problem, relay, store
 from raised.db.stored_settings import read_stored_settings
 
 SourceState = Literal["ok", "degraded", "down", "off"]
@@ -54,8 +54,8 @@ async def read_as_of(conn: AsyncConnection) -> AsOf:
         height=row.height,
         hash=row.hash,
         seen_at=row.seen_at,
-        relays=_together(states["relay"], settings.relays),
-        chain=_together(states["explorer"], settings.explorers),
+        relays=_with_group(_together(states["relay"], settings.relays), states["relays"]),
+        chain=_with_group(_together(states["explorer"], settings.explorers), states["chain"]),
         btcpay=_together(states["store"], settings.store_labels),
     )
 
@@ -68,15 +68,25 @@ def newest_seq() -> ScalarSelect[int]:
 
 
 async def _states(conn: AsyncConnection) -> dict[str, dict[str, str]]:
-    states: dict[str, dict[str, str]] = {"relay": {}, "explorer": {}, "store": {}}
+    states: dict[str, dict[str, str]] = {
+        kind: {} for kind in ("relay", "explorer", "store", "relays", "chain")
+    }
     statement = union_all(
         select(literal("relay").label("kind"), relay.c.name, relay.c.state),
         select(literal("explorer").label("kind"), explorer.c.name, explorer.c.state),
         select(literal("store").label("kind"), store.c.name, store.c.state),
+        select(problem.c.kind, problem.c.code, problem.c.state).where(
+            problem.c.kind.in_(("relays", "chain")), problem.c.state != "ok"
+        ),
     )
     for row in await conn.execute(statement):
         states[row.kind][row.name] = row.state
     return states
+
+
+def _with_group(state: SourceState, problems: Mapping[str, str]) -> SourceState:
+    """The state with what is wrong with no source alone, but with all of them together."""
+    return "degraded" if state == "ok" and problems else state
 
 
 def _together(states: Mapping[str, str], followed: tuple[str, ...] | None) -> SourceState:
