@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from raised.config.load import Config, load_config
+from raised.domain.btcpay.invoice import BITCOIN_METHODS
 from raised.domain.campaign import StoreRule
 from raised.errors import ConfigError
 from raised.service.source_settings import store_settings
@@ -48,6 +49,20 @@ def test_a_store_keeps_the_base_path_of_its_server(tmp_path: Path) -> None:
     (store,) = load(tmp_path, SHOP).stores
     assert (store.label, store.url) == ("shop", "https://pay.example/btcpay")
     assert store.metadata_keys == ("itemCode",)
+
+
+def test_methods_of_plugins_that_are_bitcoin_are_named_in_any_case(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        SHOP + 'bitcoin_methods = ["btc-ark", "BTC-CASHU"]',
+        RAISED_BTCPAY_SHOP_API_KEY_FILE=secret(tmp_path, "key", "abc"),
+    )
+    assert config.stores[0].bitcoin_methods == ("BTC-ARK", "BTC-CASHU")
+    (settings,) = store_settings(config)
+    assert settings.bitcoin_methods == BITCOIN_METHODS | {"BTC-ARK", "BTC-CASHU"}
+    assert problems(tmp_path, SHOP + 'bitcoin_methods = "BTC-ARK"') == [
+        "btcpay[0].bitcoin_methods: must be a list of texts, each of them once"
+    ]
 
 
 def test_secrets_come_from_files_without_their_line_end(tmp_path: Path) -> None:

@@ -168,6 +168,15 @@ class MemoryStoreRecord:
             if key in self.payments
         }
 
+    async def uncounted_methods(self, store: str) -> frozenset[tuple[str, str]]:
+        return frozenset(
+            (payment.method, payment.currency)
+            for invoice in self.invoices.values()
+            for payment in invoice.payments or ()
+            if payment.value_msats is None
+            and self.payments[invoice.id].get((payment.method, payment.id)) != "Invalid"
+        )
+
     async def interrupted_sweep(self, store: str) -> SweepCheckpoint | None:
         return self.checkpoint
 

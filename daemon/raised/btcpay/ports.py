@@ -47,6 +47,11 @@ class StoreRecord(Protocol):
     ) -> dict[str, frozenset[tuple[str, str]]]:
         """(method, payment id) of the stored payments of these invoices that are not Invalid."""
 
+    async def uncounted_methods(self, store: str) -> frozenset[tuple[str, str]]:
+        """(method, currency) of the stored payments and completed payouts without a value in
+        millisatoshis; invalid payments left out.
+        """
+
     async def interrupted_sweep(self, store: str) -> SweepCheckpoint | None:
         """The full sweep to resume."""
 

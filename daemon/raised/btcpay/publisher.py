@@ -15,6 +15,7 @@ from raised.btcpay.client.invoice_query import InvoicePage
 from raised.btcpay.crowdfund_apps import CrowdfundApps
 from raised.btcpay.health import LOCKED_OUT, StoreHealth
 from raised.btcpay.ports import StoreRecord
+from raised.btcpay.uncounted_methods import UncountedMethods
 from raised.domain.btcpay.invoice import Invoice
 from raised.domain.observation import InvoicesGone, InvoicesSeen, Observation, Sweep
 from raised.errors import BadData, Refused, SourceError
@@ -30,6 +31,7 @@ class StoreContext:
     server: Greenfield
     record: StoreRecord
     health: StoreHealth
+    uncounted: UncountedMethods
     outbox: asyncio.Queue[Observation]
     clock: Callable[[], int]
 
@@ -115,6 +117,7 @@ class InvoicePublisher:
                 invoice for invoice in completed if self.sequencer.is_newest(number, invoice.id)
             )
             if newest:
+                context.uncounted.add_invoices(newest)
                 known = {invoice.id: apps[invoice.id] for invoice in newest if invoice.id in apps}
                 await context.outbox.put(
                     InvoicesSeen(context.label, context.clock(), asked_at, origin, newest, known)

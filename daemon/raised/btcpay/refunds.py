@@ -35,6 +35,7 @@ class RefundFetcher:
                     _UNKNOWN, f"refunds are not seen and not taken off: {error.detail}"
                 )
                 return False
+            context.uncounted.add_payouts(payouts)
             await context.outbox.put(
                 RefundsSeen(context.label, context.clock(), pull_payments, payouts)
             )

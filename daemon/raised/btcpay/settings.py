@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from raised.domain.btcpay.invoice import BITCOIN_METHODS
+
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
@@ -10,7 +12,8 @@ class StoreSettings:
 
     `url` keeps the server's base path and has no slash at its end. `kept_metadata`: the only
     metadata keys that are stored; `crowdfund_apps`: ids of the apps whose invoices a campaign
-    counts. `expects_events`: a webhook secret is configured. `proxy`: address of a SOCKS proxy.
+    counts. `bitcoin_methods`: the payment methods, in upper case, whose money counts.
+    `expects_events`: a webhook secret is configured. `proxy`: address of a SOCKS proxy.
     """
 
     label: str
@@ -19,6 +22,7 @@ class StoreSettings:
     api_key: str = field(repr=False)
     kept_metadata: frozenset[str] = frozenset()
     crowdfund_apps: tuple[str, ...] = ()
+    bitcoin_methods: frozenset[str] = BITCOIN_METHODS
     expects_events: bool = False
     ca_file: Path | None = None
     proxy: str | None = None

@@ -18,6 +18,7 @@ from raised.btcpay.refunds import RefundFetcher
 from raised.btcpay.scheduler import SweepScheduler
 from raised.btcpay.settings import StoreSettings, StoreTiming
 from raised.btcpay.sweeps import SweepRunner
+from raised.btcpay.uncounted_methods import UncountedMethods
 from raised.btcpay.webhook import check_webhook
 from raised.domain.observation import Observation, Sweep
 from raised.errors import SourceError
@@ -58,7 +59,8 @@ class Store:
         self._settings = settings
         self._timing = timing
         self._refresh_requested = asyncio.Event()
-        self._context = StoreContext(label, server, record, health, outbox, clock)
+        uncounted = UncountedMethods(health, settings.bitcoin_methods)
+        self._context = StoreContext(label, server, record, health, uncounted, outbox, clock)
         publisher = InvoicePublisher(self._context, CrowdfundApps(settings.crowdfund_apps, server))
         refunds = RefundFetcher(self._context)
         self._inbox = InboxWorker(self._context, publisher, refunds, timing)
@@ -146,6 +148,7 @@ async def check_store(context: StoreContext, store_id: str, *, expects_events: b
     info = await server.server()
     await server.invoices(InvoicePage(take=1))
     health.accept_key()
+    context.uncounted.replace(await context.record.uncounted_methods(context.label))
     health.version = info.version
     health.set_problem("not_synchronized", None if info.synchronized else _NOT_SYNCHRONIZED)
     outdated = is_outdated(info.version)

@@ -32,6 +32,7 @@ class Store:
     url: str
     store_id: str
     metadata_keys: tuple[str, ...] = ()
+    bitcoin_methods: tuple[str, ...] = ()  # beside those that are known; in upper case
     ca_file: Path | None = None
 
 
@@ -121,6 +122,7 @@ def read_stores(table: Table, files: SecretFiles, problems: list[str]) -> tuple[
         url = row.parsed("url", "", http_url)
         store_id = row.parsed("store_id", "", _store_id)
         keys = row.texts("metadata_keys")
+        methods = tuple(sorted({name.strip().upper() for name in row.texts("bitcoin_methods")}))
         ca_file = row.text("ca_file")
         row.reject_unknown_keys()
         if ca_file is not None and not Path(ca_file).is_file():
@@ -131,7 +133,8 @@ def read_stores(table: Table, files: SecretFiles, problems: list[str]) -> tuple[
             row.add_problem("label", f"{label} is listed twice")
         if any((store.url, store.store_id) == (url, store_id) for store in stores):
             row.add_problem("store_id", f"{store_id} of {url} is listed twice")
-        stores.append(Store(label, url, store_id, keys, Path(ca_file) if ca_file else None))
+        authority = Path(ca_file) if ca_file else None
+        stores.append(Store(label, url, store_id, keys, methods, authority))
     known = {store.label for store in stores}
     problems.extend(
         f"{file.variable}: there is no [[btcpay]] with the label {label}"

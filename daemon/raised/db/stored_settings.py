@@ -13,7 +13,8 @@ from raised.db.schema import daemon
 
 class StoredStore(msgspec.Struct, frozen=True):
     """A BTCPay store that is followed. `metadata_keys`: what is shown of invoices' metadata;
-    `kept_metadata`: what is stored of it, which the rules of campaigns read, too.
+    `kept_metadata`: what is stored of it, which the rules of campaigns read, too;
+    `bitcoin_methods`: payment methods that count beside those that are known.
     """
 
     label: str
@@ -22,6 +23,7 @@ class StoredStore(msgspec.Struct, frozen=True):
     metadata_keys: tuple[str, ...] = ()
     kept_metadata: tuple[str, ...] = ()
     crowdfund_apps: tuple[str, ...] = ()
+    bitcoin_methods: tuple[str, ...] = ()
 
 
 class StoredSettings(msgspec.Struct, frozen=True):

@@ -230,6 +230,7 @@ class DaemonStarted:
 class ConfiguredStore:
     """A store that is followed. `kept_metadata`: the keys of invoices' metadata that are stored,
     of which the API shows `metadata_keys`; the rest only decides to which campaign they belong.
+    `bitcoin_methods`: payment methods that count beside those that are known.
     """
 
     label: str
@@ -238,6 +239,7 @@ class ConfiguredStore:
     metadata_keys: tuple[str, ...]
     kept_metadata: tuple[str, ...]
     crowdfund_apps: tuple[str, ...]
+    bitcoin_methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,4 +48,5 @@ def _configured_store(config: Config, store: Store) -> ConfiguredStore:
         metadata_keys=store.metadata_keys,
         kept_metadata=tuple(sorted(settings.kept_metadata)),
         crowdfund_apps=settings.crowdfund_apps,
+        bitcoin_methods=store.bitcoin_methods,
     )

@@ -108,6 +108,11 @@ class RecordView:
         async with reading(self._engine) as conn:
             return await store_source.counting_payments(conn, store, ids)
 
+    async def uncounted_methods(self, store: str) -> frozenset[tuple[str, str]]:
+        """(method, currency) of payments and completed payouts that do not count as bitcoin."""
+        async with reading(self._engine) as conn:
+            return await store_source.uncounted_methods(conn, store)
+
     async def interrupted_sweep(self, store: str) -> SweepCheckpoint | None:
         """The full sweep to go on with."""
         async with reading(self._engine) as conn:

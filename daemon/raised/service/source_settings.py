@@ -6,6 +6,7 @@ from raised.btcpay.settings import StoreSettings
 from raised.chain.settings import ChainSettings, ExplorerSettings, Flavour, Verify
 from raised.config.load import Config
 from raised.config.stores import API_KEY, WEBHOOK_SECRET, Store, read_secret, secret_variable
+from raised.domain.btcpay.invoice import BITCOIN_METHODS
 from raised.errors import ConfigError
 from raised.nostr.settings import ProxySettings, RelaySettings
 
@@ -102,6 +103,7 @@ def keyed_store(config: Config, store: Store, api_key: str) -> StoreSettings:
         kept_metadata=frozenset(store.metadata_keys)
         | {rule.reads for rule in rules if rule.reads is not None},
         crowdfund_apps=tuple(sorted(apps)),
+        bitcoin_methods=BITCOIN_METHODS | frozenset(store.bitcoin_methods),
         expects_events=(store.label, WEBHOOK_SECRET) in config.environment.secret_files,
         ca_file=store.ca_file,
         proxy=_proxy_of(config, store.url),

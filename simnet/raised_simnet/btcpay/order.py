@@ -29,6 +29,7 @@ class Order:
 
     `price`: decimal text in `currency`; `0` with `top_up`. `script`: where to be paid on the chain,
     else a fresh address. `rates`: prices of other coins in `currency`, by their method.
+    `currencies`: what plugins' methods take, where their name does not say it.
     """
 
     price: str
@@ -42,6 +43,7 @@ class Order:
     speed: Speed | None = None
     tolerance: str | None = None
     rates: Mapping[str, str] = field(default_factory=dict)
+    currencies: Mapping[str, str] = field(default_factory=dict)
     app_id: str | None = None
 
 
@@ -83,7 +85,8 @@ def _method(
         case _:
             coin = name.partition("-")[0]
             destination = f"{coin.lower()}1q{hex_id(f'{invoice_id} {name}', _ADDRESS_CHARS)}"
-            return on_chain(name, coin, Decimal(order.rates[name]), destination, index)
+            currency = order.currencies.get(name, coin)
+            return on_chain(name, currency, Decimal(order.rates[name]), destination, index)
 
 
 def _fresh_script(invoice_id: str) -> bytes:

@@ -362,6 +362,14 @@ def test_money_is_bitcoin_by_its_method_never_by_its_currency(method: str, curre
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["Cash in hand", "CASH.EUR", "Überweisung", "Gift (card)"])
+def test_operators_name_methods_freely(name: str) -> None:
+    payment = {"id": "1", "value": "20.00", "status": "Settled", "receivedDate": 1_700_000_000}
+    read = parse_payments([{"paymentMethodId": name, "currency": "EUR", "payments": [payment]}])
+    assert [(row.method, row.value_msats) for row in read.rows] == [(name, None)]
+    assert read.unreadable == 0
+
+
 @pytest.mark.parametrize("name", ["BTC-OTC", "BTC-CHAIN", "BTC", "no name"])
 @pytest.mark.parametrize("currency", ["EUR", "", None])
 def test_a_method_without_payments_is_no_unread_payment(name: str, currency: str | None) -> None:

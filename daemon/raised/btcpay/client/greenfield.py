@@ -165,7 +165,8 @@ class Greenfield:
             raise Gone(self.name)
         path = f"{self._store}/invoices/{invoice_id}/payment-methods"
         query = (("onlyAccountedPayments", str(accounted_only).lower()),)
-        return self._parse(await self._http.get(path, query), parse_payments)
+        read = partial(parse_payments, bitcoin_methods=self._settings.bitcoin_methods)
+        return self._parse(await self._http.get(path, query), read)
 
     async def app_invoice_ids(
         self, app_id: str, *, start: int | None = None, end: int | None = None
@@ -194,7 +195,8 @@ class Greenfield:
     async def payouts(self) -> tuple[Payout, ...]:
         """All payouts, paid or not. Source: GET /stores/:id/payouts."""
         query = (("includeCancelled", "true"),)
-        return await self._rows(f"{self._store}/payouts", parse_payout, query)
+        read = partial(parse_payout, bitcoin_methods=self._settings.bitcoin_methods)
+        return await self._rows(f"{self._store}/payouts", read, query)
 
     async def rates(self, currencies: Collection[str]) -> dict[str, str | None]:
         """The price of one bitcoin, decimal text by currency; None where the server knows none.
@@ -274,7 +276,10 @@ class Greenfield:
         return error
 
     def _invoice(self, row: JsonObject) -> Invoice:
-        return parse_invoice(row, self._settings.kept_metadata, self._settings.store_id)
+        settings = self._settings
+        return parse_invoice(
+            row, settings.kept_metadata, settings.store_id, settings.bitcoin_methods
+        )
 
     async def _with_payments_of_all(self, invoices: Iterable[Invoice]) -> tuple[Invoice, ...]:
         """The invoices, each with its payments; fetched two at a time where the list lacks them."""

@@ -55,11 +55,17 @@ _LONGEST_TEXT: Final = 4_000
 _encoder: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
-def parse_invoice(row: JsonObject, kept: Collection[str], store_id: str) -> Invoice:
+def parse_invoice(
+    row: JsonObject,
+    kept: Collection[str],
+    store_id: str,
+    bitcoin_methods: Collection[str] = BITCOIN_METHODS,
+) -> Invoice:
     """An invoice of this store, with only the `kept` keys of its metadata.
 
-    Its payments are unknown when `paymentMethods` is empty or absent, unless the status says that
-    there are none that count. Raises InvalidInput.
+    Payments by `bitcoin_methods` have a value in millisatoshis. They are unknown when
+    `paymentMethods` is empty or absent, unless the status says that there are none that count.
+    Raises InvalidInput.
     """
     if short_text(row, "storeId") not in ("", store_id):
         raise InvalidInput("belongs to another store")
@@ -69,7 +75,7 @@ def parse_invoice(row: JsonObject, kept: Collection[str], store_id: str) -> Invo
     monitored_until = optional_timestamp(row, "monitoringExpiration")
     status = short_text(row, "status")
     additional_status = short_text(row, "additionalStatus")
-    payments = _listed_payments(row, status, additional_status)
+    payments = _listed_payments(row, status, additional_status, bitcoin_methods)
     return Invoice(
         id=identifier(row, "id"),
         status=_INVOICE.get(status.lower(), "Other"),
@@ -89,20 +95,22 @@ def parse_invoice(row: JsonObject, kept: Collection[str], store_id: str) -> Invo
 
 
 def _listed_payments(
-    row: JsonObject, status: str, additional_status: str
+    row: JsonObject, status: str, additional_status: str, bitcoin_methods: Collection[str]
 ) -> ParsedRows[Payment] | None:
     methods = row.value("paymentMethods")
     if methods is not None and methods != []:
-        return parse_payments(methods)
+        return parse_payments(methods, bitcoin_methods)
     # New/None or Expired/None: no payment that still counts (docs/btcpay.md 5).
     if status in ("New", "Expired") and additional_status == "None":
         return ParsedRows(())
     return None
 
 
-def parse_payments(methods: object) -> ParsedRows[Payment]:
+def parse_payments(
+    methods: object, bitcoin_methods: Collection[str] = BITCOIN_METHODS
+) -> ParsedRows[Payment]:
     """The payments of all methods of an invoice, each once. Raises InvalidInput: no list."""
-    read = parse_rows(methods, _method_payments)
+    read = parse_rows(methods, partial(_method_payments, bitcoin_methods))
     unreadable = read.unreadable + sum(payments.unreadable for payments in read.rows)
     unique: dict[tuple[str, str], Payment] = {}
     contradicted: set[tuple[str, str]] = set()  # listed twice, with different values
@@ -114,7 +122,7 @@ def parse_payments(methods: object) -> ParsedRows[Payment]:
     return ParsedRows(rows, unreadable + len(contradicted))
 
 
-def _method_payments(row: JsonObject) -> ParsedRows[Payment]:
+def _method_payments(bitcoin_methods: Collection[str], row: JsonObject) -> ParsedRows[Payment]:
     if row.value("payments") == []:
         return ParsedRows(())  # whatever it is: nothing was paid by it
     sent = short_text(row, "currency") or short_text(row, "cryptoCode")
@@ -125,10 +133,18 @@ def _method_payments(row: JsonObject) -> ParsedRows[Payment]:
         rate = optional_amount_text(row, "rate")
     except InvalidInput:
         rate = None  # no sum uses it
-    return parse_rows(row.value("payments"), partial(_payment, method, currency, rate))
+
+    read = partial(_payment, method, currency, rate, bitcoin_methods)
+    return parse_rows(row.value("payments"), read)
 
 
-def _payment(method: str, currency: str, rate: str | None, row: JsonObject) -> Payment:
+def _payment(
+    method: str,
+    currency: str,
+    rate: str | None,
+    bitcoin_methods: Collection[str],
+    row: JsonObject,
+) -> Payment:
     value = amount_text(row, "value")
     if value.startswith("-"):
         raise InvalidInput("a payment is not negative")
@@ -140,7 +156,7 @@ def _payment(method: str, currency: str, rate: str | None, row: JsonObject) -> P
         currency=currency,
         id=_payment_id(method, row.text("id")),
         value=value,
-        value_msats=method_msats(method, value, currency),
+        value_msats=method_msats(method, value, currency, bitcoin_methods),
         status=_PAYMENT.get(status.lower(), "Other"),
         received_at=timestamp(row, "receivedDate"),
         rate=rate,

@@ -32,13 +32,16 @@ _METHOD: Final = re.compile(r"([A-Za-z0-9]+)(?:[-_](.+))?")
 
 
 def method_name(text: str, currency: str = "") -> str:
-    """A payment method as 2.x names it: BTC-CHAIN, BTC-LN, BTC-LNURL; a plugin's as sent.
+    """A payment method as 2.x names it: BTC-CHAIN, BTC-LN, BTC-LNURL; a plugin's as sent, which
+    an operator may have named freely (docs/btcpay.md 4.4).
 
     `currency` is that of its payments, where the server says it. Raises InvalidInput: no name.
     """
+    if not text[:1].isalnum():
+        raise InvalidInput("no name of a payment method")
     match = _METHOD.fullmatch(text)
     if match is None:
-        raise InvalidInput("no name of a payment method")
+        return text
     coin, sent = match[1].upper(), (match[2] or "").lower()
     kind = _KINDS.get(sent)
     if kind is None or _KINDS_OF_COIN.get(sent, coin) != coin:

@@ -1,6 +1,7 @@
 """Parses pull payments and payouts. Source: docs/btcpay.md 10."""
 
 import re
+from collections.abc import Collection
 from typing import Final, cast
 
 from raised.btcpay.client.json_fields import (
@@ -13,6 +14,7 @@ from raised.btcpay.client.json_fields import (
 from raised.btcpay.client.payment_methods import method_currency, method_name
 from raised.domain.bitcoin.tx import Txid
 from raised.domain.btcpay.invoice import (
+    BITCOIN_METHODS,
     CHAIN_METHOD,
     Payout,
     PullPayment,
@@ -38,8 +40,11 @@ def parse_pull_payment(row: JsonObject) -> PullPayment:
     )
 
 
-def parse_payout(row: JsonObject) -> Payout:
-    """A payout; 1.x uses another key for the amount in coin. Raises InvalidInput."""
+def parse_payout(row: JsonObject, bitcoin_methods: Collection[str] = BITCOIN_METHODS) -> Payout:
+    """A payout; 1.x uses another key for the amount in coin. Raises InvalidInput.
+
+    Only one by `bitcoin_methods` has a value in millisatoshis.
+    """
     method = method_name(
         short_text(row, "payoutMethodId")
         or short_text(row, "paymentMethod")
@@ -60,7 +65,9 @@ def parse_payout(row: JsonObject) -> Payout:
         method=method,
         currency=currency,
         amount=paid,
-        value_msats=None if paid is None else method_msats(method, paid, currency),
+        value_msats=(
+            None if paid is None else method_msats(method, paid, currency, bitcoin_methods)
+        ),
         at=timestamp(row, "date"),
         txid=_txid(row) if method == CHAIN_METHOD else None,
     )

@@ -67,8 +67,8 @@ async def put_settings(conn: AsyncConnection, settings: StoredSettings) -> None:
 
 
 async def drop_outdated_sweeps(conn: AsyncConnection, stores: Iterable[StoredStore]) -> None:
-    """Drop the cursors of stores of which other metadata is kept than before: what their invoices
-    lack is only learnt from their beginning.
+    """Drop the cursors of stores that are read in another way than before: their invoices must be
+    read anew from their beginning.
     """
     before = {known.label: known for known in (await read_stored_settings(conn)).stores or ()}
     for configured in stores:
@@ -80,7 +80,12 @@ async def drop_outdated_sweeps(conn: AsyncConnection, stores: Iterable[StoredSto
 
 def _swept_by(configured: StoredStore) -> tuple[object, ...]:
     """What a sweep of a store rests on."""
-    return (configured.store_id, configured.kept_metadata, configured.crowdfund_apps)
+    return (
+        configured.store_id,
+        configured.kept_metadata,
+        configured.crowdfund_apps,
+        configured.bitcoin_methods,
+    )
 
 
 async def put_heartbeat(conn: AsyncConnection, at: int) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import rows_among
 from raised.db.facts.cursors import FULL_SWEEP, STORE, cursor_of
-from raised.db.schema import delivery, invoice, invoice_payment, refresh
+from raised.db.schema import delivery, invoice, invoice_payment, payout, refresh
 from raised.domain.btcpay.invoice_snapshot import PaymentKey
 
 _OPEN = ("New", "Processing")
@@ -77,6 +77,22 @@ async def counting_payments(
     for row in await rows_among(conn, statement, paid.invoice_id, ids):
         found[row.invoice_id].add((row.method, row.id))
     return {key: frozenset(payments) for key, payments in found.items()}
+
+
+async def uncounted_methods(conn: AsyncConnection, store: str) -> frozenset[tuple[str, str]]:
+    """(method, currency) of payments and completed payouts that do not count as bitcoin."""
+    paid, left = invoice_payment.c, payout.c
+    received = select(paid.method, paid.currency).where(
+        paid.store == store, paid.value_msats.is_(None), paid.status != "Invalid"
+    )
+    returned = select(left.method, left.currency).where(
+        left.store == store,
+        left.value_msats.is_(None),
+        left.amount.is_not(None),
+        left.state == "Completed",
+    )
+    rows = await conn.execute(received.union(returned))
+    return frozenset((row.method, row.currency) for row in rows)
 
 
 async def count_invoices(conn: AsyncConnection, store: str) -> int:

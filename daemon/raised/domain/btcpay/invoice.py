@@ -5,7 +5,7 @@ invoice belongs to. Source: docs/btcpay.md 3–5 and 10.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
@@ -109,16 +109,27 @@ class Payout:
     txid: Txid | None
 
 
-def method_msats(method: str, text: str, currency: str) -> int | None:
-    """An amount paid by this method in millisatoshis; None when the method is not bitcoin's.
+def method_msats(
+    method: str, text: str, currency: str, bitcoin_methods: Collection[str] = BITCOIN_METHODS
+) -> int | None:
+    """An amount paid by this method in millisatoshis; None when the method is not among the
+    `bitcoin_methods` (upper case), or its money is in another currency.
 
     Raises:
         InvalidInput: as `amount_msats`; on the chain a satoshi is the least.
     """
-    if method not in BITCOIN_METHODS:
+    if method.upper() not in bitcoin_methods:
         return None
     read = chain_amount_msats if method == CHAIN_METHOD else amount_msats
     return read(text, currency)
+
+
+def looks_like_bitcoin(method: str, currency: str) -> bool:
+    """Whether an operator may take the money of this method for bitcoin: by its name or currency.
+
+    It decides what is warned of, never what counts.
+    """
+    return currency in (BITCOIN, SATS) or re.split(r"[^A-Z0-9]", method.upper())[0] == BITCOIN
 
 
 def msats(text: str) -> int:
