@@ -90,7 +90,7 @@ class StoreObservations:
         return DeliveriesDone(self.label, self.now, results, refunds)
 
 
-def pull(pull_id: str, name: str) -> PullPayment:
+def pull(pull_id: str, name: str | None) -> PullPayment:
     return PullPayment(pull_id, name, "BTC", "0.001")
 
 

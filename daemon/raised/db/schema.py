@@ -431,7 +431,7 @@ pull_payment = Table(
     metadata,
     Column("store", Text, primary_key=True),
     Column("id", Text, primary_key=True),
-    Column("name", Text),  # null: only an event has named it
+    Column("name", Text),  # `Refund <invoice id>`, never a person's words; null: not named so
     Column("invoice_id", Text),  # proven: a signed event, or the server's own name for it
     Index(None, "store", "name"),
     Index(None, "store", "invoice_id"),

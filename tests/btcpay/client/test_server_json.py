@@ -131,6 +131,17 @@ def test_an_offer_to_pay_back_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Order 1017, Alice Smith <alice@example.org>", "Refund alice@example.org", "Refund Alice",
+     "Refund 1017", "Refund 3n6NcjD4hBA1C52YpTyway for Alice", "refund 3n6NcjD4hBA1C52YpTyway",
+     "Refund  3n6NcjD4hBA1C52YpTyway", "Refund 3n6NcjD4hBA1C52YpTyway\n", "", None, 5, "\ud800"],
+)  # fmt: skip
+def test_a_name_that_a_person_wrote_is_not_kept(name: object) -> None:
+    (fields,) = vector("pull_payments")
+    assert parse_pull_payment(row({**fields, "name": name})).name is None
+
+
 def test_what_was_paid_back_is_read() -> None:
     (fields,) = vector("payouts")
     assert parse_payout(row(fields)) == PAYOUT

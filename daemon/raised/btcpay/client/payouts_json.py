@@ -24,7 +24,9 @@ from raised.domain.json_object import JsonObject
 from raised.errors import InvalidInput
 
 _TXID: Final = re.compile(r"[0-9a-fA-F]{64}")
-_LONGEST_NAME: Final = 200
+# The server's own name for a refund. An invoice's id is 16 bytes in base58, about 22 characters;
+# any other name was written by a person, and may name a payer (docs/btcpay.md 10).
+_REFUND_NAME: Final = re.compile(r"Refund [1-9A-HJ-NP-Za-km-z]{18,22}")
 # A proof on the chain has the first, one that was entered by hand the second; the server stores
 # proofs as they were written, so their capital letters vary. Source: docs/btcpay.md 10.
 _PROOF_FIELDS: Final = ("transactionid", "id")
@@ -77,9 +79,10 @@ def _pull_payment_id(row: JsonObject) -> str:
     return identifier(row, "pullPaymentId")
 
 
-def _name(row: JsonObject) -> str:
-    """Its name, shortened: the merchant may write anything."""
-    return row.text("name").replace("\0", "\ufffd")[:_LONGEST_NAME]
+def _name(row: JsonObject) -> str | None:
+    """Its name where that names an invoice; None for any other."""
+    name = row.value("name")
+    return name if isinstance(name, str) and _REFUND_NAME.fullmatch(name) else None
 
 
 def _txid(row: JsonObject) -> Txid | None:

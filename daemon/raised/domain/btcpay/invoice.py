@@ -83,10 +83,14 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class PullPayment:
-    """An offer to take money back. Named `Refund <invoice id>` when it was made from an invoice."""
+    """An offer to take money back.
+
+    `name` is `Refund <invoice id>` when it was made from an invoice and has kept its name, else
+    None: other names are the merchant's words, which may name a person, and are not kept.
+    """
 
     id: str
-    name: str
+    name: str | None
     currency: str
     amount: str
 
