@@ -11,6 +11,8 @@ from raised.errors import InvalidInput
 
 _HEX64: Final = re.compile(r"[0-9a-f]{64}")
 _HEX128: Final = re.compile(r"[0-9a-f]{128}")
+# Later times are no 64-bit integers, which databases hold.
+TIME_LIMIT: Final = 1 << 63
 _KEYS: Final = ("id", "pubkey", "created_at", "kind", "tags", "content", "sig")
 
 PROFILE: Final = 0
@@ -37,6 +39,11 @@ class Event:
         return tuple(tag[1] for tag in self.tags if len(tag) > 1 and tag[0] == name)
 
 
+def is_replaceable(kind: int) -> bool:
+    """Whether only the newest event of an author counts, for each `d` if there is one. NIP-01."""
+    return kind in (PROFILE, 3) or 10_000 <= kind < 20_000 or 30_000 <= kind < 40_000
+
+
 def event_from_json(value: object) -> Event:
     """The event in a decoded JSON object; keys that NIP-01 does not know are ignored.
 
@@ -50,7 +57,7 @@ def event_from_json(value: object) -> Event:
     return Event(
         id=_hex(fields["id"], _HEX64),
         pubkey=_hex(fields["pubkey"], _HEX64),
-        created_at=_integer(fields["created_at"], 1 << 63),
+        created_at=_integer(fields["created_at"], TIME_LIMIT),
         kind=_integer(fields["kind"], 1 << 16),
         tags=_tags(fields["tags"]),
         content=_text(fields["content"]),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from raised.domain.event import Event
-from raised.nostr.filters import Filter
+from raised.nostr.filters import NO_UNTIL, Filter
 
 PAGE_SIZE: Final = 500  # a usual cap of relays
 SHORT_PAGE: Final = 100  # a page of fewer events is not worth the second connection
@@ -52,7 +52,7 @@ class _FilterProgress:
     """How far a filter was read."""
 
     conditions: Filter
-    newest: int  # where the reading began
+    newest: int  # where the reading began; NO_UNTIL: at the newest of all
     until: int
     seen: dict[str, Event] = field(default_factory=dict[str, Event])
     had_short_page: bool = False
@@ -60,13 +60,15 @@ class _FilterProgress:
 
 
 async def read_filter(
-    stored: StoredEvents, conditions: Filter, until: int, *, compare: bool
+    stored: StoredEvents, conditions: Filter, until: int | None, *, compare: bool
 ) -> bool:
-    """Ingest every event of the filter up to `until`; False when some may be missing.
+    """Ingest every event of the filter; False when some may be missing.
 
+    `until` is the latest date; without it any date will do, also one that is still to come.
     With `compare` the result is compared with the relay's own list by NIP-77, where it has it.
     """
-    progress = _FilterProgress(conditions, until, until)
+    newest = NO_UNTIL if until is None else until
+    progress = _FilterProgress(conditions, newest, newest)
     while await _read_page(stored, progress):
         pass
     if compare:
@@ -110,7 +112,7 @@ async def _pass_full_page(
 
 async def _next_page(stored: StoredEvents, progress: _FilterProgress) -> Sequence[Event]:
     """The next page. The fast way is believed what it brings, never that there is nothing."""
-    conditions = {**progress.conditions, "until": progress.until, "limit": PAGE_SIZE}
+    conditions = {**_up_to(progress.conditions, progress.until), "limit": PAGE_SIZE}
     if not progress.had_short_page:
         page = await stored.page(conditions)
         progress.had_short_page = len(page) < SHORT_PAGE
@@ -139,7 +141,7 @@ def _new_events(page: Sequence[Event], progress: _FilterProgress) -> list[Event]
 
 
 def _is_within(event: Event, conditions: Filter) -> bool:
-    since, until = conditions.get("since", 0), conditions["until"]
+    since, until = conditions.get("since", 0), conditions.get("until", NO_UNTIL)
     assert isinstance(since, int), "made here"
     assert isinstance(until, int), "made here"
     return since <= event.created_at <= until
@@ -153,4 +155,9 @@ def _windows(progress: _FilterProgress) -> Iterator[Filter]:
         if at > since:
             yield {**progress.conditions, "since": since, "until": at - 1}
             since = at
-    yield {**progress.conditions, "since": since, "until": progress.newest}
+    yield _up_to({**progress.conditions, "since": since}, progress.newest)
+
+
+def _up_to(conditions: Filter, until: int) -> Filter:
+    """The filter up to a time; relays need not understand a time that has no end."""
+    return {**conditions, "until": until} if until < NO_UNTIL else conditions

@@ -22,7 +22,6 @@ SENTENCES: Final[Mapping[str, str]] = {
     "cut_off": "it sent more unusable data than we take; the connection is closed for a while",
     "forged": "it delivered events whose id or signature is wrong",
     "unusable": "it sends what is no valid event that was asked for: bad signatures or garbage",
-    "from_the_future": "it delivered events dated in the future",
     "flood": "it sends far more than was asked for",
     "auth_wanted": "it wants authentication, and no auth_key_file is set",
     "auth_refused": "it did not accept our authentication",
@@ -32,7 +31,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "notice": "it answered with a notice",
     "not_written": "it did not take an event of a project",
 }
-_BAD_DATA: Final = frozenset({"forged", "unusable", "from_the_future", "flood"})
+_BAD_DATA: Final = frozenset({"forged", "unusable", "flood"})
 # The next connection may be treated otherwise by the relay.
 _ENDED_WITH_CONNECTION: Final = ("closed", "auth_wanted", "auth_refused", "silent")
 _CONNECTION: Final = "connection"  # the key of the problem that there is no connection
@@ -93,6 +92,11 @@ class RelayHealth:
     def end_problem(self, *codes: str) -> None:
         """These problems have ended. No error when there was none."""
         self._tracker.end_problem(*codes)
+
+    def count_error(self, code: str) -> None:
+        """Count what is worth knowing, and no fault of the relay."""
+        self.errors[code] += 1
+        self._updates += 1
 
     def record_error(self, code: str, now: int, count: int = 1) -> None:
         """Count an error. Bad data marks the relay for a while."""

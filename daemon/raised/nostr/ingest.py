@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Never
 
 from raised import clock
-from raised.domain.event import Event, event_id, is_authentic
+from raised.domain.event import TIME_LIMIT, Event, event_id, is_authentic, is_replaceable
 from raised.domain.observation import EventsSeen, Observation
 from raised.errors import InvalidInput
 from raised.nostr.filters import MESSAGE, is_wanted, without_content
@@ -179,11 +179,17 @@ class Ingest:
         return seen | await self._record.known_event_ids(unseen) if unseen else seen
 
     def _is_acceptable(self, event: Event, now: int) -> bool:
-        if event.created_at > now + FUTURE_TOLERANCE_SECONDS:
-            # It could replace a genuine event for years; it is read again when it is due.
-            self._health.record_error("from_the_future", now)
+        if event.created_at >= TIME_LIMIT:
             return False
-        return event.id in self.requested_ids or is_wanted(event)
+        if event.id in self.requested_ids:  # what the chain commits to is an id, whatever its date
+            return True
+        is_ahead = event.created_at > now + FUTURE_TOLERANCE_SECONDS
+        if is_ahead and is_replaceable(event.kind):
+            # It would replace others for years; it is read again when it is due. Anybody can
+            # make such events, so they are counted, and the relay is not to blame.
+            self._health.count_error("from_the_future")
+            return False
+        return is_wanted(event)
 
 
 def _has_its_id(event: Event) -> bool:

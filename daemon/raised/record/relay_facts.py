@@ -12,14 +12,21 @@ from raised.domain.angor.identifier import program_of
 from raised.domain.angor.network import Network
 from raised.domain.angor.project_state import Candidate
 from raised.domain.angor.terms import Announcement, RejectedEvent, check_announcement
-from raised.domain.event import APP_DATA, DELETION, PROFILE, PROJECT, RELAY_LIST, Event
+from raised.domain.event import (
+    APP_DATA,
+    DELETION,
+    PROFILE,
+    PROJECT,
+    RELAY_LIST,
+    Event,
+    is_replaceable,
+)
 from raised.domain.observation import BackfillDone, EventsSeen
 from raised.errors import InvalidInput
 from raised.record.dirty_set import DirtySet, Policy
 
 FEATURED_LIST: Final = 10001
 DENY_LIST: Final = 30000
-# Of these only the newest of an author counts, so one from the future would count for ever.
 _REPLACEABLE: Final = frozenset({PROFILE, RELAY_LIST, FEATURED_LIST})
 _ADDRESSABLE: Final = frozenset({APP_DATA, DENY_LIST})
 _CLOCK_SLACK_SECONDS: Final = 900
@@ -34,7 +41,9 @@ async def apply_events(
     conn: AsyncConnection, seen: EventsSeen, policy: Policy, dirty: DirtySet
 ) -> None:
     """Store the new events of a page, and that the relay has the known ones, too."""
-    offered = {event.id: event for event in seen.events if _is_storable(event, seen.at)}
+    ahead = [event.id for event in seen.events if _would_replace_for_long(event, seen.at)]
+    ignored = set(ahead) - (await foundings.projects_naming(conn, ahead)).keys()
+    offered = {event.id: event for event in seen.events if event.id not in ignored}
     known = await events.known_events(conn, [*offered, *seen.held])
     new = [event for event_id, event in offered.items() if event_id not in known]
     await events.add_events(conn, new, seen.at)
@@ -46,7 +55,7 @@ async def apply_events(
         await _apply_announcements(conn, new, policy, dirty)
         deletions = [event for event in new if event.kind == DELETION]
         await _apply_deletions(conn, deletions, dirty)
-        await _apply_profiles(conn, new, dirty)
+        await _apply_profiles(conn, [event for event in new if event.id not in ahead], dirty)
 
 
 async def apply_backfill(conn: AsyncConnection, done: BackfillDone) -> None:
@@ -114,12 +123,9 @@ def _claimed_project(event: Event) -> str | None:
     return named.lower()
 
 
-def _is_storable(event: Event, now: int) -> bool:
-    if "\0" in event.content:  # PostgreSQL's text has no NUL
-        return False
-    if event.kind in _REPLACEABLE or event.kind in _ADDRESSABLE:
-        return event.created_at <= now + _CLOCK_SLACK_SECONDS
-    return True
+def _would_replace_for_long(event: Event, now: int) -> bool:
+    """Whether it would count for its author until a time that is still to come."""
+    return is_replaceable(event.kind) and event.created_at > now + _CLOCK_SLACK_SECONDS
 
 
 async def _apply_announcements(
@@ -190,7 +196,10 @@ def _replacing(some: Iterable[Event]) -> list[tuple[str, Event]]:
 
 async def _choose_profiles(conn: AsyncConnection, pubkey: str, kind: int, dirty: DirtySet) -> None:
     """Choose again among all events of an author, after a deletion."""
-    replacing = _replacing(await events.events_without_content(conn, pubkey, kind))
+    written = await events.events_without_content(conn, pubkey, kind)
+    replacing = _replacing(
+        event for event in written if not _would_replace_for_long(event, dirty.at)
+    )
     undeleted = await _undeleted(conn, replacing)
     undeleted.sort(key=lambda pair: (pair[1].created_at, _reversed_id(pair[1])))
     for d in {d for d, _ in replacing} - {d for d, _ in undeleted}:

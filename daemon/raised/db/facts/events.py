@@ -20,6 +20,7 @@ from raised.domain.angor.project_state import Candidate
 from raised.domain.event import Event
 
 _DIRECT_MESSAGE: Final = 4
+_ESCAPED: Final = "\x01json\x01"  # begins a content that is stored as a JSON string
 
 
 async def known_events(conn: AsyncConnection, ids: Iterable[str]) -> set[str]:
@@ -41,7 +42,7 @@ async def add_events(conn: AsyncConnection, events: Sequence[Event], at: int) ->
             "created_at": new.created_at,
             "kind": new.kind,
             "tags": json.dumps(new.tags, separators=(",", ":")),
-            "content": "" if new.kind == _DIRECT_MESSAGE else new.content,
+            "content": "" if new.kind == _DIRECT_MESSAGE else stored_content(new.content),
             "sig": new.sig,
             "seen_at": at,
         }
@@ -144,7 +145,7 @@ async def profiles_of(conn: AsyncConnection, pubkeys: Iterable[str], kind: int) 
         project_profile.c.kind == kind, project_profile.c.d == ""
     )
     rows = await rows_among(conn, statement, project_profile.c.pubkey, pubkeys)
-    return {row.pubkey: row.content for row in rows}
+    return {row.pubkey: original_content(row.content) for row in rows}
 
 
 async def current_profiles(
@@ -164,7 +165,7 @@ async def put_profiles(conn: AsyncConnection, events: Iterable[tuple[str, Event]
             "d": d,
             "event_id": newest.id,
             "created_at": newest.created_at,
-            "content": newest.content,
+            "content": stored_content(newest.content),
             "tags": json.dumps(newest.tags, separators=(",", ":")),
         }
         for d, newest in events
@@ -195,6 +196,22 @@ async def events_without_content(
     return tuple(event_of(row) for row in await conn.execute(statement))
 
 
+def stored_content(content: str) -> str:
+    """A content as the database holds it: escaped with a NUL, which PostgreSQL's text has not."""
+    if "\0" in content or content.startswith(_ESCAPED):
+        return _ESCAPED + json.dumps(content)
+    return content
+
+
+def original_content(stored: str) -> str:
+    """The content as it was signed."""
+    if not stored.startswith(_ESCAPED):
+        return stored
+    content = json.loads(stored.removeprefix(_ESCAPED))
+    assert isinstance(content, str), "written by stored_content"
+    return content
+
+
 def event_of(row: Row[Any]) -> Event:
     """The event of a row."""
     return Event(
@@ -203,7 +220,7 @@ def event_of(row: Row[Any]) -> Event:
         row.created_at,
         row.kind,
         tuple(tuple(tag) for tag in json.loads(row.tags)),
-        row.content,
+        original_content(row.content),
         row.sig,
     )
 

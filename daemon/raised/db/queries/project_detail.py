@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from raised.db.facts.events import original_content
 from raised.db.items.items import Item, instant
 from raised.db.queries.summary import PROJECT_STATUSES
 from raised.db.schema import event, event_relay, project, project_profile
@@ -56,7 +57,7 @@ async def read_profile(conn: AsyncConnection, project_id: str) -> Item | None:
     return {
         **said,
         "updated_at": instant(max(row.created_at for row in rows.values())),
-        "story": None if story is None else story.content,
+        "story": None if story is None else original_content(story.content),
         **parts,
     }
 
@@ -70,7 +71,7 @@ def _json(row: Row[Any] | None) -> Any:
     if row is None:
         return None
     try:
-        return msgspec.json.decode(row.content)
+        return msgspec.json.decode(original_content(row.content))
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return None
 
@@ -86,7 +87,7 @@ async def read_terms(conn: AsyncConnection, project_id: str) -> Item | None:
     if row is None:
         return None
     try:
-        return _terms_item(parse_terms(row.content, row.created_at))
+        return _terms_item(parse_terms(original_content(row.content), row.created_at))
     except InvalidInput:
         return None
 
