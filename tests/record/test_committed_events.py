@@ -12,6 +12,7 @@ from raised.domain.angor.investment_state import Place, StoredTx
 from raised.domain.angor.network import network_named
 from raised.domain.audit.audit import audit
 from raised.domain.event import event_from_json
+from raised.domain.observation import BackfillDone
 
 DAY = 86_400
 START = 1_768_435_200
@@ -78,3 +79,18 @@ async def test_a_committed_event_that_no_database_holds_as_it_is_gets_the_answer
     place = Place(101, "0" * 64, 1, START)
     report = audit(network_named("regtest"), stored, [StoredTx(founding, place, START, gone=False)])
     assert (report.project.status, report.project.reason) == status
+
+
+async def test_a_cursor_that_a_wrong_clock_set_ahead_is_set_back(ledger: Ledger) -> None:
+    async def cursor() -> Any:
+        (row,) = await ledger.rows(schema.cursor)
+        return row["value"], row["full_at"]
+
+    await ledger.see(BackfillDone("wss://one", START + DAY, START + DAY, full=True))
+    assert await cursor() == (START + DAY, START + DAY)
+    await ledger.see(BackfillDone("wss://one", START + 5, START, full=True))
+    assert await cursor() == (START, START)
+    await ledger.see(BackfillDone("wss://one", START + 90, START + 60, full=False))
+    assert await cursor() == (START + 60, START)
+    await ledger.see(BackfillDone("wss://one", START + 90, START + 30, full=False))
+    assert await cursor() == (START + 60, START)

@@ -20,7 +20,6 @@ from raised.net.backoff import Backoff
 from raised.nostr.backfill import PAGE_SIZE, SHORT_PAGE, read_filter
 from raised.nostr.connection import RelayConnection
 from raised.nostr.filters import Filter, pubkey_filters, public_filters
-from raised.nostr.ingest import FUTURE_TOLERANCE_SECONDS
 from raised.nostr.page_reader import Page, PageReader, open_page_reader
 from raised.nostr.relay_state import RelayContext, RelayState
 
@@ -38,7 +37,8 @@ class _Plan:
 
     filters: tuple[Filter, ...]
     pubkeys: tuple[str, ...]
-    began_at: int
+    began_at: int  # by our clock
+    began: float  # by the event loop's clock, which is never set
     full: bool
     moves_cursor: bool
     reports_progress: bool  # it is the first of this relay ever
@@ -91,13 +91,15 @@ class CatchUp:
     async def _plan(self) -> _Plan:
         backfill, now = self._state.backfill, clock.now()
         await self._load_cursor()
-        if backfill.take_gap():
+        # Our clock was set back: what came meanwhile is behind no cursor.
+        if backfill.drop_cursor_ahead_of(now) or backfill.take_gap():
             self._caught_up = False
         full = backfill.is_full_due(now, self._context.timing.full_interval)
         return _Plan(
             filters=tuple(self._due_filters(full=full)),
             pubkeys=self._state.wanted.pubkeys,
             began_at=now,
+            began=asyncio.get_running_loop().time(),
             full=full,
             moves_cursor=full or not self._caught_up,
             reports_progress=backfill.is_first and backfill.cursor is None,
@@ -128,9 +130,7 @@ class CatchUp:
             for done, conditions in enumerate(plan.filters):
                 if plan.reports_progress:
                     await self._report_progress(done, len(plan.filters))
-                # Dated ahead of our clock as far as tolerated; pages begin at the newest.
-                until = clock.now() + FUTURE_TOLERANCE_SECONDS
-                is_whole = await read_filter(stored, conditions, until, compare=plan.full)
+                is_whole = await read_filter(stored, conditions, None, compare=plan.full)
                 is_complete = is_complete and is_whole
         return is_complete
 
@@ -152,9 +152,12 @@ class CatchUp:
         if not plan.moves_cursor:
             return
         self._caught_up = True
-        backfill.advance_cursor(plan.began_at, full=plan.full)
-        context.health.on_backfill_complete(plan.began_at)
-        await context.outbox.put(BackfillDone(context.url, clock.now(), plan.began_at, plan.full))
+        now = clock.now()
+        # If our clock was ahead at the beginning and was set back since, it began earlier.
+        began_at = min(plan.began_at, now - int(asyncio.get_running_loop().time() - plan.began))
+        backfill.advance_cursor(began_at, full=plan.full)
+        context.health.on_backfill_complete(began_at)
+        await context.outbox.put(BackfillDone(context.url, now, began_at, plan.full))
 
     async def _end_first(self, plan: _Plan) -> None:
         """End the progress report of the first back-fill, also when it failed: see its health."""

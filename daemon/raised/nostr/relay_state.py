@@ -71,6 +71,16 @@ class BackfillState:
         had_gap, self.has_gap = self.has_gap, False
         return had_gap
 
+    def drop_cursor_ahead_of(self, now: int) -> bool:
+        """Drop a cursor that is ahead of our clock; whether it was.
+
+        Our clock was wrong then or is now, so nobody knows what was read since when.
+        """
+        if self.cursor is None or self.cursor.value <= now:
+            return False
+        self.cursor = None
+        return True
+
     def is_full_due(self, now: int, interval: int) -> bool:
         """Whether everything is to be read, at the latest `interval` seconds after the last."""
         if self.full_requested or self.cursor is None or self.cursor.full_at is None:

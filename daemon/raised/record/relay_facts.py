@@ -59,8 +59,11 @@ async def apply_events(
 
 
 async def apply_backfill(conn: AsyncConnection, done: BackfillDone) -> None:
-    """Advance the relay's cursor."""
+    """Advance the relay's cursor. One that is ahead of our clock was set by a wrong clock."""
     full_at = done.began_at if done.full else None
+    known = await cursors.cursor_of(conn, cursors.RELAY, done.relay)
+    if known is not None and known[0] > done.at:
+        await cursors.drop_cursor(conn, cursors.RELAY, done.relay)
     await cursors.advance_cursor(conn, cursors.RELAY, done.relay, done.began_at, full_at)
 
 
