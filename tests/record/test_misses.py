@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.record.conftest import Ledger
 from tests.record.ledger_reads import item
@@ -10,8 +11,9 @@ from tests.rig.store_observations import START, StoreObservations, coin, invoice
 from raised.db import schema
 from raised.db.engine import transact
 from raised.db.facts.retention import drop_old_deliveries
-from raised.db.items.invoice_items import delivery_items, store_items
-from raised.db.items.items import instant
+from raised.db.items.delivery_item import delivery_items
+from raised.db.items.instant import instant
+from raised.db.items.invoice_items import store_items
 from raised.domain.observation import CampaignsConfigured, ClockTicked, SourceHealth, SweepReached
 from raised.service.record_view import RecordView
 
@@ -215,8 +217,8 @@ async def test_deliveries_are_acted_on_once_and_go_in_time(
     assert (rows[first.id]["result"], rows[first.id]["processed_at"]) == ("applied", at)
     async with ledger.engine.connect() as conn:
         shown = await delivery_items(conn, [second.id, third.id, 999])
-    assert [delivery["result"] for delivery in shown.values()] == ["ignored", None]
-    assert set(shown[third.id]) == {
+    assert [delivery.result for delivery in shown.values()] == ["ignored", None]
+    assert set(msgspec.to_builtins(shown[third.id])) == {
         "store",
         "delivery_id",
         "original_delivery_id",

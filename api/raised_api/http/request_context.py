@@ -8,9 +8,10 @@ from litestar import Request
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raised.db.engine import reading
-from raised.db.items.items import instant
-from raised.db.queries.as_of import AsOf, read_as_of
+from raised.db.items.instant import rfc3339
+from raised.db.queries.as_of import RecordState, read_as_of
 from raised_api.http.auth import access_of
+from raised_api.http.envelope import AsOf, Sources
 from raised_api.http.parameters import PARAMETERS, parse_query
 from raised_api.http.response_cache import RecordVersion, set_version
 
@@ -24,7 +25,7 @@ class RequestContext:
     """
 
     conn: AsyncConnection
-    as_of: AsOf
+    as_of: RecordState
     now: int
     path: Mapping[str, str]
     query: Mapping[str, Any]
@@ -35,20 +36,17 @@ class RequestContext:
         """The clock cut to the minute: responses know no finer time, so that they can be cached."""
         return self.now // 60 * 60
 
-    def as_of_block(self) -> dict[str, object]:
+    def as_of_block(self) -> AsOf:
         """The `as_of` block of the response."""
-        return {
-            "at": instant(self.minute),
-            "height": self.as_of.height,
-            "hash": self.as_of.hash,
-            "seq": self.as_of.seq,
-            "stale": self.as_of.is_stale(self.now),
-            "sources": {
-                "relays": self.as_of.relays,
-                "chain": self.as_of.chain,
-                "btcpay": self.as_of.btcpay,
-            },
-        }
+        state = self.as_of
+        return AsOf(
+            at=rfc3339(self.minute),
+            height=state.height,
+            hash=state.hash,
+            seq=state.seq,
+            stale=state.is_stale(self.now),
+            sources=Sources(state.relays, state.chain, state.btcpay),
+        )
 
 
 class ContextProvider:

@@ -2,26 +2,11 @@
 
 from typing import Any, Literal, TypedDict
 
+from raised_api.http.envelope import AsOf
+
 Time = str
 Sats = int
 Quality = Literal["ok", "degraded", "down", "off"]
-
-
-class Sources(TypedDict):
-    relays: Quality
-    chain: Quality
-    btcpay: Quality
-
-
-class AsOf(TypedDict):
-    """What the answer stands on."""
-
-    at: Time
-    height: int | None
-    hash: str | None
-    seq: int
-    stale: bool
-    sources: Sources
 
 
 class ProjectCounts(TypedDict):
@@ -335,33 +320,6 @@ class Investor(TypedDict):
 
 class InvestorPage(TypedDict):
     items: list[Investor]
-    next_cursor: str | None
-    as_of: AsOf
-
-
-class Movement(TypedDict):
-    id: int
-    seq: int
-    kind: str
-    reverses: int | None
-    amount_msats: str
-    amount_sats: Sats
-    net_sats: Sats
-    at: Time | None
-    recorded_at: Time | None
-    height: int | None
-    block_hash: str | None
-    source: Literal["angor", "btcpay"]
-    campaign: str | None
-    project_id: str | None
-    store: str | None
-    party: str | None
-    reference: str | None
-    txid: str | None
-
-
-class MovementPage(TypedDict):
-    items: list[Movement]
     next_cursor: str | None
     as_of: AsOf
 

@@ -2,7 +2,8 @@
 
 from typing import TypedDict
 
-from raised_api.openapi.schemas import AsOf, Sats, Time
+from raised_api.http.envelope import AsOf
+from raised_api.openapi.schemas import Sats, Time
 
 
 class Payment(TypedDict):
@@ -60,24 +61,6 @@ class InvoicePage(TypedDict):
     items: list[Invoice]
     next_cursor: str | None
     as_of: AsOf
-
-
-class Delivery(TypedDict):
-    store: str
-    delivery_id: str
-    original_delivery_id: str
-    type: str
-    invoice_id: str | None
-    sent_at: Time | None
-    received_at: Time | None
-    processed_at: Time | None
-    redelivery: bool
-    result: str | None
-
-
-class DeliveryPage(TypedDict):
-    items: list[Delivery]
-    next_cursor: str | None
 
 
 class RefreshAsked(TypedDict):

@@ -2,9 +2,10 @@
 
 from typing import Final
 
+import msgspec
 from litestar.di import NamedDependency
 
-from raised.db.items.invoice_items import delivery_items
+from raised.db.items.delivery_item import Delivery, delivery_items
 from raised.db.queries.delivery_list import DeliveryFilter, list_deliveries
 from raised_api.http.auth import INVOICES as SCOPE
 from raised_api.http.endpoint import read
@@ -21,9 +22,13 @@ from raised_api.http.parameters import (
     write_cursor,
 )
 from raised_api.http.request_context import RequestContext
-from raised_api.openapi import store_schemas
 
 _LIST: Final = "deliveries"
+
+
+class DeliveryPage(msgspec.Struct, frozen=True):
+    items: list[Delivery]
+    next_cursor: str | None
 
 
 # Deliveries come without a change, so these are never cached.
@@ -31,7 +36,7 @@ _LIST: Final = "deliveries"
     "/deliveries",
     name="deliveries",
     summary="What stores' servers have told, newest first by when it came.",
-    schema=store_schemas.DeliveryPage,
+    schema=DeliveryPage,
     parameters=(
         STORE,
         texts_matching("type", "[A-Za-z]{1,100}", "Only events of these types."),
@@ -44,7 +49,7 @@ _LIST: Final = "deliveries"
     is_cached=False,
     scope=SCOPE,
 )
-async def deliveries(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def deliveries(context: NamedDependency[RequestContext]) -> DeliveryPage:
     """A page of deliveries."""
     query = context.query
     page = await list_deliveries(
@@ -60,7 +65,7 @@ async def deliveries(context: NamedDependency[RequestContext]) -> dict[str, obje
         query["limit"],
     )
     items = await delivery_items(context.conn, page.keys)
-    return {"items": list(items.values()), "next_cursor": write_cursor(_LIST, page.next)}
+    return DeliveryPage(list(items.values()), write_cursor(_LIST, page.next))
 
 
 DELIVERIES = (deliveries,)

@@ -8,9 +8,10 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raised.db.engine import reading
+from raised.db.items.instant import instant
 from raised.db.items.invoice_items import store_items
-from raised.db.items.items import Item, explorer_items, instant, relay_items
-from raised.db.queries.as_of import AsOf, read_as_of
+from raised.db.items.items import Item, explorer_items, relay_items
+from raised.db.queries.as_of import RecordState, read_as_of
 from raised.db.queries.progress import Progress, read_progress
 from raised.db.stored_settings import read_stored_settings
 from raised.errors import RecordUnavailable
@@ -102,7 +103,7 @@ def _status(*, alive: bool, starting: bool, bad: list[Item]) -> str:
     return "degraded" if bad else "ready"
 
 
-def _is_starting(progress: list[Progress], relays: list[Item], as_of: AsOf) -> bool:
+def _is_starting(progress: list[Progress], relays: list[Item], as_of: RecordState) -> bool:
     """Whether the first back-fill or index is not done. A relay that is away holds nobody up."""
     if as_of.height is None or not relays:
         return True

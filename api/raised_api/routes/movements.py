@@ -1,11 +1,14 @@
 """Movements: the ledger."""
 
+from collections.abc import Iterable
+
 from litestar.di import NamedDependency
 
-from raised.db.items.items import Item, movement_items
+from raised.db.items.movement_item import Movement, movement_items
 from raised.db.queries.movement_list import MOVEMENT_KINDS, MovementFilter, list_movements
 from raised.db.queries.sums import Scope
 from raised_api.http.endpoint import read
+from raised_api.http.envelope import Page
 from raised_api.http.parameters import (
     CURSOR,
     LIMIT,
@@ -19,7 +22,6 @@ from raised_api.http.parameters import (
     write_cursor,
 )
 from raised_api.http.request_context import RequestContext
-from raised_api.openapi import schemas
 from raised_api.routes.projects import require_project
 from raised_api.stream.redaction import public_movement
 from raised_api.totals.totals import CAMPAIGN, requested_scope
@@ -27,11 +29,15 @@ from raised_api.totals.totals import CAMPAIGN, requested_scope
 _OWN = (choices("kind", MOVEMENT_KINDS, "Only of these kinds."), SINCE, UNTIL, LIMIT, CURSOR)
 
 
+class MovementPage(Page[Movement], frozen=True):
+    pass
+
+
 @read(
     "/movements",
     name="movements",
     summary="The ledger, one row for each fact, newest first by when it happened.",
-    schema=schemas.MovementPage,
+    schema=MovementPage,
     parameters=(
         choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
         PROJECT,
@@ -39,7 +45,7 @@ _OWN = (choices("kind", MOVEMENT_KINDS, "Only of these kinds."), SINCE, UNTIL, L
         *_OWN,
     ),
 )
-async def movements(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def movements(context: NamedDependency[RequestContext]) -> MovementPage:
     """A page of the ledger."""
     return await _page(context, await requested_scope(context))
 
@@ -48,15 +54,15 @@ async def movements(context: NamedDependency[RequestContext]) -> dict[str, objec
     "/projects/{project_id:str}/movements",
     name="project_movements",
     summary="A project's part of the ledger.",
-    schema=schemas.MovementPage,
+    schema=MovementPage,
     parameters=_OWN,
 )
-async def project_movements(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def project_movements(context: NamedDependency[RequestContext]) -> MovementPage:
     """A page of a project's part of the ledger."""
     return await _page(context, Scope(project_ids=(await require_project(context),)))
 
 
-async def _page(context: RequestContext, scope: Scope) -> dict[str, object]:
+async def _page(context: RequestContext, scope: Scope) -> MovementPage:
     query = context.query
     cursor = read_cursor("movements", query["cursor"], int)
     page = await list_movements(
@@ -72,18 +78,14 @@ async def _page(context: RequestContext, scope: Scope) -> dict[str, object]:
         query["limit"],
     )
     items = await movement_items(context.conn, page.keys)
-    visible = items if context.sees_invoices else _redacted(items)
+    visible = list(items.values()) if context.sees_invoices else _redacted(items.values())
     # Without the time, which is not for everybody.
     next_place = None if page.next is None else (0, page.next[1])
-    return {
-        "items": list(visible.values()),
-        "next_cursor": write_cursor("movements", next_place),
-        "as_of": context.as_of_block(),
-    }
+    return MovementPage(visible, write_cursor("movements", next_place), context.as_of_block())
 
 
-def _redacted(items: dict[int, Item]) -> dict[int, Item]:
-    return {key: public_movement(item) for key, item in items.items()}
+def _redacted(movements: Iterable[Movement]) -> list[Movement]:
+    return [public_movement(movement) for movement in movements]
 
 
 MOVEMENTS = (

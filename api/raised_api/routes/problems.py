@@ -7,9 +7,10 @@ from typing import Any, Final
 from litestar.di import NamedDependency
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from raised.db.items.instant import instant
 from raised.db.items.invoice_items import store_items
-from raised.db.items.items import Item, explorer_items, instant, relay_items
-from raised.db.queries.as_of import AsOf
+from raised.db.items.items import Item, explorer_items, relay_items
+from raised.db.queries.as_of import RecordState
 from raised.db.queries.problems import StandingProblem, standing_problems
 from raised.db.stored_settings import read_stored_settings
 from raised_api.http.endpoint import read
@@ -71,7 +72,12 @@ def _place(item: Item) -> tuple[int, str]:
 
 
 async def read_problems(
-    conn: AsyncConnection, as_of: AsOf, sources: Sequence[Item], now: int, *, shows_private: bool
+    conn: AsyncConnection,
+    as_of: RecordState,
+    sources: Sequence[Item],
+    now: int,
+    *,
+    shows_private: bool,
 ) -> list[Item]:
     """All problems, as /api/v1/problems and health list them; `sources`: the items of all.
 
@@ -110,7 +116,7 @@ def _of_source(item: Item) -> Item:
     return problem_item(item["name"], code, detail, item["since_at"], severity=str(item["state"]))
 
 
-def _of_daemon(as_of: AsOf) -> Item:
+def _of_daemon(as_of: RecordState) -> Item:
     if as_of.seen_at is None:
         detail = "No daemon has written to this record."
         return problem_item("daemon", "never_seen", detail, None, severity="down")

@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raised.db.engine import transact
-from raised.db.items.items import instant
+from raised.db.items.instant import instant
 from raised.db.requests.refresh import request_refresh
 from raised_api.http.auth import ADMIN, SCOPE, require_scope
 from raised_api.http.endpoint import BASE

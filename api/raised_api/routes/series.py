@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 
 from litestar.di import NamedDependency
 
-from raised.db.items.items import instant
+from raised.db.items.instant import instant
 from raised.db.queries.sums import (
     HOUR,
     Scope,

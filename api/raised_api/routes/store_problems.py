@@ -6,7 +6,8 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.items.items import Item, instant
+from raised.db.items.instant import instant
+from raised.db.items.items import Item
 from raised.db.requests.inbox import Refused, refused_since
 from raised_api.routes.problem_item import problem_item
 

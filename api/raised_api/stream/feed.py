@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raised.db.engine import reading, transact
-from raised.db.queries.as_of import AsOf, read_as_of
+from raised.db.queries.as_of import RecordState, read_as_of
 from raised.db.queries.feed import Change, Head, changes_after, read_head
 from raised.errors import RecordUnavailable
 from raised_api.http.response_cache import RecordVersion
@@ -87,14 +87,14 @@ class Feed:
         self._pings = 0  # how often all readers were woken to send a ping
         self._log: list[Message] = []
         self._log_start = 0  # every change after this number is in the log
-        self._as_of = AsOf(0, None, None, None, "off", "off", "off")
+        self._as_of = RecordState(0, None, None, None, "off", "off", "off")
         self._readers: set[Reader] = set()
         self._wake_up = asyncio.Event()  # a new one after each time that it was set
         self._closed = asyncio.Event()
         self.available = True
 
     @property
-    def as_of(self) -> AsOf:
+    def as_of(self) -> RecordState:
         """The state of the record when it was last read."""
         return self._as_of
 
@@ -173,7 +173,7 @@ class Feed:
         if head.seen_at != self._as_of.seen_at:
             self._as_of = replace(self._as_of, seen_at=head.seen_at)
 
-    def _announce(self, messages: list[Message], as_of: AsOf) -> None:
+    def _announce(self, messages: list[Message], as_of: RecordState) -> None:
         self._as_of = replace(as_of, seq=messages[-1].seq)
         self._log.extend(messages)
         for reader in list(self._readers):

@@ -6,8 +6,9 @@ Totals are for everybody; a row with its time, coin and amount would lead to who
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
-from raised.db.items.items import Item
+from raised.db.items.movement_item import Movement
 from raised.db.queries.feed import Change
 
 # Types that begin so are not shown at all; their numbers stay unused.
@@ -16,11 +17,11 @@ HIDDEN: Final = ("invoice.", "payment.", "refund.")
 _WITHHELD: Final = ("recorded_at", "height", "block_hash", "party", "reference", "txid")
 
 
-def public_movement(item: Item) -> Item:
+def public_movement(movement: Movement) -> Movement:
     """The movement as everybody may see it."""
-    if item["source"] != "btcpay":
-        return item
-    return item | dict.fromkeys(_WITHHELD) | {"at": _hour(item["at"])}
+    if movement.source != "btcpay":
+        return movement
+    return replace(movement, **_redacted(movement.at))
 
 
 def public_change(change: Change) -> Change | None:
@@ -29,14 +30,21 @@ def public_change(change: Change) -> Change | None:
         return None
     if change.type != "movement" or change.item["source"] != "btcpay":
         return change
+    # Not as a `Movement`: the feed keeps each item as it was when it was written, which may have
+    # been before some key of today's was there.
     data: Any = change.item["data"]
     movement = msgspec.json.decode(data, type=dict[str, Any])
     shown = {
         "at": _hour(change.item["at"]),
         "reference": None,
-        "data": public_movement(movement),
+        "data": movement | _redacted(movement.get("at")),
     }
     return Change(change.seq, change.type, change.item | shown)
+
+
+def _redacted(at: object) -> dict[str, str | None]:
+    """What a row of BTCPay that happened at that time shows instead of what leads to the payer."""
+    return {**dict.fromkeys(_WITHHELD), "at": _hour(at)}
 
 
 def _hour(at: object) -> str | None:

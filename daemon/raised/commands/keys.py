@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.clock import now
 from raised.config.load import Config
 from raised.db.engine import open_reader, open_writer, reading, transact
-from raised.db.items.items import instant
+from raised.db.items.instant import instant
 from raised.db.requests.api_keys import add_key, list_keys, new_key, revoke_key
 from raised.db.upgrade import require_current
 from raised.errors import NotInRecord

@@ -11,6 +11,7 @@ from raised.db.facts.movements import book
 from raised.db.items import items
 from raised.db.items.invoice_items import invoice_items, store_items
 from raised.db.items.items import Item
+from raised.db.items.movement_item import movement_items
 from raised.domain.angor.investment_state import Tip
 from raised.domain.angor.project_snapshot import profile_change
 from raised.domain.btcpay.invoice_snapshot import key_of, subject_of
@@ -72,19 +73,19 @@ async def _book(
     """Book the rows of a correction; the changes about them."""
     first_id = await reserve_numbers(conn, _MOVEMENT, len(correction))
     ids = await book(conn, correction, first_id, first_seq, dirty.at)
-    rendered = await items.movement_items(conn, ids)
+    movements = await movement_items(conn, ids)
     return [
         {
             "seq": first_seq + number,
             "type": _MOVEMENT,
             "at": dirty.at,
-            "source": rendered[movement_id]["source"],
-            "campaign": rendered[movement_id]["campaign"],
-            "project_id": rendered[movement_id]["project_id"],
-            "reference": rendered[movement_id]["reference"],
-            "data": rendered[movement_id],
+            "source": movement.source,
+            "campaign": movement.campaign,
+            "project_id": movement.project_id,
+            "reference": movement.reference,
+            "data": movement,
         }
-        for number, movement_id in enumerate(ids)
+        for number, movement in enumerate(movements.values())
     ]
 
 

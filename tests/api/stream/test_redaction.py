@@ -87,6 +87,20 @@ async def test_the_list_of_changes(changes: None, api: Any, key: dict[str, str])
     assert [item["seq"] for item in page["items"]] == [7]
 
 
+async def test_an_item_of_an_earlier_version_is_redacted_as_it_was_stored(
+    book: Any, api: Any
+) -> None:
+    """The feed keeps items for years: later versions have keys that these lack, and lack others."""
+    earlier = {key: value for key, value in MOVEMENT.items() if key not in {"party", "campaign"}}
+    await add_change(book, 1, "movement", earlier | {"kind": "gift", "colour": "red"})
+    (item,) = (await api.json("/api/v1/changes"))["items"]
+    data = item["data"]
+    assert (data["kind"], data["colour"], data["at"]) == ("gift", "red", SHOWN["at"])
+    assert "campaign" not in data
+    for name in ("recorded_at", "reference", "txid", "party", "height", "block_hash"):
+        assert data[name] is None
+
+
 async def events(api: Any, path: str, number: int, **more: Any) -> list[dict[str, str]]:
     """The first events of a stream after its greeting."""
     messages: list[dict[str, str]] = []

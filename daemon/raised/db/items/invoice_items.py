@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db import schema
 from raised.db.bulk import rows_among
 from raised.db.facts.invoices import rows_of_invoices
-from raised.db.items.items import Item, health_item, instant
+from raised.db.items.instant import instant
+from raised.db.items.items import Item, health_item
 from raised.db.stored_settings import read_stored_settings
 from raised.domain.campaign import ORDER_ID
 from raised.domain.ledger import MSATS_PER_SAT, REVERSAL, InvoiceKey
@@ -41,14 +42,6 @@ async def invoice_items(
         }
         for row in rows
     }
-    return {key: found[key] for key in wanted if key in found}
-
-
-async def delivery_items(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, Item]:
-    """Delivery items by row number; never the body. Unknown ones are left out."""
-    wanted = list(dict.fromkeys(ids))
-    rows = await rows_among(conn, select(schema.delivery), schema.delivery.c.id, wanted)
-    found = {row.id: _delivery_item(row) for row in rows}
     return {key: found[key] for key in wanted if key in found}
 
 
@@ -166,21 +159,6 @@ def _refund_item(row: Row[Any], movement_id: int | None) -> Item:
         "value_msats": None if row.value_msats is None else str(row.value_msats),
         "at": instant(row.at),
         "movement_id": movement_id,
-    }
-
-
-def _delivery_item(row: Row[Any]) -> Item:
-    return {
-        "store": row.store,
-        "delivery_id": row.delivery_id,
-        "original_delivery_id": row.original_delivery_id,
-        "type": row.type,
-        "invoice_id": row.invoice_id,
-        "sent_at": instant(row.sent_at),
-        "received_at": instant(row.received_at),
-        "processed_at": instant(row.processed_at),
-        "redelivery": row.redelivery,
-        "result": row.result,
     }
 
 

@@ -8,7 +8,6 @@ every key is always there.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -17,21 +16,12 @@ from sqlalchemy import ColumnElement, Row, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db import schema
-from raised.domain.ledger import MSATS_PER_SAT, RAISING_KINDS, RETURNING_KINDS
+from raised.db.items.instant import instant
 
 Item = dict[str, object]
 
 # Bound parameters of one statement; SQLite's oldest limit is 999.
 _BATCH = 500
-# The last second of year 9999. Anybody may claim any date in an event; RFC 3339 ends there.
-_LAST_INSTANT = 253_402_300_799
-
-
-def instant(seconds: int | None) -> str | None:
-    """Unix seconds as RFC 3339 UTC; None when unknown or beyond what RFC 3339 can write."""
-    if seconds is None or not 0 <= seconds <= _LAST_INSTANT:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def percent_of(raised_sats: int, target_sats: int | None) -> float | None:
@@ -39,15 +29,6 @@ def percent_of(raised_sats: int, target_sats: int | None) -> float | None:
     if not target_sats:
         return None
     return raised_sats * 1000 // target_sats / 10
-
-
-def net_effect(kind: str, amount_msats: int) -> int:
-    """What a row of this kind does to net, in satoshis. A reversal's is minus that of its row."""
-    if kind in RAISING_KINDS:
-        return amount_msats // MSATS_PER_SAT
-    if kind in RETURNING_KINDS:
-        return -(amount_msats // MSATS_PER_SAT)
-    return 0
 
 
 def project_totals(row: Row[Any]) -> Item:
@@ -112,27 +93,6 @@ async def investment_items(conn: AsyncConnection, txids: Iterable[str]) -> dict[
         held = penalties.get((row.txid, row.vout, row.spent_txid))
         stages[row.txid].append(_stage_output_item(row, held))
     found = {row.txid: _investment_item(row, stages[row.txid]) for row in rows}
-    return {key: found[key] for key in wanted if key in found}
-
-
-async def movement_items(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, Item]:
-    """Movement items by id; unknown ones are left out."""
-    wanted = list(dict.fromkeys(ids))
-    movement, undone = schema.movement, schema.movement.alias("undone")
-    member, invoice = schema.campaign_project, schema.invoice
-    paid = (invoice.c.store == movement.c.store) & (invoice.c.id == movement.c.invoice_id)
-    campaign = func.coalesce(
-        member.c.slug, movement.c.project_id, invoice.c.campaign, movement.c.store
-    )
-    statement = select(
-        movement, undone.c.kind.label("undone_kind"), campaign.label("campaign")
-    ).select_from(
-        movement.outerjoin(undone, undone.c.id == movement.c.reverses)
-        .outerjoin(member, member.c.project_id == movement.c.project_id)
-        .outerjoin(invoice, paid)
-    )
-    rows = await _batched(conn, statement, movement.c.id, wanted)
-    found = {row.id: _movement_item(row) for row in rows}
     return {key: found[key] for key in wanted if key in found}
 
 
@@ -242,33 +202,6 @@ def _penalty_item(row: Row[Any]) -> Item:
         "matures_at": instant(row.matures_at),
         "released_txid": row.released_txid,
         "released_at": instant(row.released_at),
-    }
-
-
-def _movement_item(row: Row[Any]) -> Item:
-    if row.kind == "reversal":
-        net = -net_effect(row.undone_kind, row.amount_msats)
-    else:
-        net = net_effect(row.kind, row.amount_msats)
-    return {
-        "id": row.id,
-        "seq": row.seq,
-        "kind": row.kind,
-        "reverses": row.reverses,
-        "amount_msats": str(row.amount_msats),
-        "amount_sats": row.amount_msats // MSATS_PER_SAT,
-        "net_sats": net,
-        "at": instant(row.at),
-        "recorded_at": instant(row.recorded_at),
-        "height": row.height,
-        "block_hash": row.block_hash,
-        "source": row.source,
-        "campaign": row.campaign,
-        "project_id": row.project_id,
-        "store": row.store,
-        "party": row.party,
-        "reference": row.reference,
-        "txid": row.txid,
     }
 
 

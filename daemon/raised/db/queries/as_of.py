@@ -17,7 +17,7 @@ SEEN_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class AsOf:
+class RecordState:
     """The ground of every answer read in the same transaction."""
 
     seq: int
@@ -37,7 +37,7 @@ class AsOf:
         return not self.daemon_alive(now) or "down" in (self.relays, self.chain, self.btcpay)
 
 
-async def read_as_of(conn: AsyncConnection) -> AsOf:
+async def read_as_of(conn: AsyncConnection) -> RecordState:
     """What this transaction's view of the record stands on."""
     tip = select(block.c.height, block.c.hash).order_by(block.c.height.desc()).limit(1).subquery()
     ground = select(
@@ -49,7 +49,7 @@ async def read_as_of(conn: AsyncConnection) -> AsOf:
     row = (await conn.execute(ground)).one()
     settings = await read_stored_settings(conn)
     states = await _states(conn)
-    return AsOf(
+    return RecordState(
         seq=row.seq,
         height=row.height,
         hash=row.hash,

@@ -7,7 +7,8 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.items.items import Item, instant
+from raised.db.items.instant import instant
+from raised.db.items.items import Item
 from raised.db.queries.as_of import newest_seq
 from raised.db.schema import change, daemon
 

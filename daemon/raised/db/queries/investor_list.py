@@ -3,7 +3,8 @@
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.items.items import Item, instant
+from raised.db.items.instant import instant
+from raised.db.items.items import Item
 from raised.db.queries.paging import Place
 from raised.db.schema import investment
 

@@ -7,7 +7,8 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts.events import original_content
-from raised.db.items.items import Item, instant
+from raised.db.items.instant import instant
+from raised.db.items.items import Item
 from raised.db.queries.summary import PROJECT_STATUSES
 from raised.db.schema import event, event_relay, project, project_profile
 from raised.domain.angor.terms import Terms, parse_terms

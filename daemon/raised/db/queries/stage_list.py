@@ -7,7 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import Text, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.items.items import Item, instant
+from raised.db.items.instant import instant
+from raised.db.items.items import Item
 from raised.db.schema import movement, stage, stage_output
 from raised.domain.ledger import MSATS_PER_SAT
 
