@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Never, TypeVar
 
 import httpx
 from sqlalchemy import select
@@ -77,6 +77,15 @@ class ObservationLog:
         self.engine = engine
         self.observations: list[Observation] = []
         self._committed = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    def on_end(self, source: "asyncio.Task[Never]") -> None:
+        """The source has ended; when by an error, that ends all waiting."""
+        error = None if source.cancelled() else source.exception()
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        self._failure = error
+        self._committed.set()
 
     def committed(self, batch: Sequence[Observation]) -> None:
         """These are in the record."""
@@ -115,8 +124,7 @@ class ObservationLog:
         """Wait until something is so."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not test():
-                self._committed.clear()
-                await self._committed.wait()
+                await self._wait_for_commit()
 
     async def wait_until_caught_up(self, world: World) -> None:
         """Wait until the best block is in the record and every history was read."""
@@ -124,8 +132,13 @@ class ObservationLog:
         await self.wait_until(lambda: self.tip is not None and self.tip.hash == tip)
         async with asyncio.timeout(DEADLINE_SECONDS):
             while await RecordView(self.engine, 100).unindexed_projects():
-                self._committed.clear()
-                await self._committed.wait()
+                await self._wait_for_commit()
+
+    async def _wait_for_commit(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._committed.clear()
+        await self._committed.wait()
 
     async def wait_for_error(self, explorer: Explorer, code: str) -> SourceHealth:
         """Wait until health names an explorer for this; what it says."""
@@ -193,13 +206,13 @@ async def following(
     writing = asyncio.create_task(write_observations(outbox, engine, policy, committed))
     await outbox.join()
     asking = asyncio.create_task(explorers.follow(outbox))
+    asking.add_done_callback(observed.on_end)
     try:
         yield observed
         assert not asking.done(), asking.exception()
     finally:
         asking.cancel()
-        with suppress(asyncio.CancelledError):
-            await asking
+        await asyncio.wait({asking})
         await outbox.join()
         writing.cancel()
         with suppress(asyncio.CancelledError):

@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from raised.chain.block_scan import FoundingTest, WatchSet, read_and_scan
+from raised.chain.deep_forks import DeepForks
 from raised.chain.explorer.api import Explorer
 from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.explorer_pool import ExplorerPool
@@ -25,7 +26,7 @@ from raised.domain.observation import (
     RolledBack,
     TipSeen,
 )
-from raised.errors import BadData, InvalidInput, RecordUnavailable, Refused, Unavailable
+from raised.errors import BadData, InvalidInput, Refused, Unavailable
 
 _VERIFY_BLOCKS: Final = "blocks"
 # Weight units of relevant transactions read ahead on a fork that is not heavier yet: 16 full
@@ -63,6 +64,7 @@ class BestChain:
         # Any reorg that finality allows, and the headers below it that median times need.
         self._kept_headers = settings.finality + 2 * MEDIAN_SPAN
         self._first_asked_at: float | None = None
+        self._deep_forks = DeepForks(settings, pool)
         self.chain: HeaderChain | None = None
         self.gaps = 0
 
@@ -94,9 +96,12 @@ class BestChain:
             return await self._begin(peer, explorer, outbox)
         if peer.tip_hash == self.chain.tip.hash:
             self._doubtful_since.pop(peer.name, None)
+            self._deep_forks.forget(peer)
             return True
         self.chain = await add_past_headers(explorer, self.chain)
         fork = await self._find_fork(peer, explorer, self.chain)
+        if fork is None:
+            return False
         agreed = await self._is_agreed(peer, fork.tip_height, fork.tip_hash)
         if not agreed or not self._is_preferred(peer, fork):
             return False
@@ -106,25 +111,29 @@ class BestChain:
             await self._skip_blocks(explorer, fork, outbox)
         return True
 
-    async def _find_fork(self, peer: ExplorerPeer, explorer: Explorer, chain: HeaderChain) -> Fork:
+    async def _find_fork(
+        self, peer: ExplorerPeer, explorer: Explorer, chain: HeaderChain
+    ) -> Fork | None:
+        """What the peer's chain has beyond ours; None for one that left ours too deep.
+
+        Raises RecordUnavailable when that is for an operator to decide.
+        """
+        if self._deep_forks.shows(peer):
+            self._deep_forks.check(chain)
+            return None
         most = self._settings.catch_up_blocks if self._reads_blocks(peer) else 1
         fork = await find_fork(explorer, chain, most, self._network)
         if fork is None:
-            raise self._deep_fork_error(explorer)
+            self._deep_forks.record(peer, await explorer.block_hash(chain.base))
+            self._deep_forks.check(chain)
+            return None
+        self._deep_forks.forget(peer)
         peer.set_tip(fork.tip_hash)
         return fork
 
-    def _deep_fork_error(self, explorer: Explorer) -> Exception:
-        """The error for a chain that left ours below all headers we keep: the operator decides.
-
-        With several explorers it is that one's fault: one alone must not end the process.
-        """
-        if len(self._pool.peers) > 1:
-            return BadData(explorer.name, "left our chain deeper than finality", "deep_fork")
-        return RecordUnavailable(
-            f"{explorer.name} left our chain more than {self._settings.finality} blocks ago: "
-            "if that is right, undo them with `raised db rewind --to HEIGHT`"
-        )
+    def mark_deep_forks(self) -> None:
+        """Name the explorers that left our chain too deep, once all had a turn to say the same."""
+        self._deep_forks.mark()
 
     def _reads_blocks(self, peer: ExplorerPeer) -> bool:
         return peer.has_raw_blocks and self._settings.verify in (None, _VERIFY_BLOCKS)

@@ -110,7 +110,11 @@ def _easy_error(explorer: Explorer) -> BadData:
 
 async def _find_ancestor(explorer: Explorer, chain: HeaderChain) -> int | None:
     """The height of the newest block of ours that the explorer shows: nearly always our tip."""
-    for height in range(chain.height, chain.base - 1, -1):
+    if await explorer.block_hash(chain.height) == chain.tip.hash:
+        return chain.height
+    if await explorer.block_hash(chain.base) != chain.lowest.hash:
+        return None  # before asking for each block in between
+    for height in range(chain.height - 1, chain.base - 1, -1):
         header = chain.at(height)
         assert header is not None, "every height between base and tip is kept"
         if await explorer.block_hash(height) == header.hash:

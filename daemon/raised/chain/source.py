@@ -76,6 +76,7 @@ class ChainSource:
                 for peer in self._pool.by_preference(self._best_chain.chain):
                     if await self._watch_turn(tasks.create_task(self._turn(peer, outbox)), peer):
                         break
+                self._best_chain.mark_deep_forks()
                 if self._best_chain.chain is not None:
                     await self._pool.compare_chains(self._best_chain.chain)
                 await self._report_health(outbox)
