@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.rig.followed_chain import ProjectTotals, fast_settings, following, funded_project
 
+from raised.domain.observation import GroupProblems
 from raised.errors import RecordUnavailable
 from raised_simnet.world import World
 
@@ -35,20 +36,22 @@ async def test_what_all_explorers_show_is_for_the_operator_to_decide(
     async with funded_project(explorers=explorers) as funded:
         settings = replace(fast_settings(funded.world), finality=3)
         asked = funded.world.explorers[down:]
-        with pytest.raises(RecordUnavailable) as caught:
-            async with following(settings, writer, funded.project) as observed:
-                await observed.wait_until_caught_up(funded.world)
-                for explorer in funded.world.explorers[:down]:
-                    explorer.down()
-                funded.world.chain.reorg(40, keep=False)
-                await observed.wait_until(lambda: False)
-        sentence = str(caught.value)
+        async with following(settings, writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            for explorer in funded.world.explorers[:down]:
+                explorer.down()
+            funded.world.chain.reorg(40, keep=False)
+            error = await observed.wait_for_end()
+        sentence = str(error)
+        assert isinstance(error, RecordUnavailable)
         assert "`raised db rewind --to HEIGHT`" in sentence
         assert all(explorer.url in sentence for explorer in asked)
         for explorer in asked:
             health = observed.health(explorer)
             assert health is not None
             assert (health.state, health.errors.get("deep_fork", 0)) == ("ok", 0)
+        problems = observed.of_kind(GroupProblems)[-1].problems
+        assert [(problem.code, problem.detail) for problem in problems] == [("deep_fork", sentence)]
 
 
 async def test_as_long_as_an_explorer_shows_our_chain_nothing_is_to_be_decided(

@@ -116,7 +116,7 @@ class BestChain:
     ) -> Fork | None:
         """What the peer's chain has beyond ours; None for one that left ours too deep.
 
-        Raises RecordUnavailable when that is for an operator to decide.
+        Raises DeepFork when that is for an operator to decide.
         """
         if self._deep_forks.shows(peer):
             self._deep_forks.check(chain)

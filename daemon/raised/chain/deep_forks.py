@@ -1,4 +1,4 @@
-"""Chains that left ours below all headers we keep: who shows them, and when an operator must decide.
+"""Chains that left ours below all headers we keep: who shows them, when an operator must decide.
 
 Such a reorg is not followed: finality says that nothing so deep is undone without being asked. One
 explorer among several that shows it may be of another network or broken. When several name the same
@@ -15,6 +15,10 @@ from raised.chain.settings import ChainSettings
 from raised.errors import RecordUnavailable
 
 _FEWEST: Final = 2  # explorers that must name the same block, where there are that many
+
+
+class DeepFork(RecordUnavailable):
+    """All explorers show a chain that left ours deeper than finality."""
 
 
 class DeepForks:
@@ -46,14 +50,14 @@ class DeepForks:
             peer.set_chain_problem("deep_fork", "shows a chain that left ours below finality")
 
     def check(self, chain: HeaderChain) -> None:
-        """Raise RecordUnavailable when enough explorers show the same other chain and none ours."""
+        """Raise DeepFork when enough explorers show the same other chain and none ours."""
         if any(self._may_show_ours(peer) for peer in self._peers):
             return
         blocks = Counter(block for block in self._blocks.values() if block is not None)
         for block_hash, count in blocks.most_common(1):
             if count >= self._needed:
                 names = [name for name, block in self._blocks.items() if block == block_hash]
-                raise RecordUnavailable(
+                raise DeepFork(
                     f"{' and '.join(names)} left our chain more than {self._finality} blocks ago, "
                     f"below height {chain.base}: if that is right, undo them with "
                     "`raised db rewind --to HEIGHT`"

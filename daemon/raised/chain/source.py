@@ -9,8 +9,10 @@ from raised.chain.ancestry.linker import AncestryLinker
 from raised.chain.backlog import HistoryBacklog
 from raised.chain.best_chain import BestChain
 from raised.chain.block_scan import WatchSet
+from raised.chain.deep_forks import DeepFork
 from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.explorer_pool import ExplorerPool
+from raised.chain.health_reports import HealthReports
 from raised.chain.mempool import Mempool
 from raised.chain.ports import ChainRecord
 from raised.chain.settings import ChainSettings
@@ -18,7 +20,7 @@ from raised.clock import now
 from raised.domain.angor.founding import founding_of
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.network import Network
-from raised.domain.observation import MempoolSeen, Observation, SourceHealth
+from raised.domain.observation import MempoolSeen, Observation
 from raised.errors import SourceError
 from raised.net.http_client import Transport
 
@@ -52,11 +54,11 @@ class ChainSource:
         self._backlog = HistoryBacklog(
             record, self._best_chain, linker, self._watched, founding_test
         )
+        self._health = HealthReports(self._pool, settings)
         self._mempool = Mempool(self._watched, founding_test)
         self._mempool_read_at: float | None = None
         self._view_reported_at: float | None = None
         self._record_changed = asyncio.Event()
-        self._reported: dict[str, tuple[float, SourceHealth]] = {}
 
     def wake(self) -> None:
         """Look at the record again: there may be a project whose history was never read."""
@@ -79,7 +81,7 @@ class ChainSource:
                 self._best_chain.mark_deep_forks()
                 if self._best_chain.chain is not None:
                     await self._pool.compare_chains(self._best_chain.chain)
-                await self._report_health(outbox)
+                await self._health.report(outbox)
                 await self._wait_for_next_poll()
         raise AssertionError("only an error ends it")
 
@@ -123,6 +125,10 @@ class ChainSource:
         except SourceError as error:
             await peer.on_error(error)
             return False
+        except DeepFork as error:
+            self._health.problems.begin_problem("deep_fork", str(error), "down")
+            await self._health.report_last(outbox)
+            raise
         peer.reset()
         return followed
 
@@ -161,22 +167,6 @@ class ChainSource:
         assert time is not None, "it was read just now"
         is_old = before is None or time - before > _VIEW_SECONDS
         return bool(view.txs or view.gone) or is_old
-
-    async def _report_health(self, outbox: asyncio.Queue[Observation]) -> None:
-        """Report a change of state or of the last error at once, moved figures now and then."""
-        time = asyncio.get_running_loop().time()
-        for health in self._pool.health(self._settings.verify or "blocks"):
-            reported = self._reported.get(health.name)
-            if reported is None or self._is_due(reported, health, time):
-                self._reported[health.name] = (time, health)
-                await outbox.put(health)
-
-    def _is_due(
-        self, reported: tuple[float, SourceHealth], health: SourceHealth, time: float
-    ) -> bool:
-        at, before = reported
-        changed = (before.state, before.last_error) != (health.state, health.last_error)
-        return changed or time - at >= self._settings.health_seconds
 
     async def _wait_for_next_poll(self) -> None:
         """Until the tip is polled again, or sooner when there is a history to read."""

@@ -86,7 +86,10 @@ async def _states(conn: AsyncConnection) -> dict[str, dict[str, str]]:
 
 def _with_group(state: SourceState, problems: Mapping[str, str]) -> SourceState:
     """The state with what is wrong with no source alone, but with all of them together."""
-    return "degraded" if state == "ok" and problems else state
+    found = {state, *problems.values()}
+    if state == "off" or not problems:
+        return state
+    return "down" if "down" in found else "degraded"
 
 
 def _together(states: Mapping[str, str], followed: tuple[str, ...] | None) -> SourceState:
