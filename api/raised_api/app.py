@@ -28,6 +28,7 @@ from raised_api.http.response_cache import (
     ResponseCache,
     ResponseCacheMiddleware,
 )
+from raised_api.http.webhook_secrets import WebhookSecrets
 from raised_api.openapi.docs_page import openapi_handlers
 from raised_api.openapi.document import build_document
 from raised_api.routes.campaigns import CAMPAIGNS
@@ -82,6 +83,7 @@ class _Services:
     metrics: Metrics
     api_keys: ApiKeyCache
     deliveries: DeliveryStore
+    secrets: WebhookSecrets
 
 
 def create_app(
@@ -110,13 +112,16 @@ def create_app(
         metrics=_metrics(feed),
         api_keys=ApiKeyCache(engine, is_public=is_public(environment)),
         deliveries=DeliveryStore(writer, open_adder(environment.database_url), clock),
+        secrets=WebhookSecrets.of(environment),
     )
     return _with_middleware(_litestar(services, stop), services)
 
 
 def _litestar(services: _Services, stop: asyncio.Event) -> Litestar:
     hourly_totals = HourlyTotals()
-    contexts = ContextProvider(services.engine, services.clock, on_restored=hourly_totals.clear)
+    contexts = ContextProvider(
+        services.engine, services.clock, services.secrets, on_restored=hourly_totals.clear
+    )
     return Litestar(
         route_handlers=_route_handlers(services),
         # Of the application, since Litestar makes deep copies of routers with all that they hold.
@@ -143,7 +148,7 @@ def _route_handlers(services: _Services) -> list[ControllerRouterHandler]:
         ),
         stream_handler(services.feed, services.api_keys),
         refresh_handler(services.writer, services.clock),
-        *health_handlers(services.engine, services.clock),
+        *health_handlers(services.engine, services.clock, services.secrets),
         metrics_handler(services.metrics, environment.trusted_proxies),
         *openapi_handlers(build_document(HANDLERS, environment.public_url)),
         *page_handlers(),
@@ -164,7 +169,7 @@ def _with_middleware(app: ASGIApp, services: _Services) -> ASGIApp:
     app = AccessMiddleware(app, services.api_keys, limiter, clock, environment.trusted_proxies)
     # Outside of keys and quotas: BTCPay Server has neither, and its deliveries must not be refused.
     app = WebhookMiddleware(
-        app, environment.webhook_secrets, services.deliveries, clock, environment.trusted_proxies
+        app, services.secrets, services.deliveries, clock, environment.trusted_proxies
     )
     app = MetricsMiddleware(app, services.metrics, excluded={STREAM})
     return HeadMiddleware(app, excluded={STREAM})

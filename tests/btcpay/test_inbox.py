@@ -153,6 +153,20 @@ async def test_an_unknown_event_of_an_invoice_has_it_fetched(store: FollowedStor
     assert event["invoiceId"] in store.record.invoices
 
 
+async def test_an_event_whose_type_could_not_be_read_has_fetched_what_it_names(
+    store: FollowedStore,
+) -> None:
+    store.server.add("abc", "Settled")
+    rows = [
+        store.record.deliver("unknown", "abc"),
+        store.record.deliver("unknown", None, pull="4DebvnMPvNxLtsorc7vBCL8zAY9G"),
+    ]
+    async with store.follow():
+        await store.until(lambda: len(store.record.results) == len(rows))
+    assert store.record.results == dict.fromkeys(rows, "applied")
+    assert "abc" in store.record.invoices
+
+
 async def test_a_result_that_is_not_committed_yet_causes_no_second_fetch(
     store: FollowedStore,
 ) -> None:

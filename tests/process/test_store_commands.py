@@ -146,11 +146,22 @@ def line_of(said: str, kind: str) -> str:
 
 
 def test_check_tries_the_store(operator: Operator, capsys: pytest.CaptureFixture[str]) -> None:
+    assert setup(operator) == 0
     operator.run("check")
     line = line_of(capsys.readouterr().out, "store")
     assert line.startswith("ok")
     assert "version 2.4.1" in line
     assert "older than 2.4.2: upgrade" in line
+
+
+def test_check_says_that_a_webhooks_secret_is_missing(
+    operator: Operator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert operator.run("check") == 1
+    line = line_of(capsys.readouterr().out, "store")
+    assert line.startswith("FAILED")
+    assert f"RAISED_BTCPAY_SHOP_WEBHOOK_SECRET_FILE: {operator.secret} is not there" in line
+    assert "raised btcpay setup shop" in line
 
 
 def test_check_says_what_the_key_cannot_see(

@@ -14,14 +14,15 @@ from raised_api.http.auth import access_of
 from raised_api.http.envelope import AsOf, Sources
 from raised_api.http.parameters import PARAMETERS, parse_query
 from raised_api.http.response_cache import RecordVersion, set_version
+from raised_api.http.webhook_secrets import WebhookSecrets
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """One request, with the transaction to answer it in: all of a response shows one moment.
 
-    `path`, `query`: its parameters. `now`: Unix seconds. `sees_invoices`: rows that make payers
-    traceable are for the caller.
+    `path`, `query`: its parameters. `now`: Unix seconds. `secrets`: what the process has to check
+    deliveries. `sees_invoices`: rows that make payers traceable are for the caller.
     """
 
     conn: AsyncConnection
@@ -29,6 +30,7 @@ class RequestContext:
     now: int
     path: Mapping[str, str]
     query: Mapping[str, Any]
+    secrets: WebhookSecrets
     sees_invoices: bool = False
 
     @property
@@ -57,10 +59,15 @@ class ContextProvider:
     """
 
     def __init__(
-        self, engine: AsyncEngine, clock: Callable[[], int], on_restored: Callable[[], object]
+        self,
+        engine: AsyncEngine,
+        clock: Callable[[], int],
+        secrets: WebhookSecrets,
+        on_restored: Callable[[], object],
     ) -> None:
         self._engine = engine
         self._clock = clock
+        self._secrets = secrets
         self._on_restored = on_restored
         self._newest_seq = 0
 
@@ -83,4 +90,4 @@ class ContextProvider:
             self._newest_seq = as_of.seq
             set_version(request.scope, RecordVersion(as_of.seq, now // 60, as_of.is_stale(now)))
             sees_invoices = access_of(request.scope).sees_invoices
-            yield RequestContext(conn, as_of, now, path, query, sees_invoices)
+            yield RequestContext(conn, as_of, now, path, query, self._secrets, sees_invoices)

@@ -15,6 +15,7 @@ from raised.db.queries.as_of import RecordState, read_as_of
 from raised.db.queries.progress import Progress, read_progress
 from raised.db.stored_settings import read_stored_settings
 from raised.errors import RecordUnavailable
+from raised_api.http.webhook_secrets import WebhookSecrets
 from raised_api.routes.problem_item import problem_item
 from raised_api.routes.problems import read_problems
 
@@ -22,7 +23,9 @@ _JSON = "application/json"
 _FIRST_INDEX = "index"  # later back-fills and indexes run beside a record that is whole
 
 
-def health_handlers(engine: AsyncEngine, clock: Callable[[], int]) -> list[HTTPRouteHandler]:
+def health_handlers(
+    engine: AsyncEngine, clock: Callable[[], int], secrets: WebhookSecrets
+) -> list[HTTPRouteHandler]:
     """The routes of health, for watchdogs and people."""
 
     @get("/health/live", name="live")
@@ -31,7 +34,7 @@ def health_handlers(engine: AsyncEngine, clock: Callable[[], int]) -> list[HTTPR
 
     @get(["/health/ready", "/health"], name="ready")
     async def ready() -> Response[bytes]:
-        health = await read_health(engine, clock())
+        health = await read_health(engine, clock(), secrets)
         return Response(
             msgspec.json.encode(health),
             status_code=503 if health["status"] in {"starting", "down"} else 200,
@@ -42,11 +45,11 @@ def health_handlers(engine: AsyncEngine, clock: Callable[[], int]) -> list[HTTPR
     return [live, ready]
 
 
-async def read_health(engine: AsyncEngine, now: int) -> Item:
+async def read_health(engine: AsyncEngine, now: int, secrets: WebhookSecrets) -> Item:
     """How everything is, and what is wrong."""
     try:
         async with reading(engine) as conn:
-            return await _health(conn, now)
+            return await _health(conn, now, secrets)
     except RecordUnavailable:
         return _without_record()
 
@@ -65,7 +68,7 @@ def _without_record() -> Item:
     }
 
 
-async def _health(conn: AsyncConnection, now: int) -> Item:
+async def _health(conn: AsyncConnection, now: int, secrets: WebhookSecrets) -> Item:
     as_of = await read_as_of(conn)
     settings = await read_stored_settings(conn)
     relays = list((await relay_items(conn, settings.relays)).values())
@@ -73,7 +76,7 @@ async def _health(conn: AsyncConnection, now: int) -> Item:
     stores = list((await store_items(conn, settings.store_labels)).values())
     progress = await read_progress(conn)
     sources = (*relays, *explorers, *stores)
-    problems = await read_problems(conn, as_of, sources, now, shows_private=False)
+    problems = await read_problems(conn, as_of, sources, now, secrets, shows_private=False)
     wrong = [problem for problem in problems if problem["severity"] != "warning"]
     alive = as_of.daemon_alive(now)
     return {

@@ -16,8 +16,10 @@ from raised.db.stored_settings import read_stored_settings
 from raised_api.http.endpoint import read
 from raised_api.http.parameters import CURSOR, LIMIT, read_cursor, write_cursor
 from raised_api.http.request_context import RequestContext
+from raised_api.http.webhook_secrets import WebhookSecrets
 from raised_api.openapi import source_schemas
 from raised_api.routes.problem_item import problem_item
+from raised_api.routes.secret_problems import secret_problems
 from raised_api.routes.store_problems import store_problems
 
 _LIST: Final = "problems"
@@ -46,6 +48,7 @@ async def problems(context: NamedDependency[RequestContext]) -> dict[str, object
         context.as_of,
         [*relays.values(), *explorers.values(), *stores.values()],
         context.now,
+        context.secrets,
         shows_private=context.sees_invoices,
     )
     place = read_cursor(_LIST, context.query["cursor"], str)
@@ -76,6 +79,7 @@ async def read_problems(
     as_of: RecordState,
     sources: Sequence[Item],
     now: int,
+    secrets: WebhookSecrets,
     *,
     shows_private: bool,
 ) -> list[Item]:
@@ -86,11 +90,13 @@ async def read_problems(
     standing = await standing_problems(conn, await read_stored_settings(conn))
     named = {problem.name for problem in standing if problem.state != "ok"}
     unnamed = [item for item in sources if item["state"] != "ok" and item["name"] not in named]
+    stores = [item for item in sources if "webhook" in item]
     return [
         *([] if as_of.daemon_alive(now) else [_of_daemon(as_of)]),
         *(_of_source(item) for item in unnamed),
         *(_of_standing(problem, shows_private=shows_private) for problem in standing),
-        *await store_problems(conn, [item for item in sources if "webhook" in item], now),
+        *await store_problems(conn, stores, now),
+        *await secret_problems(conn, (str(item["name"]) for item in stores), secrets, now),
     ]
 
 

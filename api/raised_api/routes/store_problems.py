@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.items.instant import instant
 from raised.db.items.items import Item
 from raised.db.requests.inbox import Refused, refused_since
+from raised_api.http.webhook_secrets import NO_SECRET
 from raised_api.routes.problem_item import problem_item
 
 _HOUR: Final = 3600
@@ -22,7 +23,7 @@ async def store_problems(conn: AsyncConnection, stores: Iterable[Item], now: int
     """The problems of these store items, as health lists them."""
     refused: defaultdict[str, list[Refused]] = defaultdict(list)
     for count in await refused_since(conn, now - _HOUR):
-        if count.reason not in _STRANGERS:
+        if count.reason not in (*_STRANGERS, NO_SECRET):  # the latter is a problem of its own
             refused[count.store].append(count)
     problems: list[Item] = []
     for item in stores:

@@ -7,7 +7,7 @@ strangers must not fill the disk.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Never
 
@@ -39,6 +39,7 @@ class DeliveryStore:
         self._waiting: list[_Waiting] = []
         self._delivery_waits = asyncio.Event()
         self._refused: Counter[tuple[str, str]] = Counter()
+        self._refusal_waits = asyncio.Event()
         self._store_ids: dict[str, str] = {}
         self._store_ids_read_at: int | None = None
 
@@ -74,9 +75,10 @@ class DeliveryStore:
     def count_refused(self, store: str, reason: str) -> None:
         """Count a request that was refused."""
         self._refused[store, reason] += 1
+        self._refusal_waits.set()
 
-    async def store_id(self, label: str) -> str | None:
-        """The id of a store as the daemon follows it; None when it does not, or not yet.
+    async def store_ids(self) -> Mapping[str, str]:
+        """The id of each store that the daemon follows by label; those of a few seconds ago.
 
         Raises:
             RecordUnavailable: the database does not answer, and never has.
@@ -91,7 +93,7 @@ class DeliveryStore:
                 self._store_ids_read_at = read_at
                 if read_at is None:
                     raise
-        return self._store_ids.get(label)
+        return self._store_ids
 
     async def _store_deliveries(self) -> Never:
         while True:
@@ -118,8 +120,10 @@ class DeliveryStore:
 
     async def _write_refused_repeatedly(self) -> Never:
         while True:
+            await self._refusal_waits.wait()
+            self._refusal_waits.clear()
+            await self._write_refused()  # the first at once: health shows them
             await asyncio.sleep(_REFUSALS_SECONDS)
-            await self._write_refused()
 
     async def _write_refused(self) -> None:
         if not self._refused:
@@ -129,4 +133,5 @@ class DeliveryStore:
             await transact(self._engine, count_refused, counts, self._clock())
         except RecordUnavailable as error:
             self._refused += counts  # written with the next ones
+            self._refusal_waits.set()
             _log.warning("refused deliveries not counted yet", error=str(error))

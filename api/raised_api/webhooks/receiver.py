@@ -6,10 +6,11 @@ requests nor in need of a key. Answers tell strangers nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
+import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
@@ -18,11 +19,9 @@ from raised_api.http.client_ip import client_address
 from raised_api.http.problems import Problem
 from raised_api.http.rate_limit import RateLimiter
 from raised_api.http.responses import send_problem, send_response
+from raised_api.http.webhook_secrets import NO_SECRET, WebhookSecrets
 from raised_api.webhooks.delivery_body import is_signed, parse_delivery, signing_keys
 from raised_api.webhooks.delivery_store import DeliveryStore
-
-# The secrets of each store by its label: two while one replaces the other.
-Secrets = Mapping[str, tuple[bytes, ...]]
 
 _PREFIX: Final = "/webhooks/btcpay/"
 _SHORT_PATH: Final = "/webhook"  # where there is one store
@@ -38,9 +37,12 @@ _BODY_SECONDS: Final = 30.0
 MAX_REFUSALS: Final = 60
 _RETRY_SECONDS: Final = 5
 
+_SIGNATURE: Final = b"btcpay-sig"
 _CLOSE: Final = {"connection": "close"}
 _ALWAYS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _EMPTY: Final = [(b"content-length", b"0"), *_ALWAYS]
+
+_log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -63,14 +65,15 @@ class WebhookMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        secrets: Secrets,
+        secrets: WebhookSecrets,
         deliveries: DeliveryStore,
         clock: Callable[[], int],
         trusted_proxies: tuple[str, ...],
     ) -> None:
         self._app = app
-        self._keys = {label: signing_keys(own) for label, own in secrets.items()}
-        self._only_label = next(iter(secrets)) if len(secrets) == 1 else None
+        self._missing = secrets.missing
+        self._told: set[str] = set()  # stores without secret that the log has named
+        self._keys = {label: signing_keys(own) for label, own in secrets.by_label.items()}
         self._deliveries = deliveries
         self._clock = clock
         self._trusted_proxies = trusted_proxies
@@ -85,10 +88,9 @@ class WebhookMiddleware:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        label = self._label(scope["path"])
+        label: str | None = None
         try:
-            if label is None:
-                raise _refused(404, "There is nothing at this address.", None)
+            label = await self._require_label(scope["path"])
             if scope["method"] != "POST":
                 raise _refused(405, "This address only answers POST.", None, allow="POST")
             await self._receive(label, scope, receive)
@@ -97,14 +99,26 @@ class WebhookMiddleware:
         else:
             await send_response(send, 200, _EMPTY, b"")
 
-    def _label(self, path: str) -> str | None:
-        """The label of the store whose address this is."""
-        if path == _SHORT_PATH:
-            return self._only_label
-        label = path.removeprefix(_PREFIX)
-        return label if label in self._keys else None
+    async def _require_label(self, path: str) -> str:
+        """The label of the store whose address this is.
+
+        Raises:
+            _Refused: it is no store's.
+        """
+        label = _label_of(path, self._keys)
+        if label not in self._keys:
+            try:
+                followed = await self._deliveries.store_ids()
+            except RecordUnavailable as error:
+                raise _not_stored(None) from error
+            label = _label_of(path, followed.keys() | self._missing.keys())
+        if label is None:
+            raise _refused(404, "There is nothing at this address.", None)
+        return label
 
     async def _receive(self, label: str, scope: HTTPScope, receive: Receive) -> None:
+        if label not in self._keys:
+            self._refuse_without_secret(label, scope)
         signature = _require_signature(scope)
         body = await _read_body(receive)
         if not is_signed(body, signature, self._keys[label]):
@@ -114,13 +128,21 @@ class WebhookMiddleware:
         except InvalidInput as error:
             raise _refused(400, "The body is no delivery.", "not_json") from error
         try:
-            followed_id = await self._deliveries.store_id(label)
-            if followed_id is not None and store_id != followed_id:
+            followed_id = (await self._deliveries.store_ids()).get(label)
+            if None not in (followed_id, store_id) and store_id != followed_id:
                 raise _unsigned("other_store")  # the secret was not given to that store
             await self._deliveries.add(delivery)
         except RecordUnavailable as error:
-            headers = {"retry-after": str(_RETRY_SECONDS)}
-            raise _Refused(503, "It cannot be stored now.", "not_stored", headers) from error
+            raise _not_stored("not_stored") from error
+
+    def _refuse_without_secret(self, label: str, scope: HTTPScope) -> NoReturn:
+        """Have the server send again: it is a store of ours, and what was answered 404 is lost."""
+        if not any(name == _SIGNATURE for name, _ in scope["headers"]):
+            raise _not_stored(None)  # anybody can send that
+        if label not in self._told:
+            self._told.add(label)
+            _log.error("webhook deliveries refused: no secret of this store", store=label)
+        raise _not_stored(NO_SECRET)
 
     def _count(self, label: str | None, refused: _Refused, scope: HTTPScope) -> Problem:
         """The answer to a refusal; 429 where an address earns too many of them."""
@@ -139,6 +161,20 @@ def _is_webhook(path: str) -> bool:
     return path == _SHORT_PATH or path.startswith(_PREFIX)
 
 
+def _label_of(path: str, labels: Collection[str]) -> str | None:
+    """The label of these that a path names; the short path names the only one."""
+    if path == _SHORT_PATH:
+        return next(iter(labels)) if len(labels) == 1 else None
+    label = path.removeprefix(_PREFIX)
+    return label if label in labels else None
+
+
+def _not_stored(reason: str | None) -> _Refused:
+    """An answer after which the server sends again."""
+    headers = {"retry-after": str(_RETRY_SECONDS)}
+    return _Refused(503, "It cannot be stored now.", reason, headers)
+
+
 def _unsigned(reason: str) -> _Refused:
     scheme = {"www-authenticate": "BTCPay-Sig"}
     return _Refused(401, "The signature does not hold.", reason, scheme)
@@ -152,7 +188,7 @@ def _require_signature(scope: HTTPScope) -> bytes:
     """
     length, signatures = 0, list[bytes]()
     for name, value in scope["headers"]:
-        if name == b"btcpay-sig":
+        if name == _SIGNATURE:
             signatures.append(value)
         elif name == b"content-length":
             length = int(value)  # the server has refused what is no number

@@ -230,8 +230,8 @@ def _result_without_fetch(delivery: PendingDelivery) -> str | None:
     """The result of a delivery that asks for no fetch; None for one that does."""
     if _TEST_MARK in (delivery.invoice_id or ""):
         return TEST
-    # An unknown type of event that names an invoice is a reason to fetch it, too.
-    if delivery.type.startswith("Invoice") and delivery.invoice_id is not None:
+    # An unknown type of event, or one that could not be read, is a reason to fetch, too.
+    if delivery.invoice_id is not None or delivery.pull_payment_id is not None:
         return None
     return None if delivery.type.startswith("Payout") else IGNORED
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -12,7 +12,7 @@ from raised.btcpay.settings import StoreSettings
 from raised.btcpay.store import is_outdated
 from raised.chain.explorer_pool import ExplorerPool
 from raised.config.load import Config
-from raised.config.stores import Store
+from raised.config.stores import WEBHOOK_SECRET, Store
 from raised.domain.angor.network import network_named
 from raised.errors import ConfigError, Refused, SourceError
 from raised.nostr.sdk_client import RelayEndpoint, close_client, use_running_loop
@@ -61,7 +61,15 @@ async def _check_configured(config: Config, store: Store) -> Finding:
         settings = settings_of_store(config, store)
     except ConfigError as error:
         return Finding("store", store.label, ok=False, words="; ".join(error.problems))
-    return await _check_store(settings)
+    finding = await _check_store(settings)
+    file = config.environment.secret_files.get((store.label, WEBHOOK_SECRET))
+    if file is None or store.label in config.environment.webhook_secrets:
+        return finding
+    words = (
+        f"{finding.words}; {file.variable}: {file.path} is not there, so deliveries are answered "
+        f"503: run raised btcpay setup {store.label}"
+    )
+    return replace(finding, ok=False, words=words)
 
 
 async def _check_relay(endpoint: RelayEndpoint) -> Finding:
