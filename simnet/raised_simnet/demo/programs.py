@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 
@@ -22,6 +22,24 @@ class ProgramFailed(RaisedError):
     """A program ended by itself, or never became ready."""
 
 
+class ChildProcess(Protocol):
+    """What a program needs of its process; `asyncio.subprocess.Process` has it."""
+
+    @property
+    def pid(self) -> int:
+        """Its id, which is that of its process group, too."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, the negative number of the signal that ended it, None while it lives."""
+
+    async def wait(self) -> int:
+        """The exit code, once there is one."""
+
+    def send_signal(self, signal: int) -> None:
+        """Send it a signal."""
+
+
 class Program:
     """`raised` with these arguments, in a session of its own: a Ctrl-C is ours to pass on."""
 
@@ -29,13 +47,18 @@ class Program:
         self.name = " ".join(("raised", *arguments))
         self._arguments = arguments
         self._environment = environment
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ChildProcess | None = None
 
     async def start(self) -> None:
         """Start it; its output goes where our errors go."""
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "raised", *self._arguments),
-            env=self._environment,
+        self._process = await self._spawn(self._arguments, self._environment)
+
+    async def _spawn(
+        self, arguments: tuple[str, ...], environment: Mapping[str, str]
+    ) -> ChildProcess:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "raised", *arguments),
+            env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),
             start_new_session=True,
