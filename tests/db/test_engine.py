@@ -1,6 +1,9 @@
 """The record's engine, lock and schema revision, on each database."""
 
 import asyncio
+import errno
+import fcntl
+import os
 import sys
 from pathlib import Path
 
@@ -58,10 +61,47 @@ async def test_a_record_of_a_newer_version_is_refused_and_left_alone(writer: Asy
             await require_current(conn, "regtest")
 
 
-@pytest.mark.parametrize("url", ["raised.db", "mysql://host/raised", "sqlite:////dev/null/r.db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("raised.db", "mysql://host/raised", "sqlite:////dev/null/r.db", "sqlite:////usr/lib"),
+        f"sqlite:////tmp/{'x' * 300}.db",
+    ],
+)
 def test_a_database_that_cannot_be_is_a_setting_to_edit(url: str) -> None:
     with pytest.raises(ConfigError, match="RAISED_DATABASE_URL: "):
         open_writer(url)
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EROFS, errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EDQUOT, errno.EACCES]
+)
+async def test_a_disk_that_may_come_back_is_no_setting_to_edit(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 1, so that systemd tries again; the sentence names the file and the reason."""
+    path = tmp_path / "raised.db"
+    url, words = f"sqlite:///{path}", f"raised.db.* cannot be opened: {os.strerror(number)}"
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    async def lock(url: str) -> None:
+        async with sole_writer(url):
+            pass
+
+    path.touch()
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(RecordUnavailable, match=words):
+        await lock(url)
+    for name in ("open", "touch", "stat"):
+        monkeypatch.setattr(Path, name, fail)
+    with pytest.raises(RecordUnavailable, match=words):
+        await lock(url)
+    with pytest.raises(RecordUnavailable, match=words):
+        open_writer(url)
+    with pytest.raises(RecordUnavailable, match=words):
+        open_reader(url)
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:

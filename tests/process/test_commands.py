@@ -1,13 +1,19 @@
 """The command line: exit codes and words, as a person types them."""
 
+import errno
+import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial, partialmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised import __version__
+from raised.__main__ import exit_code
 
 CONFIG = """
 network = "regtest"
@@ -64,6 +70,26 @@ def test_a_missing_or_bad_configuration_is_78_and_says_all_that_is_wrong(
     assert done.returncode == 78
     for key in ("network", "colour", "relay", "chain.explorer"):
         assert f"configuration: {key}:" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["run"], ["api"], ["up"], ["db", "upgrade"], ["keys", "list"]])
+def test_a_read_only_disk_is_1_so_that_the_service_is_started_again(
+    config: Path,
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def read_only(real: Callable[..., Any], path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path.name.startswith("raised.db"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setenv("RAISED_DATABASE_URL", f"sqlite:///{config.parent}/raised.db")
+    assert exit_code(["--config", str(config), "db", "upgrade"]) == 0
+    for name in ("touch", "stat", "open"):
+        monkeypatch.setattr(Path, name, partialmethod(partial(read_only, getattr(Path, name))))
+    assert exit_code(["--config", str(config), *command]) == 1
+    assert "cannot be opened: Read-only file system" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["run", "api"])

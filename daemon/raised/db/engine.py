@@ -5,7 +5,9 @@ otherwise fail as "locked" under load), reading ones plain, so that readers neve
 """
 
 import asyncio
+import errno
 import fcntl
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -26,6 +28,18 @@ T = TypeVar("T")
 _BUSY_SECONDS: Final = 5
 _SETTING: Final = "RAISED_DATABASE_URL"
 _BROKEN: Final = (DBAPIError, OSError)  # asyncpg: whoever cannot be reached is an OSError
+# The path itself is wrong: no other start can help. Everything else (a disk that is read-only, full
+# or broken, a folder that is not ours, no descriptor left) is mended without editing a setting.
+_WRONG_PATH: Final = frozenset(
+    {
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.EINVAL,
+    }
+)
 _LOCK_KEY: Final = 0x7261_6973_6564  # "raised": PostgreSQL's advisory locks are numbers
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -55,13 +69,15 @@ def open_writer(url: str) -> AsyncEngine:
     """An engine whose transactions may write. Creates the file, readable by its owner only.
 
     Raises:
-        ConfigError: the file cannot be created there.
+        ConfigError: no file can be at that path.
+        RecordUnavailable: the file cannot be created or written now.
     """
     path = sqlite_path(url)
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
+            _refuse_directory(path)
         except OSError as error:
             raise _unusable(path, error) from error
     return _open(url, begin="BEGIN IMMEDIATE")
@@ -71,13 +87,15 @@ def open_reader(url: str) -> AsyncEngine:
     """An engine for transactions that only read.
 
     Raises:
-        ConfigError: we may not look there.
+        ConfigError: no file can be at that path.
+        RecordUnavailable: we cannot look there now.
         WrongRecord: there is no file to read.
     """
     path = sqlite_path(url)
     if path is not None:
         try:
             path.stat()
+            _refuse_directory(path)
         except FileNotFoundError as error:
             raise WrongRecord(f"there is no record at {path}: run `raised db upgrade`") from error
         except OSError as error:
@@ -105,8 +123,15 @@ def _open(url: str, begin: str) -> AsyncEngine:
     raise ConfigError(f"{_SETTING}: {backend} is not supported, take sqlite or postgresql")
 
 
-def _unusable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{_SETTING}: {path} cannot be used: {error.strerror}")
+def _refuse_directory(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError | RecordUnavailable:
+    if error.errno in _WRONG_PATH:
+        return ConfigError(f"{_SETTING}: {path} cannot be used: {error.strerror}")
+    return RecordUnavailable(f"the record {path} cannot be opened: {error.strerror or error}")
 
 
 def connect_sqlite(path: Path) -> sqlite3.Connection:
@@ -216,8 +241,10 @@ async def _file_lock(path: Path) -> AsyncIterator[Assure]:
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise WrongRecord(f"another `raised run` writes to {path}") from error
+        except OSError as error:  # a file system without locks, or out of them
+            raise _unusable(lock_path, error) from error
         yield _nothing_to_lose
 
 
