@@ -62,7 +62,7 @@ def test_every_setting_of_relays_toml_is_known_and_documented() -> None:
     """Each key the configuration reads stands in the shipped file, in force or as a comment."""
     shipped = (ROOT / "relays.toml").read_text()
     read = re.findall(
-        r"\.(?:text|required_text|integer|boolean|choice|parsed|comma_separated|texts?|tables?)\(\s*\"([a-z0-9_]+)\"",
+        r"\.(?:text|required_text|integer|boolean|choice|parsed|optional|texts?|tables?)\(\s*\"([a-z0-9_]+)\"",
         "".join((ROOT / "daemon/raised" / name).read_text() for name in CONFIG_FILES),
     )
     assert {key for key in read if not re.search(rf"\b{key}\b", shipped)} == set()

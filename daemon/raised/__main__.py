@@ -36,8 +36,18 @@ class Settings:
 
     def load(self) -> Config:
         """The configuration, with logs set up as it says."""
-        config = load_config(self.config)
+        return self._start(load_config(self.config))
+
+    def load_with_keys(self) -> Config:
+        """The same, with all keys that the daemon needs."""
+        from raised.service.source_settings import load_with_keys
+
+        return self._start(load_with_keys(self.config))
+
+    def _start(self, config: Config) -> Config:
         self.start_logs(config)
+        for warning in config.warnings:
+            _log.warning("configuration", warning=warning)
         return config
 
     def start_logs(self, config: Config | None = None) -> None:
@@ -98,7 +108,7 @@ def run(settings: Settings) -> int:
     """Follow the sources and keep the record: the daemon."""
     from raised.service.run import run_daemon
 
-    return asyncio.run(run_daemon(settings.load()))
+    return asyncio.run(run_daemon(settings.load_with_keys()))
 
 
 @cli.command()
@@ -117,7 +127,7 @@ def up(settings: Settings) -> int:
     from raised.commands.up import run_both
     from raised.service.maintenance import upgrade_record
 
-    asyncio.run(upgrade_record(settings.load()))
+    asyncio.run(upgrade_record(settings.load_with_keys()))
     return asyncio.run(run_both(settings.arguments()))
 
 
@@ -139,7 +149,13 @@ def check(settings: Settings) -> int:
     """Try the configuration and every source once."""
     from raised.commands.check import check_sources
 
-    return asyncio.run(check_sources(settings.load()))
+    try:
+        config = settings.load()
+    except ConfigError:
+        # With the keys that cannot be used; these alone are findings among the others.
+        settings.load_with_keys()
+        raise
+    return asyncio.run(check_sources(config))
 
 
 def _project_id(

@@ -116,16 +116,55 @@ def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
     assert "is empty" in found[0]
 
 
-def test_a_secret_of_no_store_is_a_problem(tmp_path: Path) -> None:
-    found = problems(tmp_path, "", RAISED_BTCPAY_SHOPP_API_KEY_FILE=secret(tmp_path, "k", "x"))
-    assert found == [
-        "RAISED_BTCPAY_SHOPP_API_KEY_FILE: there is no [[btcpay]] with the label shopp"
+def test_what_is_left_of_a_store_that_was_removed_is_a_warning(tmp_path: Path) -> None:
+    """Whatever its files hold by now: the store is not followed."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    secret(credentials, "btcpay-attic-webhook-secret", "")
+    config = load(
+        tmp_path,
+        SHOP,
+        CREDENTIALS_DIRECTORY=str(credentials),
+        RAISED_BTCPAY_SHOPP_API_KEY_FILE=secret(tmp_path, "k", "x"),
+        RAISED_BTCPAY_OLD_WEBHOOK_SECRET_FILE=secret(tmp_path, "empty", ""),
+        RAISED_BTCPAY_OLDER_WEBHOOK_SECRET_FILE=str(tmp_path),
+    )
+    end = "is not used, there is no [[btcpay]] with the label"
+    assert set(config.warnings) == {
+        f"the credential btcpay-attic-webhook-secret: {end} attic",
+        f"RAISED_BTCPAY_SHOPP_API_KEY_FILE: {end} shopp; did you mean shop?",
+        f"RAISED_BTCPAY_OLD_WEBHOOK_SECRET_FILE: {end} old",
+        f"RAISED_BTCPAY_OLDER_WEBHOOK_SECRET_FILE: {end} older",
+    }
+    assert config.environment.webhook_secrets == {}
+
+
+def test_a_secret_in_a_variable_is_told_which_variable_names_its_file(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, SHOP, RAISED_BTCPAY_SHOP_API_KEY="inline")
+    assert found == (
+        "RAISED_BTCPAY_SHOP_API_KEY: is not a setting of this version; "
+        "did you mean RAISED_BTCPAY_SHOP_API_KEY_FILE?"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://Pay.Example/btcpay", "https://pay.example:443/btcpay//", "http://pay.example/btcpay"],
+)
+def test_one_store_under_two_spellings_is_a_problem(tmp_path: Path, url: str) -> None:
+    text = SHOP + SHOP.replace('"shop"', '"twin"').replace("https://pay.example/btcpay/", url)
+    (found,) = problems(tmp_path, text)
+    assert found.startswith("btcpay[1].store_id: 9CiNzK")
+    assert found.endswith(
+        f"of {url.rstrip('/')}, which is https://pay.example/btcpay is listed twice"
+    )
+
+
+def test_a_file_without_certificates_is_a_problem(tmp_path: Path) -> None:
+    path = secret(tmp_path, "ca.pem", "no certificate")
+    assert problems(tmp_path, SHOP + f'ca_file = "{path}"') == [
+        f"btcpay[0].ca_file: {path} holds no certificates"
     ]
-
-
-def test_a_misspelt_secret_is_no_setting(tmp_path: Path) -> None:
-    found = problems(tmp_path, SHOP, RAISED_BTCPAY_SHOP_API_KEY="inline")
-    assert found == ["RAISED_BTCPAY_SHOP_API_KEY: is not a setting of this version"]
 
 
 def test_every_kind_of_rule_is_read(tmp_path: Path) -> None:

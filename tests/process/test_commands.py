@@ -72,6 +72,48 @@ def test_a_missing_or_bad_configuration_is_78_and_says_all_that_is_wrong(
         assert f"configuration: {key}:" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "up", "check", "api"])
+def test_keys_and_variables_are_among_all_problems_at_once(config: Path, command: str) -> None:
+    """The API does not read the keys of relays and stores, which its service may not have."""
+    text = CONFIG.replace("[[relay]]", '[[relay]]\nwirte = true\nauth_key_file = "/nowhere/key"')
+    store = '[[btcpay]]\nlabel = "{0}"\nurl = "http://127.0.0.1:1"\nstore_id = "{0}"\n'
+    config.write_text(text + store.format("shop") + store.format("kiosk"))
+    done = raised(
+        command,
+        cwd=config.parent,
+        RAISED_BTCPAY_SHOP_API_KEY_FILE="/nowhere/shop-key",
+        RAISED_PUBLIC_URL="raised.example",
+        RAISED_CORS_ORIGINS="page",
+        RAISED_DATABASE_URL="sqlite:raised.db",
+    )
+    assert done.returncode == 78
+    lines = [line.removeprefix("configuration: ") for line in done.stderr.splitlines()]
+    keys = {
+        "relay ws": "/nowhere/key: No such file",
+        "RAISED_BTCPAY_SHOP_API_KEY_FILE": "/nowhere/shop-key is not there",
+        "RAISED_BTCPAY_KIOSK_API_KEY_FILE": "is not set",
+    }
+    wanted = {
+        "relay[0].wirte": "did you mean write?",
+        "RAISED_PUBLIC_URL": "must begin with https:// or http://",
+        "RAISED_CORS_ORIGINS": "'page' is no origin",
+        "RAISED_DATABASE_URL": "must begin with sqlite://",
+        **({} if command == "api" else keys),
+    }
+    found = {line.split(":")[0]: line for line in lines}
+    assert found.keys() == wanted.keys()
+    assert all(words in found[key] for key, words in wanted.items())
+
+
+def test_keys_alone_are_findings_of_a_check(config: Path) -> None:
+    config.write_text(CONFIG + '[[btcpay]]\nlabel = "a"\nurl = "http://h"\nstore_id = "A"\n')
+    done = raised("check", cwd=config.parent, RAISED_BTCPAY_GONE_API_KEY_FILE="/nowhere")
+    assert done.returncode == 1
+    assert "RAISED_BTCPAY_A_API_KEY_FILE: is not set" in done.stdout
+    assert "warning: RAISED_BTCPAY_GONE_API_KEY_FILE: is not used" in done.stdout
+    assert raised("run", cwd=config.parent).returncode == 78
+
+
 @pytest.mark.parametrize("command", [["run"], ["api"], ["up"], ["db", "upgrade"], ["keys", "list"]])
 def test_a_read_only_disk_is_1_so_that_the_service_is_started_again(
     config: Path,

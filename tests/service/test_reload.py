@@ -110,6 +110,19 @@ async def running(folder: Path) -> AsyncIterator[Daemon]:
     await reader.dispose()
 
 
+async def test_a_store_may_be_removed_while_its_secrets_are_still_named(
+    daemon: Daemon, folder: Path
+) -> None:
+    write(folder, TEXT.split("[[btcpay]]", maxsplit=1)[0])
+    warning = await daemon.signal()
+    assert warning["log_level"] == "warning"
+    assert "RAISED_BTCPAY_SHOP_API_KEY_FILE: is not used" in warning["warning"]
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        daemon.reload.on_commit([await daemon.observations.get() for _ in range(2)])
+        assert (await daemon.line(1))["event"] == "reloaded"
+    assert daemon.followed()[1] == []
+
+
 def write(folder: Path, text: str) -> None:
     (folder / "relays.toml").write_text(text.format(folder=folder))
 

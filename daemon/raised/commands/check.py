@@ -38,6 +38,8 @@ class Finding:
 async def check_sources(config: Config) -> int:
     """Print a table of what works and what does not; the exit code."""
     click.echo(f"configuration {config.path}: ok, network {config.network}")
+    for warning in config.warnings:
+        click.echo(f"warning: {warning}")
     use_running_loop()
     relays = asyncio.gather(*(_check_relay(endpoint) for endpoint in _endpoints(config)))
     explorers = _check_explorers(config)

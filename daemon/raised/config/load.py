@@ -7,11 +7,19 @@ import os
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
+from raised.config.addresses import (
+    database_url,
+    http_url,
+    origins,
+    parsed_url,
+    proxy_url,
+    same_place,
+)
 from raised.config.stores import (
     SecretFile,
     SecretFiles,
@@ -19,9 +27,10 @@ from raised.config.stores import (
     read_campaigns,
     read_stores,
     secret_files,
+    unused_secrets,
     webhook_secrets,
 )
-from raised.config.toml_table import Table, http_url, parsed_url
+from raised.config.toml_table import Table
 from raised.domain.campaign import Campaign
 from raised.errors import ConfigError, InvalidInput
 
@@ -132,6 +141,7 @@ class Config:
     environment: Environment
     stores: tuple[Store, ...] = ()
     campaigns: tuple[Campaign, ...] = ()
+    warnings: tuple[str, ...] = ()  # what an operator may want to edit, and need not
 
 
 def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -140,15 +150,32 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     Raises:
         ConfigError: with every problem found.
     """
+    config, problems = read_config(path, environ)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def read_config(
+    path: Path | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Config, list[str]]:
+    """The configuration as far as it can be read, and every problem found.
+
+    Raises:
+        ConfigError: there is no file that can be read, with all other problems.
+    """
     env = os.environ if environ is None else environ  # noqa: TID251 - the rule's own exception
     problems: list[str] = []
     environment = _environment(env, problems)
-    file = _find(path, env)
+    file = _find(path, env, problems)
     table = Table(_read(file, problems), "", problems)
     network = table.choice("network", NETWORKS, None)
     if network is None and not any(text.startswith("network:") for text in problems):
         table.add_problem("network", f"is missing: one of {', '.join(NETWORKS)}")
-    stores = read_stores(table, environment.secret_files, problems)
+    stores = read_stores(table)
+    files = environment.secret_files
+    used = {key: file for key, file in files.items() if key[0] in {each.label for each in stores}}
+    environment = replace(environment, webhook_secrets=webhook_secrets(used, problems))
     config = Config(
         path=file,
         network=network or "regtest",
@@ -159,11 +186,10 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
         environment=environment,
         stores=stores,
         campaigns=read_campaigns(table, stores),
+        warnings=unused_secrets(files, stores),
     )
     table.reject_unknown_keys()
-    if problems:
-        raise ConfigError(problems)
-    return config
+    return config, problems
 
 
 def load_environment(environ: Mapping[str, str] | None = None) -> Environment:
@@ -180,7 +206,7 @@ def load_environment(environ: Mapping[str, str] | None = None) -> Environment:
     return environment
 
 
-def _find(path: Path | None, env: Mapping[str, str]) -> Path:
+def _find(path: Path | None, env: Mapping[str, str], problems: list[str]) -> Path:
     if path is not None:
         return path
     if named := env.get(_PREFIX + "CONFIG"):
@@ -190,14 +216,15 @@ def _find(path: Path | None, env: Mapping[str, str]) -> Path:
             if place.exists():
                 return place
     here, there = _PLACES
-    raise ConfigError(f"there is no ./{here} and no {there}: make one, or name it with --config")
+    missing = f"there is no ./{here} and no {there}: make one, or name it with --config"
+    raise ConfigError([*problems, missing])
 
 
 def _read(path: Path, problems: list[str]) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
+        raise ConfigError([*problems, f"{path}: {error.strerror or error}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([*problems, f"{path}: is not TOML: {error}"]) from error
 
@@ -211,12 +238,23 @@ def _relays(table: Table) -> tuple[Relay, ...]:
         row.reject_unknown_keys()
         if url is None:
             continue
-        if any(relay.url == url for relay in relays):
-            row.add_problem("url", f"{url} is listed twice")
+        _refuse_listed(row, url, "relay", {each.url: same_place(each.url) for each in relays})
         relays.append(Relay(url, bool(write), Path(key_file) if key_file else None))
     if not relays:
         table.add_problem("relay", "at least one is needed: [[relay]] with a url")
     return tuple(relays)
+
+
+def _refuse_listed(
+    row: Table, url: str, kind: str, listed: Mapping[str, tuple[object, ...]]
+) -> None:
+    """Add a problem when a source is listed under another spelling: it would speak twice."""
+    place = same_place(url, explorer=kind == "explorer")
+    other = next((each for each, known in listed.items() if known == place), None)
+    if other == url:
+        row.add_problem("url", f"{url} is listed twice")
+    elif other is not None:
+        row.add_problem("url", f"{url} is the same {kind} as {other}: list it once")
 
 
 def _chain(table: Table, network: str | None) -> Chain:
@@ -227,8 +265,8 @@ def _chain(table: Table, network: str | None) -> Chain:
         row.reject_unknown_keys()
         if url is None:
             continue
-        if any(explorer.url == url for explorer in explorers):
-            row.add_problem("url", f"{url} is listed twice")
+        listed = {each.url: same_place(each.url, explorer=True) for each in explorers}
+        _refuse_listed(row, url, "explorer", listed)
         explorers.append(Explorer(url, flavour))
     if not explorers:
         table.add_problem("explorer", "at least one is needed: [[chain.explorer]] with a url")
@@ -250,16 +288,10 @@ def _chain(table: Table, network: str | None) -> Chain:
 
 def _proxy(table: Table) -> Proxy | None:
     proxy = table.table("proxy")
-    socks5 = proxy.text("socks5")
+    socks5 = proxy.optional("socks5", proxy_url)
     use = proxy.choice("use", ("onion", "all"), "onion") or "onion"
     proxy.reject_unknown_keys()
-    if socks5 is None:
-        return None
-    try:
-        return Proxy(parsed_url(socks5, ("socks5h", "socks5")), use)
-    except InvalidInput as error:
-        proxy.add_problem("socks5", str(error))
-        return None
+    return None if socks5 is None else Proxy(socks5, use)
 
 
 def _retention(table: Table) -> Retention:
@@ -284,24 +316,29 @@ def _environment(env: Mapping[str, str], problems: list[str]) -> Environment:
         {key.removeprefix(_PREFIX): value for key, value in own.items()}, _PREFIX, problems
     )
     table.text("CONFIG")
+    default_database = _default_database(env)
     environment = Environment(
-        database_url=table.text("DATABASE_URL") or _default_database(env),
+        database_url=table.parsed("DATABASE_URL", default_database, database_url)
+        or default_database,
         api_bind=table.parsed("API_BIND", "127.0.0.1:8721", _bind) or Bind("127.0.0.1", 8721),
-        metrics_bind=table.parsed("METRICS_BIND", "127.0.0.1:8722", _bind)
+        metrics_bind=table.parsed("METRICS_BIND", "127.0.0.1:8722", _loopback_bind)
         or Bind("127.0.0.1", 8722),
-        public_url=table.text("PUBLIC_URL"),
-        cors_origins=table.comma_separated("CORS_ORIGINS"),
+        public_url=table.optional("PUBLIC_URL", http_url),
+        cors_origins=table.optional("CORS_ORIGINS", origins) or (),
         trusted_proxies=table.parsed("TRUSTED_PROXIES", "127.0.0.0/8,::1", _networks) or (),
         api_public=table.boolean("API_PUBLIC", default=None),
         rate_limit=table.integer("RATE_LIMIT", 600, 1, 1_000_000),
         log_level=table.choice("LOG_LEVEL", LOG_LEVELS, "info") or "info",
         log_format=table.choice("LOG_FORMAT", ("json", "text"), None),
         secret_files=files,
-        webhook_secrets=webhook_secrets(files, problems),
         notify_socket=env.get("NOTIFY_SOCKET"),
         watchdog_seconds=_watchdog(env.get("WATCHDOG_USEC", "")),
     )
-    table.reject_unknown_keys()
+    # Who writes a secret into a variable is told which variable names its file.
+    files_of = [
+        f"{key.removeprefix(_PREFIX)}_FILE" for key in own if secret_files({key + "_FILE": "-"})
+    ]
+    table.reject_unknown_keys(files_of)
     return environment
 
 
@@ -321,6 +358,13 @@ def _bind(text: str) -> Bind:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise InvalidInput("must be host:port")
     return Bind(host, int(port))
+
+
+def _loopback_bind(text: str) -> Bind:
+    bind = _bind(text)
+    if not bind.is_loopback:
+        raise InvalidInput(f"{bind.host} is not loopback; use a proxy instead")
+    return bind
 
 
 def _networks(text: str) -> tuple[str, ...]:

@@ -4,16 +4,19 @@ Secrets are read from files only: named by a variable, else systemd's credential
 """
 
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
 from typing import Final
 
-from raised.config.toml_table import Table, http_url
+from raised.config.addresses import http_url, same_place
+from raised.config.toml_table import Table, near_spelling
 from raised.domain.angor.identifier import project_script
 from raised.domain.campaign import ORDER_ID, Campaign, StoreRule
 from raised.errors import ConfigError, InvalidInput
+from raised.net.http_client import authorities_of
 
 API_KEY: Final = "api-key"
 WEBHOOK_SECRET: Final = "webhook-secret"  # noqa: S105 - a file's name
@@ -114,7 +117,7 @@ def webhook_secrets(files: SecretFiles, problems: list[str]) -> dict[str, tuple[
     return secrets
 
 
-def read_stores(table: Table, files: SecretFiles, problems: list[str]) -> tuple[Store, ...]:
+def read_stores(table: Table) -> tuple[Store, ...]:
     """Every [[btcpay]] table."""
     stores: list[Store] = []
     for row in table.tables("btcpay"):
@@ -125,23 +128,30 @@ def read_stores(table: Table, files: SecretFiles, problems: list[str]) -> tuple[
         methods = tuple(sorted({name.strip().upper() for name in row.texts("bitcoin_methods")}))
         ca_file = row.text("ca_file")
         row.reject_unknown_keys()
-        if ca_file is not None and not Path(ca_file).is_file():
-            row.add_problem("ca_file", f"{ca_file} is no file")
+        if ca_file is not None:
+            _check_authority(row, ca_file)
         if label is None or url is None or store_id is None:
             continue
         if any(store.label == label for store in stores):
             row.add_problem("label", f"{label} is listed twice")
-        if any((store.url, store.store_id) == (url, store_id) for store in stores):
-            row.add_problem("store_id", f"{store_id} of {url} is listed twice")
+        for store in stores:
+            if (same_place(store.url), store.store_id) == (same_place(url), store_id):
+                names = "" if store.url == url else f", which is {store.url}"
+                row.add_problem("store_id", f"{store_id} of {url}{names} is listed twice")
         authority = Path(ca_file) if ca_file else None
         stores.append(Store(label, url, store_id, keys, methods, authority))
-    known = {store.label for store in stores}
-    problems.extend(
-        f"{file.variable}: there is no [[btcpay]] with the label {label}"
-        for (label, _), file in files.items()
-        if label not in known
-    )
     return tuple(stores)
+
+
+def unused_secrets(files: SecretFiles, stores: Sequence[Store]) -> tuple[str, ...]:
+    """A sentence for each secret of a store that is not followed, or not any more."""
+    labels = [store.label for store in stores]
+    return tuple(
+        f"{file.variable}: is not used, there is no [[btcpay]] with the label {label}"
+        + near_spelling(label, labels)
+        for (label, _), file in files.items()
+        if label not in labels
+    )
 
 
 def read_campaigns(table: Table, stores: Sequence[Store]) -> tuple[Campaign, ...]:
@@ -177,7 +187,8 @@ def _rules(row: Table, labels: set[str]) -> list[StoreRule]:
         app = entry.text("crowdfund_app")
         entry.reject_unknown_keys()
         if store and store not in labels:
-            entry.add_problem("store", f"there is no [[btcpay]] with the label {store}")
+            hint = near_spelling(store, labels)
+            entry.add_problem("store", f"there is no [[btcpay]] with the label {store}{hint}")
         if (key is None) != (equals is None):
             entry.add_problem("metadata", "needs both: { key = …, equals = … }")
         if sum(part is not None for part in (prefix, key, app)) > 1:
@@ -207,6 +218,17 @@ def contains(wide: StoreRule, narrow: StoreRule) -> bool:
         return False
     exact = narrow.metadata_equals if narrow.metadata_key == ORDER_ID else None
     return (narrow.order_id_prefix or exact or "").startswith(wide.order_id_prefix)
+
+
+def _check_authority(row: Table, ca_file: str) -> None:
+    if not Path(ca_file).is_file():
+        row.add_problem("ca_file", f"{ca_file} is no file")
+        return
+    try:
+        authorities_of(Path(ca_file))
+    except OSError as error:  # ssl's errors are some, too
+        why = error.strerror if not isinstance(error, ssl.SSLError) else None
+        row.add_problem("ca_file", f"{ca_file} {why or 'holds no certificates'}")
 
 
 def _label(text: str) -> str:

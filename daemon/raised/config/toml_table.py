@@ -1,12 +1,19 @@
 """A table of settings that is read key by key and collects every problem, for one report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import TypeVar, cast
-from urllib.parse import urlsplit
 
 from raised.errors import InvalidInput
 
 T = TypeVar("T")
+
+
+def near_spelling(word: str, words: Iterable[str], prefix: str = "") -> str:
+    """The end of a sentence that asks for the word that was meant; empty when none is near."""
+    by_lower = {known.lower(): known for known in words}
+    near = get_close_matches(word.lower(), by_lower, n=1)
+    return f"; did you mean {prefix}{by_lower[near[0]]}?" if near else ""
 
 
 class Table:
@@ -82,7 +89,8 @@ class Table:
         """One of these words, or the default when the key is absent or wrong."""
         value = self.text(key, default)
         if value is not None and value not in words:
-            self.add_problem(key, f"must be one of {', '.join(words)}, not {value!r}")
+            hint = near_spelling(value, words)
+            self.add_problem(key, f"must be one of {', '.join(words)}, not {value!r}{hint}")
             return default
         return value
 
@@ -95,10 +103,12 @@ class Table:
             self.add_problem(key, str(error))
             return None
 
-    def comma_separated(self, key: str) -> tuple[str, ...]:
-        """The parts of a text with commas between them."""
-        value = self.text(key) or ""
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+    def optional(self, key: str, parse: Callable[[str], T]) -> T | None:
+        """The same, or None when the key is absent."""
+        if key not in self._values:
+            self._read.add(key)
+            return None
+        return self.parsed(key, "", parse)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts, none twice; empty when absent."""
@@ -135,35 +145,13 @@ class Table:
             for index, row in enumerate(dicts)
         ]
 
-    def reject_unknown_keys(self) -> None:
-        """Every key that was not read is a problem: a misspelt setting must not be ignored."""
+    def reject_unknown_keys(self, more: Iterable[str] = ()) -> None:
+        """Every key that was not read is a problem: a misspelt setting must not be ignored.
+
+        `more`: names that may have been meant, beside those that were read.
+        """
+        prefix = "" if "." in self._path else self._path  # a variable's, not a table's
         for key in self._values:
             if key not in self._read:
-                self.add_problem(key, "is not a setting of this version")
-
-
-def http_url(text: str) -> str:
-    """The address of a web service, without a slash at its end.
-
-    Raises:
-        InvalidInput: it is none.
-    """
-    return parsed_url(text, ("https", "http"))
-
-
-def parsed_url(text: str, schemes: tuple[str, ...]) -> str:
-    """An address of one of these schemes, without a slash at its end.
-
-    Raises:
-        InvalidInput: it is none, or names a user.
-    """
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError as error:
-        raise InvalidInput("is no address") from error
-    if parts.scheme not in schemes or not parts.hostname:
-        raise InvalidInput(f"must begin with {' or '.join(f'{s}://' for s in schemes)} and a host")
-    if parts.username or parts.password:
-        raise InvalidInput("must not contain a user name or password")
-    return text.rstrip("/")
+                hint = near_spelling(key, {*self._read, *more}, prefix)
+                self.add_problem(key, f"is not a setting of this version{hint}")

@@ -74,8 +74,13 @@ class RelayEndpoint:
             return None
         try:
             return sdk.Keys.parse(path.read_text(encoding="ascii").strip())
-        except (OSError, ValueError, sdk.NostrSdkError) as error:
-            raise ConfigError(f"relay {self.settings.url}: no key in auth_key_file") from error
+        except OSError as error:
+            why = f"{path}: {error.strerror}"
+            raise ConfigError(f"relay {self.settings.url}: auth_key_file: {why}") from error
+        except (ValueError, sdk.NostrSdkError) as error:
+            raise ConfigError(
+                f"relay {self.settings.url}: auth_key_file: {path} holds no secret key in hex"
+            ) from error
 
     def client(self, policy: sdk.AdmitPolicy | None = None) -> sdk.Client:
         """A client for one connection."""

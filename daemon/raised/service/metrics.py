@@ -48,10 +48,8 @@ def serve_metrics(bind: Bind) -> None:
     """Serve /metrics from a thread of its own until the process ends.
 
     Raises:
-        ConfigError: not loopback, or the port is taken.
+        ConfigError: the port is taken.
     """
-    if not bind.is_loopback:
-        raise ConfigError(f"RAISED_METRICS_BIND: {bind.host} is not loopback; use a proxy instead")
     try:
         start_http_server(bind.port, addr=bind.host, registry=REGISTRY)
     except OSError as error:

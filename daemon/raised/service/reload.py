@@ -9,12 +9,12 @@ from typing import Final, Never
 import structlog
 
 from raised.btcpay.source import StoreSource
-from raised.config.load import Config, load_config
+from raised.config.load import Config
 from raised.domain.observation import Observation
 from raised.errors import ConfigError
 from raised.nostr.source import RelaySource
 from raised.service.config_observations import campaigns_configured, sources_configured
-from raised.service.source_settings import relay_settings, store_settings
+from raised.service.source_settings import load_with_keys, relay_settings, store_settings
 
 _AT_START: Final = ("chain", "proxy", "retention")  # settings that only a restart applies
 
@@ -66,7 +66,9 @@ class Reload:
         Raises:
             ConfigError: it has a problem, or names another network.
         """
-        config = load_config(self._config.path)
+        config = load_with_keys(self._config.path)
+        for warning in config.warnings:
+            _log.warning("configuration", warning=warning)
         network = self._config.network
         if config.network != network:
             raise ConfigError(

@@ -1,14 +1,16 @@
 """The configuration as settings of each source."""
 
+from pathlib import Path
 from typing import cast
 
 from raised.btcpay.settings import StoreSettings
 from raised.chain.settings import ChainSettings, ExplorerSettings, Flavour, Verify
-from raised.config.load import Config
+from raised.config.load import Config, read_config
 from raised.config.stores import API_KEY, WEBHOOK_SECRET, Store, read_secret, secret_variable
 from raised.domain.btcpay.invoice import BITCOIN_METHODS
 from raised.errors import ConfigError
-from raised.nostr.settings import ProxySettings, RelaySettings
+from raised.nostr.sdk_client import RelayEndpoint
+from raised.nostr.settings import ProxySettings, RelaySettings, RelayTiming
 
 
 def relay_settings(config: Config) -> tuple[RelaySettings, ...]:
@@ -71,6 +73,34 @@ def store_settings(config: Config) -> tuple[StoreSettings, ...]:
     if problems:
         raise ConfigError(problems)
     return tuple(stores)
+
+
+def key_problems(config: Config) -> list[str]:
+    """What is wrong with the keys of relays and stores, which only the daemon reads."""
+    problems: list[str] = []
+    for relay in relay_settings(config):
+        try:
+            RelayEndpoint(relay, proxy_settings(config), RelayTiming()).check()
+        except ConfigError as error:
+            problems += error.problems
+    try:
+        store_settings(config)
+    except ConfigError as error:
+        problems += error.problems
+    return problems
+
+
+def load_with_keys(path: Path | None = None) -> Config:
+    """The configuration in force, with all keys that the daemon needs.
+
+    Raises:
+        ConfigError: with every problem found, those of keys among them.
+    """
+    config, problems = read_config(path)
+    problems += key_problems(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
 
 
 def settings_of_store(config: Config, store: Store) -> StoreSettings:
