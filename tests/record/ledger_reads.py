@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import msgspec
 from tests.record.conftest import Invested, Ledger
 
 from raised.db import schema
 from raised.db.audit.check import differences
 from raised.db.engine import reading
-from raised.db.items.invoice_items import invoice_items
+from raised.db.items.invoice_item import invoice_items
 
 
 async def assert_consistent(ledger: Ledger) -> None:
@@ -17,8 +18,10 @@ async def assert_consistent(ledger: Ledger) -> None:
 
 
 async def item(ledger: Ledger, invoice_id: str, store: str = "shop") -> Any:
+    """The invoice as the API shows it."""
     async with reading(ledger.engine) as conn:
-        return (await invoice_items(conn, [(store, invoice_id)]))[store, invoice_id]
+        items = await invoice_items(conn, [(store, invoice_id)])
+    return msgspec.to_builtins(items[store, invoice_id])
 
 
 async def row(ledger: Ledger, invoice_id: str, store: str = "shop") -> Any:

@@ -13,7 +13,7 @@ from raised.db.engine import transact
 from raised.db.facts.retention import drop_old_deliveries
 from raised.db.items.delivery_item import delivery_items
 from raised.db.items.instant import instant
-from raised.db.items.invoice_items import store_items
+from raised.db.items.store_item import store_items
 from raised.domain.observation import CampaignsConfigured, ClockTicked, SourceHealth, SweepReached
 from raised.service.record_view import RecordView
 
@@ -85,7 +85,7 @@ async def test_what_a_sweep_finds_first_is_missed_when_no_event_comes_in_time(
     await ledger.see(ClockTicked(shop.now + 500))
     async with ledger.engine.connect() as conn:
         shown = (await store_items(conn))["shop"]
-    assert (shown["misses"], shown["last_miss_at"]) == (2, instant(due_at))
+    assert (shown.misses, shown.last_miss_at) == (2, instant(due_at))
 
 
 async def test_an_event_that_came_before_the_sweep_tells_it(

@@ -18,7 +18,7 @@ from tests.rig.store_observations import (
 
 from raised.db import schema
 from raised.db.engine import reading
-from raised.db.items.invoice_items import store_items
+from raised.db.items.store_item import store_items
 from raised.domain.observation import Observation, SourceHealth
 
 
@@ -92,7 +92,7 @@ async def test_only_money_that_is_proven_an_invoices_is_a_refund(
     assert await refunds(ledger) == []
     async with reading(ledger.engine) as conn:
         shown = (await store_items(conn))["shop"]
-    assert shown["unlinked_payouts"] == 3
+    assert shown.unlinked_payouts == 3
     (litecoin,) = (await item(ledger, "one"))["refunds"]
     assert (litecoin["id"], litecoin["movement_id"]) == ("litecoin", None)
     await assert_consistent(ledger)

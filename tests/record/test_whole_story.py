@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -142,7 +143,7 @@ async def shown(engine: AsyncEngine) -> dict[str, Any]:
         totals = await summary.angor_totals(conn)
         investors = await summary.count_investors(conn)
         return {
-            "projects": await summary.project_counts(conn),
+            "projects": msgspec.to_builtins(await summary.project_counts(conn)),
             "median": await summary.median_contribution(conn, Scope()),
             "raised_sats": totals.raised,
             "returned_sats": totals.returned,

@@ -1,24 +1,23 @@
 """How a handler of the API is declared."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, get_type_hints
 
 from litestar import get
+from litestar.handlers import HTTPRouteHandler
 
 from raised_api.http.auth import READ, SCOPE, require_scope
 from raised_api.http.parameters import PARAMETERS, Parameter
 from raised_api.http.response_cache import CACHED
 
 BASE: Final = "/api/v1"
-SCHEMA: Final = "schema"  # a handler's `opt`: the type that its response is documented as
 
 
-def read(  # noqa: PLR0913 - a declaration
+def read(
     path: str,
     *,
     name: str,
     summary: str,
-    schema: object,
     parameters: Sequence[Parameter] = (),
     scope: str = READ,
     is_cached: bool = True,
@@ -36,5 +35,10 @@ def read(  # noqa: PLR0913 - a declaration
         name=name,
         summary=summary,
         guards=[require_scope],
-        opt={SCOPE: scope, CACHED: is_cached, PARAMETERS: parameters, SCHEMA: schema},
+        opt={SCOPE: scope, CACHED: is_cached, PARAMETERS: parameters},
     )
+
+
+def response_type(handler: HTTPRouteHandler) -> Any:
+    """The type of what a handler answers: documented is what the type checker has proven."""
+    return get_type_hints(handler.fn)["return"]

@@ -39,4 +39,4 @@ class WholeList(msgspec.Struct, Generic[Item], frozen=True):
     """A list that is always given whole: there is no next page."""
 
     items: list[Item]
-    next_cursor: None = None
+    next_cursor: None

@@ -18,7 +18,8 @@ import msgspec
 
 from raised.db.queries.paging import Place
 from raised.errors import InvalidInput
-from raised_api.http.problems import InvalidParameter, Problem, invalid_parameters
+from raised_api.http.problem_document import Fault
+from raised_api.http.problems import Problem, invalid_parameters
 
 Schema = dict[str, object]
 
@@ -63,16 +64,14 @@ def parse_query(parameters: Sequence[Parameter], query: bytes) -> dict[str, Any]
         given.setdefault(name, []).append(value)
     known = {parameter.name for parameter in parameters}
     faults = [
-        InvalidParameter(_printable(name), "is no parameter here")
-        for name in given
-        if name not in known
+        Fault(_printable(name), "is no parameter here") for name in given if name not in known
     ]
     values: dict[str, Any] = {}
     for parameter in parameters:
         try:
             values[parameter.name] = _value(parameter, given.get(parameter.name, []))
         except InvalidInput as error:
-            faults.append(InvalidParameter(parameter.name, str(error)))
+            faults.append(Fault(parameter.name, str(error)))
     if faults:
         raise invalid_parameters(faults)
     return values
@@ -238,9 +237,7 @@ def read_cursor(kind: str, text: str | None, key: type[int] | type[str]) -> Plac
     except (ValueError, msgspec.MsgspecError):
         decoded = ("", 0, 0)
     if decoded[0] != kind or type(decoded[2]) is not key:
-        raise invalid_parameters(
-            [InvalidParameter("cursor", "is no cursor of this list in this order")]
-        )
+        raise invalid_parameters([Fault("cursor", "is no cursor of this list in this order")])
     return decoded[1], decoded[2]
 
 
@@ -265,6 +262,6 @@ def parse_header_number(headers: Mapping[str, str], name: str) -> int | None:
         raise Problem(
             400,
             f"The header {name} must be a number.",
-            [InvalidParameter(name, "must be a number")],
+            [Fault(name, "must be a number")],
         )
     return int(text)

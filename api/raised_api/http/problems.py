@@ -11,6 +11,8 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from raised.errors import InvalidInput, NotInRecord, RecordUnavailable
+from raised_api.http import problem_document
+from raised_api.http.problem_document import Fault
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -28,38 +30,29 @@ _CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidParameter:
-    """A parameter or header, and what is wrong with it."""
-
-    name: str
-    reason: str
-
-
 @dataclass(slots=True)
 class Problem(Exception):
     """An error with its HTTP status. `detail` is a sentence for the client."""
 
     status: int
     detail: str
-    faults: Sequence[InvalidParameter] = ()
+    faults: Sequence[Fault] = ()
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def body(self) -> bytes:
         """The problem document."""
         code = _CODES.get(self.status, "bad-request" if self.status < 500 else "internal")
-        return msgspec.json.encode(
-            {
-                "type": f"/problems/{code}",
-                "title": HTTPStatus(self.status).phrase,
-                "status": self.status,
-                "detail": self.detail,
-                "errors": [{"name": fault.name, "reason": fault.reason} for fault in self.faults],
-            }
+        document = problem_document.Problem(
+            type=f"/problems/{code}",
+            title=HTTPStatus(self.status).phrase,
+            status=self.status,
+            detail=self.detail,
+            errors=list(self.faults),
         )
+        return msgspec.json.encode(document)
 
 
-def invalid_parameters(faults: Sequence[InvalidParameter]) -> Problem:
+def invalid_parameters(faults: Sequence[Fault]) -> Problem:
     """All that is wrong with the parameters, at once."""
     listed = "; ".join(f"{fault.name} {fault.reason}" for fault in faults)
     return Problem(400, f"{listed}.", faults)

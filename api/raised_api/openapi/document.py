@@ -13,12 +13,13 @@ from litestar.handlers import HTTPRouteHandler
 
 from raised import __version__
 from raised_api.http.auth import ADMIN, READ, SCOPE
-from raised_api.http.endpoint import BASE, SCHEMA
+from raised_api.http.endpoint import BASE, response_type
 from raised_api.http.parameters import PARAMETERS, Parameter, Schema
+from raised_api.http.problem_document import Problem
 from raised_api.http.problems import MEDIA_TYPE
-from raised_api.openapi import source_schemas, store_schemas
-from raised_api.openapi.schemas import Problem
+from raised_api.routes.health import Alive, Health
 from raised_api.routes.refresh import PATH as REFRESH
+from raised_api.routes.refresh import RefreshAsked
 from raised_api.stream.server_sent_events import LAST_EVENT_ID
 from raised_api.stream.server_sent_events import PARAMETERS as STREAM_PARAMETERS
 from raised_api.stream.server_sent_events import PATH as STREAM
@@ -49,8 +50,7 @@ _PROBLEMS = {
 
 def build_document(handlers: Sequence[HTTPRouteHandler], public_url: str | None) -> dict[str, Any]:
     """The OpenAPI 3.1 document of these handlers, the stream, health and what is posted."""
-    others = [source_schemas.Health, source_schemas.Alive, store_schemas.RefreshAsked, Problem]
-    types = [*(handler.opt[SCHEMA] for handler in handlers), *others]
+    types = [*map(response_type, handlers), Health, Alive, RefreshAsked, Problem]
     refs, components = msgspec.json.schema_components(types, ref_template=_REF)
     paths = {
         path_template(handler): {"get": _operation(handler, schema)}

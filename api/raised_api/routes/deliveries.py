@@ -36,7 +36,6 @@ class DeliveryPage(msgspec.Struct, frozen=True):
     "/deliveries",
     name="deliveries",
     summary="What stores' servers have told, newest first by when it came.",
-    schema=DeliveryPage,
     parameters=(
         STORE,
         texts_matching("type", "[A-Za-z]{1,100}", "Only events of these types."),

@@ -16,9 +16,8 @@ from raised_api.routes.projects import require_project
     "/projects/{project_id:str}/evidence",
     name="project_evidence",
     summary="Event, transactions, merkle paths, leaves and spends: check them with any library.",
-    schema=dict[str, Any],
 )
-async def project_evidence(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def project_evidence(context: NamedDependency[RequestContext]) -> dict[str, Any]:
     """The document that `raised verify` prints, too."""
     facts = await read_evidence_facts(context.conn, await require_project(context))
     # A large project takes seconds of curve arithmetic: in a thread, so that streams go on.

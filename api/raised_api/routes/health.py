@@ -1,6 +1,7 @@
 """Health: alive; ready; and why not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 from litestar import Response, get
@@ -8,19 +9,50 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raised.db.engine import reading
-from raised.db.items.instant import instant
-from raised.db.items.invoice_items import store_items
-from raised.db.items.items import Item, explorer_items, relay_items
-from raised.db.queries.as_of import RecordState, read_as_of
+from raised.db.items.explorer_item import Explorer, explorer_items
+from raised.db.items.instant import Time, instant
+from raised.db.items.relay_item import Relay, relay_items
+from raised.db.items.store_item import Store, store_items
+from raised.db.queries.as_of import RecordState, SourceState, read_as_of
 from raised.db.queries.progress import Progress, read_progress
 from raised.db.stored_settings import read_stored_settings
 from raised.errors import RecordUnavailable
 from raised_api.http.webhook_secrets import WebhookSecrets
-from raised_api.routes.problem_item import problem_item
+from raised_api.routes.problem_item import Trouble, problem_item
 from raised_api.routes.problems import read_problems
 
 _JSON = "application/json"
 _FIRST_INDEX = "index"  # later back-fills and indexes run beside a record that is whole
+
+
+Status = Literal["ready", "starting", "degraded", "down"]
+
+
+class Alive(msgspec.Struct, frozen=True):
+    status: Literal["ok"]
+
+
+class Daemon(msgspec.Struct, frozen=True):
+    alive: bool
+    seen_at: Time | None
+
+
+class ChainHealth(msgspec.Struct, frozen=True):
+    state: SourceState
+    height: int | None
+    hash: str | None
+    explorers: list[Explorer]
+
+
+class Health(msgspec.Struct, frozen=True):
+    status: Status
+    database: Literal["ok", "down"]
+    daemon: Daemon
+    relays: list[Relay]
+    chain: ChainHealth
+    btcpay: list[Store]
+    progress: list[Progress]
+    problems: list[Trouble]
 
 
 def health_handlers(
@@ -30,14 +62,15 @@ def health_handlers(
 
     @get("/health/live", name="live")
     async def live() -> Response[bytes]:
-        return Response(b'{"status":"ok"}', media_type=_JSON, headers={"cache-control": "no-store"})
+        body = msgspec.json.encode(Alive("ok"))
+        return Response(body, media_type=_JSON, headers={"cache-control": "no-store"})
 
     @get(["/health/ready", "/health"], name="ready")
     async def ready() -> Response[bytes]:
         health = await read_health(engine, clock(), secrets)
         return Response(
             msgspec.json.encode(health),
-            status_code=503 if health["status"] in {"starting", "down"} else 200,
+            status_code=503 if health.status in {"starting", "down"} else 200,
             media_type=_JSON,
             headers={"cache-control": "no-store"},
         )
@@ -45,7 +78,7 @@ def health_handlers(
     return [live, ready]
 
 
-async def read_health(engine: AsyncEngine, now: int, secrets: WebhookSecrets) -> Item:
+async def read_health(engine: AsyncEngine, now: int, secrets: WebhookSecrets) -> Health:
     """How everything is, and what is wrong."""
     try:
         async with reading(engine) as conn:
@@ -54,21 +87,21 @@ async def read_health(engine: AsyncEngine, now: int, secrets: WebhookSecrets) ->
         return _without_record()
 
 
-def _without_record() -> Item:
+def _without_record() -> Health:
     detail = "The database does not answer."
-    return {
-        "status": "down",
-        "database": "down",
-        "daemon": {"alive": False, "seen_at": None},
-        "relays": [],
-        "chain": {"state": "down", "height": None, "hash": None, "explorers": []},
-        "btcpay": [],
-        "progress": [],
-        "problems": [problem_item("database", "unavailable", detail, None, severity="down")],
-    }
+    return Health(
+        status="down",
+        database="down",
+        daemon=Daemon(alive=False, seen_at=None),
+        relays=[],
+        chain=ChainHealth("down", None, None, []),
+        btcpay=[],
+        progress=[],
+        problems=[problem_item("database", "unavailable", detail, None, severity="down")],
+    )
 
 
-async def _health(conn: AsyncConnection, now: int, secrets: WebhookSecrets) -> Item:
+async def _health(conn: AsyncConnection, now: int, secrets: WebhookSecrets) -> Health:
     as_of = await read_as_of(conn)
     settings = await read_stored_settings(conn)
     relays = list((await relay_items(conn, settings.relays)).values())
@@ -77,40 +110,34 @@ async def _health(conn: AsyncConnection, now: int, secrets: WebhookSecrets) -> I
     progress = await read_progress(conn)
     sources = (*relays, *explorers, *stores)
     problems = await read_problems(conn, as_of, sources, now, secrets, shows_private=False)
-    wrong = [problem for problem in problems if problem["severity"] != "warning"]
     alive = as_of.daemon_alive(now)
-    return {
-        "status": _status(alive=alive, starting=_is_starting(progress, relays, as_of), bad=wrong),
-        "database": "ok",
-        "daemon": {"alive": alive, "seen_at": instant(as_of.seen_at)},
-        "relays": relays,
-        "chain": {
-            "state": as_of.chain,
-            "height": as_of.height,
-            "hash": as_of.hash,
-            "explorers": explorers,
-        },
-        "btcpay": stores,
-        "progress": [
-            {"what": step.what, "done": step.done, "total": step.total} for step in progress
-        ],
-        "problems": problems,
-    }
+    starting = _is_starting(progress, relays, as_of)
+    return Health(
+        status=_status(problems, alive=alive, starting=starting),
+        database="ok",
+        daemon=Daemon(alive, instant(as_of.seen_at)),
+        relays=relays,
+        chain=ChainHealth(as_of.chain, as_of.height, as_of.hash, explorers),
+        btcpay=stores,
+        progress=progress,
+        problems=problems,
+    )
 
 
-def _status(*, alive: bool, starting: bool, bad: list[Item]) -> str:
+def _status(problems: Sequence[Trouble], *, alive: bool, starting: bool) -> Status:
     if not alive:
         return "down"
     if starting:
         return "starting"
-    return "degraded" if bad else "ready"
+    is_degraded = any(problem.severity != "warning" for problem in problems)
+    return "degraded" if is_degraded else "ready"
 
 
-def _is_starting(progress: list[Progress], relays: list[Item], as_of: RecordState) -> bool:
+def _is_starting(progress: list[Progress], relays: list[Relay], as_of: RecordState) -> bool:
     """Whether the first back-fill or index is not done. A relay that is away holds nobody up."""
     if as_of.height is None or not relays:
         return True
-    waiting = [relay for relay in relays if relay["state"] != "down"]
-    if waiting and not any(relay["cursor_at"] for relay in waiting):
+    waiting = [relay for relay in relays if relay.state != "down"]
+    if waiting and not any(relay.cursor_at for relay in waiting):
         return True
     return any(step.what == _FIRST_INDEX and step.done < step.total for step in progress)

@@ -3,8 +3,9 @@
 import re
 
 from litestar.di import NamedDependency
+from msgspec.structs import asdict
 
-from raised.db.items.items import Item, investment_items
+from raised.db.items.investment_item import Investment, investment_items
 from raised.db.queries.investment_list import (
     INVESTMENT_STATUSES,
     InvestmentFilter,
@@ -12,6 +13,7 @@ from raised.db.queries.investment_list import (
 )
 from raised.errors import NotInRecord
 from raised_api.http.endpoint import read
+from raised_api.http.envelope import AsOf, Page
 from raised_api.http.parameters import (
     CURSOR,
     LIMIT,
@@ -25,7 +27,6 @@ from raised_api.http.parameters import (
     write_cursor,
 )
 from raised_api.http.request_context import RequestContext
-from raised_api.openapi import schemas
 from raised_api.routes.projects import require_project
 
 _DEFAULT_STATUSES = ("confirmed", "unconfirmed")
@@ -40,14 +41,21 @@ _OWN = (
 )
 
 
+class InvestmentDetail(Investment, frozen=True):
+    as_of: AsOf
+
+
+class InvestmentPage(Page[Investment], frozen=True):
+    pass
+
+
 @read(
     "/investments",
     name="investments",
     summary="Investments, newest first.",
-    schema=schemas.InvestmentPage,
     parameters=(PROJECT, *_OWN),
 )
-async def investments(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def investments(context: NamedDependency[RequestContext]) -> InvestmentPage:
     """A page of investments."""
     return await _page(context, context.query["project"])
 
@@ -56,10 +64,9 @@ async def investments(context: NamedDependency[RequestContext]) -> dict[str, obj
     "/projects/{project_id:str}/investments",
     name="project_investments",
     summary="A project's investments, newest first.",
-    schema=schemas.InvestmentPage,
     parameters=_OWN,
 )
-async def project_investments(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def project_investments(context: NamedDependency[RequestContext]) -> InvestmentPage:
     """A page of a project's investments."""
     return await _page(context, await require_project(context))
 
@@ -68,18 +75,17 @@ async def project_investments(context: NamedDependency[RequestContext]) -> dict[
     "/investments/{txid:str}",
     name="investment",
     summary="One transaction that pays a project, counted or not, and why.",
-    schema=schemas.InvestmentDetail,
 )
-async def investment(context: NamedDependency[RequestContext]) -> Item:
+async def investment(context: NamedDependency[RequestContext]) -> InvestmentDetail:
     """One transaction, in any status."""
     txid = context.path["txid"]
     items = await investment_items(context.conn, [txid]) if _TXID.fullmatch(txid) else {}
     if txid not in items:
         raise NotInRecord("The record has no such investment")
-    return items[txid] | {"as_of": context.as_of_block()}
+    return InvestmentDetail(**asdict(items[txid]), as_of=context.as_of_block())
 
 
-async def _page(context: RequestContext, project_id: str | None) -> dict[str, object]:
+async def _page(context: RequestContext, project_id: str | None) -> InvestmentPage:
     query = context.query
     page = await list_investments(
         context.conn,
@@ -94,11 +100,11 @@ async def _page(context: RequestContext, project_id: str | None) -> dict[str, ob
         query["limit"],
     )
     items = await investment_items(context.conn, page.keys)
-    return {
-        "items": list(items.values()),
-        "next_cursor": write_cursor("investments", page.next),
-        "as_of": context.as_of_block(),
-    }
+    return InvestmentPage(
+        items=list(items.values()),
+        next_cursor=write_cursor("investments", page.next),
+        as_of=context.as_of_block(),
+    )
 
 
 def _statuses(statuses: tuple[str, ...], reasons: tuple[str, ...]) -> tuple[str, ...]:

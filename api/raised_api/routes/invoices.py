@@ -4,9 +4,9 @@ import re
 from typing import Final
 
 from litestar.di import NamedDependency
+from msgspec.structs import asdict
 
-from raised.db.items.invoice_items import invoice_items
-from raised.db.items.items import Item
+from raised.db.items.invoice_item import Invoice, invoice_items
 from raised.db.queries.invoice_list import (
     INVOICE_STATUSES,
     OTHER,
@@ -17,6 +17,7 @@ from raised.db.queries.invoice_list import (
 from raised.errors import NotInRecord
 from raised_api.http.auth import INVOICES as SCOPE
 from raised_api.http.endpoint import read
+from raised_api.http.envelope import AsOf, Page
 from raised_api.http.parameters import (
     CURSOR,
     LIMIT,
@@ -29,7 +30,6 @@ from raised_api.http.parameters import (
     write_cursor,
 )
 from raised_api.http.request_context import RequestContext
-from raised_api.openapi import store_schemas
 from raised_api.totals.totals import CAMPAIGN, requested_campaign
 
 _LIST: Final = "invoices"
@@ -37,12 +37,19 @@ _ID: Final = re.compile(r"[!-~]{1,128}")
 _STATUSES: Final = {status.lower(): status for status in (*INVOICE_STATUSES, OTHER)}
 
 
+class InvoiceDetail(Invoice, frozen=True):
+    as_of: AsOf
+
+
+class InvoicePage(Page[Invoice], frozen=True):
+    pass
+
+
 # Archiving and what is shown of metadata move without a change, so these are never cached.
 @read(
     "/invoices",
     name="invoices",
     summary="Invoices, newest first by when they were created.",
-    schema=store_schemas.InvoicePage,
     parameters=(
         STORE,
         choices("status", (*_STATUSES, *_STATUSES.values()), "Only in these."),
@@ -55,7 +62,7 @@ _STATUSES: Final = {status.lower(): status for status in (*INVOICE_STATUSES, OTH
     is_cached=False,
     scope=SCOPE,
 )
-async def invoices(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def invoices(context: NamedDependency[RequestContext]) -> InvoicePage:
     """A page of invoices."""
     query, group = context.query, await requested_campaign(context)
     page = await list_invoices(
@@ -71,28 +78,27 @@ async def invoices(context: NamedDependency[RequestContext]) -> dict[str, object
         query["limit"],
     )
     items = await invoice_items(context.conn, [key_of(key) for key in page.keys])
-    return {
-        "items": list(items.values()),
-        "next_cursor": write_cursor(_LIST, page.next),
-        "as_of": context.as_of_block(),
-    }
+    return InvoicePage(
+        items=list(items.values()),
+        next_cursor=write_cursor(_LIST, page.next),
+        as_of=context.as_of_block(),
+    )
 
 
 @read(
     "/invoices/{store:str}/{id:str}",
     name="invoice",
     summary="One invoice with its payments and refunds.",
-    schema=store_schemas.InvoiceDetail,
     is_cached=False,
     scope=SCOPE,
 )
-async def invoice(context: NamedDependency[RequestContext]) -> Item:
+async def invoice(context: NamedDependency[RequestContext]) -> InvoiceDetail:
     """One invoice with its payments and refunds."""
     key = context.path["store"], context.path["id"]
     items = await invoice_items(context.conn, [key]) if all(map(_ID.fullmatch, key)) else {}
     if key not in items:
         raise NotInRecord("The record has no such invoice")
-    return items[key] | {"as_of": context.as_of_block()}
+    return InvoiceDetail(**asdict(items[key]), as_of=context.as_of_block())
 
 
 INVOICES = (

@@ -37,7 +37,6 @@ class MovementPage(Page[Movement], frozen=True):
     "/movements",
     name="movements",
     summary="The ledger, one row for each fact, newest first by when it happened.",
-    schema=MovementPage,
     parameters=(
         choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
         PROJECT,
@@ -54,7 +53,6 @@ async def movements(context: NamedDependency[RequestContext]) -> MovementPage:
     "/projects/{project_id:str}/movements",
     name="project_movements",
     summary="A project's part of the ledger.",
-    schema=MovementPage,
     parameters=_OWN,
 )
 async def project_movements(context: NamedDependency[RequestContext]) -> MovementPage:

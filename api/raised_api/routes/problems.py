@@ -4,26 +4,38 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final
 
+import msgspec
 from litestar.di import NamedDependency
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from raised.db.items.explorer_item import explorer_items
 from raised.db.items.instant import instant
-from raised.db.items.invoice_items import store_items
-from raised.db.items.items import Item, explorer_items, relay_items
+from raised.db.items.relay_item import relay_items
+from raised.db.items.source_item import Source
+from raised.db.items.store_item import Store, store_items
 from raised.db.queries.as_of import RecordState
 from raised.db.queries.problems import StandingProblem, standing_problems
 from raised.db.stored_settings import read_stored_settings
+from raised.domain.observation import State
 from raised_api.http.endpoint import read
 from raised_api.http.parameters import CURSOR, LIMIT, read_cursor, write_cursor
 from raised_api.http.request_context import RequestContext
 from raised_api.http.webhook_secrets import WebhookSecrets
-from raised_api.openapi import source_schemas
-from raised_api.routes.problem_item import problem_item
+from raised_api.routes.problem_item import Severity, Trouble, problem_item
 from raised_api.routes.secret_problems import secret_problems
 from raised_api.routes.store_problems import store_problems
 
 _LIST: Final = "problems"
-_SEVERITIES: Final = {"ok": "warning", "degraded": "degraded", "down": "down"}
+_SEVERITIES: Final[dict[State, Severity]] = {
+    "ok": "warning",
+    "degraded": "degraded",
+    "down": "down",
+}
+
+
+class ProblemList(msgspec.Struct, frozen=True):
+    items: list[Trouble]
+    next_cursor: str | None
 
 
 # How often and when last a problem was met moves without a change, so this is never cached.
@@ -31,11 +43,10 @@ _SEVERITIES: Final = {"ok": "warning", "degraded": "degraded", "down": "down"}
     "/problems",
     name="problems",
     summary="What is wrong or set aside: with sources, and with single items of theirs.",
-    schema=source_schemas.ProblemList,
     parameters=(LIMIT, CURSOR),
     is_cached=False,
 )
-async def problems(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def problems(context: NamedDependency[RequestContext]) -> ProblemList:
     """A page of problems, those that began last first. Subjects that lead to payers are null
     without the scope `invoices:read`.
     """
@@ -55,52 +66,49 @@ async def problems(context: NamedDependency[RequestContext]) -> dict[str, object
     return _page(items, place, context.query["limit"])
 
 
-def _page(items: Sequence[Item], place: tuple[int, Any] | None, limit: int) -> dict[str, object]:
+def _page(items: Sequence[Trouble], place: tuple[int, Any] | None, limit: int) -> ProblemList:
     """Newest first by (beginning, id), so that problems that begin or end move no other."""
     keyed = sorted(((_place(item), item) for item in items), key=lambda pair: pair[0], reverse=True)
     after = [(key, item) for key, item in keyed if place is None or key < place]
     shown = after[:limit]
     following = shown[-1][0] if len(after) > limit else None
-    return {
-        "items": [item for _, item in shown],
-        "next_cursor": write_cursor(_LIST, following),
-    }
+    return ProblemList([item for _, item in shown], write_cursor(_LIST, following))
 
 
-def _place(item: Item) -> tuple[int, str]:
-    since_at = str(item["since_at"] or "")
+def _place(item: Trouble) -> tuple[int, str]:
+    since_at = str(item.since_at or "")
     digits = int("".join(character for character in since_at if character.isdigit()) or 0)
-    named = f"{item['source']} {item['code']} {item['subject']}"
+    named = f"{item.source} {item.code} {item.subject}"
     return digits, sha256(named.encode()).hexdigest()
 
 
 async def read_problems(
     conn: AsyncConnection,
     as_of: RecordState,
-    sources: Sequence[Item],
+    sources: Sequence[Source],
     now: int,
     secrets: WebhookSecrets,
     *,
     shows_private: bool,
-) -> list[Item]:
+) -> list[Trouble]:
     """All problems, as /api/v1/problems and health list them; `sources`: the items of all.
 
     Without `shows_private` subjects that lead to payers are null.
     """
     standing = await standing_problems(conn, await read_stored_settings(conn))
     named = {problem.name for problem in standing if problem.state != "ok"}
-    unnamed = [item for item in sources if item["state"] != "ok" and item["name"] not in named]
-    stores = [item for item in sources if "webhook" in item]
+    unnamed = [item for item in sources if item.state != "ok" and item.name not in named]
+    stores = [source for source in sources if isinstance(source, Store)]
     return [
         *([] if as_of.daemon_alive(now) else [_of_daemon(as_of)]),
         *(_of_source(item) for item in unnamed),
         *(_of_standing(problem, shows_private=shows_private) for problem in standing),
         *await store_problems(conn, stores, now),
-        *await secret_problems(conn, (str(item["name"]) for item in stores), secrets, now),
+        *await secret_problems(conn, (store.name for store in stores), secrets, now),
     ]
 
 
-def _of_standing(problem: StandingProblem, *, shows_private: bool) -> Item:
+def _of_standing(problem: StandingProblem, *, shows_private: bool) -> Trouble:
     is_shown = shows_private or not problem.is_private
     return problem_item(
         problem.name,
@@ -114,15 +122,21 @@ def _of_standing(problem: StandingProblem, *, shows_private: bool) -> Item:
     )
 
 
-def _of_source(item: Item) -> Item:
+def _of_source(source: Source) -> Trouble:
     """A source whose report names no problem, such as an explorer that others contradict."""
-    error: Any = item["last_error"]
-    code = error["code"] if error else item["state"]
-    detail = error["detail"] if error else f"The source is {item['state']}."
-    return problem_item(item["name"], code, detail, item["since_at"], severity=str(item["state"]))
+    error = source.last_error
+    code = source.state if error is None else error.code
+    detail = None if error is None else error.detail
+    return problem_item(
+        source.name,
+        code,
+        detail or f"The source is {source.state}.",
+        source.since_at,
+        severity=_SEVERITIES[source.state],
+    )
 
 
-def _of_daemon(as_of: RecordState) -> Item:
+def _of_daemon(as_of: RecordState) -> Trouble:
     if as_of.seen_at is None:
         detail = "No daemon has written to this record."
         return problem_item("daemon", "never_seen", detail, None, severity="down")

@@ -1,8 +1,13 @@
 """Projects: the list, one with everything about it, and its parts."""
 
 from litestar.di import NamedDependency
+from msgspec.structs import asdict
 
-from raised.db.items.items import Item, project_items
+from raised.db.items.investor_item import Investor
+from raised.db.items.profile_item import Profile
+from raised.db.items.project_item import Project, project_items
+from raised.db.items.stage_item import Stage
+from raised.db.items.terms_item import Terms
 from raised.db.queries import project_detail as record
 from raised.db.queries.investor_list import list_investors
 from raised.db.queries.project_list import Order, ProjectFilter, list_projects
@@ -10,6 +15,7 @@ from raised.db.queries.stage_list import stage_items
 from raised.db.queries.summary import PROJECT_STATUSES
 from raised.errors import NotInRecord
 from raised_api.http.endpoint import read
+from raised_api.http.envelope import AsOf, Page, WholeList
 from raised_api.http.parameters import (
     CURSOR,
     LIMIT,
@@ -23,7 +29,6 @@ from raised_api.http.parameters import (
     write_cursor,
 )
 from raised_api.http.request_context import RequestContext
-from raised_api.openapi import schemas
 from raised_api.totals.totals import CAMPAIGN, requested_campaign
 
 _DEFAULT_STATUSES = ("confirmed", "committed", "event_missing")
@@ -36,11 +41,32 @@ _SORT = choice(
 )
 
 
+class ProjectPage(Page[Project], frozen=True):
+    pass
+
+
+class ProjectDetail(Project, frozen=True):
+    """A project with everything about it; `held_by` names the relays that hold its event."""
+
+    profile: Profile | None
+    terms: Terms | None
+    stages: list[Stage]
+    held_by: list[str]
+    as_of: AsOf
+
+
+class StageList(WholeList[Stage], frozen=True):
+    as_of: AsOf
+
+
+class InvestorPage(Page[Investor], frozen=True):
+    pass
+
+
 @read(
     "/projects",
     name="projects",
     summary="Projects: by default those that are committed on the chain, newest first.",
-    schema=schemas.ProjectPage,
     parameters=(
         choices("status", (*PROJECT_STATUSES, "all"), "Only in these statuses.", _DEFAULT_STATUSES),
         choices("type", ("invest", "fund", "subscribe"), "Only of these types."),
@@ -53,7 +79,7 @@ _SORT = choice(
         CURSOR,
     ),
 )
-async def projects(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def projects(context: NamedDependency[RequestContext]) -> ProjectPage:
     """A page of projects."""
     query = context.query
     sort: str = query["sort"]
@@ -74,11 +100,11 @@ async def projects(context: NamedDependency[RequestContext]) -> dict[str, object
         query["limit"],
     )
     items = await project_items(context.conn, page.keys)
-    return {
-        "items": list(items.values()),
-        "next_cursor": write_cursor(kind, page.next),
-        "as_of": context.as_of_block(),
-    }
+    return ProjectPage(
+        items=list(items.values()),
+        next_cursor=write_cursor(kind, page.next),
+        as_of=context.as_of_block(),
+    )
 
 
 def _order(sort: str) -> Order:
@@ -93,50 +119,44 @@ def _order(sort: str) -> Order:
     "/projects/{project_id:str}",
     name="project",
     summary="A project with profile, terms, stages, totals and the relays that hold it.",
-    schema=schemas.ProjectDetail,
 )
-async def project(context: NamedDependency[RequestContext]) -> Item:
+async def project(context: NamedDependency[RequestContext]) -> ProjectDetail:
     """One project with everything about it."""
     project_id = await require_project(context)
     found = await project_items(context.conn, [project_id])
-    return found[project_id] | {
-        "profile": await record.read_profile(context.conn, project_id),
-        "terms": await record.read_terms(context.conn, project_id),
-        "stages": await stage_items(context.conn, project_id),
-        "held_by": await record.read_holders(context.conn, project_id),
-        "as_of": context.as_of_block(),
-    }
+    return ProjectDetail(
+        **asdict(found[project_id]),
+        profile=await record.read_profile(context.conn, project_id),
+        terms=await record.read_terms(context.conn, project_id),
+        stages=await stage_items(context.conn, project_id),
+        held_by=await record.read_holders(context.conn, project_id),
+        as_of=context.as_of_block(),
+    )
 
 
 @read(
     "/projects/{project_id:str}/stages",
     name="project_stages",
     summary="What each release date holds, and what became of it.",
-    schema=schemas.StageList,
 )
-async def project_stages(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def project_stages(context: NamedDependency[RequestContext]) -> StageList:
     """The calendar of a project."""
-    items = await stage_items(context.conn, await require_project(context))
-    return {"items": items, "next_cursor": None, "as_of": context.as_of_block()}
+    stages = await stage_items(context.conn, await require_project(context))
+    return StageList(stages, None, context.as_of_block())
 
 
 @read(
     "/projects/{project_id:str}/investors",
     name="project_investors",
     summary="Who invested: keys, each known in this project alone. Newest first.",
-    schema=schemas.InvestorPage,
     parameters=(LIMIT, CURSOR),
 )
-async def project_investors(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def project_investors(context: NamedDependency[RequestContext]) -> InvestorPage:
     """A page of a project's investors."""
     project_id = await require_project(context)
     after = read_cursor("investors", context.query["cursor"], str)
     items, place = await list_investors(context.conn, project_id, after, context.query["limit"])
-    return {
-        "items": items,
-        "next_cursor": write_cursor("investors", place),
-        "as_of": context.as_of_block(),
-    }
+    return InvestorPage(items, write_cursor("investors", place), context.as_of_block())
 
 
 async def require_project(context: RequestContext) -> str:

@@ -6,17 +6,16 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.items.instant import instant
-from raised.db.items.items import Item
 from raised.db.requests.inbox import refused_since
 from raised_api.http.webhook_secrets import NO_SECRET, WebhookSecrets
-from raised_api.routes.problem_item import problem_item
+from raised_api.routes.problem_item import Trouble, problem_item
 
 _HOUR: Final = 3600
 
 
 async def secret_problems(
     conn: AsyncConnection, labels: Iterable[str], secrets: WebhookSecrets, now: int
-) -> list[Item]:
+) -> list[Trouble]:
     """The problems of these stores: a secret's file that is not there, and deliveries within the
     last hour to a store for which none is named. A store without webhook has no problem.
     """
@@ -32,7 +31,7 @@ async def secret_problems(
     ]
 
 
-def _problem(label: str, missing: str | None, last_at: int | None) -> Item:
+def _problem(label: str, missing: str | None, last_at: int | None) -> Trouble:
     cause = missing or "raised api has no webhook secret of this store"
     detail = (
         f"{cause}: its deliveries are answered 503 and payments come by pulls alone, minutes late. "

@@ -5,9 +5,10 @@ from collections.abc import Collection, Sequence
 from datetime import tzinfo
 from itertools import accumulate, pairwise
 
+import msgspec
 from litestar.di import NamedDependency
 
-from raised.db.items.instant import instant
+from raised.db.items.instant import Time, rfc3339
 from raised.db.queries.sums import (
     HOUR,
     Scope,
@@ -21,10 +22,11 @@ from raised.db.queries.sums import (
 from raised.domain.ledger import MSATS_PER_SAT, RAISING_KINDS, RETURNING_KINDS
 from raised.errors import InvalidInput
 from raised_api.http.endpoint import read
+from raised_api.http.envelope import AsOf
 from raised_api.http.parameters import PROJECT, choice, flag, time_or_date, time_zone, to_seconds
-from raised_api.http.problems import InvalidParameter, invalid_parameters
+from raised_api.http.problem_document import Fault
+from raised_api.http.problems import invalid_parameters
 from raised_api.http.request_context import RequestContext
-from raised_api.openapi.schemas import Series
 from raised_api.routes.projects import require_project
 from raised_api.totals.hourly_totals import HourlyTotals
 from raised_api.totals.time_buckets import edges_between
@@ -43,6 +45,21 @@ _QUARTER = 900
 _Row = tuple[int, int, int]
 
 
+class Point(msgspec.Struct, frozen=True):
+    at: Time
+    value: int
+    cumulative: int | None
+    partial: bool
+
+
+class Series(msgspec.Struct, frozen=True):
+    metric: str
+    bucket: str
+    unit: str
+    points: list[Point]
+    as_of: AsOf
+
+
 _OWN = (
     choice("metric", (*_METRICS, *_COUNTED), "What is measured.", "raised"),
     choice("bucket", ("day", "week"), "How long a point lasts.", "day"),
@@ -57,7 +74,6 @@ _OWN = (
     "/series",
     name="series",
     summary="What came and went in each day or week, by the wall clock of a time zone.",
-    schema=Series,
     parameters=(
         *_OWN,
         choice("source", ("angor", "btcpay"), "Only what this kind of source shows."),
@@ -67,7 +83,7 @@ _OWN = (
 )
 async def series(
     context: NamedDependency[RequestContext], hourly_totals: NamedDependency[HourlyTotals]
-) -> dict[str, object]:
+) -> Series:
     """The answer of the series."""
     return await _series(context, hourly_totals, await requested_scope(context))
 
@@ -76,31 +92,28 @@ async def series(
     "/projects/{project_id:str}/series",
     name="project_series",
     summary="The same for one project.",
-    schema=Series,
     parameters=_OWN,
 )
 async def project_series(
     context: NamedDependency[RequestContext], hourly_totals: NamedDependency[HourlyTotals]
-) -> dict[str, object]:
+) -> Series:
     """The answer of a project's series."""
     scope = Scope(project_ids=(await require_project(context),))
     return await _series(context, hourly_totals, scope)
 
 
-async def _series(
-    context: RequestContext, hourly_totals: HourlyTotals, scope: Scope
-) -> dict[str, object]:
+async def _series(context: RequestContext, hourly_totals: HourlyTotals, scope: Scope) -> Series:
     metric: str = context.query["metric"]
     edges = await _edges(context, scope)
     rows = await _rows(context, hourly_totals, scope, edges) if edges else []
     unit = 1 if metric in _COUNTED else MSATS_PER_SAT
-    return {
-        "metric": metric,
-        "bucket": context.query["bucket"],
-        "unit": "count" if metric in _COUNTED else "sats",
-        "points": _points(edges, _running(edges, rows, unit), context),
-        "as_of": context.as_of_block(),
-    }
+    return Series(
+        metric=metric,
+        bucket=context.query["bucket"],
+        unit="count" if metric in _COUNTED else "sats",
+        points=_points(edges, _running(edges, rows, unit), context),
+        as_of=context.as_of_block(),
+    )
 
 
 async def _edges(context: RequestContext, scope: Scope) -> list[int]:
@@ -120,7 +133,7 @@ async def _edges(context: RequestContext, scope: Scope) -> list[int]:
     try:
         return edges_between(since, until, context.query["bucket"], zone)
     except InvalidInput as error:
-        raise invalid_parameters([InvalidParameter("since", str(error))]) from error
+        raise invalid_parameters([Fault("since", str(error))]) from error
 
 
 async def _rows(
@@ -160,17 +173,15 @@ def _running(edges: Sequence[int], rows: Sequence[_Row], unit: int) -> list[int]
     ][: len(edges)]
 
 
-def _points(
-    edges: Sequence[int], running: Sequence[int], context: RequestContext
-) -> list[dict[str, object]]:
+def _points(edges: Sequence[int], running: Sequence[int], context: RequestContext) -> list[Point]:
     is_cumulative: bool = context.query["cumulative"]
     return [
-        {
-            "at": instant(start),
-            "value": after - before,
-            "cumulative": after if is_cumulative else None,
-            "partial": end > context.now,
-        }
+        Point(
+            at=rfc3339(start),
+            value=after - before,
+            cumulative=after if is_cumulative else None,
+            partial=end > context.now,
+        )
         for (start, end), (before, after) in zip(pairwise(edges), pairwise(running), strict=True)
     ]
 

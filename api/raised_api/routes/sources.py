@@ -2,12 +2,25 @@
 
 from litestar.di import NamedDependency
 
-from raised.db.items.invoice_items import store_items
-from raised.db.items.items import explorer_items, relay_items
+from raised.db.items.explorer_item import Explorer, explorer_items
+from raised.db.items.relay_item import Relay, relay_items
+from raised.db.items.store_item import Store, store_items
 from raised.db.stored_settings import read_stored_settings
 from raised_api.http.endpoint import read
+from raised_api.http.envelope import WholeList
 from raised_api.http.request_context import RequestContext
-from raised_api.openapi import source_schemas
+
+
+class RelayList(WholeList[Relay], frozen=True):
+    pass
+
+
+class ExplorerList(WholeList[Explorer], frozen=True):
+    pass
+
+
+class StoreList(WholeList[Store], frozen=True):
+    pass
 
 
 # Latencies and counters move without a change, so these are never cached.
@@ -15,42 +28,39 @@ from raised_api.openapi import source_schemas
     "/relays",
     name="relays",
     summary="The relays that are followed, and how they do.",
-    schema=source_schemas.RelayList,
     is_cached=False,
 )
-async def relays(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def relays(context: NamedDependency[RequestContext]) -> RelayList:
     """All relays that are followed."""
     settings = await read_stored_settings(context.conn)
     items = await relay_items(context.conn, settings.relays)
-    return {"items": list(items.values()), "next_cursor": None}
+    return RelayList(list(items.values()), None)
 
 
 @read(
     "/explorers",
     name="explorers",
     summary="The block explorers that are asked, and how they do.",
-    schema=source_schemas.ExplorerList,
     is_cached=False,
 )
-async def explorers(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def explorers(context: NamedDependency[RequestContext]) -> ExplorerList:
     """All explorers that are asked."""
     settings = await read_stored_settings(context.conn)
     items = await explorer_items(context.conn, settings.explorers)
-    return {"items": list(items.values()), "next_cursor": None}
+    return ExplorerList(list(items.values()), None)
 
 
 @read(
     "/stores",
     name="stores",
     summary="The BTCPay stores that are followed, and how they do.",
-    schema=source_schemas.StoreList,
     is_cached=False,
 )
-async def stores(context: NamedDependency[RequestContext]) -> dict[str, object]:
+async def stores(context: NamedDependency[RequestContext]) -> StoreList:
     """All stores that are followed."""
     settings = await read_stored_settings(context.conn)
     items = await store_items(context.conn, settings.store_labels)
-    return {"items": list(items.values()), "next_cursor": None}
+    return StoreList(list(items.values()), None)
 
 
 SOURCES = (

@@ -6,11 +6,11 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.items.instant import instant
-from raised.db.items.items import Item
+from raised.db.items.instant import instant, rfc3339
+from raised.db.items.store_item import Store
 from raised.db.requests.inbox import Refused, refused_since
 from raised_api.http.webhook_secrets import NO_SECRET
-from raised_api.routes.problem_item import problem_item
+from raised_api.routes.problem_item import Trouble, problem_item
 
 _HOUR: Final = 3600
 _DAY: Final = 86_400
@@ -19,44 +19,44 @@ _DAY: Final = 86_400
 _STRANGERS: Final = frozenset({"no_signature", "broken_off"})
 
 
-async def store_problems(conn: AsyncConnection, stores: Iterable[Item], now: int) -> list[Item]:
+async def store_problems(conn: AsyncConnection, stores: Iterable[Store], now: int) -> list[Trouble]:
     """The problems of these store items, as health lists them."""
     refused: defaultdict[str, list[Refused]] = defaultdict(list)
     for count in await refused_since(conn, now - _HOUR):
         if count.reason not in (*_STRANGERS, NO_SECRET):  # the latter is a problem of its own
             refused[count.store].append(count)
-    problems: list[Item] = []
-    for item in stores:
-        if counts := refused.get(str(item["name"])):
-            problems.append(_refused(item, counts))
-        problems += [*_missed(item, now), *_ambiguous(item)]
+    problems: list[Trouble] = []
+    for store in stores:
+        if counts := refused.get(store.name):
+            problems.append(_refused(store, counts))
+        problems += [*_missed(store, now), *_ambiguous(store)]
     return problems
 
 
-def _refused(item: Item, counts: list[Refused]) -> Item:
+def _refused(store: Store, counts: list[Refused]) -> Trouble:
     parts = ", ".join(f"{count.reason} {count.count}" for count in counts)
     detail = f"Deliveries were refused within the last hour; so far: {parts}."
     last_at = instant(max(count.last_at for count in counts))
     tries = sum(count.count for count in counts)
     return problem_item(
-        item["name"], "refused_deliveries", detail, last_at, last_at=last_at, tries=tries
+        store.name, "refused_deliveries", detail, last_at, last_at=last_at, tries=tries
     )
 
 
-def _missed(item: Item, now: int) -> list[Item]:
-    last = item["last_miss_at"]
-    if not isinstance(last, str) or last < str(instant(now - _DAY)):
+def _missed(store: Store, now: int) -> list[Trouble]:
+    last = store.last_miss_at
+    if last is None or last < rfc3339(now - _DAY):
         return []
     detail = (
-        f"Pulls found what no delivery had told, {item['misses']} times so far: look whether the "
+        f"Pulls found what no delivery had told, {store.misses} times so far: look whether the "
         "store's webhook is there, enabled and reaches this address."
     )
-    return [problem_item(item["name"], "missed_deliveries", detail, last, last_at=last)]
+    return [problem_item(store.name, "missed_deliveries", detail, last, last_at=last)]
 
 
-def _ambiguous(item: Item) -> list[Item]:
-    number = item["ambiguous_invoices"]
+def _ambiguous(store: Store) -> list[Trouble]:
+    number = store.ambiguous_invoices
     if not number:
         return []
     detail = f"{number} invoices match rules of two campaigns and count for the store alone."
-    return [problem_item(item["name"], "ambiguous_invoices", detail, None)]
+    return [problem_item(store.name, "ambiguous_invoices", detail, None)]

@@ -17,8 +17,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raised.db.engine import reading, transact
+from raised.db.items.change_item import Change
 from raised.db.queries.as_of import RecordState, read_as_of
-from raised.db.queries.feed import Change, Head, changes_after, read_head
+from raised.db.queries.feed import Head, changes_after, read_head
 from raised.errors import RecordUnavailable
 from raised_api.http.response_cache import RecordVersion
 from raised_api.stream.redaction import public_change
@@ -56,7 +57,7 @@ def encode_change(change: Change) -> Message:
 
 
 def _event(change: Change) -> bytes:
-    data = msgspec.json.encode(change.item)
+    data = msgspec.json.encode(change)
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (change.seq, change.type.encode(), data)
 
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from raised.db.items.change_item import Change
 from raised.db.items.movement_item import Movement
-from raised.db.queries.feed import Change
 
 # Types that begin so are not shown at all; their numbers stay unused.
 HIDDEN: Final = ("invoice.", "payment.", "refund.")
@@ -28,18 +28,13 @@ def public_change(change: Change) -> Change | None:
     """The change as everybody may see it; None: not at all."""
     if change.type.startswith(HIDDEN):
         return None
-    if change.type != "movement" or change.item["source"] != "btcpay":
+    if change.type != "movement" or change.source != "btcpay":
         return change
     # Not as a `Movement`: the feed keeps each item as it was when it was written, which may have
     # been before some key of today's was there.
-    data: Any = change.item["data"]
-    movement = msgspec.json.decode(data, type=dict[str, Any])
-    shown = {
-        "at": _hour(change.item["at"]),
-        "reference": None,
-        "data": movement | _redacted(movement.get("at")),
-    }
-    return Change(change.seq, change.type, change.item | shown)
+    movement = msgspec.json.decode(change.data, type=dict[str, Any])
+    data = msgspec.json.encode(movement | _redacted(movement.get("at")))
+    return replace(change, at=_hour(change.at), reference=None, data=msgspec.Raw(data))
 
 
 def _redacted(at: object) -> dict[str, str | None]:

@@ -1,7 +1,7 @@
 """Days and weeks of the wall clock as spans of seconds. Pure."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from raised.errors import InvalidInput
 
@@ -50,4 +50,7 @@ def _days(first: date, step: timedelta) -> Iterator[date]:
 
 def _midnight(day: date, zone: tzinfo) -> int:
     """The first instant of a day: where clocks jump over midnight, the instant of the jump."""
-    return int(datetime.combine(day, time(), zone).timestamp())
+    try:
+        return int(datetime.combine(day, time(), zone).astimezone(UTC).timestamp())
+    except OverflowError as error:  # the first day of year 1 begins in year 0 of UTC
+        raise InvalidInput("the span leaves the calendar") from error

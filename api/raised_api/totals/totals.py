@@ -1,17 +1,20 @@
 """What was raised, in one shape for everything: the whole record, or one campaign."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from raised.db.items.project_item import ProjectTotals
 from raised.db.queries import summary as record
 from raised.db.queries.campaign_groups import CampaignView, find_campaign
-from raised.db.queries.store_sums import INVOICE_STATUSES, StoreTotals, store_totals
+from raised.db.queries.store_sums import InvoicesByStatus, StoreTotals, store_totals
 from raised.db.queries.sums import Scope
 from raised.domain.ledger import MSATS_PER_SAT
 from raised_api.http.parameters import Parameter, text_matching
-from raised_api.http.problems import InvalidParameter, invalid_parameters
+from raised_api.http.problem_document import Fault
+from raised_api.http.problems import invalid_parameters
 from raised_api.http.request_context import RequestContext
 
 _NAME = "[a-z][0-9a-z-]{0,99}"
@@ -20,14 +23,50 @@ CAMPAIGN: Parameter = text_matching(
     "campaign", _NAME, "A campaign's slug; a store's label or a project's identifier without one."
 )
 
+_NO_STORE: Final = StoreTotals(0, 0, 0, 0, 0, 0, InvoicesByStatus(0, 0, 0, 0, 0, 0), {})
+
+
+class Totals(msgspec.Struct, frozen=True):
+    raised_sats: int
+    returned_sats: int
+    net_sats: int
+    unconfirmed_sats: int
+    contributions: int
+    contributors: int
+    average_contribution_sats: int
+    median_contribution_sats: int
+
+
+class AngorTotals(ProjectTotals, frozen=True):
+    investments: int
+    investors: int
+    rejected_investments: int
+
+
+class OtherCurrency(msgspec.Struct, frozen=True):
+    currency: str
+    amount: str
+
+
+class BtcpayTotals(msgspec.Struct, frozen=True):
+    raised_sats: int
+    returned_sats: int
+    net_sats: int
+    pending_sats: int
+    disowned_sats: int
+    off_platform_invoices: int
+    invoices: int
+    invoices_by_status: InvoicesByStatus
+    other_currencies: list[OtherCurrency]
+
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """Both rails and what they come to."""
+class TotalsBySource:
+    """Each source's own totals, and what both come to."""
 
-    totals: Mapping[str, int]
-    angor: Mapping[str, int]
-    btcpay: Mapping[str, object]
+    totals: Totals
+    angor: AngorTotals
+    btcpay: BtcpayTotals
 
 
 def scope_of(group: CampaignView | None, source: str | None = None) -> Scope:
@@ -48,7 +87,7 @@ async def requested_campaign(context: RequestContext) -> CampaignView | None:
         return None
     group = await find_campaign(context.conn, name)
     if group is None:
-        raise invalid_parameters([InvalidParameter("campaign", "there is none of that name")])
+        raise invalid_parameters([Fault("campaign", "there is none of that name")])
     return group
 
 
@@ -63,74 +102,66 @@ async def requested_scope(context: RequestContext) -> Scope:
     if project_id is None:
         return scope_of(group, source)
     if group is not None:
-        raise invalid_parameters(
-            [InvalidParameter("project", "one of project and campaign at most")]
-        )
+        raise invalid_parameters([Fault("project", "one of project and campaign at most")])
     return Scope(source, (project_id,))
 
 
-async def read_totals(conn: AsyncConnection, scope: Scope) -> Totals:
+async def read_totals(conn: AsyncConnection, scope: Scope) -> TotalsBySource:
     """All totals of a part of the ledger."""
     angor = await record.angor_totals(conn, scope.project_ids)
     investors = await record.count_investors(conn, scope.project_ids)
     stores = await store_totals(conn, scope.campaign) if scope.has_invoices else _NO_STORE
     median = await record.median_contribution(conn, scope)
-    return Totals(
+    return TotalsBySource(
         _both(angor, investors, stores, median), _angor(angor, investors), _btcpay(stores)
     )
 
 
-_NO_STORE = StoreTotals(0, 0, 0, 0, 0, 0, dict.fromkeys(INVOICE_STATUSES, 0), {})
-
-
-def _both(
-    angor: record.AngorTotals, investors: int, stores: StoreTotals, median: int
-) -> dict[str, int]:
+def _both(angor: record.AngorTotals, investors: int, stores: StoreTotals, median: int) -> Totals:
     raised = angor.raised + stores.raised_msats // MSATS_PER_SAT
     returned = angor.returned + stores.returned_msats // MSATS_PER_SAT
     contributions = angor.investments + stores.contributions
-    return {
-        "raised_sats": raised,
-        "returned_sats": returned,
-        "net_sats": raised - returned,
-        "unconfirmed_sats": angor.unconfirmed + stores.pending_msats // MSATS_PER_SAT,
-        "contributions": contributions,
-        "contributors": investors + stores.contributions,
-        "average_contribution_sats": raised // max(contributions, 1),
-        "median_contribution_sats": median,
-    }
+    return Totals(
+        raised_sats=raised,
+        returned_sats=returned,
+        net_sats=raised - returned,
+        unconfirmed_sats=angor.unconfirmed + stores.pending_msats // MSATS_PER_SAT,
+        contributions=contributions,
+        contributors=investors + stores.contributions,
+        average_contribution_sats=raised // max(contributions, 1),
+        median_contribution_sats=median,
+    )
 
 
-def _angor(totals: record.AngorTotals, investors: int) -> dict[str, int]:
-    return {
-        "raised_sats": totals.raised,
-        "returned_sats": totals.returned,
-        "net_sats": totals.net,
-        "locked_sats": totals.locked,
-        "claimed_sats": totals.claimed,
-        "unknown_sats": totals.unknown,
-        "in_penalty_sats": totals.in_penalty,
-        "penalty_released_sats": totals.penalty_released,
-        "unconfirmed_sats": totals.unconfirmed,
-        "investments": totals.investments,
-        "investors": investors,
-        "rejected_investments": totals.rejected_investments,
-    }
+def _angor(totals: record.AngorTotals, investors: int) -> AngorTotals:
+    return AngorTotals(
+        raised_sats=totals.raised,
+        returned_sats=totals.returned,
+        net_sats=totals.net,
+        locked_sats=totals.locked,
+        claimed_sats=totals.claimed,
+        unknown_sats=totals.unknown,
+        in_penalty_sats=totals.in_penalty,
+        penalty_released_sats=totals.penalty_released,
+        unconfirmed_sats=totals.unconfirmed,
+        investments=totals.investments,
+        investors=investors,
+        rejected_investments=totals.rejected_investments,
+    )
 
 
-def _btcpay(totals: StoreTotals) -> dict[str, object]:
+def _btcpay(totals: StoreTotals) -> BtcpayTotals:
     raised, returned = totals.raised_msats // MSATS_PER_SAT, totals.returned_msats // MSATS_PER_SAT
-    return {
-        "raised_sats": raised,
-        "returned_sats": returned,
-        "net_sats": raised - returned,
-        "pending_sats": totals.pending_msats // MSATS_PER_SAT,
-        "disowned_sats": totals.disowned_msats // MSATS_PER_SAT,
-        "off_platform_invoices": totals.off_platform,
-        "invoices": sum(totals.by_status.values()),
-        "invoices_by_status": totals.by_status,
-        "other_currencies": [
-            {"currency": currency, "amount": amount}
-            for currency, amount in totals.other_currencies.items()
+    return BtcpayTotals(
+        raised_sats=raised,
+        returned_sats=returned,
+        net_sats=raised - returned,
+        pending_sats=totals.pending_msats // MSATS_PER_SAT,
+        disowned_sats=totals.disowned_msats // MSATS_PER_SAT,
+        off_platform_invoices=totals.off_platform,
+        invoices=sum(msgspec.structs.astuple(totals.by_status)),
+        invoices_by_status=totals.by_status,
+        other_currencies=[
+            OtherCurrency(currency, amount) for currency, amount in totals.other_currencies.items()
         ],
-    }
+    )

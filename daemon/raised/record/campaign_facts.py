@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts import campaigns, cursors, deliveries, movements
 from raised.db.facts.invoices import by_store
+from raised.db.items.change_item import Regrouping
 from raised.domain.campaign import Campaign, Membership, membership
 from raised.domain.change import Change
 from raised.domain.ledger import Effect, InvoiceKey
@@ -33,7 +34,7 @@ async def apply_campaigns(
             moves[key] = (old, new)
     await move_hour_totals(conn, moves)
     await campaigns.put_memberships(conn, {key: new for key, (_, new) in moves.items()})
-    item = {"campaigns": [campaign.slug for campaign in wanted], "invoices": len(moves)}
+    item = Regrouping([campaign.slug for campaign in wanted], len(moves))
     dirty.add_change(Change("campaign.regrouped", "btcpay", ""), item)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts import blocks, coins, cursors, foundings, projects, txs
 from raised.db.facts.coins import Coin
-from raised.db.items.items import reorg_item
+from raised.db.items.change_item import Block, reorg_item
 from raised.domain.angor.founding import founding_of
 from raised.domain.angor.watched_outputs import CoinKind, coins_made
 from raised.domain.bitcoin.bech32 import encode
@@ -133,7 +133,7 @@ async def _roll_back(
         return
     dirty.txids |= await txs.unconfirm_above(conn, keep)
     await blocks.drop_blocks_above(conn, keep)
-    item = reorg_item((best.height, best.hash), (ancestor[0], ancestor[1] or ""))
+    item = reorg_item(Block(best.height, best.hash), Block(ancestor[0], ancestor[1] or ""))
     dirty.add_change(Change("reorg", "chain", best.hash, reference=best.hash), item)
 
 

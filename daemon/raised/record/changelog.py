@@ -8,10 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.facts.campaigns import campaigns_of_projects
 from raised.db.facts.changes import add_changes, reserve_numbers
 from raised.db.facts.movements import book
-from raised.db.items import items
-from raised.db.items.invoice_items import invoice_items, store_items
-from raised.db.items.items import Item
+from raised.db.items.change_item import Block, Item
+from raised.db.items.explorer_item import explorer_items
+from raised.db.items.investment_item import investment_items
+from raised.db.items.invoice_item import Invoice, invoice_items
 from raised.db.items.movement_item import movement_items
+from raised.db.items.project_item import project_items
+from raised.db.items.relay_item import relay_items
+from raised.db.items.store_item import store_items
 from raised.domain.angor.investment_state import Tip
 from raised.domain.angor.project_snapshot import profile_change
 from raised.domain.btcpay.invoice_snapshot import key_of, subject_of
@@ -20,11 +24,11 @@ from raised.domain.ledger import Correction
 from raised.record.dirty_set import DirtySet
 
 _MOVEMENT: Final = "movement"
-_Render = Callable[[AsyncConnection, Iterable[str]], Awaitable[dict[str, Item]]]
+_Render = Callable[[AsyncConnection, Iterable[str]], Awaitable[Mapping[str, Item]]]
 _Items = dict[tuple[ChangeSource, str], Item]  # by source and subject
 _SOURCES: Final[Mapping[ChangeSource, _Render]] = {
-    "relay": items.relay_items,
-    "explorer": items.explorer_items,
+    "relay": relay_items,
+    "explorer": explorer_items,
     "store": store_items,
 }
 
@@ -63,7 +67,7 @@ def _add_profile_changes(dirty: DirtySet) -> None:
 def _add_tip_change(dirty: DirtySet, tip: Tip | None) -> None:
     before = dirty.tip_before
     if tip is not None and (before is None or before.hash != tip.hash):
-        item: Item = {"height": tip.height, "hash": tip.hash}
+        item = Block(tip.height, tip.hash)
         dirty.add_change(Change("tip", "chain", tip.hash, reference=tip.hash), item)
 
 
@@ -115,12 +119,15 @@ async def _items(conn: AsyncConnection, changes: Sequence[Change]) -> _Items:
     def subjects(*prefixes: str) -> list[str]:
         return [change.subject for change in changes if change.type.startswith(prefixes)]
 
-    angor = await items.project_items(conn, subjects("project."))
-    angor |= await items.investment_items(conn, subjects("investment.", "stage.", "penalty."))
-    rendered: _Items = {("angor", subject): item for subject, item in angor.items()}
+    rendered: _Items = {}
+    for project_id, project in (await project_items(conn, subjects("project."))).items():
+        rendered["angor", project_id] = project
+    invested = subjects("investment.", "stage.", "penalty.")
+    for txid, investment in (await investment_items(conn, invested)).items():
+        rendered["angor", txid] = investment
     invoices = {key_of(subject) for subject in subjects("invoice.", "payment.", "refund.")}
-    for key, item in (await invoice_items(conn, invoices)).items():
-        rendered["btcpay", subject_of(key)] = item
+    for key, invoice in (await invoice_items(conn, invoices)).items():
+        rendered["btcpay", subject_of(key)] = invoice
     for source, render in _SOURCES.items():
         names = [change.subject for change in changes if change.source == source]
         if names:
@@ -129,7 +136,7 @@ async def _items(conn: AsyncConnection, changes: Sequence[Change]) -> _Items:
     return rendered
 
 
-def _campaign(change: Change, rendered: Mapping[tuple[ChangeSource, str], Item]) -> object:
-    if change.source != "btcpay":
-        return None
-    return rendered.get((change.source, change.subject), {}).get("campaign")
+def _campaign(change: Change, rendered: _Items) -> str | None:
+    """The campaign of the invoice that the change is about."""
+    item = rendered.get((change.source, change.subject))
+    return item.campaign if isinstance(item, Invoice) else None

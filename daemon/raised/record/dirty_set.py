@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from raised.db.items.items import Item
+from raised.db.items.change_item import Item
 from raised.domain.angor.investment_state import Tip
 from raised.domain.angor.network import Network
 from raised.domain.bitcoin.tx import Txid

@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts import deliveries, problems, projects, sources
+from raised.db.items.change_item import GroupState
 from raised.domain.change import Change, ChangeSource, ChangeType
 from raised.domain.observation import (
     ClockTicked,
@@ -43,7 +44,7 @@ async def apply_group(conn: AsyncConnection, seen: GroupProblems, dirty: DirtySe
     state = _worst(problem.state for problem in seen.problems)
     if state != _worst(before):
         change = Change(_CHANGES[state], _GROUPS[seen.group], seen.group, reference=seen.group)
-        dirty.add_change(change, {"name": seen.group, "state": state})
+        dirty.add_change(change, GroupState(seen.group, state))
 
 
 def _worst(states: Iterable[State]) -> State:

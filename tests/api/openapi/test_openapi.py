@@ -26,6 +26,21 @@ async def test_the_document_names_every_route(api: Any) -> None:
     assert "post" in document["paths"]["/webhooks/btcpay/{label}"]
 
 
+async def test_fields_are_documented_in_the_order_of_the_answers(book: Any, api: Any) -> None:
+    project = await book.project("one")
+    await book.investment(project, 100, NOW)
+    schemas = (await api.json("/api/openapi.json"))["components"]["schemas"]
+    for path, name in [
+        ("/api/v1/summary", "Summary"),
+        ("/api/v1/series", "Series"),
+        ("/api/v1/investments", "InvestmentPage"),
+        (f"/api/v1/projects/{project}", "ProjectDetail"),
+        ("/health", "Health"),
+    ]:
+        body = (await api.get(path)).json()
+        assert list(body) == list(schemas[name]["properties"]) == schemas[name]["required"], path
+
+
 async def test_the_page_of_the_document_has_no_asset_from_elsewhere(api: Any) -> None:
     answer = await api.get("/api/docs")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"

@@ -11,8 +11,8 @@ from tests.api.routes.test_problems import add_problem
 from raised.db import schema
 from raised.db.engine import transact
 from raised.db.requests.api_keys import add_key, new_key
-from raised_api.openapi.store_schemas import InvoiceDetail, InvoicePage
 from raised_api.routes.deliveries import DeliveryPage
+from raised_api.routes.invoices import InvoiceDetail, InvoicePage
 
 NOW = 1_750_000_000
 HOUR, DAY = 3600, 86_400
@@ -90,14 +90,14 @@ async def test_invoices_are_filtered(book: Any, keyed: Any) -> None:
     for query in ("?status=paid", "?campaign=nothing", "?store=Shop", "?order=1", "?limit=0"):
         assert (await keyed.get(INVOICES + query)).status_code == 400, query
     page = await keyed.json(INVOICES)
-    assert page.keys() == InvoicePage.__annotations__.keys()
+    assert tuple(page) == InvoicePage.__struct_fields__
     assert page["as_of"]["seq"] == 0
 
 
 async def test_an_invoice_with_its_payments(book: Any, keyed: Any) -> None:
     key = await book.invoice("shop", counted=5_000_400, metadata='{"orderId":"A 1","secret":"x"}')
     body = await keyed.json(f"{INVOICES}/shop/{key}")
-    assert body.keys() == InvoiceDetail.__annotations__.keys() | {"store", "id"}
+    assert tuple(body) == InvoiceDetail.__struct_fields__
     assert body["received_sats"] == 5000
     assert body["order_id"] == "A 1"
     assert body["metadata"] == {}

@@ -301,7 +301,7 @@ async def test_a_project_shows_profile_terms_and_who_holds_it(book: Any, api: An
     for relay in ("wss://b.example", "wss://a.example"):
         await book.add(schema.event_relay, event_id="ee", relay=relay, seen_at=NOW)
     for kind, d, content in [
-        (0, "", '{"displayName": "One", "picture": 7, "website": "https://one.example"}'),
+        (0, "", '{"displayName": "One", "picture": 7, "website": "https://one.example", "": "No"}'),
         (30078, "angor:project", "# Long story"),
         (30078, "angor:faq", '[{"question": "?", "answer": "!"}]'),
         (30078, "angor:media", "[" * 5000),
@@ -322,7 +322,7 @@ async def test_a_project_shows_profile_terms_and_who_holds_it(book: Any, api: An
     assert body["terms"] is None
     profile = body["profile"]
     assert profile["display_name"] == "One"
-    assert profile["picture"] is None
+    assert (profile["name"], profile["picture"]) == (None, None)
     assert profile["website"] == "https://one.example"
     assert profile["story"] == "# Long story"
     assert profile["faq"] == [{"question": "?", "answer": "!"}]

@@ -50,6 +50,34 @@ async def test_without_asking_there_is_no_running_sum(book: Any, api: Any) -> No
     assert point["cumulative"] is None
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("since=1969-12-31&until=1970-01-02", ["1969-12-31T00:00:00Z", "1970-01-01T00:00:00Z"]),
+        ("since=0900-02-28&until=0900-03-01", ["0900-02-28T00:00:00Z"]),
+        ("since=1970-01-01&until=1970-01-02&tz=Asia/Kolkata", ["1969-12-31T18:30:00Z"]),
+    ],
+)
+async def test_every_point_has_its_time(
+    book: Any, api: Any, query: str, expected: list[str]
+) -> None:
+    await book.investment(await book.project("one"), 10, NOW)
+    points = (await api.json(f"/api/v1/series?{query}"))["points"]
+    assert [point["at"] for point in points] == expected
+
+
+async def test_a_bucket_before_the_first_instant_that_can_be_written_is_refused(
+    book: Any, api: Any
+) -> None:
+    await book.investment(await book.project("one"), 10, NOW)
+    for query in (
+        "since=0001-01-01T06:00:00Z&until=0001-01-03&tz=Asia/Kolkata",
+        "since=0001-01-01&until=0001-01-03&tz=Asia/Kolkata",
+        "since=9999-12-31&until=9999-12-31T23:59:59Z",
+    ):
+        assert (await api.get(f"/api/v1/series?{query}")).status_code == 400, query
+
+
 async def test_running_sums_begin_with_the_ledger_not_with_the_span(book: Any, api: Any) -> None:
     project = await book.project("one")
     for day in (1, 5, 9):

@@ -3,12 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.items.instant import instant
-from raised.db.items.items import Item
+from raised.db.items.change_item import Change, change_item
 from raised.db.queries.as_of import newest_seq
 from raised.db.schema import change, daemon
 
@@ -20,15 +18,6 @@ class Head:
     seq: int  # 0: nothing happened yet
     oldest: int | None
     seen_at: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change; `item` is what its reader gets, `data` in it already encoded."""
-
-    seq: int
-    type: str
-    item: Item
 
 
 async def read_head(conn: AsyncConnection) -> Head:
@@ -61,20 +50,4 @@ async def changes_after(
         statement = statement.where(~change.c.type.startswith(beginning, autoescape=True))
     if types:
         statement = statement.where(change.c.type.in_(sorted(types)))
-    return [
-        Change(
-            row.seq,
-            row.type,
-            {
-                "seq": row.seq,
-                "type": row.type,
-                "at": instant(row.at),
-                "source": row.source,
-                "campaign": row.campaign,
-                "project_id": row.project_id,
-                "reference": row.reference,
-                "data": msgspec.Raw(row.data.encode()),
-            },
-        )
-        for row in await conn.execute(statement)
-    ]
+    return [change_item(row) for row in await conn.execute(statement)]

@@ -4,15 +4,15 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.items.instant import instant
-from raised.db.items.items import Item
+from raised.db.items.investor_item import Investor
 from raised.db.queries.paging import Place
 from raised.db.schema import investment
 
 
 async def list_investors(
     conn: AsyncConnection, project_id: str, after: Place | None, limit: int
-) -> tuple[list[Item], Place | None]:
-    """A page of investor items."""
+) -> tuple[list[Investor], Place | None]:
+    """A page of investors, and where the next page goes on."""
     key = investment.c.investor_key
     first = func.min(investment.c.at)
     statement = (
@@ -33,17 +33,17 @@ async def list_investors(
         at, last_key = after
         statement = statement.having(or_(first < at, (first == at) & (key < last_key)))
     rows = (await conn.execute(statement)).all()
-    items: list[Item] = [
-        {
-            "investor_key": row.investor_key,
-            "investments": row.investments,
-            "raised_sats": int(row.raised),
-            "returned_sats": int(row.returned),
-            "first_at": instant(row.first),
-            "last_at": instant(row.last),
-        }
+    investors = [
+        Investor(
+            investor_key=row.investor_key,
+            investments=row.investments,
+            raised_sats=int(row.raised),
+            returned_sats=int(row.returned),
+            first_at=instant(row.first),
+            last_at=instant(row.last),
+        )
         for row in rows[:limit]
     ]
     if len(rows) <= limit:
-        return items, None
-    return items, (rows[limit - 1].first, rows[limit - 1].investor_key)
+        return investors, None
+    return investors, (rows[limit - 1].first, rows[limit - 1].investor_key)

@@ -1,7 +1,5 @@
 """How far the daemon's long pieces of work are."""
 
-from dataclasses import dataclass
-
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,12 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.schema import daemon
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Some work: done == total ends it."""
-
+class Progress(msgspec.Struct, frozen=True):
     what: str
-    done: int
+    done: int  # of `total`, which ends it
     total: int
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Text, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.items.instant import instant
-from raised.db.items.items import Item
+from raised.db.items.stage_item import Stage
 from raised.db.schema import movement, stage, stage_output
 from raised.domain.ledger import MSATS_PER_SAT
 
@@ -27,8 +27,8 @@ class _Date(NamedTuple):
     place: int | None  # None: every investor of a dynamic stage has dates of his own
 
 
-async def stage_items(conn: AsyncConnection, project_id: str) -> list[Item]:
-    """Stage items by release date, from the rows of the ledger that stand."""
+async def stage_items(conn: AsyncConnection, project_id: str) -> list[Stage]:
+    """Stages by release date, from the rows of the ledger that stand."""
     shares = await _shares(conn, project_id)
     fixed = {date.place for date in shares}
     held: defaultdict[_Date, dict[str, tuple[int, int]]] = defaultdict(dict)
@@ -37,7 +37,7 @@ async def stage_items(conn: AsyncConnection, project_id: str) -> list[Item]:
         before = held[date].get(kind, (0, 0))
         held[date][kind] = (before[0] + number, before[1] + msats)
     dates = sorted({*held, *shares}, key=lambda date: (date.release_at, date.place or 0))
-    return [_stage_item(date, shares.get(date), held.get(date, {})) for date in dates]
+    return [_stage(date, shares.get(date), held.get(date, {})) for date in dates]
 
 
 async def _shares(conn: AsyncConnection, project_id: str) -> dict[_Date, float]:
@@ -71,16 +71,16 @@ async def _booked(conn: AsyncConnection, project_id: str) -> list[tuple[int, int
     ]
 
 
-def _stage_item(date: _Date, share: float | None, kinds: dict[str, tuple[int, int]]) -> Item:
+def _stage(date: _Date, share: float | None, kinds: dict[str, tuple[int, int]]) -> Stage:
     outputs, msats = kinds.get("investment", (0, 0))
     states = {name: kinds.get(kind, (0, 0))[1] // MSATS_PER_SAT for kind, name in _STATES.items()}
     value = msats // MSATS_PER_SAT
-    return {
-        "index": date.place,
-        "release_at": instant(date.release_at),
-        "share_percent": share,
-        "outputs": outputs,
-        "value_sats": value,
-        "locked_sats": value - sum(states.values()),
+    return Stage(
+        index=date.place,
+        release_at=instant(date.release_at),
+        share_percent=share,
+        outputs=outputs,
+        value_sats=value,
+        locked_sats=value - sum(states.values()),
         **states,
-    }
+    )

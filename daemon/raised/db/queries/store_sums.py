@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,9 +18,17 @@ from raised.db.schema import (
     pull_payment,
 )
 
-INVOICE_STATUSES: Final = ("New", "Processing", "Settled", "Expired", "Invalid", "Other")
 _EXACT_DIGITS: Final = 100  # tokens have 18 behind the point
 _MARKED = invoice.c.additional_status == "Marked"
+
+
+class InvoicesByStatus(msgspec.Struct, frozen=True, rename="pascal"):
+    new: int
+    processing: int
+    settled: int
+    expired: int
+    invalid: int
+    other: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,7 @@ class StoreTotals:
     disowned_msats: int
     off_platform: int
     contributions: int
-    by_status: dict[str, int]
+    by_status: InvoicesByStatus
     other_currencies: dict[str, str]
 
 
@@ -109,12 +118,12 @@ def _off_platform() -> Select[Any]:
     return select(func.count()).where(invoice.c.status == "Settled", _MARKED, ~paid.exists())
 
 
-async def _by_status(conn: AsyncConnection, campaign: str | None) -> dict[str, int]:
+async def _by_status(conn: AsyncConnection, campaign: str | None) -> InvoicesByStatus:
     statement = select(invoice.c.status, func.count()).group_by(invoice.c.status)
-    counts = dict.fromkeys(INVOICE_STATUSES, 0)
+    counts = dict.fromkeys(InvoicesByStatus.__struct_encode_fields__, 0)
     for status, number in await conn.execute(_within(statement, campaign)):
         counts[status] = int(number)
-    return counts
+    return msgspec.convert(counts, InvoicesByStatus)
 
 
 async def _other_currencies(conn: AsyncConnection, campaign: str | None) -> dict[str, str]:

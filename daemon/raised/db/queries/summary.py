@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +21,14 @@ Ids = Sequence[str] | None
 PROJECT_STATUSES = ("announced", "committed", "confirmed", "rejected", "event_missing")
 # The rest is known by a founding transaction alone that may still vanish.
 SHOWN_PROJECT = project.c.status.in_(PROJECT_STATUSES)
+
+
+class ProjectCounts(msgspec.Struct, frozen=True):
+    announced: int
+    committed: int
+    confirmed: int
+    rejected: int
+    event_missing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +67,14 @@ def _among(statement: Select[Any], column: ColumnElement[str], ids: Ids) -> Sele
     return statement if ids is None else statement.where(column.in_(ids))
 
 
-async def project_counts(conn: AsyncConnection, ids: Ids = None) -> dict[str, int]:
+async def project_counts(conn: AsyncConnection, ids: Ids = None) -> ProjectCounts:
     """How many projects there are in each status."""
     statement = select(project.c.status, func.count()).where(SHOWN_PROJECT)
     counts = dict.fromkeys(PROJECT_STATUSES, 0)
     grouped = _among(statement, project.c.id, ids).group_by(project.c.status)
     for status, number in await conn.execute(grouped):
         counts[status] = number
-    return counts
+    return ProjectCounts(**counts)
 
 
 async def angor_totals(conn: AsyncConnection, ids: Ids = None) -> AngorTotals:
