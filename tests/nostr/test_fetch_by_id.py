@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from tests.rig.hostile_relay import HostileRelay, Mode
+from tests.rig.odd_nostr_events import expired_event
 
 from raised.nostr.fetch_by_id import find_events
 from raised.nostr.sdk_client import RelayEndpoint
@@ -59,6 +60,13 @@ async def test_only_requested_and_authentic_events_are_returned(hostile: Hostile
         hostile.mode = mode
         expected = {event["id"]: event["content"] for event in events}
         assert await contents([hostile.url], A, B) == expected, mode
+
+
+async def test_an_event_that_has_expired_is_found(hostile: HostileRelay) -> None:
+    """The library drops it unseen."""
+    expired = expired_event(FOUNDER)
+    hostile.events = [A, expired]
+    assert (await contents([hostile.url], A, expired)).keys() == {A["id"], expired["id"]}
 
 
 async def test_a_relay_that_disconnects_or_is_silent_gives_what_it_sent_before(

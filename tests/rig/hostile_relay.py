@@ -156,7 +156,8 @@ class _Client:
             await self._send("NOTICE", f"unknown command {verb}")
 
     async def _send(self, *message: object) -> None:
-        await self._socket.send(compact(message))
+        # Half of a surrogate pair travels as an escape.
+        await self._socket.send(compact(message).encode(errors="backslashreplace").decode())
 
     async def _send_ok(self, event: Event, reason: str, *, accepted: bool) -> None:
         await self._send("OK", event["id"], accepted, reason)

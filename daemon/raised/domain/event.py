@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -9,6 +10,7 @@ from raised.domain.bitcoin.curve import schnorr_verify
 from raised.domain.bitcoin.hashes import sha256
 from raised.errors import InvalidInput
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _HEX64: Final = re.compile(r"[0-9a-f]{64}")
 _HEX128: Final = re.compile(r"[0-9a-f]{128}")
 # Later times are no 64-bit integers, which databases hold.
@@ -37,6 +39,11 @@ class Event:
     def tag_values(self, name: str) -> tuple[str, ...]:
         """The first value of each tag with this name."""
         return tuple(tag[1] for tag in self.tags if len(tag) > 1 and tag[0] == name)
+
+
+def is_storable(event: Event) -> bool:
+    """Whether a database can hold its date."""
+    return event.created_at < TIME_LIMIT
 
 
 def is_replaceable(kind: int) -> bool:
@@ -95,6 +102,22 @@ def is_authentic(event: Event) -> bool:
         return False
     message = bytes.fromhex(event.id)
     return schnorr_verify(bytes.fromhex(event.sig), message, bytes.fromhex(event.pubkey))
+
+
+def is_signed(fields: Mapping[str, object]) -> bool:
+    """Whether an author signed a JSON object that may be no event of NIP-01.
+
+    Such as one with a date beyond all bounds, or with half of a surrogate pair, which clients
+    write as the escape of JSON or as U+FFFD. Whoever passes it on made no mistake.
+    """
+    try:
+        canonical = [0, *(fields[key] for key in _KEYS[1:-1])]
+        text = json.dumps(canonical, separators=(",", ":"), ensure_ascii=False)
+        texts = (text.encode(errors="backslashreplace"), _SURROGATE.sub("\ufffd", text).encode())
+        id_, sig, author = (bytes.fromhex(str(fields[key])) for key in ("id", "sig", "pubkey"))
+        return id_ in map(sha256, texts) and schnorr_verify(sig, id_, author)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def event_json(event: Event) -> str:

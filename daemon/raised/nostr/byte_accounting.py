@@ -1,20 +1,24 @@
 """How many of the bytes of a connection were messages that we saw.
 
 nostr-sdk drops garbage, and events whose id or signature is wrong, without a word, but it counts
-bytes (docs/nostr.md 5.1, 6.5). Bytes that became neither an event nor another message reveal a
-relay that sends unusable data.
+bytes (docs/nostr.md 5.1, 6.5). Bytes that became neither an event nor another message may come
+from a relay that sends unusable data, or were events that the library leaves out for other
+reasons: unexplained_bytes.py finds out.
 """
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
 from raised import clock
 from raised.errors import Unavailable
+from raised.nostr.filters import Filter
 from raised.nostr.health import RelayHealth
 
 # About 330,000 invalid events, which take nostr-sdk some 25 s to verify; then we disconnect.
 UNUSABLE_MAX: Final = 256_000_000
+PAGES_KEPT: Final = 8  # of those requested when bytes became no message
 FRAME_BYTES: Final = 20  # of '["EVENT","",]' and the WebSocket header
 
 
@@ -49,14 +53,24 @@ class ByteAccounting:
 
 
 class TrafficMonitor:
-    """Watches the received bytes of a live connection and reports unusable ones to its health."""
+    """Watches the received bytes of a live connection and reports unusable ones to its health.
+
+    `unexplained`: the filters of the pages that were requested when bytes became no message; empty
+    for a live subscription; None when all is explained.
+    """
 
     def __init__(self, health: RelayHealth, byte_check_after: float) -> None:
         self.accounting = ByteAccounting()
         self.received = 0
+        self.unexplained: list[Filter] | None = None
+        self._pages: deque[Filter] = deque(maxlen=PAGES_KEPT)
         self._health = health
         self._byte_check_after = byte_check_after
         self._received_at = 0.0
+
+    def note_page(self, conditions: Filter) -> None:
+        """A page of this filter is requested."""
+        self._pages.append(conditions)
 
     def start(self) -> None:
         """Count the silence from now on."""
@@ -77,4 +91,13 @@ class TrafficMonitor:
                 raise Unavailable(self._health.url, "far too much unusable data", "cut_off")
         # Only after a pause: bytes of a message that is still on its way belong to no message yet.
         elif is_idle and self.quiet_seconds() >= self._byte_check_after:
-            self._health.record_unusable(self.accounting.close_period(received), clock.now())
+            self._close_period(received)
+
+    def _close_period(self, received: int) -> None:
+        unrequested = self.accounting.unrequested
+        unexplained = self.accounting.close_period(received) - unrequested
+        self._health.record_unusable(unrequested, clock.now())
+        self._health.count_unexplained(unexplained)
+        if unexplained:
+            self.unexplained = [*(self.unexplained or ()), *self._pages][-PAGES_KEPT:]
+        self._pages.clear()

@@ -84,6 +84,11 @@ class RelayConnection:
         """Seconds since anything was received."""
         return self._traffic.quiet_seconds()
 
+    def take_unexplained(self) -> list[Filter] | None:
+        """The filters under which bytes became no message, see TrafficMonitor; only once."""
+        filters, self._traffic.unexplained = self._traffic.unexplained, None
+        return filters
+
     async def subscribe(self, subscription_id: str, filters: Sequence[Filter]) -> None:
         """Open a live subscription with these filters under an id that is new here.
 
@@ -100,6 +105,7 @@ class RelayConnection:
 
     async def page(self, conditions: Filter) -> Sequence[Event]:
         """The stored events that match, as many as the relay gives. Raises as `subscribe` does."""
+        self._traffic.note_page(conditions)
         until_eose = sdk.SubscribeAutoCloseOptions().exit_policy(sdk.ReqExitPolicy.EXIT_ON_EOSE())
         return await self._request(f"page-{next(_page_numbers)}", [conditions], until_eose)
 

@@ -4,18 +4,20 @@ And the other way round: a relay that we may write to is sent the project events
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from raised import clock
-from raised.domain.event import Event, is_authentic
+from raised.domain.event import Event, is_authentic, is_storable
 from raised.domain.observation import EventsSeen
-from raised.errors import Refused, SourceError
+from raised.errors import Refused, SourceError, Unavailable
 from raised.net.backoff import Backoff
 from raised.nostr.connection import RelayConnection
-from raised.nostr.filters import IDS_PER_REQ, Filter
+from raised.nostr.filters import IDS_PER_REQ
 from raised.nostr.health import RelayHealth
 from raised.nostr.page_reader import open_page_reader
+from raised.nostr.raw_request import request_raw
 from raised.nostr.relay_state import RelayContext, RelayState
 from raised.nostr.sdk_client import RelayEndpoint, use_running_loop
 
@@ -32,6 +34,7 @@ class MissingEvents:
         self._context = context
         self._state = state
         self._requested_ids: tuple[str, ...] = ()
+        self._raw_requests: dict[str, float] = {}  # when an id was requested without the library
         self._refused_ids: set[str] = set()
         timing = context.timing
         self._backoff = Backoff(timing.resubscribe_first, timing.resubscribe_max)
@@ -53,10 +56,30 @@ class MissingEvents:
         self._backoff.on_success(self._context.timing.missing_interval)
 
     async def _fetch(self, ids: tuple[str, ...]) -> None:
-        for start in range(0, len(ids), IDS_PER_REQ):
-            conditions: Filter = {"ids": list(ids[start : start + IDS_PER_REQ])}
-            if events := await self._connection.page(conditions):
+        odd = self._context.health.odd_events
+        odd.keep_only(ids)
+        due = [id_ for id_ in ids if odd.is_due(id_)]
+        for start in range(0, len(due), IDS_PER_REQ):
+            part = due[start : start + IDS_PER_REQ]
+            events = await self._connection.page({"ids": part})
+            if events:
                 await self._context.ingest.put_page(events)
+            await self._fetch_raw(set(part) - {event.id for event in events if is_storable(event)})
+
+    async def _fetch_raw(self, ids: set[str]) -> None:
+        """Fetch those that the library may have left out. Most are simply not on this relay."""
+        time, timing = asyncio.get_running_loop().time(), self._context.timing
+        recent = time - timing.missing_interval
+        self._raw_requests = {id_: at for id_, at in self._raw_requests.items() if at > recent}
+        if not (due := ids - self._raw_requests.keys()):
+            return
+        self._raw_requests |= dict.fromkeys(due, time)
+        with contextlib.suppress(Unavailable):
+            answer = await request_raw(self._context.endpoint, {"ids": sorted(due)})
+            if answer.events:
+                await self._context.ingest.put_page(answer.events)
+            for id_ in answer.odd_ids & due:
+                self._context.health.set_odd_event_aside(id_)
 
     async def _write(self) -> None:
         context = self._context
@@ -87,9 +110,13 @@ async def find_events(endpoints: Sequence[RelayEndpoint], ids: Iterable[str]) ->
 
 async def _find_on(endpoint: RelayEndpoint, ids: list[str]) -> list[Event]:
     health = RelayHealth(endpoint.settings.url, endpoint.timing.bad_data_cooldown)
-    try:
+    found: list[Event] = []
+    with contextlib.suppress(SourceError):
         async with open_page_reader(endpoint, health) as reader:
             page = await reader.page({"ids": ids})
-    except SourceError:
-        return []
-    return [event for event in page.events if event.id in ids and is_authentic(event)]
+        found = [event for event in page.events if event.id in ids and is_authentic(event)]
+    left = sorted(set(ids) - {event.id for event in found})
+    if left:  # the library leaves out what has expired
+        with contextlib.suppress(SourceError):
+            found += (await request_raw(endpoint, {"ids": left})).events
+    return found

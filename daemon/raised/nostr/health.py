@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from raised.domain.observation import Fact, SourceHealth
+from raised.net.set_aside import SetAside
 from raised.net.source_health import ErrorText, SourceHealthTracker
 
 SENTENCES: Final[Mapping[str, str]] = {
@@ -22,6 +23,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "cut_off": "it sent more unusable data than we take; the connection is closed for a while",
     "forged": "it delivered events whose id or signature is wrong",
     "unusable": "it sends what is no valid event that was asked for: bad signatures or garbage",
+    "odd_event": "a founding transaction names an event that is signed and cannot be read: its date"
+    " or its text is beyond what Nostr allows; its project stays without terms",
     "flood": "it sends far more than was asked for",
     "auth_wanted": "it wants authentication, and no auth_key_file is set",
     "auth_refused": "it did not accept our authentication",
@@ -34,6 +37,9 @@ SENTENCES: Final[Mapping[str, str]] = {
 _BAD_DATA: Final = frozenset({"forged", "unusable", "flood"})
 # The next connection may be treated otherwise by the relay.
 _ENDED_WITH_CONNECTION: Final = ("closed", "auth_wanted", "auth_refused", "silent")
+# An event that cannot be read will hardly change; a relay may still send another under its id.
+ODD_EVENT_FIRST_SECONDS: Final = 3_600.0
+ODD_EVENT_MOST_SECONDS: Final = 86_400.0
 _CONNECTION: Final = "connection"  # the key of the problem that there is no connection
 
 
@@ -56,6 +62,10 @@ class RelayHealth:
         self._tracker = SourceHealthTracker(url, report_seconds=report_seconds)
         self._was_tried = False  # nothing is known before the first attempt to connect
         self._updates = 0
+        self._unexplained = (0, 0)  # how often, and how many bytes
+        self.odd_events = SetAside(
+            self._tracker, ODD_EVENT_FIRST_SECONDS, ODD_EVENT_MOST_SECONDS, state="ok"
+        )
 
     @property
     def errors(self) -> Counter[str]:
@@ -111,6 +121,35 @@ class RelayHealth:
         if size:
             self.record_error("unusable", now)
             self.errors["unusable_bytes"] += size
+
+    def set_odd_event_aside(self, event_id: str) -> None:
+        """An event that is named by the chain cannot be read; it is requested after a pause."""
+        self.odd_events.on_failure(event_id, "odd_event", SENTENCES["odd_event"])
+        self._updates += 1
+
+    def count_unexplained(self, size: int) -> None:
+        """Count bytes that became no message, until it is known what they were."""
+        if size:
+            self._unexplained = (self._unexplained[0] + 1, self._unexplained[1] + size)
+            self.errors["unusable"] += 1
+            self.errors["unusable_bytes"] += size
+            self._updates += 1
+
+    def blame_unexplained(self, now: int) -> None:
+        """They were garbage: the relay sends what nobody signed."""
+        self._unexplained = (0, 0)
+        self.record_error("unusable", now, 0)
+
+    def excuse_unexplained(self) -> None:
+        """They were events that our library leaves out, which is no fault of the relay."""
+        times, size = self._unexplained
+        self._unexplained = (0, 0)
+        self.errors["unusable"] -= times
+        self.errors["unusable_bytes"] -= size
+        for code in ("unusable", "unusable_bytes"):
+            if not self.errors[code]:
+                del self.errors[code]
+        self._updates += 1
 
     def record_events(self, now: int, kinds: Iterable[int], *, forged: int) -> None:
         """Count events that passed our check, repeats included, and those that did not."""

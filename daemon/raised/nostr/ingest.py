@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Never
 
 from raised import clock
-from raised.domain.event import TIME_LIMIT, Event, event_id, is_authentic, is_replaceable
+from raised.domain.event import Event, event_id, is_authentic, is_replaceable, is_storable
 from raised.domain.observation import EventsSeen, Observation
 from raised.errors import InvalidInput
 from raised.nostr.filters import MESSAGE, is_wanted, without_content
@@ -179,7 +179,7 @@ class Ingest:
         return seen | await self._record.known_event_ids(unseen) if unseen else seen
 
     def _is_acceptable(self, event: Event, now: int) -> bool:
-        if event.created_at >= TIME_LIMIT:
+        if not is_storable(event):
             return False
         if event.id in self.requested_ids:  # what the chain commits to is an id, whatever its date
             return True

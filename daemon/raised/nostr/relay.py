@@ -21,6 +21,7 @@ from raised.nostr.ports import RelayRecord
 from raised.nostr.relay_state import RelayContext, RelayState, Wanted
 from raised.nostr.sdk_client import RelayEndpoint
 from raised.nostr.subscriptions import LiveSubscriptions
+from raised.nostr.unexplained_bytes import UnexplainedBytes
 
 CUT_OFF_FAILURES: Final = 6  # a relay that was cut off waits as if it had failed so often
 
@@ -103,12 +104,14 @@ class Relay:
         live = LiveSubscriptions(connection, self._context, state)
         catch_up = CatchUp(connection, self._context, state, live.maintain)
         missing = MissingEvents(connection, self._context, state)
+        unexplained = UnexplainedBytes(connection, self._context, state)
         while True:
             state.work_available.clear()
             await live.maintain()
             has_read = await catch_up.run_if_due()
             # After a back-fill at once: then we know what the relay lacks.
             await missing.exchange(now=has_read)
+            await unexplained.examine()
             if connection.quiet_seconds() > self._timing.probe_after:
                 await _probe(connection)
             with contextlib.suppress(TimeoutError):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 import nostr_sdk as sdk
@@ -37,6 +38,7 @@ _ERROR_CODES: Final[Mapping[str, str]] = {
     "HTTP": "refused",
 }
 PATCHED_VERSION: Final = "0.45.1"
+_AUTH_KIND: Final = 22242
 _CALL_ASYNC: Final = "_uniffi_trait_interface_call_async_with_error"
 # Leaving the interpreter with a callback in flight segfaults (docs/nostr.md 7).
 _CALLBACKS_FINISH_SECONDS: Final = 0.1
@@ -66,6 +68,14 @@ class RelayEndpoint:
     def url(self) -> sdk.RelayUrl:
         """The address, normalised."""
         return sdk.RelayUrl.parse(self.settings.url)
+
+    @property
+    def proxy_address(self) -> str | None:
+        """The proxy that this relay is reached through, an IP address and a port; None without."""
+        if self.proxy is None:
+            return None
+        is_onion = (urlsplit(self.settings.url).hostname or "").endswith(".onion")
+        return self.proxy.address if is_onion or self.proxy.use == "all" else None
 
     def keys(self) -> sdk.Keys | None:
         """The key for NIP-42 authentication, used for nothing else. Raises ConfigError."""
@@ -121,6 +131,14 @@ async def close_client(client: sdk.Client) -> None:
     """Shut a client down, and let the callbacks in flight finish."""
     await client.shutdown()
     await asyncio.sleep(_CALLBACKS_FINISH_SECONDS)
+
+
+def auth_event(keys: sdk.Keys, url: str, challenge: str) -> str:
+    """The event that answers a relay's challenge, as JSON. Source: NIP-42."""
+    tags = [sdk.Tag.parse(["relay", url]), sdk.Tag.parse(["challenge", challenge])]
+    event = sdk.EventBuilder(sdk.Kind(_AUTH_KIND), "").tags(tags).finalize(keys)
+    text: str = event.as_json()
+    return text
 
 
 def library_filter(conditions: Filter) -> sdk.Filter:
