@@ -15,9 +15,12 @@ from raised_simnet.demo.demo import Options, run_demo
 @click.option("--seed", type=int, default=1, show_default=True, help="which story")
 @click.option("--once", is_flag=True, help="play to the end, compare, print the result as JSON")
 @click.option("--port", type=click.IntRange(1, 65535), help="the API's; 8721 if it is free")
-def command(speed: float | None, seed: int, port: int | None, *, once: bool) -> int:
+@click.option("--database", "database_url", help="an empty database; else a file of the demo's own")
+def command(
+    speed: float | None, seed: int, port: int | None, database_url: str | None, *, once: bool
+) -> int:
     """Start the simnet and `raised up` against it, and play a story."""
-    return asyncio.run(_run(Options(seed, speed, once, port)))
+    return asyncio.run(_run(Options(seed, speed, once, port, database_url)))
 
 
 async def _run(options: Options) -> int:

@@ -18,7 +18,7 @@ def test_a_wrong_option_is_a_usage_error(arguments: list[str]) -> None:
 def test_help_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for option in ("--speed", "--seed", "--once", "--port"):
+    for option in ("--speed", "--seed", "--once", "--port", "--database"):
         assert option in shown
 
 

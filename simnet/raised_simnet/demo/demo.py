@@ -35,12 +35,16 @@ _KILL_WITHIN_SECONDS: Final = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line said. `speed` in steps a second; None: as fast as it is followed."""
+    """What the command line said. `speed` in steps a second; None: as fast as it is followed.
+
+    `database_url`: an empty database for the record, instead of a file that ends with the demo.
+    """
 
     seed: int
     speed: float | None = None
     once: bool = True
     port: int | None = None
+    database_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ async def run_demo(options: Options) -> Result | None:
         performance, config = await stack.enter_async_context(_stage(options.seed))
         port = options.port or free_port(DEFAULT_PORT)
         client = await stack.enter_async_context(_client(port))
-        program = Program(("up",), _connected(performance.world, config, port))
+        settings = _connected(performance.world, config, port, options.database_url)
+        program = Program(("up",), settings)
         stack.push_async_callback(program.stop)
         await program.start()
         await program.ready(client)
@@ -121,10 +126,12 @@ async def _stage(seed: int) -> AsyncIterator[tuple[PacedPlayer, Path]]:
             yield performance, config
 
 
-def _connected(world: World, config: Path, port: int) -> dict[str, str]:
+def _connected(
+    world: World, config: Path, port: int, database_url: str | None = None
+) -> dict[str, str]:
     """The programs' environment; from now on the shops tell the API on this port."""
     world.ring(f"http://127.0.0.1:{port}")
-    return {**environment(config, port), **world.secrets(config.parent)}
+    return {**environment(config, port, database_url), **world.secrets(config.parent)}
 
 
 def _client(port: int) -> httpx.AsyncClient:

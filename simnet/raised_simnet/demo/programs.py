@@ -1,6 +1,10 @@
-"""The product's programs as child processes: started, watched, stopped, killed."""
+"""The product's programs as child processes: started, watched, stopped, killed.
+
+Their settings are the demo's own: nothing that the shell says of another record reaches them.
+"""
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
@@ -16,6 +20,12 @@ from raised.errors import RaisedError
 _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.1
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+_LIBC: Final = ctypes.CDLL(None)
+# What tells a program of ours where it runs, beside RAISED_…: systemd's.
+_OF_SYSTEMD: Final = frozenset(
+    {"STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC"}
+)
 
 
 class ProgramFailed(RaisedError):
@@ -62,6 +72,7 @@ class Program:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),
             start_new_session=True,
+            preexec_fn=_end_with_us,
         )
 
     async def ended(self) -> int:
@@ -118,20 +129,31 @@ class Program:
             raise ProgramFailed(f"`{self.name}` ended with {self._process.returncode}")
 
 
-def environment(config: Path, port: int) -> dict[str, str]:
-    """Ours, with what the programs must have and what nobody has said otherwise.
+def _end_with_us() -> None:
+    # Killed, we can ask nobody: then the kernel asks the program to end.
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
-    The record lies beside the configuration unless RAISED_DATABASE_URL names another.
+
+def environment(config: Path, port: int, database_url: str | None = None) -> dict[str, str]:
+    """Ours without any setting of `raised` in it, and then the demo's own.
+
+    The record lies beside the configuration unless `database_url` names another: a shell in which
+    RAISED_DATABASE_URL names a real record must not have a made-up world written into it.
     """
-    ours = dict(os.environ)  # noqa: TID251 - children get our environment, and more
-    record = config.parent / "raised.db"
-    ours.setdefault("RAISED_DATABASE_URL", f"sqlite+aiosqlite:///{record}")
-    ours.setdefault("RAISED_LOG_LEVEL", "warning")
-    ours.setdefault("RAISED_RATE_LIMIT", "1000000")
-    ours["RAISED_CONFIG"] = str(config)
-    ours["RAISED_API_BIND"] = f"127.0.0.1:{port}"
-    ours["RAISED_METRICS_BIND"] = f"127.0.0.1:{free_port()}"
-    return ours
+    inherited = {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 - what children inherit
+        if not name.startswith("RAISED_") and name not in _OF_SYSTEMD
+    }
+    return {
+        **inherited,
+        "RAISED_DATABASE_URL": database_url or f"sqlite+aiosqlite:///{config.parent}/raised.db",
+        "RAISED_LOG_LEVEL": "warning",
+        "RAISED_RATE_LIMIT": "1000000",
+        "RAISED_CONFIG": str(config),
+        "RAISED_API_BIND": f"127.0.0.1:{port}",
+        "RAISED_METRICS_BIND": f"127.0.0.1:{free_port()}",
+    }
 
 
 def free_port(wish: int = 0) -> int:
