@@ -58,6 +58,7 @@ def fast_settings(world: World) -> ChainSettings:
         fork_wait_seconds=0.5,
         mempool_seconds=1e6,
         health_seconds=0.05,
+        history_pause_seconds=0.05,
     )
 
 

@@ -1,11 +1,14 @@
 """The projects whose history was never read: which is read next, how far that is, what is on hold.
 
 New blocks must not wait for histories, so these are read for a while in each turn. Anybody can make
-a history that no explorer manages to give, so a project that failed comes after all others.
+a history that no explorer manages to give. So what fails there is charged to the project, unless
+the explorer answers nothing else either: each explorer is tried, then the project is set aside, and
+tried again after pauses that grow (docs/containment.md).
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -13,12 +16,13 @@ from raised.chain.ancestry.linker import AncestryLinker
 from raised.chain.ancestry.outcomes import NeedsAnswers, NeedsLink, NeedsOthers, Unfinished
 from raised.chain.best_chain import BestChain
 from raised.chain.block_scan import FoundingTest, WatchSet, add_relevant
-from raised.chain.explorer.api import Explorer
+from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.history import read_history
 from raised.chain.ports import ChainRecord
 from raised.clock import now
 from raised.domain.observation import HistorySeen, Observation, Progress
-from raised.errors import SourceError
+from raised.errors import SourceError, Unavailable
+from raised.net.set_aside import SetAside
 
 _PROGRESS: Final = "index"  # the name of the first pass in the status
 # Tries of each project that fails before the first pass counts as done: the status must not say
@@ -26,6 +30,7 @@ _PROGRESS: Final = "index"  # the name of the first pass in the status
 _TRIES: Final = 3
 # So long a reported history may take through the queue to the record before it is read again.
 _QUEUED_SECONDS: Final = 60.0
+_NEEDS_OTHERS: Final = "no other explorer can be asked now whether its old blocks are on our chain"
 _TURN_SECONDS: Final = 20.0  # so long histories are read before blocks are looked at again
 
 
@@ -48,13 +53,18 @@ class HistoryBacklog:
         linker: AncestryLinker,
         watched: WatchSet,
         founding_of: FoundingTest,
+        set_aside: SetAside,
     ) -> None:
         self._record = record
         self._best_chain = best_chain
         self._linker = linker
         self._watched = watched
         self._founding_of = founding_of
-        self._unlinked: set[str] = set()  # their old blocks have to be linked to ours first
+        self._set_aside = set_aside
+        # Projects whose old blocks have to be linked to ours first, and who shows them.
+        self._unlinked: dict[str, str] = {}
+        self._slow: defaultdict[str, set[str]] = defaultdict(set)  # explorers, by project
+        self._reading: tuple[str, str] | None = None  # the project, and from which explorer
         self._failures: Counter[str] = Counter()
         self._reported: dict[str, _Reported] = {}
         self._first_pass_done = False
@@ -65,66 +75,151 @@ class HistoryBacklog:
         return any(not self._failures[project_id] for project_id in await self._waiting())
 
     async def read_some(
-        self, explorer: Explorer, outbox: asyncio.Queue[Observation]
+        self, peers: Sequence[ExplorerPeer], outbox: asyncio.Queue[Observation]
     ) -> SourceError | None:
-        """Read histories for a while, or until one fails: the error of that one.
+        """Read histories for a while; an error when the first of the explorers fails as a whole.
 
-        Raises as the explorer does while it links old blocks to ours.
+        `peers`: those that show our tip. Raises as the explorer does while it links old blocks to
+        ours.
         """
-        waiting = sorted(
-            await self._waiting(),
+        waiting = await self._waiting()
+        due = sorted(
+            (project_id for project_id in waiting if self._set_aside.is_due(project_id)),
             key=lambda project_id: (project_id in self._unlinked, self._failures[project_id]),
         )
         self._total = max(self._total, len(waiting))
-        error = await self._read_in_order(explorer, waiting, outbox)
+        error = await self._read_in_order(peers, due, len(waiting), outbox)
         if all(self._failures[project_id] > _TRIES for project_id in waiting):
             await self._report_progress(outbox, 0)
         return error
 
+    def on_slow(self, peer: ExplorerPeer) -> bool:
+        """Whether a turn that this explorer kept waiting was reading a history from it.
+
+        Then it is asked for that one after the others.
+        """
+        if self._reading is None or self._reading[1] != peer.name:
+            return False
+        self._slow[self._reading[0]].add(peer.name)
+        self._reading = None
+        return True
+
     async def _read_in_order(
-        self, explorer: Explorer, waiting: list[str], outbox: asyncio.Queue[Observation]
+        self,
+        peers: Sequence[ExplorerPeer],
+        due: list[str],
+        waiting: int,
+        outbox: asyncio.Queue[Observation],
     ) -> SourceError | None:
-        """Read until the time is up or a history fails. What was read is taken off the list."""
+        """Read until the time is up. What was read or failed is taken off the list."""
         time = asyncio.get_running_loop().time
         until = time() + _TURN_SECONDS
-        while waiting and time() < until:
-            project_id = waiting[0]
-            if project_id in self._unlinked and not await self._linker.step(explorer):
+        while due and time() < until:
+            project_id = due[0]
+            if not await self._is_linked(peers, project_id):
                 continue
-            await self._report_progress(outbox, len(waiting))
-            outcome = await self._read(explorer, project_id, outbox)
+            await self._report_progress(outbox, waiting)
+            outcome = await self._read(peers, due.pop(0), outbox)
             match outcome:
                 case HistorySeen():
-                    self._unlinked.discard(waiting.pop(0))
+                    waiting -= 1
                 case NeedsLink() | NeedsAnswers():
-                    self._unlinked.add(project_id)
-                    waiting.append(waiting.pop(0))
-                case NeedsOthers():
-                    return None  # that other explorers are away is no fault of this one
+                    due.append(project_id)
+                case NeedsOthers() | None:
+                    pass  # it was set aside
                 case SourceError():
                     return outcome
                 case _:
                     assert_never(outcome)
         return None
 
+    async def _is_linked(self, peers: Sequence[ExplorerPeer], project_id: str) -> bool:
+        """Whether the blocks of a project can be checked now; takes a step towards it."""
+        name = self._unlinked.get(project_id)
+        explorer = next((peer.explorer for peer in peers if peer.name == name), None)
+        return explorer is None or await self._linker.step(explorer)
+
     async def _read(
-        self, explorer: Explorer, project_id: str, outbox: asyncio.Queue[Observation]
-    ) -> HistorySeen | Unfinished | SourceError:
-        """Read one history and report it. Errors of the explorer are returned, and counted."""
+        self, peers: Sequence[ExplorerPeer], project_id: str, outbox: asyncio.Queue[Observation]
+    ) -> HistorySeen | Unfinished | SourceError | None:
+        """Read one history, from whichever explorer gives it, and report it.
+
+        None when it was set aside; the error of the first explorer when that fails as a whole.
+        """
         assert self._best_chain.chain is not None, "histories are read after a tip was seen"
         # Before the history is read, so that a block in between is scanned for the project.
         self._watched.add_project(project_id)
         self._linker.set_chain(self._best_chain.chain)
+        reasons: list[SourceError] = []
+        for peer in self._in_order(peers, project_id):
+            outcome = await self._read_from(peer, project_id)
+            if not isinstance(outcome, SourceError):
+                return await self._settle(peer, project_id, outcome, outbox)
+            host_error = await peer.error_of_host(outcome)
+            if host_error is None:
+                reasons.append(outcome)
+            elif peer is peers[0]:
+                self._failures[project_id] += 1
+                return host_error
+            else:
+                await peer.on_error(host_error)
+        self._put_aside(project_id, reasons)
+        return None
+
+    def _in_order(self, peers: Sequence[ExplorerPeer], project_id: str) -> Sequence[ExplorerPeer]:
+        """Whom to ask: first who linked its blocks; nobody who kept us waiting for it."""
+        linking, slow = self._unlinked.get(project_id), self._slow[project_id]
+        quick = [peer for peer in peers if peer.name not in slow]
+        return sorted(quick, key=lambda peer: peer.name != linking)
+
+    async def _read_from(
+        self, peer: ExplorerPeer, project_id: str
+    ) -> HistorySeen | Unfinished | SourceError:
+        assert peer.explorer is not None, "only peers that were probed are asked"
+        self._reading = (project_id, peer.name)
+        outcome: HistorySeen | Unfinished | SourceError
         try:
-            outcome = await read_history(explorer, project_id, now(), self._linker)
+            outcome = await read_history(peer.explorer, project_id, now(), self._linker)
         except SourceError as error:
-            self._failures[project_id] += 1
-            return error
-        if isinstance(outcome, HistorySeen):
-            await self._report(outcome, outbox)
-        elif isinstance(outcome, NeedsOthers):
-            self._failures[project_id] += 1
+            outcome = error
+        # Not when the turn is cancelled: whoever does that asks what was read.
+        self._reading = None
         return outcome
+
+    async def _settle(
+        self,
+        peer: ExplorerPeer,
+        project_id: str,
+        outcome: HistorySeen | Unfinished,
+        outbox: asyncio.Queue[Observation],
+    ) -> HistorySeen | Unfinished:
+        match outcome:
+            case HistorySeen():
+                self._unlinked.pop(project_id, None)
+                self._slow.pop(project_id, None)
+                self._set_aside.on_success(project_id)
+                peer.on_history()
+                await self._report(outcome, outbox)
+            case NeedsLink() | NeedsAnswers():
+                self._unlinked[project_id] = peer.name
+            case NeedsOthers():
+                self._failures[project_id] += 1
+                self._set_aside.on_failure(project_id, "history_unconfirmed", _NEEDS_OTHERS)
+            case _:
+                assert_never(outcome)
+        return outcome
+
+    def _put_aside(self, project_id: str, reasons: Sequence[SourceError]) -> None:
+        """No explorer gives this history: the others go on."""
+        self._failures[project_id] += 1
+        slow = self._slow.pop(project_id, set())
+        causes = [f"{reason.source} {reason.detail}" for reason in reasons]
+        causes += [f"{name} takes too long" for name in sorted(slow)]
+        wanted = [reason.retry_after or 0 for reason in reasons if isinstance(reason, Unavailable)]
+        sentence = f"its history cannot be read and is asked for again: {'; '.join(causes)}"
+        self._set_aside.on_failure(
+            project_id, "history_unread", sentence, float(max(wanted, default=0))
+        )
 
     async def _report(self, history: HistorySeen, outbox: asyncio.Queue[Observation]) -> None:
         for _, placed in history.txs:
@@ -141,6 +236,7 @@ class HistoryBacklog:
         did not take, because of another chain, is read again after a reorg, a gap, or a while.
         """
         unindexed = await self._record.unindexed_projects()
+        self._set_aside.keep_only(frozenset(unindexed))
         self._reported = {
             project_id: reported
             for project_id, reported in self._reported.items()

@@ -106,6 +106,19 @@ class ExplorerPool:
             if peer is not current
         )
 
+    def at_our_tip(self, current: ExplorerPeer) -> list[ExplorerPeer]:
+        """The peers that show the tip of `current` and can be asked now, that one first."""
+        others = [
+            peer
+            for peer in self.peers
+            if peer is not current
+            and peer.available
+            and not peer.stalled
+            and peer.explorer is not None
+            and peer.tip_hash == current.tip_hash
+        ]
+        return [current, *others]
+
     def reset_chain_membership(self) -> None:
         """Our chain is another one now: which peers show it is to be found out again."""
         for peer in self.peers:

@@ -20,11 +20,12 @@ from raised.domain.angor.identifier import project_script
 from raised.domain.angor.spend_proof import is_forged
 from raised.domain.angor.watched_outputs import CoinKind, NewCoin, coins_made
 from raised.domain.bitcoin.sighash import Spending
-from raised.domain.bitcoin.tx import OutPoint, Txid
+from raised.domain.bitcoin.tx import OutPoint, Txid, TxOut
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
 from raised.errors import BadData, InvalidInput, Unavailable
 
 _TRIES: Final = 3
+_MOST_PARENTS: Final = 50  # transactions asked for what another one spends
 _FULL_PAGE: Final = 25  # a shorter one is the last, when the count of the address agrees
 
 
@@ -132,9 +133,7 @@ async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list
         return []
     for coin in made:
         history.coins[OutPoint(seen.tx.txid, coin.vout)] = coin.kind
-    spenders = await explorer.spenders(seen.tx.txid)
-    if spenders is None or len(spenders) != len(seen.tx.outputs):
-        raise BadData(explorer.name, "gives no spends for outputs it has shown", "wrong_spends")
+    spenders = await _named_spenders(explorer, seen)
     spending: list[SeenTx] = []
     for coin in made:
         spender = spenders[coin.vout]
@@ -151,6 +150,15 @@ async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list
         new = await _spend(explorer, history, OutPoint(seen.tx.txid, coin.vout), spender)
         spending += [new] if new is not None else []
     return spending
+
+
+async def _named_spenders(explorer: Explorer, seen: SeenTx) -> Sequence[Spender | None]:
+    spenders = await explorer.spenders(seen.tx.txid)
+    if spenders is None:
+        raise Unavailable(explorer.name, "gives no spends for a transaction it showed", "no_spends")
+    if len(spenders) != len(seen.tx.outputs):
+        raise BadData(explorer.name, "gives no spends for outputs it has shown", "wrong_spends")
+    return spenders
 
 
 def _made(history: _History, seen: SeenTx) -> tuple[NewCoin, ...]:
@@ -182,10 +190,9 @@ async def _spend(
 async def _proven(explorer: Explorer, history: _History, seen: SeenTx) -> tuple[SeenTx, Proof]:
     assert seen.placement is not None, "only what is in a block is collected"
     tx = seen.tx
-    spent = tuple(output for output in seen.spent if output is not None)
     vins = [vin for txid, vin in history.spends if txid == tx.txid]
     # The txid does not cover the witness, and the witness says what the spend means.
-    if vins and (len(spent) != len(tx.inputs) or _any_made_up(Spending(tx, spent), vins)):
+    if vins and _any_made_up(Spending(tx, await _spent_outputs(explorer, seen)), vins):
         raise BadData(explorer.name, "sent a witness whose signatures do not hold", "wrong_witness")
     proof = await explorer.proof(tx.txid, seen.placement.block_hash)
     if proof is None:
@@ -195,6 +202,27 @@ async def _proven(explorer: Explorer, history: _History, seen: SeenTx) -> tuple[
     except InvalidInput as error:
         raise BadData(explorer.name, f"sent a proof with {error}", "forged_proof") from error
     return seen, proof
+
+
+async def _spent_outputs(explorer: Explorer, seen: SeenTx) -> tuple[TxOut, ...]:
+    """What a transaction's inputs spend, asked for where the explorer left it out."""
+    missing = {
+        txin.outpoint.txid
+        for txin, output in zip(seen.tx.inputs, seen.spent, strict=True)
+        if output is None
+    }
+    if len(missing) > _MOST_PARENTS:
+        raise Unavailable(explorer.name, "leaves out what too many inputs spend", "no_prevouts")
+    parents = {txid: await explorer.tx(txid) for txid in missing}
+    spent: list[TxOut] = []
+    for txin, output in zip(seen.tx.inputs, seen.spent, strict=True):
+        parent = parents.get(txin.outpoint.txid)
+        outputs = () if parent is None else parent.tx.outputs
+        known = [output] if output is not None else outputs[txin.outpoint.vout :]
+        if not known:
+            raise Unavailable(explorer.name, "does not give what an input spends", "no_prevouts")
+        spent.append(known[0])
+    return tuple(spent)
 
 
 def _check_depths(explorer: Explorer, proven: Sequence[tuple[SeenTx, Proof]]) -> None:

@@ -8,6 +8,8 @@ Verify = Literal["blocks", "spv", "agree", "trust"]
 
 # A block comes every ten minutes on main, every 30 seconds on some signets, at once on regtest.
 _POLL_SECONDS: Final = {"main": 10.0, "regtest": 0.2}
+# Between two tries of a history that could not be read; doubled for each further one.
+_HISTORY_PAUSE_SECONDS: Final = {"main": 10.0, "regtest": 0.5}
 # Longer than an explorer takes to follow a reorg, during which its tip may go back.
 _FORK_WAIT_SECONDS: Final = {"main": 600.0, "regtest": 15.0}
 
@@ -31,7 +33,10 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class ExplorerSettings:
-    """One explorer. `flavour` is only a hint; `rate_limit` None: by the kind of host."""
+    """One explorer. `flavour` is only a hint; `rate_limit` None: by the kind of host.
+
+    `page_bytes`: the most that is read of a page of transactions.
+    """
 
     url: str
     flavour: Flavour | None = None
@@ -40,6 +45,7 @@ class ExplorerSettings:
     connect_seconds: float = 5.0
     read_seconds: float = 15.0
     block_seconds: float = 60.0
+    page_bytes: int = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class ChainSettings:
     fork_wait_seconds: float | None = None
     mempool_seconds: float | None = None
     health_seconds: float = 10.0
+    history_pause_seconds: float | None = None
 
     def poll(self, network: str) -> float:
         """Seconds between two polls of the tip."""
@@ -73,3 +80,7 @@ class ChainSettings:
     def mempool(self, network: str) -> float:
         """Seconds between two looks at the mempool."""
         return self.mempool_seconds or self.poll(network)
+
+    def history_pause(self, network: str) -> float:
+        """Seconds after the first failure to read a project's history."""
+        return self.history_pause_seconds or _HISTORY_PAUSE_SECONDS.get(network, 5.0)

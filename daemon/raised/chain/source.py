@@ -23,10 +23,12 @@ from raised.domain.angor.network import Network
 from raised.domain.observation import MempoolSeen, Observation
 from raised.errors import SourceError
 from raised.net.http_client import Transport
+from raised.net.set_aside import SetAside
 
 _ACTIVE_PROJECTS: Final = 50  # whose addresses are asked for unconfirmed transactions
 # How often a turn is checked for an explorer that does not answer. Short beside its timeouts.
 _CHECK_SECONDS: Final = 0.25
+_LONGEST_HISTORY_PAUSE_SECONDS: Final = 600.0
 _VIEW_REQUESTS: Final = 3  # that a look at an unchanged mempool takes
 _VIEW_SECONDS: Final = 30.0  # an unchanged view is reported so often: the record keeps its age
 
@@ -51,10 +53,16 @@ class ChainSource:
         linker = AncestryLinker(
             self._pool.peers, network.name, self._pool.disputes, record.hashes_at
         )
-        self._backlog = HistoryBacklog(
-            record, self._best_chain, linker, self._watched, founding_test
-        )
         self._health = HealthReports(self._pool, settings)
+        pause = settings.history_pause(network.name)
+        self._backlog = HistoryBacklog(
+            record,
+            self._best_chain,
+            linker,
+            self._watched,
+            founding_test,
+            SetAside(self._health.problems, pause, _LONGEST_HISTORY_PAUSE_SECONDS),
+        )
         self._mempool = Mempool(self._watched, founding_test)
         self._mempool_read_at: float | None = None
         self._view_reported_at: float | None = None
@@ -105,7 +113,9 @@ class ChainSource:
                 # in a thread changes nothing: so a turn may be cancelled anywhere.
                 turn.cancel()
                 await asyncio.wait({turn})
-                unresponsive.mark_unresponsive()
+                # A slow answer about one project says nothing about the explorer.
+                if not self._backlog.on_slow(unresponsive):
+                    unresponsive.mark_unresponsive()
                 return False
         return turn.result()
 
@@ -139,8 +149,7 @@ class ChainSource:
     async def _read_histories(
         self, peer: ExplorerPeer, outbox: asyncio.Queue[Observation]
     ) -> SourceError | None:
-        assert peer.explorer is not None, "by_preference gives only peers that were probed"
-        return await self._backlog.read_some(peer.explorer, outbox)
+        return await self._backlog.read_some(self._pool.at_our_tip(peer), outbox)
 
     async def _read_mempool(self, peer: ExplorerPeer, outbox: asyncio.Queue[Observation]) -> None:
         """Look at the mempool when it is time, and the rate limit leaves requests for it."""

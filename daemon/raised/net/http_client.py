@@ -77,8 +77,8 @@ class ClientSettings:
 class HttpRequest:
     """One request.
 
-    `limit`: the most bytes of an answer. `whole_seconds`: the deadline of an answer that is larger
-    than most.
+    `limit`: the most bytes of an answer. `cuts`: whether a longer one is cut there, instead of
+    being an error. `whole_seconds`: the deadline of an answer that is larger than most.
     """
 
     url: str
@@ -86,16 +86,21 @@ class HttpRequest:
     query: Query = ()
     json: Mapping[str, object] | None = None
     limit: int = 16 * 1024 * 1024
+    cuts: bool = False
     whole_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer as it came. The names of `headers` are in lower case."""
+    """An answer as it came. The names of `headers` are in lower case.
+
+    `is_cut`: the body is only the beginning of a longer one.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    is_cut: bool = False
 
     @property
     def content_type(self) -> str:
@@ -247,9 +252,11 @@ class HttpClient:
             if response.is_success and compressed:
                 sentence = "compresses its answers, which was not asked for"
                 raise BadData(self.name, sentence, "bad_answer")
-            if response.is_success and len(body) > most:
+            is_cut = response.is_success and len(body) > most
+            if is_cut and not request.cuts:
                 raise BadData(self.name, "sends more than we asked for", "too_long")
-            return HttpResponse(response.status_code, dict(response.headers.items()), body)
+            headers = dict(response.headers.items())
+            return HttpResponse(response.status_code, headers, body, is_cut)
 
     @asynccontextmanager
     async def _stream(self, request: HttpRequest) -> AsyncIterator[httpx.Response]:

@@ -1,5 +1,6 @@
 """Explorers that serve Esplora's routes: Blockstream's electrs, and mempool's fork of it."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -22,6 +23,8 @@ from raised.chain.explorer.json_types import (
     text_of,
 )
 from raised.chain.explorer.proof_routes import ProofRoutes
+from raised.chain.explorer.raw_txs import RawTxs
+from raised.chain.explorer.tx_pages import split_page
 from raised.domain.bitcoin.bech32 import address
 from raised.domain.bitcoin.block import Header
 from raised.domain.bitcoin.tx import Txid
@@ -39,6 +42,7 @@ class Esplora:
         self._hrp = hrp
         self._flavour = flavour
         self._proofs = ProofRoutes(http)
+        self._raw = RawTxs(http)
 
     @property
     def name(self) -> str:
@@ -93,12 +97,18 @@ class Esplora:
         return counts_of(decode(self.name, body, AddressObject))
 
     async def tx(self, txid: Txid) -> SeenTx | None:
-        """One transaction, rebuilt from its JSON for the spent outputs. Source: GET /tx/:txid."""
-        body = await self._http.get(f"/tx/{txid}")
-        if body is None:
-            return None
-        seen = self._seen(decode(self.name, body, Transaction))
-        if seen.tx.txid != txid:
+        """One transaction, rebuilt from its JSON for the spent outputs. Source: GET /tx/:txid.
+
+        From its bytes and its status when the JSON cannot be used.
+        """
+        try:
+            body = await self._http.get(f"/tx/{txid}")
+            seen = (
+                None if body is None else seen_tx(self.name, decode(self.name, body, Transaction))
+            )
+        except BadData:
+            return await self._raw.tx(txid)
+        if seen is not None and seen.tx.txid != txid:
             raise BadData(self.name, "sent another transaction than asked for", "wrong_tx")
         return seen
 
@@ -123,19 +133,33 @@ class Esplora:
         return decode(self.name, body, tuple[Hash, ...])
 
     async def _txs(self, path: str) -> tuple[SeenTx, ...]:
-        shapes = decode(self.name, await self._get_present(path), tuple[Transaction, ...])
-        return tuple(map(self._seen, shapes))
+        page = await self._http.get_page(path)
+        if page is None:
+            raise self._absent()
+        if page.is_cut:  # finding the ends in megabytes takes a second
+            rows = await asyncio.to_thread(split_page, self.name, page.body, is_cut=True)
+        else:
+            rows = split_page(self.name, page.body, is_cut=False)
+        return tuple([await self._seen(row) for row in rows])
 
-    def _seen(self, shape: Transaction) -> SeenTx:
-        return seen_tx(self.name, shape)
+    async def _seen(self, row: Transaction | Txid) -> SeenTx:
+        """A transaction of a page; by its bytes when its JSON cannot be used."""
+        if not isinstance(row, Transaction):
+            return await self._raw.present_tx(row)
+        try:
+            return seen_tx(self.name, row)
+        except BadData:
+            return await self._raw.present_tx(row.txid)
 
     async def _get_present(self, path: str, limit: int = PAGE) -> bytes:
         body = await self._http.get(path, limit)
         if body is None:
-            raise Unavailable(
-                self.name, "answers not found where there must be something", "absent"
-            )
+            raise self._absent()
         return body
+
+    def _absent(self) -> Unavailable:
+        sentence = "answers not found where there must be something"
+        return Unavailable(self.name, sentence, "absent")
 
     def _parse_hash(self, body: bytes) -> str:
         text = text_of(self.name, body)

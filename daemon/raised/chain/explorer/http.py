@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from raised.chain.explorer.http_status import error_for, meaning
-from raised.chain.explorer.rate_limit import TokenBucket, rate_limit_for
+from raised.chain.explorer.rate_limit import ExplorerBudget, TokenBucket, rate_limit_for
 from raised.chain.explorer.redirects import MAX_REDIRECTS, Redirect, endless, redirect_of
 from raised.chain.settings import ExplorerSettings
 from raised.net.http_client import (
@@ -30,12 +31,21 @@ _CONNECTIONS: Final = 4
 # The mempool backend answers plain text instead of JSON to anything narrower
 # (docs/chain-api.md 7).
 _HEADERS: Final = {"Accept": "application/json, text/plain, */*"}
-# The host wants no requests for a while, or a list must be read from its beginning.
-_NOT_RETRYABLE: Final = frozenset({"rate_limited", "restart_paging"})
+# The host wants no requests for a while, a list must be read from its beginning, or the same
+# question would keep everything else waiting once more.
+_NOT_RETRYABLE: Final = frozenset({"rate_limited", "restart_paging", "timeout"})
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _LONGEST_WORD: Final = 30  # of a route; addresses are longer
 
-Read = Callable[[HttpResponse], bytes | Redirect | None]
+Read = Callable[[HttpResponse], "Page | Redirect | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The body of an answer. `is_cut`: it is only the beginning."""
+
+    body: bytes
+    is_cut: bool
 
 
 class ExplorerHttp:
@@ -52,6 +62,7 @@ class ExplorerHttp:
         self.rate_limit = settings.rate_limit or rate_limit_for(settings.url)
         self.bucket = TokenBucket(self.name, self.rate_limit)
         self.powered_by = ""
+        self._page_bytes = settings.page_bytes
         factor = TOR_FACTOR if _is_behind_tor(settings) else 1.0
         self._connect_seconds = settings.connect_seconds * factor
         self._block_seconds = settings.block_seconds * _WHOLE_FACTOR * factor
@@ -63,7 +74,11 @@ class ExplorerHttp:
             honours_retry_after=False,  # other explorers can be asked sooner
         )
         self._client = HttpClient(
-            self.name, _client_settings(settings, factor), self.bucket, retries, transport=transport
+            self.name,
+            _client_settings(settings, factor),
+            ExplorerBudget(self.bucket),
+            retries,
+            transport=transport,
         )
 
     @property
@@ -85,10 +100,18 @@ class ExplorerHttp:
 
         Raises Unavailable, Refused, or BadData when the body is longer than `limit` bytes.
         """
+        page = await self._get(path, limit, cuts=False)
+        return None if page is None else page.body
+
+    async def get_page(self, path: str) -> Page | None:
+        """The body at this path, or as much of it as is read of one page; else as `get`."""
+        return await self._get(path, self._page_bytes, cuts=True)
+
+    async def _get(self, path: str, limit: int, *, cuts: bool) -> Page | None:
         whole = self._block_seconds if limit == RAW_BLOCK else None
         url = self.base + path
         for _ in range(MAX_REDIRECTS + 1):
-            request = HttpRequest(url, limit=limit, whole_seconds=whole)
+            request = HttpRequest(url, limit=limit, cuts=cuts, whole_seconds=whole)
             answer = await self._client.get(request, self._reader(url, path))
             if not isinstance(answer, Redirect):
                 return answer
@@ -103,7 +126,7 @@ class ExplorerHttp:
         """Reads the answers to one question. What is not to be found twice does not exist."""
         not_found_before = False
 
-        def read(response: HttpResponse) -> bytes | Redirect | None:
+        def read(response: HttpResponse) -> Page | Redirect | None:
             nonlocal not_found_before
             if redirect := redirect_of(self.name, url, response):
                 return redirect
@@ -114,7 +137,7 @@ class ExplorerHttp:
             if kind not in ("ok", "not_found"):
                 raise error_for(kind, self.name, _route(path), response)
             self.powered_by = response.headers.get("x-powered-by", "")
-            return response.body if kind == "ok" else None
+            return Page(response.body, response.is_cut) if kind == "ok" else None
 
         return read
 

@@ -1,5 +1,6 @@
 """One explorer that is followed: its tip, how far it is trusted, its health."""
 
+import asyncio
 from typing import Final, get_args
 
 from raised.chain.explorer.api import Explorer
@@ -20,6 +21,10 @@ _NO_ANSWER: Final = frozenset({"timeout", "unreachable", "resting", "retry", "ra
 _COUNTED: Final = _NO_ANSWER | frozenset(get_args(Meaning)) | {REDIRECTS}
 # What honest machines behind one name can answer while a block arrives at one after the other.
 _INCONSISTENT: Final = frozenset({"wrong_page", "unlinked", "wrong_proof", "wrong_spends"})
+# Wrong answers about one project that anybody can cause, by what he pays it with.
+_HARMLESS: Final = frozenset({"too_long", "shape", "bad_answer"})
+_TOLERATED_ANSWERS: Final = 3  # that machines behind one name can give while a block arrives
+_SHORT_REST_SECONDS: Final = 5.0  # a host that rests longer is in trouble as a whole
 _LATE: Final = ("timeout", "keeps us waiting")
 
 
@@ -43,6 +48,7 @@ class ExplorerPeer:
         self._chain_problem: tuple[str, str] | None = None
         self._answers = False
         self._refused = False
+        self._false_answers = 0  # about histories, since the last one that was right
 
     @property
     def available(self) -> bool:
@@ -105,6 +111,38 @@ class ExplorerPeer:
             if tolerated or await self._has_moved():
                 error = Unavailable(self.name, "changed its chain while we read it", "moved")
         self.record_error(error)
+
+    async def error_of_host(self, error: SourceError) -> SourceError | None:
+        """After a question about one project failed: the error when the host itself is in trouble.
+
+        None when it still shows the same tip, so that only this question failed. A false answer is
+        held against the host all the same; that anybody can cause, such as a long one, is not.
+        """
+        assert self.explorer is not None, "only peers that were probed are asked"
+        rest = self.http.bucket.rest_seconds
+        if rest > _SHORT_REST_SECONDS:
+            return error
+        await asyncio.sleep(rest)
+        try:
+            tip_hash = await self.explorer.tip_hash()
+        except SourceError as host_error:
+            return host_error
+        if tip_hash != self.tip_hash:
+            return Unavailable(self.name, "changed its chain while we read it", "moved")
+        if isinstance(error, BadData) or error.code not in _COUNTED:
+            self.http.stats.record_error(error.code, error.detail)
+        if isinstance(error, BadData) and error.code not in _HARMLESS:
+            self._on_false_answer(error)
+        return None
+
+    def _on_false_answer(self, error: BadData) -> None:
+        self._false_answers += 1
+        if error.code not in _INCONSISTENT or self._false_answers > _TOLERATED_ANSWERS:
+            self._score = self._score.after_false_answer(loop_time())
+
+    def on_history(self) -> None:
+        """A history that it gave was right in everything."""
+        self._false_answers = 0
 
     async def _has_moved(self) -> bool:
         if self.explorer is None or self.tip_hash is None:

@@ -67,6 +67,13 @@ class PeerScore:
             bad_data=self.bad_data + 1,
         )
 
+    def after_false_answer(self, now: float) -> "PeerScore":
+        """It gave a false answer about one project: marked for a while, and asked as before.
+
+        What it says of blocks is checked by their hashes.
+        """
+        return replace(self, cooldown_until=now + _COOLDOWN_SECONDS)
+
     def after_refusal(self, now: float) -> "PeerScore":
         """It is of no use to us, such as a host of another network."""
         return replace(self, apart_until=now + _REFUSED_SECONDS)

@@ -14,6 +14,8 @@ from raised.net.backoff import backoff_seconds, growing_pause, loop_time
 from raised.net.http_client import RESTING
 
 _DAY_SECONDS: Final = 86_400
+_SLOWEST: Final = 4.0  # a block takes three requests, and must not come a minute late
+_RATE_LIMITED: Final = "rate_limited"
 _PUBLIC: Final = RateLimit()
 _OWN: Final = RateLimit(per_second=50.0, burst=100)
 # Its ceiling without a key is 700 requests an hour (docs/chain-api.md 2).
@@ -35,7 +37,7 @@ def rate_limit_for(url: str) -> RateLimit:
 
 
 class TokenBucket:
-    """The requests that one host still allows (a `RequestBudget` of its HTTP client).
+    """The requests that one host still allows.
 
     Each request takes a token; time makes new ones. After trouble the host is left alone for a
     while, longer each time. `clock` gives monotonic seconds, by default the event loop's.
@@ -57,6 +59,8 @@ class TokenBucket:
         self._resting_until: float | None = None
         self._failures = 0
         self._rate_limited = 0  # answers 429 in a row
+        self._slowness = 1.0  # how many times fewer requests than usual, until then
+        self._slow_until = float("-inf")
         self._day = now() // _DAY_SECONDS
         self._requests = 0
 
@@ -70,12 +74,6 @@ class TokenBucket:
     def rest_seconds(self) -> float:
         """How long the host is still left alone; 0 when it may be asked."""
         return 0.0 if self._resting_until is None else max(0.0, self._resting_until - self._clock())
-
-    @asynccontextmanager
-    async def permit(self) -> AsyncIterator[None]:
-        """Take a token for one request, as `acquire` does."""
-        await self.acquire()
-        yield
 
     async def acquire(self) -> None:
         """Wait for a token and take it. Raises Unavailable at once while the host rests."""
@@ -97,11 +95,6 @@ class TokenBucket:
         self._failures = self._rate_limited = 0
         self._resting_until = None
 
-    def on_error(self, error: SourceError) -> None:
-        """One request failed; only a host that asks for fewer requests is left alone for that."""
-        if error.code == "rate_limited":
-            self.on_rate_limited(error.retry_after if isinstance(error, Unavailable) else None)
-
     def on_give_up(self) -> None:
         """A request failed with all its tries: leave the host alone, longer each time."""
         limit = self._rate_limit
@@ -115,12 +108,23 @@ class TokenBucket:
         self._rate_limited += 1
         self._rest(max(pause, min(longest, float(retry_after or 0))))
 
+    def slow_down(self, retry_after: int | None) -> None:
+        """The host said so of one question: pause, then ask less often and without a burst."""
+        seconds = max(self._rate_limit.rest_seconds, float(retry_after or 0))
+        self._slowness = min(_SLOWEST, 2 * self._slowness)
+        self._slow_until = self._clock() + min(self._rate_limit.longest_rest_seconds, seconds)
+        self._tokens = min(1.0, self._tokens)
+        self._rest(self._rate_limit.base_seconds)
+
     def _rest(self, seconds: float) -> None:
         self._resting_until = self._clock() + max(self.rest_seconds, seconds)
 
     def _refill(self) -> float:
         """Fill the bucket; the seconds until there is a token in it."""
-        time, per_second = self._clock(), self._rate_limit.per_second
+        time = self._clock()
+        if time >= self._slow_until:
+            self._slowness = 1.0
+        per_second = self._rate_limit.per_second / self._slowness
         since = 0.0 if self._filled_at is None else time - self._filled_at
         self._filled_at = time
         self._tokens = min(float(self._rate_limit.burst), self._tokens + since * per_second)
@@ -130,3 +134,42 @@ class TokenBucket:
         day = now() // _DAY_SECONDS
         if day != self._day:
             self._day, self._requests = day, 0
+
+
+class ExplorerBudget:
+    """What the answers of an explorer mean for asking it again (`RequestBudget` of its client).
+
+    A 429 may be about its question alone: anybody can make an address that is costly to answer for.
+    It slows us down. Only when the next question gets a 429, too, and none was answered in between,
+    the host is left alone for as long as rate limits last.
+    """
+
+    def __init__(self, bucket: TokenBucket) -> None:
+        self._bucket = bucket
+        self._refused = 0  # questions in a row
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[None]:
+        """Take a token for one request."""
+        await self._bucket.acquire()
+        yield
+
+    def on_success(self) -> None:
+        """The host answered a question."""
+        self._refused = 0
+        self._bucket.on_success()
+
+    def on_error(self, error: SourceError) -> None:
+        """One request failed; only a host that asks for fewer requests gets fewer for that."""
+        if error.code != _RATE_LIMITED:
+            return
+        self._refused += 1
+        retry_after = error.retry_after if isinstance(error, Unavailable) else None
+        if self._refused > 1:
+            self._bucket.on_rate_limited(retry_after)
+        else:
+            self._bucket.slow_down(retry_after)
+
+    def on_give_up(self) -> None:
+        """A request failed with all its tries: leave the host alone, longer each time."""
+        self._bucket.on_give_up()
