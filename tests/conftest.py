@@ -1,7 +1,10 @@
-"""What many tests need: a record on each database."""
+"""What many tests need: folders in memory, and a record on each database."""
 
+import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import pytest_asyncio
@@ -14,6 +17,30 @@ from raised.db.engine import open_reader, open_writer
 # The same examples on every run and on every machine, however busy it is.
 settings.register_profile("raised", deadline=None, derandomize=True)
 settings.load_profile("raised")
+
+_MEMORY: Final = Path("/dev/shm")
+_ENOUGH_BYTES: Final = 4 * 2**30  # containers often have 64 MB there; a run keeps less than 1 GB
+
+
+def pytest_configure() -> None:
+    """Make temporary folders in memory, where a commit waits for no disk: ours, and those of the
+    programs that tests start.
+
+    Tests end processes, never the machine: what a process has written outlives it there, too.
+    """
+    if "TMPDIR" in os.environ or not _MEMORY.is_dir():
+        return
+    if shutil.disk_usage(_MEMORY).free >= _ENOUGH_BYTES:
+        os.environ["TMPDIR"] = str(_MEMORY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Three test processes for two cores: many a test waits for a time-out most of its time."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    cores = len(os.sched_getaffinity(0))
+    return cores + cores // 2
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
