@@ -20,6 +20,8 @@ help:
 demo: .venv/demo
 	$(BIN)/raised demo $(ARGS)
 
+# Tests start our programs hundreds of times: Python may keep what it compiles, whatever it is told.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/test
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
