@@ -12,6 +12,7 @@ import uvicorn
 from litestar.types import ASGIApp
 from uvicorn.lifespan.on import LifespanOn
 
+from raised import __version__
 from raised.config.load import Bind, Environment
 from raised.errors import ConfigError
 from raised.systemd import notify
@@ -70,7 +71,7 @@ class Server(uvicorn.Server):
         if not self.started:
             return
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        _log.info("serving", address=f"http://{host}:{port}/")
+        _log.info("serving", address=f"http://{host}:{port}/", version=__version__)
         self._systemd.ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """What a source's health is built of: statistics, problems with a beginning, and reports."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from raised.net.source_health import HostStats, SourceHealthTracker
 
@@ -78,6 +79,32 @@ def test_when_the_latest_problem_has_ended_the_last_to_begin_is_named() -> None:
     tracker.end_problem("closed")
     assert tracker.last_error == ("forged", "delivered forged events")
     assert tracker.last_problem == ("closed", "closed the subscription")
+
+
+def test_the_log_says_once_that_a_source_is_lost_and_once_that_it_is_back() -> None:
+    tracker = SourceHealthTracker("host", clock=Clock())
+    with capture_logs() as logs:
+        tracker.begin_problem("slow", "it answers late")
+        tracker.begin_problem("lost", "the connection broke", "down", key="connection")
+        tracker.begin_problem("lost", "the connection broke", "down", key="connection")
+        tracker.begin_problem("refused", "it was refused", "down")
+        tracker.end_problem("connection")
+        tracker.end_problem("refused", "slow")
+        tracker.begin_problem("slow", "it answers late")
+        tracker.begin_problem("slow", "it answers too late", "down")
+        tracker.begin_problem("slow", "it answers late")
+    assert [(line["event"], line["code"]) for line in logs] == [
+        ("source has a problem", "slow"),
+        ("source lost", "lost"),
+        ("source has a problem", "refused"),
+        ("problem of a source ended", "lost"),
+        ("source is back", "refused"),
+        ("problem of a source ended", "slow"),
+        ("source has a problem", "slow"),
+        ("source lost", "slow"),
+        ("source is back", "slow"),
+    ]
+    assert {line["source"] for line in logs} == {"host"}
 
 
 def test_problems_under_one_key_replace_each_other() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Final
 
 from raised.chain.explorer_pool import ExplorerPool
@@ -11,6 +12,7 @@ from raised.domain.observation import GroupProblems, Observation, SourceHealth
 from raised.net.backoff import loop_time
 from raised.net.source_health import SourceHealthTracker
 
+_CONDITION: Final = "condition"  # the key of the one problem that an explorer's state is
 _LAST_WORDS_SECONDS: Final = 10.0  # so long the record may take to store them before we end
 
 
@@ -25,6 +27,7 @@ class HealthReports:
         self._pool = pool
         self._verify = settings.verify or "blocks"
         self._seconds = settings.health_seconds
+        self._explorers: dict[str, SourceHealthTracker] = {}
         self._reported: dict[str, tuple[float, SourceHealth]] = {}
 
     async def report(self, outbox: asyncio.Queue[Observation]) -> None:
@@ -34,7 +37,7 @@ class HealthReports:
             reported = self._reported.get(health.name)
             if reported is None or self._is_due(reported, health, time):
                 self._reported[health.name] = (time, health)
-                await outbox.put(health)
+                await outbox.put(self._with_problem(health))
         problems = self.problems.report_problems()
         if self.problems.is_report_due(self.problems.condition, problems, time):
             await outbox.put(GroupProblems("chain", problems, now()))
@@ -45,6 +48,15 @@ class HealthReports:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
                 await outbox.join()
+
+    def _with_problem(self, health: SourceHealth) -> SourceHealth:
+        """With its state as a problem, which is logged when it begins and when it ends."""
+        tracker = self._explorers.setdefault(health.name, SourceHealthTracker(health.name))
+        if health.state == "ok":
+            tracker.end_problem(_CONDITION)
+        elif health.last_error is not None:  # else it was not asked yet
+            tracker.begin_problem(*health.last_error, health.state, key=_CONDITION)
+        return replace(health, problems=(*health.problems, *tracker.report_problems()))
 
     def _is_due(
         self, reported: tuple[float, SourceHealth], health: SourceHealth, time: float

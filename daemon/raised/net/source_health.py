@@ -66,7 +66,7 @@ class Problem(SourceProblem):
 class SourceHealthTracker:
     """The problems and the statistics of one source, and whether there is something to report.
 
-    A problem is logged when it begins and when it ends.
+    A problem is logged when it begins and when it ends; so it says when a source is lost or back.
 
     Args:
         name: of the source, for the log.
@@ -111,27 +111,35 @@ class SourceHealthTracker:
         """
         key = key or problem_key(code, subject)
         before, at = self.problems.get(key), self._clock()
+        # Items may be many, so the state is only computed where it may change.
+        may_turn = "down" in (state, before.state if before else None)
+        was_down = may_turn and self.state == "down"
         since_at, tries = (at, 1) if before is None else (before.since_at, before.tries + 1)
         self.problems[key] = Problem(
             code, detail, state, since_at, at, subject, is_private, tries, until_at
         )
         if state != "ok":
             self._last_key, self.last_problem = key, (code, detail)
-        if before is None or before.code != code:
+        is_lost = state == "down" and not was_down
+        if is_lost or before is None or before.code != code:
             _log.warning(
-                "source has a problem",
+                "source lost" if is_lost else "source has a problem",
                 source=self._name,
                 code=code,
                 detail=detail,
                 **({"subject": subject} if subject else {}),
             )
+        if was_down and state != "down" and self.state != "down":
+            _log.info("source is back", source=self._name, code=code, detail=detail)
         return before is None
 
     def end_problem(self, *keys: str) -> bool:
         """These problems have ended; whether one of them stood. For a key see `problem_key`."""
         ended = [problem for key in keys if (problem := self.problems.pop(key, None)) is not None]
+        lost = [problem for problem in ended if problem.state == "down"]
+        is_back = bool(lost) and self.state != "down"
         for problem in ended:
-            self._log_end(problem)
+            self._log_end(problem, is_back=is_back and problem is lost[-1])
         return bool(ended)
 
     def expire(self, at: int) -> None:
@@ -140,9 +148,9 @@ class SourceHealthTracker:
             if problem.until_at is not None and problem.until_at <= at:
                 self.end_problem(key)
 
-    def _log_end(self, problem: Problem) -> None:
+    def _log_end(self, problem: Problem, *, is_back: bool) -> None:
         _log.info(
-            "problem of a source ended",
+            "source is back" if is_back else "problem of a source ended",
             source=self._name,
             code=problem.code,
             seconds=self._clock() - problem.since_at,

@@ -11,11 +11,14 @@ from typing import Any, Final, Never
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raised import __version__
 from raised.btcpay.source import StoreSource
 from raised.chain.source import ChainSource
 from raised.clock import now
 from raised.config.load import Config
-from raised.db.engine import Assure
+from raised.db.engine import Assure, reading
+from raised.db.queries.chain_source import recent_blocks
+from raised.db.upgrade import newest_revision
 from raised.domain.angor.network import network_named
 from raised.domain.observation import ClockTicked, Observation
 from raised.nostr.source import RelaySource
@@ -89,8 +92,7 @@ async def run_daemon(config: Config) -> int:
         )
         # Before anything that stores show: their invoices are looked up in the campaigns.
         await observations.put(campaigns_configured(config))
-        relays, stores = len(config.relays), len(config.stores)
-        _log.info("following", network=config.network, relays=relays, stores=stores)
+        await _log_start(config, record.reader)
         tasks: list[Task] = [
             reload.follow,
             sources.relays.follow,
@@ -101,6 +103,24 @@ async def run_daemon(config: Config) -> int:
         await _run(observations, write, tasks, stop, config.environment.notify_socket)
     _log.info("stopped")
     return 0
+
+
+async def _log_start(config: Config, reader: AsyncEngine) -> None:
+    """What runs from now on: the first line to read when something is odd."""
+    async with reading(reader) as conn:
+        blocks = await recent_blocks(conn, 1)
+    _log.info(
+        "following",
+        version=__version__,
+        database=reader.dialect.name,
+        schema=newest_revision(),
+        network=config.network,
+        height=blocks[0].height if blocks else None,
+        tip=blocks[0].hash if blocks else None,
+        relays=[relay.url for relay in config.relays],
+        explorers=[explorer.url for explorer in config.chain.explorers],
+        stores=[store.label for store in config.stores],
+    )
 
 
 def _open_sources(stack: AsyncExitStack, config: Config, reader: AsyncEngine) -> _Sources:
