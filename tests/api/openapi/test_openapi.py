@@ -4,6 +4,7 @@ import asyncio
 import re
 from typing import Any, cast
 
+import msgspec
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
@@ -12,6 +13,7 @@ from raised.db import schema
 from raised.db.engine import transact
 from raised.db.requests.api_keys import SCOPES, add_key, new_key
 from raised_api.app import HANDLERS
+from raised_api.http.endpoint import response_type
 from raised_api.openapi.document import path_template
 
 NOW = 1_750_000_000
@@ -24,6 +26,14 @@ async def test_the_document_names_every_route(api: Any) -> None:
     assert "/api/v1/changes/stream" in document["paths"]
     assert "post" in document["paths"]["/api/v1/refresh"]
     assert "post" in document["paths"]["/webhooks/btcpay/{label}"]
+
+
+def test_every_answer_is_described_by_the_frozen_struct_that_is_encoded() -> None:
+    types = {handler.name: response_type(handler) for handler in HANDLERS}
+    del types["project_evidence"]  # the document of `raised verify`, of the domain
+    for name, answer in types.items():
+        assert issubclass(answer, msgspec.Struct), name
+        assert answer.__struct_config__.frozen, name
 
 
 async def test_fields_are_documented_in_the_order_of_the_answers(book: Any, api: Any) -> None:
