@@ -18,6 +18,7 @@ from raised.db.engine import open_reader, open_writer
 from raised.db.requests.inbox import open_adder
 from raised_api.http.auth import ApiKeyCache, is_public
 from raised_api.http.endpoint import BASE
+from raised_api.http.key_uses import KeyUses
 from raised_api.http.metrics import Metrics, MetricsMiddleware
 from raised_api.http.middleware import AccessMiddleware, HeadMiddleware
 from raised_api.http.problems import problem_response
@@ -82,6 +83,7 @@ class _Services:
     cache: ResponseCache
     metrics: Metrics
     api_keys: ApiKeyCache
+    key_uses: KeyUses
     deliveries: DeliveryStore
     secrets: WebhookSecrets
 
@@ -102,6 +104,8 @@ def create_app(
     engine = open_reader(environment.database_url)
     writer = open_writer(environment.database_url)
     feed = Feed(engine, ping_seconds, on_read)
+    key_uses = KeyUses(writer, clock)
+    public = is_public(environment)
     services = _Services(
         environment=environment,
         clock=clock,
@@ -110,7 +114,8 @@ def create_app(
         feed=feed,
         cache=ResponseCache(feed.version, clock),
         metrics=_metrics(feed),
-        api_keys=ApiKeyCache(engine, is_public=is_public(environment)),
+        api_keys=ApiKeyCache(engine, is_public=public, on_use=key_uses.note),
+        key_uses=key_uses,
         deliveries=DeliveryStore(writer, open_adder(environment.database_url), clock),
         secrets=WebhookSecrets.of(environment),
     )
@@ -185,9 +190,12 @@ async def _run(services: _Services, stop: asyncio.Event) -> AsyncIterator[None]:
             following = group.create_task(feed.follow(), name="feed")
             following.add_done_callback(lambda _done: stop.set())
             closing = group.create_task(_close_at(stop, feed), name="close")
+            storing = group.create_task(services.key_uses.follow(), name="key uses")
             yield
             feed.close()
             closing.cancel()
+            storing.cancel()
+            await services.key_uses.store()
     finally:
         await services.engine.dispose()
         await services.writer.dispose()

@@ -162,6 +162,14 @@ def test_a_record_can_be_rewound_while_no_daemon_writes(config: Path) -> None:
     assert raised("db", "check", cwd=config.parent).returncode == 0
 
 
+def test_keys_are_listed_with_their_last_use(config: Path) -> None:
+    assert raised("db", "upgrade", cwd=config.parent).returncode == 0
+    assert raised("keys", "new", "--scope", "admin", cwd=config.parent).returncode == 0
+    (line,) = raised("keys", "list", cwd=config.parent).stdout.splitlines()
+    assert line.split()[-2:] == ["valid", "admin"]
+    assert "never used" in line
+
+
 def test_a_new_record_is_made_bound_and_consistent(config: Path) -> None:
     made = raised("db", "upgrade", cwd=config.parent)
     assert (made.returncode, made.stdout[:12]) == (0, "schema none ")

@@ -60,13 +60,22 @@ ANONYMOUS: Final = Access(frozenset())
 
 
 class ApiKeyCache:
-    """The keys that are not revoked, read together: a request costs no query of its own."""
+    """The keys that are not revoked, read together: a request costs no query of its own.
+
+    `on_use` is told the id of each key that a request brings.
+    """
 
     def __init__(
-        self, engine: AsyncEngine, *, is_public: bool, ticks: Callable[[], float] = monotonic
+        self,
+        engine: AsyncEngine,
+        *,
+        is_public: bool,
+        ticks: Callable[[], float] = monotonic,
+        on_use: Callable[[str], object] = lambda _key_id: None,
     ) -> None:
         self._engine = engine
         self._ticks = ticks
+        self._on_use = on_use
         self._public_scopes = frozenset({READ}) if is_public else frozenset[str]()
         self._without_key = Access(self._public_scopes)
         self._keys: dict[str, ApiKey] = {}
@@ -98,7 +107,8 @@ class ApiKeyCache:
         key = await self._find(token) if is_token(token) else None
         if key is None:
             raise _unauthorized("There is no such key, or it was revoked.")
-        return Access(self._public_scopes | key.scopes, key.id, token)
+        self._on_use(key.id)
+        return Access(self._public_scopes | key.opens, key.id, token)
 
     async def _find(self, token: str) -> ApiKey | None:
         token_hash = hash_of(token)

@@ -31,7 +31,8 @@ async def print_keys(config: Config) -> None:
     for key in keys:
         state = "revoked" if key.revoked_at is not None else "valid"
         scopes = " ".join(sorted(key.scopes))
-        click.echo(f"{key.id}  {instant(key.created_at)}  {state:7}  {scopes}")
+        used = "never used" if key.last_used_at is None else f"used {instant(key.last_used_at)}"
+        click.echo(f"{key.id}  made {instant(key.created_at)}  {used:25}  {state:7}  {scopes}")
 
 
 async def revoke(config: Config, key_id: str) -> None:

@@ -514,6 +514,7 @@ api_key = Table(
     Column("scopes", Text, nullable=False),  # JSON list
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),  # to the minute, roughly
 )
 
 change = Table(

@@ -5,32 +5,42 @@ text cannot be turned back.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from secrets import token_hex
 from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import add
 from raised.db.schema import api_key
 from raised.errors import InvalidInput
 
-SCOPES: Final = ("read", "invoices:read", "metrics", "admin")
+ADMIN: Final = "admin"
+SCOPES: Final = ("read", "invoices:read", "metrics", ADMIN)
 _TOKEN: Final = re.compile(r"rk_[0-9a-f]{12}_[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as the record knows it; `revoked_at` None: it opens what its scopes say."""
+    """A key as the record knows it; `revoked_at` None: it opens what its scopes say.
+
+    `last_used_at`: a minute or so late; None: never.
+    """
 
     id: str
     scopes: frozenset[str]
     created_at: int
     revoked_at: int | None
+    last_used_at: int | None = None
+
+    @property
+    def opens(self) -> frozenset[str]:
+        """All scopes that it has: admin includes every other."""
+        return frozenset(SCOPES) if ADMIN in self.scopes else self.scopes
 
 
 class NewKey(NamedTuple):
@@ -93,6 +103,14 @@ async def revoke_key(conn: AsyncConnection, key_id: str, at: int) -> bool:
     return done.rowcount > 0
 
 
+async def put_last_uses(conn: AsyncConnection, last_uses: Mapping[str, int]) -> None:
+    """Store when keys (by id) were used last."""
+    rows = [{"key": key_id, "at": at} for key_id, at in sorted(last_uses.items())]
+    if rows:
+        same = api_key.c.id == bindparam("key")
+        await conn.execute(update(api_key).where(same).values(last_used_at=bindparam("at")), rows)
+
+
 async def keys_by_hash(conn: AsyncConnection) -> dict[str, ApiKey]:
     """The keys that open something, by hash."""
     statement = select(api_key).where(api_key.c.revoked_at.is_(None))
@@ -110,4 +128,4 @@ def _in_order(scopes: Iterable[str]) -> list[str]:
 
 def _key(row: Row[tuple[object, ...]]) -> ApiKey:
     scopes = frozenset(msgspec.json.decode(row.scopes, type=list[str]))
-    return ApiKey(row.id, scopes, row.created_at, row.revoked_at)
+    return ApiKey(row.id, scopes, row.created_at, row.revoked_at, row.last_used_at)
