@@ -37,7 +37,7 @@ def unforgiving(funded: FundedProject) -> ChainSettings:
             replace(explorer, rate_limit=UNFORGIVING) for explorer in settings.explorers
         ),
         poll_seconds=0.005,
-        health_seconds=0.01,
+        health_seconds=0.05,
         mempool_seconds=1e-6,
         fork_wait_seconds=60,
     )

@@ -142,7 +142,7 @@ async def test_a_relay_that_restarts_is_lost_and_found_and_what_it_got_meanwhile
     tmp_path: Any,
 ) -> None:
     story = brief_story(5, start_before(now()))
-    async with harness(tmp_path, story) as stage:
+    async with harness(tmp_path, story, lasting=True) as stage:
         for relay in stage.world.relays[1:]:
             relay.kill()
         (relay,) = stage.world.relays[:1]

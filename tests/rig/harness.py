@@ -45,14 +45,16 @@ async def harness(
     *,
     explorers: int | Sequence[Flavour] = 1,
     relays: Sequence[str] = (),
+    lasting: bool = False,
     database_url: str | None = None,
 ) -> AsyncIterator[Harness]:
     """The world of a story before its first step, and a box beside it that does not run yet.
 
-    `relays`: addresses to follow besides the world's own.
+    `relays`: addresses to follow besides the world's own. `lasting`: the world's relays keep their
+    events over a restart, at ten times the cost of an event.
     """
     clock = StoryClock(story.start_at) if story.shops else None
-    world = World(explorers=explorers, lasting=True, start_time=chain_start(story), clock=clock)
+    world = World(explorers=explorers, lasting=lasting, start_time=chain_start(story), clock=clock)
     async with world:
         performance = PacedPlayer(world, story)
         performance.prepare()

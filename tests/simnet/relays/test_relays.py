@@ -22,6 +22,14 @@ def lasting(tmp_path: Path) -> Iterator[Relay]:
     relay.kill()
 
 
+@pytest.fixture
+def in_memory() -> Iterator[Relay]:
+    relay = Relay()
+    relay.start()
+    yield relay
+    relay.kill()
+
+
 def test_our_events_are_valid() -> None:
     event = announcement(5, 'with "quotes", ünïcode,\nlines and </tags>')
     assert is_authentic(event_from_json(dict(event)))
@@ -64,10 +72,10 @@ def test_without_a_directory_a_restart_forgets() -> None:
         relay.stop()
 
 
-def test_more_events_than_one_connection_may_carry_are_published(lasting: Relay) -> None:
+def test_more_events_than_one_connection_may_carry_are_published(in_memory: Relay) -> None:
     events = [announcement(at) for at in range(6_500)]
-    assert publish(lasting.url, events) == {}
-    assert len(stored(lasting.url, kinds=[3030], since=6_400)) == 100
+    assert publish(in_memory.url, events) == {}
+    assert len(stored(in_memory.url, kinds=[3030], since=6_400)) == 100
 
 
 def test_a_taken_port_is_an_error(lasting: Relay) -> None:
