@@ -155,7 +155,7 @@ def _route_handlers(services: _Services) -> list[ControllerRouterHandler]:
         refresh_handler(services.writer, services.clock),
         *health_handlers(services.engine, services.clock, services.secrets),
         metrics_handler(services.metrics, environment.trusted_proxies),
-        *openapi_handlers(build_document(HANDLERS, environment.public_url)),
+        *openapi_handlers(lambda: build_document(HANDLERS, environment.public_url)),
         *page_handlers(),
     ]
 

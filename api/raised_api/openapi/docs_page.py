@@ -1,5 +1,7 @@
 """The OpenAPI document as JSON and as a page. The page loads nothing from another host."""
 
+from collections.abc import Callable
+from functools import cache
 from html import escape
 from typing import Any, Final
 
@@ -10,18 +12,30 @@ from litestar.handlers import HTTPRouteHandler
 _POLICY: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
-def openapi_handlers(document: dict[str, Any]) -> list[HTTPRouteHandler]:
-    """The routes of the document and of the page."""
-    as_json, as_page = msgspec.json.encode(document), _page(document).encode()
+def openapi_handlers(build: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
+    """The routes of the document and of the page.
+
+    `build` makes the document, once and when it is asked for: it takes longer than all the rest of
+    a start.
+    """
+    document = cache(build)
+
+    @cache
+    def as_json() -> bytes:
+        return msgspec.json.encode(document())
+
+    @cache
+    def as_page() -> bytes:
+        return _page(document()).encode()
 
     @get("/api/openapi.json", name="openapi", sync_to_thread=False)
     def openapi() -> Response[bytes]:
-        return Response(as_json, media_type="application/json")
+        return Response(as_json(), media_type="application/json")
 
     @get("/api/docs", name="docs", sync_to_thread=False)
     def docs() -> Response[bytes]:
         headers = {"content-security-policy": _POLICY}
-        return Response(as_page, media_type="text/html", headers=headers)
+        return Response(as_page(), media_type="text/html", headers=headers)
 
     return [openapi, docs]
 
