@@ -169,7 +169,8 @@ class BTCPayServer:
         if struck and trouble.delay_seconds:
             await asyncio.sleep(trouble.delay_seconds)
         response = self._honest(match, request)
-        return trouble.instead(response) if struck else response
+        is_spoilt = struck and trouble.spoils(request.target, response.body)
+        return trouble.instead(response) if is_spoilt else response
 
     def _find(self, request: Request) -> RouteMatch[ApiRequest] | None:
         if not request.path.startswith(BASE):
