@@ -126,7 +126,7 @@ async def test_a_full_sweep_that_fails_resumes_when_the_server_works_again(
     left = [12]
 
     def break_down(request: Request) -> Response | None:
-        if not is_list(request) or not store.record.published(SweepReached) or not left[0]:
+        if not store.record.published(SweepReached) or not left[0]:
             return None
         left[0] -= 1
         return BROKEN

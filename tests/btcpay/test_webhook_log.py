@@ -1,11 +1,15 @@
 """What the server's own log of deliveries says of our webhook (docs/btcpay.md 12.5)."""
 
+from typing import cast
+
 import pytest
 from tests.rig.canned_greenfield import vector
 
-from raised.btcpay.client.server_json import SentDelivery, parse_delivery
+from raised.btcpay.client.greenfield import Greenfield
+from raised.btcpay.client.server_json import SentDelivery, Webhook, parse_delivery
+from raised.btcpay.settings import StoreSettings
 from raised.btcpay.store import allows, is_outdated
-from raised.btcpay.webhook import assess_deliveries
+from raised.btcpay.webhook import assess_deliveries, check_webhook
 from raised.domain.json_object import as_object
 
 NOW = 1_773_127_000
@@ -83,3 +87,56 @@ def test_a_permission_is_for_one_store_or_for_all(permissions: set[str], may: bo
 )
 def test_versions_compare_by_number(version: str, old: bool) -> None:
     assert is_outdated(version) is old
+
+
+OURS = "https://raised.example/webhooks/btcpay/shop"
+SHORT = "https://raised.example/webhook"
+
+
+class Webhooks:
+    """A store's webhooks by address; deliveries fail at those that are `failing`."""
+
+    def __init__(self, *urls: str, failing: tuple[str, ...] = ()) -> None:
+        self.urls = urls
+        self.failing = failing
+        self.asked: list[str] = []
+
+    async def webhooks(self) -> tuple[Webhook, ...]:
+        return tuple(Webhook(url, url, True, True, True, frozenset()) for url in self.urls)
+
+    async def deliveries(self, webhook_id: str, count: int) -> tuple[SentDelivery, ...]:
+        self.asked.append(webhook_id)
+        return (sent(10, "busy" if webhook_id in self.failing else "ok"),)
+
+
+async def state_of(webhooks: Webhooks, *ours: str) -> str:
+    settings = StoreSettings("shop", "https://pay.example", "s", "key", webhook_urls=ours)
+    report = await check_webhook(cast("Greenfield", webhooks), settings, NOW)
+    assert (report.problem is None) == (report.state == "ok")
+    return report.state
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["https://tickets.example.org/webhook", "https://tickets.example.org/webhooks/btcpay/shop",
+     "https://raised.example/webhooks/btcpay/shop2", "http://[", "", "raised.example/webhook"],
+)  # fmt: skip
+async def test_webhooks_of_others_are_not_judged(other: str) -> None:
+    webhooks = Webhooks(other, OURS, failing=(other,))
+    assert await state_of(webhooks, OURS, SHORT) == "ok"
+    assert webhooks.asked == [OURS]
+    assert await state_of(Webhooks(other, failing=(other,)), OURS) == "missing"
+
+
+@pytest.mark.parametrize(
+    "url", [OURS, SHORT, f"{OURS}/", f"{OURS}?a=b", OURS.replace("https://raised", "HTTPS://Raised"),
+            OURS.replace("example/", "example:443/")]
+)  # fmt: skip
+async def test_ours_is_told_by_its_address(url: str) -> None:
+    assert await state_of(Webhooks(url), OURS, SHORT) == "ok"
+    assert await state_of(Webhooks(url, failing=(url,)), OURS, SHORT) == "failing"
+
+
+async def test_without_a_public_address_only_our_path_tells() -> None:
+    assert await state_of(Webhooks("https://tickets.example.org/webhook")) == "missing"
+    assert await state_of(Webhooks(OURS, failing=(OURS,))) == "failing"

@@ -186,7 +186,7 @@ class FakeGreenfield:
         if rest == "payment-methods":
             only = request.query.get("onlyAccountedPayments", ["true"])[0] == "true"
             return json_response(self._payment_methods_json(invoice_id, accounted_only=only))
-        return json_response(self._invoice_json(invoice_id))
+        return json_response(self._invoice_json(invoice_id, request.query))
 
     def _list_json(self, query: dict[str, list[str]]) -> list[Json]:
         def bound(name: str, otherwise: int) -> int:
@@ -208,14 +208,13 @@ class FakeGreenfield:
         self._dice.shuffle(listed)  # rows of one second have no order
         listed.sort(key=lambda row: -int(row["createdTime"]))
         skip = bound("skip", 0)
-        return [self._invoice_json(row["id"]) for row in listed[skip : skip + bound("take", 10**9)]]
+        shown = listed[skip : skip + bound("take", 10**9)]
+        return [self._invoice_json(row["id"], query) for row in shown]
 
-    def _invoice_json(self, invoice_id: str) -> Json:
-        row = self.invoices[invoice_id]
-        return {
-            **row,
-            "paymentMethods": self._payment_methods_json(invoice_id, accounted_only=True),
-        }
+    def _invoice_json(self, invoice_id: str, query: dict[str, list[str]]) -> Json:
+        is_asked = query.get("includePaymentMethods") == ["true"]
+        methods = self._payment_methods_json(invoice_id, accounted_only=True)
+        return {**self.invoices[invoice_id], "paymentMethods": methods if is_asked else []}
 
     def _payment_methods_json(self, invoice_id: str, *, accounted_only: bool) -> list[Json]:
         paid: Sequence[Json] = self.payments.get(invoice_id, ())

@@ -17,7 +17,13 @@ LOCKED_OUT: Final = frozenset(
     {"unauthenticated", "missing_permission", "no_route", "redirect", "blocked"}
 )
 
-_BAD_ROWS: Final = "invoices have a form that is not understood and may be missing in the figures"
+CHECK: Final = "check"  # whether the store can be followed at all
+
+_NAMELESS: Final = (
+    "{} invoices cannot be read, not even their ids, and may be missing in the figures: look into"
+    " the server's log, and whether raised or the server is to be upgraded"
+)
+_LIST: Final = "{} cannot be read: the server {}; the rest is followed"
 
 
 class StoreHealth:
@@ -43,22 +49,36 @@ class StoreHealth:
         self.refunds_visible: bool | None = None
         self._stats = stats
         self._clock = clock
-        self._unreadable: dict[str, int] = {}
-        self._failing: dict[str, SourceError] = {}
+        self.set_aside_count = 0  # invoices that are known by id and cannot be read
+        self._nameless: dict[str, int] = {}
+        self._failing: dict[str, tuple[SourceError, State]] = {}
         self.tracker = SourceHealthTracker(label, clock=clock)
         self._last_success_at: int | None = None
         self._last_pull_at: int | None = None
         self._last_report: SourceHealth | None = None
 
     def request_failed(self, error: SourceError, doing: str) -> None:
-        """A request failed without which nothing is known; `doing` names what it was for."""
+        """The server answers nothing now; `doing` names what was asked.
+
+        What refuses even the check is down, whatever it answers.
+        """
         if error.code in LOCKED_OUT:
             self.key_accepted.clear()
         before = self._failing.get(doing)
-        self._failing[doing] = error
-        if before is not None and before.code != error.code:
-            self._end_if_no_other_fails(before)
-        self.begin_problem(error.code, error.detail, "down" if _is_down(error) else "degraded")
+        state: State = "down" if doing == CHECK or _is_down(error) else "degraded"
+        self._failing[doing] = (error, state)
+        if before is not None and before[0].code != error.code:
+            self._end_if_no_other_fails(before[0])
+        self.begin_problem(error.code, error.detail, state)
+
+    def list_failed(self, what: str, error: SourceError) -> None:
+        """This list cannot be read now, though the server answers other questions."""
+        detail = _LIST.format(what, error.detail)
+        self.begin_problem(error.code, detail, key=_list_key(what), subject=what)
+
+    def list_read(self, what: str) -> None:
+        """This list was read."""
+        self.end_problem(_list_key(what))
 
     def request_succeeded(self, doing: str) -> None:
         """A request for this purpose was answered: the server is there and accepts the key."""
@@ -68,27 +88,38 @@ class StoreHealth:
     def accept_key(self) -> None:
         """The key may list invoices: from now on the store is asked."""
         self._last_success_at = self._clock()
-        self._recover("check")
+        self._recover(CHECK)
         self.key_accepted.set()
 
     def _recover(self, doing: str) -> None:
-        for purpose, error in list(self._failing.items()):
-            if purpose == doing or _is_down(error):
+        for purpose, (error, state) in list(self._failing.items()):
+            if purpose == doing or state == "down":
                 del self._failing[purpose]
                 self._end_if_no_other_fails(error)
 
     def _end_if_no_other_fails(self, error: SourceError) -> None:
-        if all(failing.code != error.code for failing in self._failing.values()):
+        if all(failing.code != error.code for failing, _ in self._failing.values()):
             self.end_problem(error.code)
 
-    def begin_problem(self, code: str, detail: str, state: State = "degraded") -> None:
-        """A problem begins or goes on, until `end_problem`."""
-        self.tracker.begin_problem(code, detail, state)
+    def begin_problem(
+        self,
+        code: str,
+        detail: str,
+        state: State = "degraded",
+        *,
+        key: str | None = None,
+        subject: str = "",
+        is_private: bool = False,
+    ) -> None:
+        """A problem begins or goes on, until `end_problem`; see `SourceHealthTracker`."""
+        self.tracker.begin_problem(
+            code, detail, state, key=key, subject=subject, is_private=is_private
+        )
         self.changed.set()
 
-    def end_problem(self, code: str) -> None:
+    def end_problem(self, key: str) -> None:
         """This problem has ended, if there was one."""
-        if self.tracker.end_problem(code):
+        if self.tracker.end_problem(key):
             self.changed.set()
 
     def set_problem(self, code: str, detail: str | None) -> None:
@@ -105,11 +136,11 @@ class StoreHealth:
         else:
             self.begin_problem(code, detail, "ok")
 
-    def set_unreadable(self, doing: str, invoices: int) -> None:
-        """So many invoices could not be read, wholly or in part, by the task called `doing`."""
-        self._unreadable[doing] = invoices
-        most = max(self._unreadable.values())  # several tasks meet the same invoices
-        self.set_problem("bad_rows", f"{most} {_BAD_ROWS}" if most else None)
+    def set_nameless(self, doing: str, invoices: int) -> None:
+        """So many invoices could not be read, nor what they are called, by the task `doing`."""
+        self._nameless[doing] = invoices
+        most = max(self._nameless.values())  # several tasks meet the same invoices
+        self.set_problem("bad_rows", _NAMELESS.format(most) if most else None)
 
     def due_report(self, *, moved: bool) -> SourceHealth | None:
         """The report that is due now: a changed condition at once; figures only if `moved`."""
@@ -147,10 +178,14 @@ class StoreHealth:
             "last_pull_at": self._last_pull_at,
             "webhook": self.webhook,
             "refunds_visible": self.refunds_visible,
-            "bad_rows": max(self._unreadable.values(), default=0),
+            "bad_rows": self.set_aside_count + max(self._nameless.values(), default=0),
             "warnings": tuple(self._details(are_warnings=True)),
             "troubles": tuple(self._details(are_warnings=False)),
         }
+
+
+def _list_key(what: str) -> str:
+    return f"list {what}"
 
 
 def _is_down(error: SourceError) -> bool:

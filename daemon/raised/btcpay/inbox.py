@@ -2,6 +2,7 @@
 
 Each names an invoice to fetch; nothing else in a delivery is trusted. A delivery stays in the
 inbox until what it asked for has been published, so after a crash the next start fetches again.
+Invoices that are set aside are tried again here, too, whatever met them first.
 """
 
 import asyncio
@@ -10,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Never
 
+from raised.btcpay.blame import is_server_at_fault
 from raised.btcpay.health import LOCKED_OUT
 from raised.btcpay.ports import PendingDelivery
-from raised.btcpay.publisher import InvoicePublisher, StoreContext
+from raised.btcpay.publisher import InvoicePublisher, Origin, StoreContext
 from raised.btcpay.refunds import RefundFetcher
 from raised.btcpay.settings import StoreTiming
 from raised.domain.observation import DeliveriesDone
@@ -34,10 +36,14 @@ _NEVER: Final = float("inf")
 
 @dataclass(slots=True)
 class _PendingFetch:
-    """What is to be fetched for which deliveries. `due_at`: by the event loop's clock."""
+    """What is to be fetched for which deliveries. `due_at`: by the event loop's clock.
+
+    `failures`: of a fetch of refunds in a row; invoices that fail are set aside.
+    """
 
     due_at: float
     deliveries: dict[int, PendingDelivery] = field(default_factory=dict[int, PendingDelivery])
+    origin: Origin = "delivery"
     failures: int = 0
     in_flight: bool = False
 
@@ -62,6 +68,7 @@ class InboxWorker:
         self._published: set[int] = set()
         self._inbox_changed = asyncio.Event()
         self._work_available = asyncio.Event()
+        context.set_aside.on_change = self._work_available.set
 
     def wake(self) -> None:
         """Read the inbox again."""
@@ -105,6 +112,7 @@ class InboxWorker:
         # Repeated events of an invoice are one fetch.
         fetch = self._pending.setdefault(target, _PendingFetch(now))
         fetch.deliveries[delivery.id] = delivery
+        fetch.origin = "delivery"
         fetch.due_at = min(fetch.due_at, now)
         self._work_available.set()
 
@@ -121,29 +129,42 @@ class InboxWorker:
     async def _next_due(self) -> tuple[str | None, _PendingFetch]:
         """The fetch that is due for longest and not in flight; waits for one."""
         time = asyncio.get_running_loop().time
+        set_aside = self._context.set_aside
         while True:
             await self._context.health.key_accepted.wait()
             # Cleared before the look, so that what is scheduled during it is not lost.
             self._work_available.clear()
-            free = [
-                (target, fetch) for target, fetch in self._pending.items() if not fetch.in_flight
-            ]
-            first = min(free, key=lambda entry: entry[1].due_at, default=None)
-            due_at = None if first is None else max(first[1].due_at, self._backoff.due_at)
-            if first is not None and due_at is not None and due_at <= time():
-                return first
+            for invoice_id in set_aside.due():
+                self._pending.setdefault(invoice_id, _PendingFetch(time(), origin="late"))
+            free = {
+                target: self._due_at(target, fetch)
+                for target, fetch in self._pending.items()
+                if not fetch.in_flight
+            }
+            first = min(free, key=free.__getitem__, default=None)
+            if free and free[first] <= time():
+                return first, self._pending[first]
+            set_aside_due_at = set_aside.next_due_at
+            waits = [*free.values(), *([] if set_aside_due_at is None else [set_aside_due_at])]
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(due_at):
+                async with asyncio.timeout_at(min(waits, default=None)):
                     await self._work_available.wait()
+
+    def _due_at(self, target: str | None, fetch: _PendingFetch) -> float:
+        item = float("-inf") if target is _REFUNDS else self._context.set_aside.due_at(target)
+        return max(fetch.due_at, self._backoff.due_at, item)
 
     async def _process(self, target: str | None, fetch: _PendingFetch) -> None:
         # A delivery that comes while the request is in flight needs a request of its own.
         deliveries = dict(fetch.deliveries)
         began_at = asyncio.get_running_loop().time()
         try:
-            result = await self._fetch(target)
+            result = await self._fetch(target, fetch)
         except SourceError as error:
-            self._on_failure(fetch, error)
+            self._on_server_failure(error)
+            return
+        if result is None:
+            self._keep(target, fetch)
             return
         self._backoff.on_success()
         self._context.health.request_succeeded("fetch")
@@ -152,9 +173,7 @@ class InboxWorker:
         )
         for delivery_id in deliveries:
             del fetch.deliveries[delivery_id]
-        if fetch.failures:
-            fetch.failures = 0
-            self._report_unreadable()
+        fetch.failures = 0
         self._reschedule(target, fetch, began_at, deliveries)
 
     def _reschedule(
@@ -185,32 +204,43 @@ class InboxWorker:
         delay = self._timing.refetch_delay
         return began_at + delay - age if age < delay else _NEVER
 
-    async def _fetch(self, target: str | None) -> str:
-        """Fetch and publish; the result of the deliveries that asked for it."""
-        if target is _REFUNDS:
-            return APPLIED if await self._refunds.fetch_and_publish() else IGNORED
-        known = await self._publisher.fetch_and_publish(target, "delivery")
-        return APPLIED if known else GONE
+    async def _fetch(self, target: str | None, fetch: _PendingFetch) -> str | None:
+        """What became of it; None when it is to be tried again, and nothing else has to wait.
 
-    def _on_failure(self, fetch: _PendingFetch, error: SourceError) -> None:
-        """Keep the deliveries. An unavailable server delays all fetches, a bad answer only one."""
-        health = self._context.health
-        if isinstance(error, Unavailable):
-            self._backoff.on_failure(error.retry_after or 0)
-            health.request_failed(error, "fetch")
-        elif error.code in LOCKED_OUT:
-            health.request_failed(error, "fetch")
-        else:
+        Raises SourceError when the server answers nothing else either.
+        """
+        if target is _REFUNDS:
+            return await self._fetch_refunds(fetch)
+        known = await self._publisher.fetch_or_set_aside(target, fetch.origin)
+        return None if known is None else APPLIED if known else GONE
+
+    async def _fetch_refunds(self, fetch: _PendingFetch) -> str | None:
+        context = self._context
+        try:
+            return APPLIED if await self._refunds.fetch_and_publish() else IGNORED
+        except SourceError as error:
+            if await is_server_at_fault(context.server, error):
+                raise
+            context.health.list_failed(self._refunds.reading, error)
             first, longest = self._timing.first_retry, self._timing.longest_retry
             wait = backoff_seconds(first, longest, fetch.failures)
             fetch.due_at = asyncio.get_running_loop().time() + wait
             fetch.failures += 1
-            self._report_unreadable()
+            return None
+
+    def _keep(self, target: str | None, fetch: _PendingFetch) -> None:
+        """Keep the deliveries that wait for it; what only was set aside comes back by itself."""
+        if not fetch.deliveries and target is not _REFUNDS:
+            del self._pending[target]
         self._work_available.set()
 
-    def _report_unreadable(self) -> None:
-        unreadable = sum(fetch.failures > 0 for fetch in self._pending.values())
-        self._context.health.set_unreadable("delivery", unreadable)
+    def _on_server_failure(self, error: SourceError) -> None:
+        """Keep the deliveries. A server that answers nothing delays all fetches."""
+        if error.code not in LOCKED_OUT:
+            retry_after = error.retry_after if isinstance(error, Unavailable) else None
+            self._backoff.on_failure(retry_after or 0)
+        self._context.health.request_failed(error, "fetch")
+        self._work_available.set()
 
     async def _publish_results(
         self, results: Mapping[int, str], refunded: Mapping[str, str]

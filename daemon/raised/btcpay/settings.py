@@ -13,7 +13,8 @@ class StoreSettings:
     `url` keeps the server's base path and has no slash at its end. `kept_metadata`: the only
     metadata keys that are stored; `crowdfund_apps`: ids of the apps whose invoices a campaign
     counts. `bitcoin_methods`: the payment methods, in upper case, whose money counts.
-    `expects_events`: a webhook secret is configured. `proxy`: address of a SOCKS proxy.
+    `expects_events`: a webhook secret is configured. `webhook_urls`: where our webhook may deliver,
+    empty where our public address is not configured. `proxy`: address of a SOCKS proxy.
     """
 
     label: str
@@ -24,6 +25,7 @@ class StoreSettings:
     crowdfund_apps: tuple[str, ...] = ()
     bitcoin_methods: frozenset[str] = BITCOIN_METHODS
     expects_events: bool = False
+    webhook_urls: tuple[str, ...] = ()
     ca_file: Path | None = None
     proxy: str | None = None
 

@@ -8,14 +8,15 @@ from collections.abc import Set as AbstractSet
 from typing import Final, Never
 
 from raised.btcpay.client.greenfield import Greenfield
-from raised.btcpay.client.invoice_query import InvoicePage
 from raised.btcpay.crowdfund_apps import CrowdfundApps
-from raised.btcpay.health import LOCKED_OUT, StoreHealth
+from raised.btcpay.health import CHECK, LOCKED_OUT, StoreHealth
 from raised.btcpay.inbox import InboxWorker
+from raised.btcpay.oddities import Oddities
 from raised.btcpay.ports import StoreRecord
 from raised.btcpay.publisher import InvoicePublisher, StoreContext
 from raised.btcpay.refunds import RefundFetcher
 from raised.btcpay.scheduler import SweepScheduler
+from raised.btcpay.set_aside import InvoicesSetAside
 from raised.btcpay.settings import StoreSettings, StoreTiming
 from raised.btcpay.sweeps import SweepRunner
 from raised.btcpay.uncounted_methods import UncountedMethods
@@ -32,6 +33,7 @@ _WEBHOOK_POLICY: Final = "btcpay.store.webhooks.canmodifywebhooks"
 _IMPLYING_POLICIES: Final = ("unrestricted", "btcpay.store.canmodifystoresettings")
 _NUMBER: Final = re.compile(r"[0-9]{1,6}")
 
+_SERVER_INFO: Final = "what the server says of itself"
 _NOT_SYNCHRONIZED: Final = "its node has not all blocks yet: on-chain payments are late"
 _OLD_VERSION: Final = "runs version {}: before 2.4.2 Lightning credentials can be stolen, upgrade"
 _CLOCK_SKEW: Final = (
@@ -59,9 +61,19 @@ class Store:
         self._settings = settings
         self._timing = timing
         self._refresh_requested = asyncio.Event()
-        uncounted = UncountedMethods(health, settings.bitcoin_methods)
-        self._context = StoreContext(label, server, record, health, uncounted, outbox, clock)
-        publisher = InvoicePublisher(self._context, CrowdfundApps(settings.crowdfund_apps, server))
+        self._context = StoreContext(
+            label=label,
+            server=server,
+            record=record,
+            health=health,
+            set_aside=InvoicesSetAside(health, timing),
+            oddities=Oddities(health, clock),
+            uncounted=UncountedMethods(health, settings.bitcoin_methods),
+            outbox=outbox,
+            clock=clock,
+        )
+        apps = CrowdfundApps(settings.crowdfund_apps, server)
+        publisher = InvoicePublisher(self._context, apps, timing)
         refunds = RefundFetcher(self._context)
         self._inbox = InboxWorker(self._context, publisher, refunds, timing)
         self._sweeps = SweepRunner(self._context, publisher, refunds, timing)
@@ -107,14 +119,10 @@ class Store:
             self._refresh_requested.clear()
             wait = self._timing.check_interval
             try:
-                await check_store(
-                    self._context,
-                    self._settings.store_id,
-                    expects_events=self._settings.expects_events,
-                )
+                await check_store(self._context, self._settings)
                 backoff.on_success()
             except SourceError as error:
-                self._context.health.request_failed(error, "check")
+                self._context.health.request_failed(error, CHECK)
                 backoff.on_failure()
                 # An operator has to act first; trying sooner would only fill the server's log.
                 refused = error.code in LOCKED_OUT
@@ -138,35 +146,46 @@ class Store:
             health.changed.clear()
 
 
-async def check_store(context: StoreContext, store_id: str, *, expects_events: bool) -> None:
+async def check_store(context: StoreContext, settings: StoreSettings) -> None:
     """Try what following a store needs; its health says how that went.
 
     Raises SourceError: not now, or not with this key or address. Source: docs/btcpay.md 2.3.
     """
     health, server = context.health, context.server
-    await server.is_synchronized()  # needs no key: tells a wrong address from a wrong key
-    info = await server.server()
-    await server.invoices(InvoicePage(take=1))
+    await server.check_access()
     health.accept_key()
     context.uncounted.replace(await context.record.uncounted_methods(context.label))
+    await _check_server(context)
+    skew = abs(server.skew_seconds or 0)
+    skewed = skew > _LARGEST_SKEW_SECONDS
+    health.set_warning("clock_skew", _CLOCK_SKEW.format(skew) if skewed else None)
+    if settings.expects_events:
+        await _check_webhook(context, settings)
+
+
+async def _check_server(context: StoreContext) -> None:
+    """What the server says of itself; invoices are followed whatever that is."""
+    health, server = context.health, context.server
+    try:
+        await server.is_synchronized()  # needs no key, and brings the time
+        info = await server.server()
+    except SourceError as error:
+        health.list_failed(_SERVER_INFO, error)
+        return
+    health.list_read(_SERVER_INFO)
     health.version = info.version
     health.set_problem("not_synchronized", None if info.synchronized else _NOT_SYNCHRONIZED)
     outdated = is_outdated(info.version)
     health.set_warning("old_version", _OLD_VERSION.format(info.version) if outdated else None)
-    skew = abs(server.skew_seconds or 0)
-    skewed = skew > _LARGEST_SKEW_SECONDS
-    health.set_warning("clock_skew", _CLOCK_SKEW.format(skew) if skewed else None)
-    if expects_events:
-        await _check_webhook(context, store_id)
 
 
-async def _check_webhook(context: StoreContext, store_id: str) -> None:
+async def _check_webhook(context: StoreContext, settings: StoreSettings) -> None:
     """What the server says of its webhook, if the key may ask. Without it following goes on."""
     health = context.health
     try:
-        if not allows(await context.server.permissions(), _WEBHOOK_POLICY, store_id):
+        if not allows(await context.server.permissions(), _WEBHOOK_POLICY, settings.store_id):
             return
-        report = await check_webhook(context.server, context.label, context.clock())
+        report = await check_webhook(context.server, settings, context.clock())
     except SourceError as error:
         health.set_problem("webhook", f"its webhook could not be checked: it {error.detail}")
         return

@@ -1,19 +1,19 @@
 """The scheduled pulls, which find what no webhook announced. Source: docs/btcpay.md 12.4."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal, Self
 
 import structlog
 
 from raised.btcpay.client.invoice_query import InvoiceAnswer
-from raised.btcpay.health import LOCKED_OUT
 from raised.btcpay.paginator import PAGE, InvoicePaginator
 from raised.btcpay.publisher import InvoicePublisher, StoreContext
 from raised.btcpay.refunds import RefundFetcher
 from raised.btcpay.settings import StoreTiming
 from raised.domain.observation import Progress, Sweep, SweepDone, SweepReached
-from raised.errors import BadData, Refused
+from raised.errors import SourceError
 
 _DAY: Final = 86_400
 _MONTH: Final = 31 * _DAY
@@ -27,6 +27,15 @@ _DEFAULT_TERMS_SECONDS: Final = 900 + 86_400
 _MOST_SINGLE_FETCHES: Final = 20
 # From so many invoices on a full sweep pauses after each month, to be gentle to the server.
 _LARGE_STORE: Final = 20_000
+
+# `refunds`: the lists of pull payments and payouts, at the pace of the recent sweep.
+SweepKind = Literal["active", "recent", "late", "full", "refunds"]
+_LISTS: Final[Mapping[SweepKind, str]] = {
+    "active": "the list of open invoices",
+    "recent": "the list of recent invoices",
+    "late": "the list of expired invoices",
+    "full": "the list of all invoices",
+}
 
 _log = structlog.get_logger()
 
@@ -46,6 +55,7 @@ class FullSweepState:
     is_first: bool
     invoices_read: int
     unreadable: int = 0
+    nameless: int = 0
     next_pause_at: int | None = None
 
     @classmethod
@@ -60,7 +70,7 @@ class FullSweepState:
         is_paused_monthly = stored > _LARGE_STORE and not is_first
         return cls(
             began_at=began_at,
-            paginator=InvoicePaginator(context.server, end=end),
+            paginator=InvoicePaginator(context.server, end=end, is_due=context.set_aside.is_due),
             is_first=is_first,
             invoices_read=stored if is_first else 0,
             next_pause_at=(began_at if end is None else end) - _MONTH
@@ -72,6 +82,12 @@ class FullSweepState:
         """Add the rows of a page."""
         self.invoices_read += len(answer.invoices)
         self.unreadable += sum(answer.bad.values())
+        self.nameless += answer.unreadable_ids.count("")
+
+    @property
+    def all_nameless(self) -> int:
+        """How many invoices were met that nothing can name."""
+        return self.nameless + self.paginator.nameless
 
     def month_completed(self) -> bool:
         """Whether it has read a month since its last pause; then the next month begins."""
@@ -82,12 +98,28 @@ class FullSweepState:
         return True
 
 
+@dataclass(slots=True)
+class ListReading:
+    """A list that is read to its end, if need be over several tries.
+
+    `began_at`, `since`: when it began, and from when on it shows invoices (Unix seconds).
+    """
+
+    paginator: InvoicePaginator
+    began_at: int
+    since: int
+    ids: set[str] = field(default_factory=set[str])
+    nameless: int = 0
+
+
 class SweepRunner:
     """Runs the sweeps of one store. Each raises SourceError when it cannot continue.
 
+    A list that could not be read to its end is continued at the next try, where it stood.
     `covered_until`: a sweep has seen everything created before (Unix seconds). `next_page_at`:
     when the next page of a full sweep is due, by the event loop's clock. `is_first_unfinished`:
-    progress of the first full sweep has been reported, and it has not ended.
+    progress of the first full sweep has been reported, and it has not ended. `has_left_out`: the
+    last full sweep met invoices that nothing could name.
     """
 
     def __init__(
@@ -103,50 +135,50 @@ class SweepRunner:
         self._timing = timing
         self._full: FullSweepState | None = None
         self._full_completed = False  # the record may not have committed that yet
-        self._unreadable = 0
+        self._lists: dict[SweepKind, ListReading] = {}
         self.covered_until: int | None = None
         self.next_page_at = float("-inf")
         self.is_first_unfinished = False
+        self.has_left_out = False
 
-    async def run(self, kind: Sweep) -> SweepResult:
+    async def run(self, kind: SweepKind) -> SweepResult:
         """Run a sweep, or one page of a full sweep."""
-        if kind == "full":
-            return await self._full_page()
-        self._unreadable = 0
         match kind:
+            case "full":
+                return await self._full_page()
+            case "refunds":
+                await self._refunds.fetch_and_publish()
             case "active":
                 await self._active()
             case "recent":
                 await self._recent()
             case "late":
                 await self._late()
-        self._context.health.set_unreadable(kind, self._unreadable)
         return "done"
+
+    def reading(self, kind: SweepKind) -> str:
+        """What a sweep of this kind reads, or was reading when it failed."""
+        return self._refunds.reading if kind == "refunds" else _LISTS[kind]
 
     async def _active(self) -> None:
         """All open invoices, and those that were open at the last sweep and are not any more."""
         context = self._context
         stored = await context.record.open_invoices(context.label)
-        listed = await self._read_list(
-            "active", InvoicePaginator(context.server, statuses=("new", "processing"))
-        )
-        await self._fetch_each("active", [key for key in stored if key not in listed])
+        listed = await self._read_list("active", statuses=("new", "processing"))
+        await self._fetch_each("active", [key for key in stored if key not in listed.ids])
 
     async def _recent(self) -> None:
         """Invoices created lately: within twice their lifetime, and since the last sweep."""
         context = self._context
-        began_at = context.clock()
         window = max(_SHORTEST_RECENT_SECONDS, 2 * await self._terms() + _OVERLAP_SECONDS)
-        since = began_at - window
+        since = context.clock() - window
         if self.covered_until is not None:
             since = min(since, self.covered_until - _OVERLAP_SECONDS)
-        since = max(0, since)
-        await self._read_list("recent", InvoicePaginator(context.server, start=since))
-        await self._refunds.fetch_and_publish()
+        listed = await self._read_list("recent", since=max(0, since))
         await context.outbox.put(
-            SweepDone(context.label, context.clock(), "recent", began_at, since)
+            SweepDone(context.label, context.clock(), "recent", listed.began_at, listed.since)
         )
-        self.covered_until = began_at
+        self.covered_until = listed.began_at
 
     async def _late(self) -> None:
         """Expired invoices that may still be paid, and payments that are still Processing."""
@@ -156,36 +188,54 @@ class SweepRunner:
         listed: set[str] = set()
         if len(stored) > _MOST_SINGLE_FETCHES:
             created_since = max(0, since - await self._terms() - _OVERLAP_SECONDS)
-            listed = await self._read_list(
-                "late",
-                InvoicePaginator(context.server, statuses=("expired",), start=created_since),
-            )
+            reading = await self._read_list("late", statuses=("expired",), since=created_since)
+            listed = reading.ids
         await self._fetch_each("late", [key for key in stored if key not in listed])
 
     async def _terms(self) -> int:
-        """Seconds from an invoice's creation to the end of its monitoring."""
-        terms = await self._context.server.store_terms()
+        """Seconds from an invoice's creation to the end of its monitoring.
+
+        BTCPay's defaults when the server does not say: no sweep is to wait for that.
+        """
+        try:
+            terms = await self._context.server.store_terms()
+        except SourceError:
+            terms = None
         if terms is None:
             return _DEFAULT_TERMS_SECONDS
         return terms.expiration_seconds + terms.monitoring_seconds
 
-    async def _read_list(self, kind: Sweep, paginator: InvoicePaginator) -> set[str]:
-        """Publish every invoice of a list; their ids."""
-        ids: set[str] = set()
+    async def _read_list(
+        self, kind: Sweep, *, statuses: tuple[str, ...] = (), since: int | None = None
+    ) -> ListReading:
+        """Publish every invoice of a list; what was read."""
+        context = self._context
+        reading = self._lists.get(kind)
+        if reading is None:
+            paginator = InvoicePaginator(
+                context.server, statuses=statuses, start=since, is_due=context.set_aside.is_due
+            )
+            reading = self._lists[kind] = ListReading(paginator, context.clock(), since or 0)
+        await self._read_to_end(kind, reading)
+        del self._lists[kind]
+        context.health.set_nameless(kind, reading.nameless + reading.paginator.nameless)
+        return reading
+
+    async def _read_to_end(self, kind: Sweep, reading: ListReading) -> None:
         time = asyncio.get_running_loop().time
+        paginator = reading.paginator
         while not paginator.ended:
             started_at = time()
             answer = await self._publish_page(kind, paginator)
-            ids.update(invoice.id for invoice in answer.invoices)
-            self._unreadable += sum(answer.bad.values())
+            reading.ids.update(invoice.id for invoice in answer.invoices)
+            reading.nameless += answer.unreadable_ids.count("")
             if not paginator.ended:
                 await asyncio.sleep(started_at + self._timing.page_interval - time())
-        return ids
 
     async def _publish_page(self, kind: Sweep, paginator: InvoicePaginator) -> InvoiceAnswer:
         with self._publisher.sequencer.request() as number:
             answer = await paginator.read_page()
-            await self._publisher.publish(number, kind, answer.asked_at, answer.invoices)
+            await self._publisher.publish(number, kind, answer)
         # Only now: a page that could not be published is read again.
         paginator.advance(answer)
         return answer
@@ -193,12 +243,8 @@ class SweepRunner:
     async def _fetch_each(self, kind: Sweep, ids: list[str]) -> None:
         """One by one; an invoice that cannot be read does not keep the others from being read."""
         for invoice_id in ids:
-            try:
-                await self._publisher.fetch_and_publish(invoice_id, kind)
-            except (BadData, Refused) as error:
-                if error.code in LOCKED_OUT:
-                    raise
-                self._unreadable += 1
+            if self._context.set_aside.is_due(invoice_id):
+                await self._publisher.fetch_or_set_aside(invoice_id, kind)
 
     async def _full_page(self) -> SweepResult:
         """One page of the full sweep."""
@@ -220,7 +266,7 @@ class SweepRunner:
     async def _publish_checkpoint(self, full: FullSweepState) -> None:
         """Not after unreadable rows: nothing stores them, so a restart must read them again."""
         context = self._context
-        if full.paginator.end is not None and not full.unreadable:
+        if full.paginator.end is not None and not full.unreadable + full.all_nameless:
             await context.outbox.put(
                 SweepReached(context.label, context.clock(), full.began_at, full.paginator.end)
             )
@@ -231,11 +277,13 @@ class SweepRunner:
         self._full, self._full_completed = None, True
         self.next_page_at = float("-inf")
         self.covered_until = max(full.began_at, self.covered_until or 0)
-        since = full.began_at if full.unreadable else 0  # an empty window: nothing becomes missing
+        # With something unread an empty window: nothing becomes missing.
+        since = full.began_at if full.unreadable + full.all_nameless else 0
         await context.outbox.put(
             SweepDone(context.label, context.clock(), "full", full.began_at, since)
         )
-        context.health.set_unreadable("full", full.unreadable)
+        context.health.set_nameless("full", full.all_nameless)
+        self.has_left_out = full.all_nameless > 0
         await self._publish_progress(full)
         _log.info("full sweep completed", store=context.label, invoices=full.invoices_read)
 

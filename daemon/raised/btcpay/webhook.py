@@ -7,13 +7,16 @@ sweeps find first shows that deliveries are missing.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.server_json import SentDelivery, Webhook
+from raised.btcpay.settings import StoreSettings
 
 _DELIVERIES_CHECKED: Final = 50
 _RECENT_SECONDS: Final = 3600
 _LATE_SECONDS: Final = 60
+_DEFAULT_PORTS: Final = {"https": ":443", "http": ":80"}
 # The server sends again after these, after 5xx and after no answer (docs/btcpay.md 7.4).
 _RETRIED_STATUSES: Final = frozenset({408, 429})
 
@@ -26,12 +29,14 @@ class WebhookReport:
     problem: str | None = None
 
 
-async def check_webhook(server: Greenfield, label: str, now: int) -> WebhookReport:
-    """How the webhook that delivers to us does. `now`: Unix seconds. Raises SourceError."""
-    webhooks = await server.webhooks()
-    ours = [webhook for webhook in webhooks if _delivers_to_us(webhook, label)]
+async def check_webhook(server: Greenfield, settings: StoreSettings, now: int) -> WebhookReport:
+    """How the webhook that delivers to us does, whatever those of other programs do.
+
+    `now`: Unix seconds. Raises SourceError.
+    """
+    ours = [webhook for webhook in await server.webhooks() if _delivers_to_us(webhook, settings)]
     if not ours:
-        return _without_ours(webhooks, label)
+        return _missing(settings)
     enabled = [webhook for webhook in ours if webhook.enabled]
     if not enabled:
         return WebhookReport("disabled", "the webhook is disabled on the server: enable it there")
@@ -41,18 +46,37 @@ async def check_webhook(server: Greenfield, label: str, now: int) -> WebhookRepo
     return assess_deliveries(deliveries, now)
 
 
-def _delivers_to_us(webhook: Webhook, label: str) -> bool:
-    """Decided by the path: our public host name is not configured here."""
-    address = webhook.url.partition("?")[0].rstrip("/")
-    return address.endswith((f"/webhooks/btcpay/{label}", "/webhook"))
+def _delivers_to_us(webhook: Webhook, settings: StoreSettings) -> bool:
+    """By our own address; by its path, which no other program has, where that is not known."""
+    address = _normalized(webhook.url)
+    if settings.webhook_urls:
+        return address in {_normalized(url) for url in settings.webhook_urls}
+    return address.endswith(f"/webhooks/btcpay/{settings.label}")
 
 
-def _without_ours(webhooks: Sequence[Webhook], label: str) -> WebhookReport:
-    if webhooks:
-        return WebhookReport("unknown")  # a proxy may give our path another name
+def _normalized(url: str) -> str:
+    """An address without what makes no difference: case of the host, default port, last slash."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # another program's, which is no address at all
+        return url
+    scheme = parts.scheme.lower()
+    host = parts.netloc.lower().removesuffix(_DEFAULT_PORTS.get(scheme, " "))
+    return f"{scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def _missing(settings: StoreSettings) -> WebhookReport:
+    label = settings.label
+    if settings.webhook_urls:
+        return WebhookReport(
+            "missing",
+            f"the store has no webhook to {settings.webhook_urls[0]}, though a secret is configured"
+            f": raised btcpay setup {label}; or RAISED_PUBLIC_URL is not where BTCPay reaches us",
+        )
     return WebhookReport(
         "missing",
-        f"the store has no webhook, though a secret is configured: raised btcpay setup {label}",
+        f"the store has no webhook for raised, though a secret is configured: raised btcpay setup"
+        f" {label}; where a proxy gives its path another name, set RAISED_PUBLIC_URL",
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import click
 
 from raised.btcpay.client.greenfield import Greenfield
-from raised.btcpay.client.invoice_query import InvoicePage
 from raised.btcpay.settings import StoreSettings
 from raised.btcpay.store import is_outdated
 from raised.chain.explorer_pool import ExplorerPool
@@ -115,7 +114,7 @@ async def _check_store(settings: StoreSettings) -> Finding:
     try:
         await server.is_synchronized()  # needs no key: tells a wrong address from a wrong key
         info = await server.server()
-        await server.invoices(InvoicePage(take=1))
+        await server.check_access()
         refunds = await _refunds_hidden(server)
     except SourceError as error:
         return Finding("store", settings.label, ok=False, words=error.detail)

@@ -79,6 +79,11 @@ class SetAside:
         known = self._items.get(item)
         return known is None or known[0].is_due()
 
+    def due_at(self, item: str) -> float:
+        """When this item may be read, by the clock; long ago when it is not set aside."""
+        known = self._items.get(item)
+        return float("-inf") if known is None else known[0].due_at
+
     def due(self) -> list[str]:
         """The items whose pause is over, those that wait longest first."""
         time = self._clock()

@@ -135,9 +135,19 @@ def keyed_store(config: Config, store: Store, api_key: str) -> StoreSettings:
         crowdfund_apps=tuple(sorted(apps)),
         bitcoin_methods=BITCOIN_METHODS | frozenset(store.bitcoin_methods),
         expects_events=(store.label, WEBHOOK_SECRET) in config.environment.secret_files,
+        webhook_urls=_webhook_urls(config, store.label),
         ca_file=store.ca_file,
         proxy=_proxy_of(config, store.url),
     )
+
+
+def _webhook_urls(config: Config, label: str) -> tuple[str, ...]:
+    """Where a store's webhook may deliver; unknown without RAISED_PUBLIC_URL."""
+    base = (config.environment.public_url or "").rstrip("/")
+    if not base:
+        return ()
+    short = [f"{base}/webhook"] if len(config.stores) == 1 else []
+    return (f"{base}/webhooks/btcpay/{label}", *short)
 
 
 def _api_key(config: Config, label: str, problems: list[str]) -> str:

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from tests.rig.canned_greenfield import vector
 
-from raised.btcpay.client.http_status import Forbidden, Gone, NoRoute, error_for, value_of
+from raised.btcpay.client.http_status import (
+    Forbidden,
+    Gone,
+    NoRoute,
+    QuestionFailed,
+    error_for,
+    value_of,
+)
 from raised.errors import BadData, Refused, SourceError, Unavailable
 from raised.net.http_client import HttpResponse
 
@@ -27,7 +34,7 @@ EXPECTED: dict[str, tuple[type[SourceError], str]] = {
     "generic_400": (Refused, "refused"),
     "obsolete_route_2.x": (NoRoute, "no_route"),
     "unknown_route": (NoRoute, "no_route"),
-    "server_error": (Unavailable, "busy"),
+    "server_error": (QuestionFailed, "busy"),
     "reverse_proxy_down": (Unavailable, "busy"),
 }
 CASES = {case["name"]: case for case in vector("error_bodies")}

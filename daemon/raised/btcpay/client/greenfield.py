@@ -1,25 +1,24 @@
 """BTCPay's Greenfield API, one typed method for each call. Source: docs/btcpay.md."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar, cast
 from urllib.parse import quote
 
-import structlog
-
 from raised.btcpay.client import server_json
 from raised.btcpay.client.crowdfund_json import app_invoice_id, search_term
 from raised.btcpay.client.http import (
-    IN_FLIGHT,
+    ONE_INVOICE,
+    PAGE,
     SMALL,
     WHOLE_LIST,
     GreenfieldHttp,
     RetryPolicy,
 )
-from raised.btcpay.client.http_status import Forbidden, Gone, bad_answer
+from raised.btcpay.client.http_status import Forbidden, Gone, QuestionFailed, bad_answer
+from raised.btcpay.client.invoice_payments import PaymentsOfInvoices
 from raised.btcpay.client.invoice_query import InvoiceAnswer, InvoicePage
 from raised.btcpay.client.invoices_json import parse_invoice, parse_payments
 from raised.btcpay.client.json_fields import (
@@ -34,19 +33,17 @@ from raised.btcpay.settings import StoreSettings
 from raised.clock import now
 from raised.domain.btcpay.invoice import Invoice, Payment, Payout, PullPayment
 from raised.domain.json_object import JsonObject, as_object
-from raised.errors import BadData, InvalidInput, SourceError
+from raised.errors import BadData, InvalidInput
 from raised.net.http_client import Query, Transport
 from raised.net.source_health import HostStats
 
 T = TypeVar("T")
-_log = structlog.get_logger()
 
 BAD_INVOICE: Final = "bad_invoice"
 BAD_PAYMENT: Final = "bad_payment"
 BAD_ROW: Final = "bad_row"
 _APP_PAGE: Final = 100
 _MOST_APP_PAGES: Final = 2_000  # ends the reading of a list that never ends
-_CLOCK_TOLERANCE_SECONDS: Final = 60  # docs/btcpay.md 4.2
 _WITH_PAYMENT_METHODS: Final = (("includePaymentMethods", "true"),)  # 2.3.6+, of one invoice 2.4.1+
 
 
@@ -69,7 +66,6 @@ class Greenfield:
         self._http = GreenfieldHttp(
             settings, transport=transport, request_slots=request_slots, retry_policy=retry_policy
         )
-        self._clock_warning_logged = False
         self._store = f"stores/{quote(settings.store_id, safe='')}"
 
     @property
@@ -110,33 +106,52 @@ class Greenfield:
         except Forbidden:
             return None
 
-    async def invoices(self, page: InvoicePage) -> InvoiceAnswer:
+    async def check_access(self) -> None:
+        """Ask for no invoices at all: raises SourceError unless the key may list them.
+
+        No invoice can spoil this answer, so it tells whether the server or the question is to
+        blame when another request fails.
+        """
+        await self._list_invoices(InvoicePage(end=0, take=1), _WITH_PAYMENT_METHODS)
+
+    async def invoices(
+        self, page: InvoicePage, is_due: Callable[[str], bool] | None = None
+    ) -> InvoiceAnswer:
         """A page of invoices, archived ones too, with their payments.
 
         Where the server does not send payments with the list (before 2.3.6), they are fetched for
-        each invoice that may have some. Source: GET /stores/:id/invoices.
+        each invoice that may have some and `is_due`. Source: GET /stores/:id/invoices.
         """
         asked_at = now()
         listed = await self._list_invoices(page, _WITH_PAYMENT_METHODS)
-        read = self._parse_rows(listed, self._invoice)
-        if read.unreadable:
-            sentence = "sent an invoice that cannot be read"
-            self.stats.record_error(BAD_INVOICE, sentence, read.unreadable)
-        rows = await self._with_payments_of_all(_deduplicated(read.rows))
-        bad = {
-            BAD_INVOICE: read.unreadable,
-            BAD_PAYMENT: sum(row.unreadable_payments > 0 for row in rows),
-        }
-        return InvoiceAnswer(
-            rows,
-            asked_at,
-            len(listed),
-            _oldest(listed),
-            {code: count for code, count in bad.items() if count},
+        return await self.completed(self._heads(listed, asked_at), is_due)
+
+    async def invoice_heads(self, page: InvoicePage) -> InvoiceAnswer:
+        """A page of invoices, of most without their payments: a smaller question.
+
+        Source: GET /stores/:id/invoices.
+        """
+        asked_at = now()
+        return self._heads(await self._list_invoices(page), asked_at)
+
+    async def completed(
+        self, heads: InvoiceAnswer, is_due: Callable[[str], bool] | None = None
+    ) -> InvoiceAnswer:
+        """The answer with the payments that it lacks, of the invoices that are due."""
+        filled = await PaymentsOfInvoices(self.payments, is_due).fill(heads.invoices)
+        unreadable = sum(row.unreadable_payments > 0 for row in filled.invoices)
+        if unreadable:
+            self.stats.record_error(BAD_PAYMENT, "sent a payment that cannot be read", unreadable)
+        bad = {**heads.bad, BAD_PAYMENT: unreadable}
+        return replace(
+            heads,
+            invoices=filled.invoices,
+            bad={code: count for code, count in bad.items() if count},
+            failed=filled.failed,
         )
 
-    async def invoice(self, invoice_id: str) -> tuple[Invoice, int] | None:
-        """One invoice with its payments, and when it was asked for; None when it is gone.
+    async def invoice(self, invoice_id: str) -> InvoiceAnswer | None:
+        """One invoice with its payments; None when it is gone.
 
         Raises Forbidden: gone or not to be seen; whether a list works tells (docs/btcpay.md 9.2).
         Source: GET /stores/:id/invoices/:id.
@@ -144,17 +159,14 @@ class Greenfield:
         if not is_identifier(invoice_id):
             return None
         asked_at = now()
+        path = f"{self._store}/invoices/{invoice_id}"
         try:
-            invoice = await self._object(
-                f"{self._store}/invoices/{invoice_id}",
-                self._invoice,
-                _WITH_PAYMENT_METHODS,
-            )
-            if invoice.id != invoice_id:
-                raise self._record_bad_answer()
-            return (await self._with_payments_of_all((invoice,)))[0], asked_at
+            invoice = await self._object(path, self._invoice, _WITH_PAYMENT_METHODS, ONE_INVOICE)
         except Gone:
             return None
+        if invoice.id != invoice_id:
+            raise self._record_bad_answer()
+        return await self.completed(InvoiceAnswer((invoice,), asked_at, 1, invoice.created_at))
 
     async def payments(self, invoice_id: str, *, accounted_only: bool) -> ParsedRows[Payment]:
         """An invoice's payments, also those that count no more unless `accounted_only`.
@@ -178,7 +190,13 @@ class Greenfield:
         ids_of_app: set[str] = set()
         page = InvoicePage(start=start, end=end, take=_APP_PAGE, text=search_term(app_id))
         for _ in range(_MOST_APP_PAGES):
-            listed = await self._list_invoices(page)
+            try:
+                listed = await self._list_invoices(page)
+            except (BadData, QuestionFailed):
+                if page.take == 1:
+                    raise
+                page = replace(page, take=max(1, page.take // 4))  # one of them may be too large
+                continue
             ids = self._parse_rows(listed, partial(app_invoice_id, app_id)).rows
             ids_of_app.update(invoice_id for invoice_id in ids if invoice_id is not None)
             if len(listed) < page.take:
@@ -187,16 +205,16 @@ class Greenfield:
             await asyncio.sleep(self._http.retry_policy.page_seconds)
         raise self._record_bad_answer()
 
-    async def pull_payments(self) -> tuple[PullPayment, ...]:
+    async def pull_payments(self) -> ParsedRows[PullPayment]:
         """All pull payments, such as refunds. Source: GET /stores/:id/pull-payments."""
         query = (("includeArchived", "true"),)
-        return await self._rows(f"{self._store}/pull-payments", parse_pull_payment, query)
+        return await self._list(f"{self._store}/pull-payments", parse_pull_payment, query)
 
-    async def payouts(self) -> tuple[Payout, ...]:
+    async def payouts(self) -> ParsedRows[Payout]:
         """All payouts, paid or not. Source: GET /stores/:id/payouts."""
         query = (("includeCancelled", "true"),)
         read = partial(parse_payout, bitcoin_methods=self._settings.bitcoin_methods)
-        return await self._rows(f"{self._store}/payouts", read, query)
+        return await self._list(f"{self._store}/payouts", read, query)
 
     async def rates(self, currencies: Collection[str]) -> dict[str, str | None]:
         """The price of one bitcoin, decimal text by currency; None where the server knows none.
@@ -241,7 +259,8 @@ class Greenfield:
         return await self._rows(path, server_json.parse_delivery, (("count", str(count)),))
 
     async def _list_invoices(self, page: InvoicePage, more: Query = ()) -> list[object]:
-        value = await self._http.get(f"{self._store}/invoices", (*page.query, *more))
+        limit = ONE_INVOICE if page.take == 1 else PAGE
+        value = await self._http.get(f"{self._store}/invoices", (*page.query, *more), limit)
         if not isinstance(value, list):
             raise self._record_bad_answer()
         return cast("list[object]", value)
@@ -254,11 +273,16 @@ class Greenfield:
     async def _rows(
         self, path: str, read: Callable[[JsonObject], T], query: Query = (), limit: int = WHOLE_LIST
     ) -> tuple[T, ...]:
+        return (await self._list(path, read, query, limit)).rows
+
+    async def _list(
+        self, path: str, read: Callable[[JsonObject], T], query: Query = (), limit: int = WHOLE_LIST
+    ) -> ParsedRows[T]:
         rows = self._parse_rows(await self._http.get(path, query, limit), read)
         if rows.unreadable:
             sentence = "sent an entry of a list that cannot be read"
             self.stats.record_error(BAD_ROW, sentence, rows.unreadable)
-        return rows.rows
+        return rows
 
     def _parse_rows(self, value: object, read: Callable[[JsonObject], T]) -> ParsedRows[T]:
         return self._parse(value, lambda value: parse_rows(value, read))
@@ -281,49 +305,21 @@ class Greenfield:
             row, settings.kept_metadata, settings.store_id, settings.bitcoin_methods
         )
 
-    async def _with_payments_of_all(self, invoices: Iterable[Invoice]) -> tuple[Invoice, ...]:
-        """The invoices, each with its payments; fetched two at a time where the list lacks them."""
-        rows = list(invoices)
-        missing = deque(index for index, row in enumerate(rows) if row.payments is None)
-        failure: SourceError | None = None  # raised outside the group, as a plain error
-
-        async def fill() -> None:
-            while missing:
-                index = missing.popleft()
-                rows[index] = await self._with_payments(rows[index])
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(IN_FLIGHT, len(missing))):
-                    group.create_task(fill())
-        except* SourceError as errors:
-            failure = _first(errors)
-        if failure is not None:
-            raise failure
-        self._report_oddities(rows)
-        return tuple(rows)
-
-    async def _with_payments(self, invoice: Invoice) -> Invoice:
-        """The invoice with its payments; without them if it was deleted or hidden meanwhile."""
-        try:
-            read = await self.payments(invoice.id, accounted_only=True)
-        except (Forbidden, Gone):
-            return invoice
-        except BadData:
-            return replace(invoice, unreadable_payments=1)
-        return replace(invoice, payments=read.rows, unreadable_payments=read.unreadable)
-
-    def _report_oddities(self, rows: Iterable[Invoice]) -> None:
-        """Count unreadable payments; warn once if the server does not seem to run in UTC."""
-        for row in rows:
-            if row.unreadable_payments:
-                self.stats.record_error(BAD_PAYMENT, "sent a payment that cannot be read")
-            if not self._clock_warning_logged and _is_paid_before_creation(row):
-                self._clock_warning_logged = True
-                _log.warning(
-                    "payments are older than their invoices: check that the server runs in UTC",
-                    store=self.name,
-                )
+    def _heads(self, listed: list[object], asked_at: int) -> InvoiceAnswer:
+        read = self._parse_rows(listed, self._invoice)
+        if read.unreadable:
+            sentence = "sent an invoice that cannot be read"
+            self.stats.record_error(BAD_INVOICE, sentence, read.unreadable)
+        times = [at for row in listed if (at := _created_at(row)) is not None]
+        return InvoiceAnswer(
+            tuple(_deduplicated(read.rows)),
+            asked_at,
+            len(listed),
+            min(times, default=None),
+            {BAD_INVOICE: read.unreadable} if read.unreadable else {},
+            newest_at=max(times, default=None),
+            unreadable_ids=read.unreadable_ids,
+        )
 
 
 def _object_by(read: Callable[[JsonObject], T]) -> Callable[[object], T]:
@@ -345,13 +341,3 @@ def _created_at(row: object) -> int | None:
         return optional_timestamp(as_object(row, "a row"), "createdTime")
     except InvalidInput:
         return None
-
-
-def _is_paid_before_creation(invoice: Invoice) -> bool:
-    earliest = invoice.created_at - _CLOCK_TOLERANCE_SECONDS
-    return any(payment.received_at < earliest for payment in invoice.payments or ())
-
-
-def _first(errors: BaseExceptionGroup[SourceError]) -> SourceError:
-    first = errors.exceptions[0]
-    return first if isinstance(first, SourceError) else _first(first)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from raised.btcpay.client.http_status import value_of
+from raised.btcpay.client.http_status import QuestionFailed, value_of
 from raised.btcpay.settings import StoreSettings
 from raised.clock import now
 from raised.errors import ConfigError, SourceError, Unavailable
@@ -37,6 +37,8 @@ from raised.net.source_health import HostStats
 
 SMALL: Final = 256 * 1024
 PAGE: Final = 16 * 1024 * 1024
+# More than a server takes in one request (Kestrel: 30 MB), so every invoice fits.
+ONE_INVOICE: Final = 32 * 1024 * 1024
 WHOLE_LIST: Final = 32 * 1024 * 1024  # of what has no pages
 IN_FLIGHT: Final = 2  # requests to one server at a time (docs/btcpay.md 9.4)
 _UNTRUSTED_HINT: Final = "shows a certificate that is not trusted: name its authority in ca_file"
@@ -158,7 +160,10 @@ class GreenfieldHttp:
         return value_of(self.name, response)
 
     def _is_retryable(self, error: Unavailable) -> bool:
-        return error.code != UNTRUSTED and not self._budget.rest_seconds
+        """Not after a timeout either: the question may be what takes so long."""
+        if isinstance(error, QuestionFailed) or error.code in (UNTRUSTED, "timeout"):
+            return False
+        return not self._budget.rest_seconds
 
 
 def _checked_url(settings: StoreSettings) -> str:

@@ -16,6 +16,9 @@ _PERMISSION: Final = re.compile(r"btcpay\.[a-z.]{1,90}")
 _PARAMETER: Final = re.compile(r"[A-Za-z][A-Za-z0-9.\[\]]{0,60}")
 _MOST_PARAMETERS: Final = 5
 _BUSY: Final = frozenset({408, 425, 429})
+# After these the same question is asked again soon; any other 5xx is the server's own fault at this
+# question, and the next answer to it would be the same.
+_PASSING: Final = frozenset({502, 503})
 
 
 class Forbidden(Refused):
@@ -32,6 +35,10 @@ class Forbidden(Refused):
             f"says that the API key lacks {lacks}, or knows no such store",
             "missing_permission",
         )
+
+
+class QuestionFailed(Unavailable):
+    """The server failed at this question; asking the same at once would not help."""
 
 
 class Gone(Refused):
@@ -79,7 +86,8 @@ def error_for(source: str, response: HttpResponse) -> SourceError:
     status = response.status
     if status >= 500 or status in _BUSY:
         sentence = f"cannot answer now (status {status})"
-        return Unavailable(source, sentence, "busy", response.retry_after)
+        kind = Unavailable if status in _PASSING | _BUSY else QuestionFailed
+        return kind(source, sentence, "busy", response.retry_after)
     if status == 401:
         sentence = "does not accept the API key: is it revoked, or of another server?"
         return Refused(source, sentence, "unauthenticated")

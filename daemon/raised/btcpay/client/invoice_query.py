@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from raised.domain.btcpay.invoice import Invoice
+from raised.errors import SourceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,11 @@ class InvoicePage:
 class InvoiceAnswer:
     """The answer to a page, each invoice once. `asked_at`: when its first request was sent.
 
-    `raw_count`: its rows; fewer than `take` means that it was the last page. `oldest_at`: the
-    earliest creation time among them. `bad`: by code, how many rows could not be read
-    (`bad_invoice`) and how many invoices have unreadable payments (`bad_payment`).
+    `raw_count`: its rows; fewer than `take` means that it was the last page. `oldest_at` and
+    `newest_at`: the earliest and latest creation time among them. `bad`: by code, how many rows
+    could not be read (`bad_invoice`) and how many invoices have unreadable payments
+    (`bad_payment`). `unreadable_ids`: the ids of the former, where they have one. `failed`: why the
+    payments of an invoice, by its id, could not be asked for.
     """
 
     invoices: tuple[Invoice, ...]
@@ -58,3 +61,6 @@ class InvoiceAnswer:
     raw_count: int
     oldest_at: int | None
     bad: Mapping[str, int] = field(default_factory=dict[str, int])
+    newest_at: int | None = None
+    unreadable_ids: tuple[str, ...] = ()
+    failed: Mapping[str, SourceError] = field(default_factory=dict[str, SourceError])

@@ -20,6 +20,7 @@ from raised.btcpay.client.json_fields import (
     parse_rows,
     short_text,
     timestamp,
+    unknown_word,
 )
 from raised.btcpay.client.payment_methods import method_currency, method_name
 from raised.domain.btcpay.invoice import (
@@ -46,6 +47,8 @@ _PAYMENT: Final[Mapping[str, PaymentStatus]] = {
     "settled": "Settled",
     "invalid": "Invalid",
 }
+# `Invalid` is 1.x's.
+_ADDITIONAL: Final = frozenset({"None", "PaidLate", "PaidPartial", "Marked", "PaidOver", "Invalid"})
 _LIGHTNING: Final = BITCOIN_METHODS - {CHAIN_METHOD}
 _METHOD: Final = re.compile(r"([A-Za-z0-9]+)(?:[-_](.+))?")
 _COIN: Final = re.compile(r"([0-9a-fA-F]{64})[-:]([0-9]{1,10})")
@@ -91,7 +94,15 @@ def parse_invoice(
         metadata=kept_metadata(row.value("metadata"), kept),
         payments=None if payments is None else payments.rows,
         unreadable_payments=0 if payments is None else payments.unreadable,
+        unknown_words=_unknown_words(status, additional_status),
     )
+
+
+def _unknown_words(status: str, additional_status: str) -> tuple[str, ...]:
+    """The words of an invoice's state that we do not know."""
+    words = [] if status.lower() in _INVOICE else [status]
+    words += [additional_status] if additional_status not in {"", *_ADDITIONAL} else []
+    return tuple(unknown_word(word) for word in words)
 
 
 def _listed_payments(
@@ -158,6 +169,7 @@ def _payment(
         value=value,
         value_msats=method_msats(method, value, currency, bitcoin_methods),
         status=_PAYMENT.get(status.lower(), "Other"),
+        unknown_word=None if status.lower() in _PAYMENT else unknown_word(status),
         received_at=timestamp(row, "receivedDate"),
         rate=rate,
     )

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Final, Generic, TypeVar, cast
 
@@ -16,6 +16,8 @@ _LONGEST_NUMBER: Final = 40
 _LARGEST_EXPONENT: Final = 30
 _LAST_TIME: Final = 253_402_300_799  # the end of the year 9999
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_NOT_PLAIN: Final = re.compile(r"[^0-9A-Za-z _.-]")
+_LONGEST_WORD: Final = 40
 _ID: Final = re.compile(r"[0-9A-Za-z_-]{1,100}")
 
 
@@ -28,10 +30,14 @@ UNREADABLE: Final = _Unreadable()
 
 @dataclass(frozen=True, slots=True)
 class ParsedRows(Generic[T]):
-    """The entries of a list that could be read, and how many could not."""
+    """The entries of a list that could be read, and how many could not.
+
+    `unreadable_ids`: what each of these is called, empty where even that cannot be read.
+    """
 
     rows: tuple[T, ...]
     unreadable: int = 0
+    unreadable_ids: tuple[str, ...] = field(default=(), compare=False)
 
 
 def read_json(body: bytes) -> object:
@@ -67,12 +73,20 @@ def parse_rows(value: object, read: Callable[[JsonObject], T]) -> ParsedRows[T]:
     if not isinstance(value, list):
         raise InvalidInput("not a list")
     rows: list[T] = []
+    unreadable: list[str] = []
     for entry in cast("list[object]", value):
         try:
             rows.append(read(as_object(entry, "an entry")))
         except InvalidInput:
-            continue
-    return ParsedRows(tuple(rows), len(cast("list[object]", value)) - len(rows))
+            unreadable.append(_id_of(entry))
+    return ParsedRows(tuple(rows), len(unreadable), tuple(unreadable))
+
+
+def _id_of(entry: object) -> str:
+    try:
+        return identifier(as_object(entry, "an entry"), "id")
+    except InvalidInput:
+        return ""
 
 
 def identifier(row: JsonObject, name: str) -> str:
@@ -94,6 +108,11 @@ def short_text(row: JsonObject, name: str, most: int = 100) -> str:
     if len(text) > most or not text.isprintable():
         raise InvalidInput(f"{name} is no short text")
     return text
+
+
+def unknown_word(text: str) -> str:
+    """A word of the server that we do not know, fit for a log line: short, and of plain letters."""
+    return _NOT_PLAIN.sub("?", text)[:_LONGEST_WORD]
 
 
 def amount_text(row: JsonObject, name: str) -> str:

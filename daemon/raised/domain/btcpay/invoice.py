@@ -38,6 +38,7 @@ class Payment:
     gave none. `value` is the decimal text as sent, gross, in `currency`; `value_msats` None for
     other coins.
     `received_at` is the server's clock; `rate` the price of one `currency` in the invoice's.
+    `unknown_word`: the server's word for its status where that is Other.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Payment:
     status: PaymentStatus
     received_at: int
     rate: str | None
+    unknown_word: str | None = None
 
     @property
     def txid(self) -> Txid | None:
@@ -62,7 +64,7 @@ class Invoice:
     `metadata` has only keys that the configuration names, each as text. `payments` are all that
     still count, so a stored payment that is not among them counts no more; None when the answer
     says nothing of payments. `unreadable_payments`: how many could not be read; if there are any,
-    the absence of a payment says nothing.
+    the absence of a payment says nothing. `unknown_words`: words of its state that we do not know.
     """
 
     id: str
@@ -79,6 +81,7 @@ class Invoice:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     payments: tuple[Payment, ...] | None = None
     unreadable_payments: int = 0
+    unknown_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,24 @@
+"""Whether a failed request accuses the server, or only what it was asked for.
+
+A server is judged by all its answers: when it still answers a question that no invoice can spoil,
+what failed is the question's own trouble and stops nothing else (docs/containment.md).
+"""
+
+from typing import Final
+
+from raised.btcpay.client.greenfield import Greenfield
+from raised.errors import SourceError
+from raised.net.http_client import RESTING, UNTRUSTED
+
+_OF_SERVER: Final = frozenset({"unauthenticated", RESTING, UNTRUSTED})
+
+
+async def is_server_at_fault(server: Greenfield, error: SourceError) -> bool:
+    """Whether the server gives no answer to anything now; one more request tells."""
+    if error.code in _OF_SERVER:
+        return True
+    try:
+        await server.check_access()
+    except SourceError:
+        return True
+    return False
