@@ -73,7 +73,11 @@ class ExplorerPool:
         Those on another chain than ours come last, however new their tips are; before them those
         that did not answer a while ago.
         """
-        usable = [peer for peer in self.peers if peer.available and peer.explorer and peer.tip_hash]
+        usable = [
+            peer
+            for peer in self.peers
+            if peer.available and peer.may_take_turn and peer.explorer and peer.tip_hash
+        ]
         return sorted(usable, key=lambda peer: _rank(peer, chain))
 
     async def compare_chains(self, chain: HeaderChain) -> None:
@@ -144,6 +148,16 @@ class ExplorerPool:
             if named:
                 self.disputes.record(current.name, peer.name, agree=named == block_hash)
         return 1 + hashes.count(block_hash), 1 + len(hashes) - hashes.count(None)
+
+    def count_voices(self) -> int:
+        """How many explorers can say something about our chain now.
+
+        Not those that are down or on another chain; one that was not asked yet counts.
+        """
+        return len(self.peers) - sum(
+            peer.on_our_chain is False or (peer.state == "down" and peer.was_asked)
+            for peer in self.peers
+        )
 
     def health(self, verify: str) -> list[SourceHealth]:
         """One report for each peer."""

@@ -13,6 +13,7 @@ from raised.net.backoff import loop_time
 from raised.net.source_health import SourceHealthTracker
 
 _CONDITION: Final = "condition"  # the key of the one problem that an explorer's state is
+_AGREEMENT: Final = "agreement"
 _LAST_WORDS_SECONDS: Final = 10.0  # so long the record may take to store them before we end
 
 
@@ -28,6 +29,7 @@ class HealthReports:
         self._verify = settings.verify or "blocks"
         self._seconds = settings.health_seconds
         self._explorers: dict[str, SourceHealthTracker] = {}
+        self._agreement = min(settings.agreement, len(pool.peers))
         self._reported: dict[str, tuple[float, SourceHealth]] = {}
 
     async def report(self, outbox: asyncio.Queue[Observation]) -> None:
@@ -38,9 +40,23 @@ class HealthReports:
             if reported is None or self._is_due(reported, health, time):
                 self._reported[health.name] = (time, health)
                 await outbox.put(self._with_problem(health))
+        self._count_voices()
         problems = self.problems.report_problems()
         if self.problems.is_report_due(self.problems.condition, problems, time):
             await outbox.put(GroupProblems("chain", problems, now()))
+
+    def _count_voices(self) -> None:
+        voices = self._pool.count_voices()
+        if voices >= self._agreement or self._agreement < 2:
+            self.problems.end_problem(_AGREEMENT)
+            return
+        sentence = (
+            f"only {voices} of the {self._agreement} explorers that must agree can be asked now: "
+            "what is confirmed rests on fewer voices than configured"
+        )
+        known = self.problems.problems.get(_AGREEMENT)
+        if known is None or known.detail != sentence:
+            self.problems.begin_problem(_AGREEMENT, sentence)
 
     async def report_last(self, outbox: asyncio.Queue[Observation]) -> None:
         """Report what is due, and wait until it is in the record: the process is about to end."""

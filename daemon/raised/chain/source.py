@@ -133,7 +133,7 @@ class ChainSource:
                 if error is not None:
                     raise error
         except SourceError as error:
-            await peer.on_error(error)
+            await peer.on_turn_error(error)
             return False
         except DeepFork as error:
             self._health.problems.begin_problem("deep_fork", str(error), "down")

@@ -59,7 +59,7 @@ class Explorer:
         self.counts: Counter[str] = Counter()
         self.recent_paths: deque[str] = deque(maxlen=_REMEMBERED)
         self._software = _SOFTWARE[flavour]
-        self._web = WebServer(self._answer, port=port)
+        self._web = WebServer(self.answer, port=port)
 
     @property
     def url(self) -> str:
@@ -87,7 +87,8 @@ class Explorer:
         self.counts.clear()
         self.recent_paths.clear()
 
-    async def _answer(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
+        """Answer a request, as the server does."""
         bases = (base for base in self._software.bases if request.path.startswith(base + "/"))
         base = next(bases, None)
         if base is None:

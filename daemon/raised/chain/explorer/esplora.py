@@ -28,7 +28,7 @@ from raised.chain.explorer.tx_pages import split_page
 from raised.domain.bitcoin.bech32 import address
 from raised.domain.bitcoin.block import Header
 from raised.domain.bitcoin.tx import Txid
-from raised.errors import BadData, InvalidInput, Unavailable
+from raised.errors import BadData, InvalidInput, Refused, Unavailable
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _MEMPOOL_IDS: Final = 8 * 1024 * 1024  # bytes: 120,000 txids, more than are ever listed
@@ -55,8 +55,12 @@ class Esplora:
         return self._flavour
 
     async def tip_hash(self) -> str:
-        """The hash of its best block. Source: GET /blocks/tip/hash."""
-        return self._parse_hash(await self._get_present("/blocks/tip/hash", SMALL))
+        """The hash of its best block. Source: GET /blocks/tip/hash, where missing GET /blocks."""
+        try:
+            body = await self._http.get("/blocks/tip/hash", SMALL)
+        except Refused:
+            body = None
+        return self._parse_hash(body) if body is not None else (await self.headers())[0][1].hash
 
     async def headers(self, at: int | None = None) -> tuple[tuple[int, Header], ...]:
         """A page of linked headers, newest first. Source: GET /blocks[/:start_height]."""

@@ -13,7 +13,9 @@ from raised.clock import now
 from raised.domain.angor.network import Network
 from raised.domain.observation import SourceHealth, State
 from raised.errors import BadData, Refused, SourceError, Unavailable
-from raised.net.backoff import loop_time
+from raised.net.backoff import Backoff, loop_time
+from raised.net.host_answers import HostAnswers
+from raised.net.source_health import ErrorText
 
 # After these errors the host counts as not answering.
 _NO_ANSWER: Final = frozenset({"timeout", "unreachable", "resting", "retry", "rate_limited"})
@@ -25,6 +27,8 @@ _INCONSISTENT: Final = frozenset({"wrong_page", "unlinked", "wrong_proof", "wron
 _HARMLESS: Final = frozenset({"too_long", "shape", "bad_answer"})
 _TOLERATED_ANSWERS: Final = 3  # that machines behind one name can give while a block arrives
 _SHORT_REST_SECONDS: Final = 5.0  # a host that rests longer is in trouble as a whole
+_MOVED: Final = "moved"
+_TURN_ERROR_SECONDS: Final = 600.0  # so long a failure shows when it is not asked again
 _LATE: Final = ("timeout", "keeps us waiting")
 
 
@@ -48,13 +52,23 @@ class ExplorerPeer:
         self._chain_problem: tuple[str, str] | None = None
         self._answers = False
         self._refused = False
+        limit = http.rate_limit
+        self._tip_backoff = Backoff(limit.base_seconds, limit.cap_seconds)
+        self._turn_backoff = Backoff(limit.base_seconds, limit.cap_seconds)
+        self._turn_errors = HostAnswers()
+        self._last_turn_error: tuple[float, ErrorText] | None = None
         self._false_answers = 0  # about histories, since the last one that was right
 
     @property
     def available(self) -> bool:
         """Whether it may be asked now: neither resting, nor set apart, nor late with its tip."""
         rested = self.http.bucket.rest_seconds == 0 and not self._score.is_apart(loop_time())
-        return rested and not self.polling
+        return rested and self._tip_backoff.is_due() and not self.polling
+
+    @property
+    def may_take_turn(self) -> bool:
+        """Whether it may be asked for blocks: it did not just fail to give them."""
+        return self._turn_backoff.is_due()
 
     @property
     def stalled(self) -> bool:
@@ -81,9 +95,13 @@ class ExplorerPeer:
             tip_hash = await self.explorer.tip_hash()
         except SourceError as error:
             self.record_error(error)
+            # Without its tip it is of no use, whatever it says of the reason.
+            self._answers = False
+            self._tip_backoff.on_failure()
             return False
         finally:
             self.polling = False
+        self._tip_backoff.on_success()
         self._answers = True
         self.set_tip(tip_hash)
         return True
@@ -99,6 +117,14 @@ class ExplorerPeer:
         self._score = self._score.after_no_answer(loop_time())
         self._answers, self.tip_hash = False, None
 
+    async def on_turn_error(self, error: SourceError) -> None:
+        """It could not give what its chain has beyond ours: as `on_error`, and it is asked less."""
+        await self.on_error(error)
+        self._turn_backoff.on_failure()
+        if error.code != _MOVED:
+            self._turn_errors.on_refusal(error.detail, error.code, error.detail)
+            self._last_turn_error = (loop_time(), (error.code, error.detail))
+
     async def on_error(self, error: SourceError) -> None:
         """Record an error, unless it is what a chain looks like that moves while it is read.
 
@@ -109,7 +135,7 @@ class ExplorerPeer:
         if isinstance(error, BadData):
             tolerated = error.code in _INCONSISTENT and self._score.may_move
             if tolerated or await self._has_moved():
-                error = Unavailable(self.name, "changed its chain while we read it", "moved")
+                error = self._moved()
         self.record_error(error)
 
     async def error_of_host(self, error: SourceError) -> SourceError | None:
@@ -128,12 +154,15 @@ class ExplorerPeer:
         except SourceError as host_error:
             return host_error
         if tip_hash != self.tip_hash:
-            return Unavailable(self.name, "changed its chain while we read it", "moved")
+            return self._moved()
         if isinstance(error, BadData) or error.code not in _COUNTED:
             self.http.stats.record_error(error.code, error.detail)
         if isinstance(error, BadData) and error.code not in _HARMLESS:
             self._on_false_answer(error)
         return None
+
+    def _moved(self) -> Unavailable:
+        return Unavailable(self.name, "changed its chain while we read it", _MOVED)
 
     def _on_false_answer(self, error: BadData) -> None:
         self._false_answers += 1
@@ -173,6 +202,9 @@ class ExplorerPeer:
     def reset(self) -> None:
         """Its answers held: it is asked like any other again, though a cooldown goes on."""
         self._score = self._score.after_success()
+        self._turn_backoff.on_success()
+        self._turn_errors.on_answer()
+        self._last_turn_error = None
 
     def mark_no_raw_blocks(self) -> None:
         """It has no raw blocks; it is asked for one again much later."""
@@ -191,12 +223,27 @@ class ExplorerPeer:
     @property
     def state(self) -> State:
         """Down while it cannot be asked or does not answer, degraded while it is doubtful."""
-        if self._refused or self.explorer is None or self.http.bucket.rest_seconds > 0:
+        if self._refused or self.explorer is None or not self._answers or self.http.is_late:
             return "down"
-        if not self._answers or self.http.is_late:
+        if self.http.bucket.rest_seconds > _SHORT_REST_SECONDS or self._turn_errors.refused:
             return "down"
         apart = self.on_our_chain is False or self._chain_problem is not None
-        return "degraded" if apart or self._score.is_doubtful(loop_time()) else "ok"
+        is_doubtful = self._score.is_doubtful(loop_time()) or self._turn_error is not None
+        return "degraded" if apart or is_doubtful else "ok"
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether there was an answer, a failure, or a wait for longer than usual."""
+        stats = self.http.stats
+        was_answered = stats.last_success_at is not None or stats.last_error is not None
+        return was_answered or self.http.is_late
+
+    @property
+    def _turn_error(self) -> ErrorText | None:
+        if self._last_turn_error is None:
+            return None
+        at, error = self._last_turn_error
+        return error if loop_time() - at < _TURN_ERROR_SECONDS else None
 
     def health(self, verify: str, disagrees_with: tuple[str, ...]) -> SourceHealth:
         """Its health as the record and the operator see it."""
