@@ -53,7 +53,7 @@ class Access:
             return
         if self.key_id is None:
             raise _unauthorized(f"This is for keys with the scope {scope}.")
-        raise Problem(403, f"This key has not the scope {scope}.")
+        raise Problem(403, f"This key does not have the scope {scope}.")
 
 
 ANONYMOUS: Final = Access(frozenset())

@@ -63,9 +63,7 @@ def parse_query(parameters: Sequence[Parameter], query: bytes) -> dict[str, Any]
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         given.setdefault(name, []).append(value)
     known = {parameter.name for parameter in parameters}
-    faults = [
-        Fault(_printable(name), "is no parameter here") for name in given if name not in known
-    ]
+    faults = [Fault(_printable(name), "is not known here") for name in given if name not in known]
     values: dict[str, Any] = {}
     for parameter in parameters:
         try:
@@ -121,7 +119,7 @@ def text_matching(name: str, pattern: str, about: str) -> Parameter:
 
     def read(text: str) -> str:
         if not compiled.fullmatch(text):
-            raise InvalidInput("has not the right form")
+            raise InvalidInput("does not have the right form")
         return text
 
     schema: Schema = {"type": "string", "pattern": f"^{pattern}$"}

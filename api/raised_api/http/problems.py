@@ -53,9 +53,9 @@ class Problem(Exception):
 
 
 def invalid_parameters(faults: Sequence[Fault]) -> Problem:
-    """All that is wrong with the parameters, at once."""
-    listed = "; ".join(f"{fault.name} {fault.reason}" for fault in faults)
-    return Problem(400, f"{listed}.", faults)
+    """All that is wrong with the parameters, at once: a reason is what follows the name."""
+    sentences = (f"The parameter {fault.name} {fault.reason}." for fault in faults)
+    return Problem(400, " ".join(sentences), faults)
 
 
 def to_problem(error: Exception) -> Problem:
@@ -64,9 +64,9 @@ def to_problem(error: Exception) -> Problem:
         case Problem():
             return error
         case NotInRecord():
-            return Problem(404, f"{error}.")
+            return Problem(404, _sentence(error))
         case InvalidInput():
-            return Problem(400, f"{error}.")
+            return Problem(400, _sentence(error))
         case RecordUnavailable():
             _log.error("record unavailable", error=str(error))
             return Problem(503, "The record does not answer now.", headers={"retry-after": "5"})
@@ -91,6 +91,11 @@ def problem_response(_request: Request[Any, Any, Any], error: Exception) -> Resp
         media_type=MEDIA_TYPE,
         headers={"cache-control": "no-store", **problem.headers},
     )
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _detail(status: int) -> str:

@@ -8,7 +8,8 @@ const byId = (id) => document.getElementById(id);
 const numberFormat = new Intl.NumberFormat("en");
 const timeFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const dateFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
-const sats = (amount) => `${numberFormat.format(amount)} sats`;
+const counted = (number, noun) => `${numberFormat.format(number)} ${noun}${number === 1 ? "" : "s"}`;
+const sats = (amount) => counted(amount, "sat");
 
 function newElement(tag, text, className) {
   const element = document.createElement(tag);
@@ -34,19 +35,19 @@ function showSummary(summary) {
   const committed = projects.confirmed + projects.committed + projects.event_missing;
   byId("counts").textContent = `${numberFormat.format(committed)} on the chain, ${numberFormat.format(projects.announced)} announced, ${numberFormat.format(projects.rejected)} rejected`;
   const figures = [
-    ["Raised", sats(totals.raised_sats), `${numberFormat.format(totals.contributions)} contributions of ${numberFormat.format(totals.contributors)} contributors`, "first"],
+    ["Raised", sats(totals.raised_sats), `${counted(totals.contributions, "contribution")} of ${counted(totals.contributors, "contributor")}`, "first"],
     ["Returned", sats(totals.returned_sats), `${sats(angor.in_penalty_sats)} in penalty`],
     ["Net", sats(totals.net_sats), "raised less returned"],
     ["Locked", sats(angor.locked_sats), "not spent yet"],
     ["Claimed", sats(angor.claimed_sats), "by founders"],
     ["Unconfirmed", sats(totals.unconfirmed_sats), "not counted"],
-    ["Last 24 hours", sats(summary.last_24h.raised_sats), `${numberFormat.format(summary.last_24h.contributions)} contributions`],
+    ["Last 24 hours", sats(summary.last_24h.raised_sats), counted(summary.last_24h.contributions, "contribution")],
     ["Median", sats(totals.median_contribution_sats), `mean ${sats(totals.average_contribution_sats)}`],
   ];
   if (btcpay.invoices > 0) {
     figures.splice(1, 0,
-      ["On the chain", sats(angor.raised_sats), `${numberFormat.format(angor.investments)} investments in Angor projects`],
-      ["Through BTCPay", sats(btcpay.raised_sats), `${numberFormat.format(btcpay.invoices)} invoices, ${sats(btcpay.pending_sats)} pending`]);
+      ["On the chain", sats(angor.raised_sats), `${counted(angor.investments, "investment")} in Angor projects`],
+      ["Through BTCPay", sats(btcpay.raised_sats), `${counted(btcpay.invoices, "invoice")}, ${sats(btcpay.pending_sats)} pending`]);
   }
   if (angor.unknown_sats > 0) figures.push(["Unknown", sats(angor.unknown_sats), "left by a key path: look closer"]);
   byId("totals").replaceChildren(...figures.map(([name, value, note, className]) => {
@@ -75,7 +76,7 @@ function campaignCard(campaign) {
   if (campaign.projects.length > 0) parts.push(`${sats(campaign.angor.raised_sats)} on the chain`);
   if (campaign.stores.length > 0) parts.push(`${sats(campaign.btcpay.raised_sats)} through BTCPay`);
   const contributions = campaign.totals.contributions;
-  card.append(newElement("p", parts.join(", ")), newElement("p", `${numberFormat.format(contributions)} contribution${contributions === 1 ? "" : "s"}`));
+  card.append(newElement("p", parts.join(", ")), newElement("p", counted(contributions, "contribution")));
   return card;
 }
 
@@ -88,7 +89,7 @@ function projectCard(project) {
   }
   card.append(labels, newElement("p", sats(project.totals.raised_sats), "sum"));
   card.append(...targetProgress(project));
-  const investors = `${numberFormat.format(project.investors)} investor${project.investors === 1 ? "" : "s"}`;
+  const investors = counted(project.investors, "investor");
   const returned = project.totals.returned_sats ? `, ${sats(project.totals.returned_sats)} returned` : "";
   card.append(newElement("p", investors + returned));
   if (project.end_at) card.append(newElement("p", `ends ${dateFormat.format(new Date(project.end_at))}`));
@@ -131,9 +132,9 @@ async function showCampaigns() {
 function movementSentence(item) {
   const where = campaignTitles.get(item.campaign) ?? item.campaign;
   if (item.source !== "btcpay") return null;
-  if (item.kind === "payment") return `${sats(item.amount_sats)} were paid to ${where} through BTCPay`;
-  if (item.kind === "refund") return `${sats(item.amount_sats)} were paid back by ${where}`;
-  return `${sats(item.amount_sats)} of ${where} do not count any more`;
+  if (item.kind === "payment") return `${where} was paid ${sats(item.amount_sats)} through BTCPay`;
+  if (item.kind === "refund") return `${where} paid ${sats(item.amount_sats)} back`;
+  return `A payment of ${sats(item.amount_sats)} to ${where} does not count any more`;
 }
 
 const SENTENCES = {
@@ -143,10 +144,10 @@ const SENTENCES = {
   "project.confirmed": (item) => `${nameOf(item)} is confirmed`,
   "project.profile": (item) => `${nameOf(item)} was updated on Nostr`,
   "project.rejected": (item) => `${nameOf(item)} was rejected: ${item.reason}`,
-  "project.conflict": (item) => `${nameOf(item)}: a later founding projectNames another event`,
+  "project.conflict": (item) => `${nameOf(item)}: a later founding names another event`,
   "project.event_missing": (item) => `${item.id} was founded, but no relay has its event`,
-  "investment.unconfirmed": (item) => `${sats(item.amount_sats)} are coming to ${projectName(item)}`,
-  "investment.confirmed": (item) => `${sats(item.amount_sats)} were invested in ${projectName(item)}`,
+  "investment.unconfirmed": (item) => `An investment of ${sats(item.amount_sats)} in ${projectName(item)} is on its way`,
+  "investment.confirmed": (item) => `An investment of ${sats(item.amount_sats)} in ${projectName(item)} is confirmed`,
   "investment.rejected": (item) => `A transaction to ${projectName(item)} is no investment: ${item.reason}`,
   "investment.dropped": (item) => `An unconfirmed investment in ${projectName(item)} is gone`,
   "investment.unverified": (item) => `A transaction pays ${projectName(item)}, whose event is missing`,
@@ -158,7 +159,7 @@ const SENTENCES = {
   "stage.unknown": (item) => `Coins of ${projectName(item)} left by a key path: look closer`,
   "penalty.matured": (item) => `A penalty in ${projectName(item)} is over`,
   "penalty.released": (item) => `An investor took coins out of penalty in ${projectName(item)}`,
-  reorg: (item) => `The chain was reorganised: ${item.depth} blocks were replaced`,
+  reorg: (item) => `The chain was reorganised: ${counted(item.depth, "block")} ${item.depth === 1 ? "was" : "were"} replaced`,
   tip: (item) => `Block ${numberFormat.format(item.height)}`,
   "source.lost": (item) => `${item.name} is away`,
   "source.degraded": (item) => `${item.name} is degraded`,

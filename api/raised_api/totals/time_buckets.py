@@ -14,7 +14,7 @@ def edges_between(since: int, until: int, bucket: str, zone: tzinfo) -> list[int
     """The starts of the buckets from `since` up to `until`, exclusive, and the end of the last.
 
     Raises:
-        InvalidInput: there are too many.
+        InvalidInput: there are too many; it says what is wrong with `since`.
     """
     step = timedelta(days=_DAYS[bucket])
     edges: list[int] = []
@@ -27,7 +27,7 @@ def edges_between(since: int, until: int, bucket: str, zone: tzinfo) -> list[int
             return edges
         if len(edges) > MOST_BUCKETS:
             break
-    raise InvalidInput(f"the span holds more than {MOST_BUCKETS} points")
+    raise InvalidInput(f"begins a span of more than {MOST_BUCKETS} points")
 
 
 def _first_day(since: int, bucket: str, zone: tzinfo) -> date:
@@ -35,7 +35,7 @@ def _first_day(since: int, bucket: str, zone: tzinfo) -> date:
         day = datetime.fromtimestamp(since, zone).date()
         return day - timedelta(days=day.weekday()) if bucket == "week" else day
     except (OverflowError, ValueError) as error:
-        raise InvalidInput("the span leaves the calendar") from error
+        raise InvalidInput("begins a span that leaves the calendar") from error
 
 
 def _days(first: date, step: timedelta) -> Iterator[date]:
@@ -53,4 +53,4 @@ def _midnight(day: date, zone: tzinfo) -> int:
     try:
         return int(datetime.combine(day, time(), zone).astimezone(UTC).timestamp())
     except OverflowError as error:  # the first day of year 1 begins in year 0 of UTC
-        raise InvalidInput("the span leaves the calendar") from error
+        raise InvalidInput("begins a span that leaves the calendar") from error

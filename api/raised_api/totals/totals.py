@@ -87,7 +87,7 @@ async def requested_campaign(context: RequestContext) -> CampaignView | None:
         return None
     group = await find_campaign(context.conn, name)
     if group is None:
-        raise invalid_parameters([Fault("campaign", "there is none of that name")])
+        raise invalid_parameters([Fault("campaign", "names no campaign of the record")])
     return group
 
 
@@ -102,7 +102,7 @@ async def requested_scope(context: RequestContext) -> Scope:
     if project_id is None:
         return scope_of(group, source)
     if group is not None:
-        raise invalid_parameters([Fault("project", "one of project and campaign at most")])
+        raise invalid_parameters([Fault("project", "cannot be given together with campaign")])
     return Scope(source, (project_id,))
 
 

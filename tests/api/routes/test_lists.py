@@ -238,6 +238,29 @@ async def test_all_that_is_wrong_is_said_at_once(api: Any, query: str, faults: l
     assert all(fault["reason"] for fault in problem["errors"])
 
 
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("summary?campaign=none", "The parameter campaign names no campaign of the record."),
+        ("movements?campaign=none", "The parameter campaign names no campaign of the record."),
+        (
+            "series?metric=raised&bucket=day&since=1900-01-01",
+            "The parameter since begins a span of more than 5000 points.",
+        ),
+        (
+            "projects?q=%00&nope=1",
+            "The parameter nope is not known here. The parameter q holds a null character.",
+        ),
+        ("projects?limit=1&limit=2", "The parameter limit is given more than once."),
+        ("projects?cursor=AAAA", "The parameter cursor is no cursor of this list in this order."),
+        ("projects/angor1unknown", "The record has no such project."),
+        ("investments/" + "0" * 64, "The record has no such investment."),
+    ],
+)
+async def test_what_is_wrong_is_said_in_sentences(api: Any, path: str, detail: str) -> None:
+    assert (await api.get(f"/api/v1/{path}")).json()["detail"] == detail
+
+
 async def test_a_cursor_of_another_list_or_order_is_refused(book: Any, api: Any) -> None:
     for name in "abc":
         await book.project(name)
