@@ -9,7 +9,7 @@ from raised.config.load import Config
 from raised.db.engine import open_reader, reading
 from raised.db.requests.api_keys import keys_by_hash
 from raised.db.upgrade import require_current
-from raised.errors import ConfigError
+from raised.errors import ConfigError, RecordReplaced
 from raised_api.app import create_app
 from raised_api.server import Server, Systemd, build_server, open_socket
 
@@ -20,23 +20,33 @@ def main(config: Config) -> int:
     Raises:
         ConfigError: the settings do not allow to serve.
         WrongRecord: the record has another schema or network.
+        RecordReplaced: the record was deleted or replaced while it was served.
     """
     return uvloop.run(serve(config))
 
 
 async def serve(config: Config) -> int:
-    """Serve until asked to stop; 1 when an error ended it."""
+    """Serve until asked to stop; 1 when an error ended it.
+
+    Raises:
+        RecordReplaced: the record was deleted or replaced meanwhile.
+    """
     environment = config.environment
     await _require_record(config)
     listening = open_socket(environment.api_bind)
     stop = asyncio.Event()
     systemd = Systemd(environment)
-    app = create_app(environment, now, stop, on_read=systemd.feed_watchdog)
+    replaced: list[RecordReplaced] = []
+    app = create_app(
+        environment, now, stop, on_read=systemd.feed_watchdog, on_replaced=replaced.append
+    )
     server = build_server(app, environment, stop, systemd)
     async with asyncio.TaskGroup() as group:
         stopping = group.create_task(_exit_at(stop, server))
         await server.serve([listening])
         stopping.cancel()
+    if replaced:
+        raise replaced[0]
     return 1 if server.failed else 0
 
 

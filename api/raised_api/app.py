@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raised.config.load import Environment
 from raised.db.engine import open_reader, open_writer
 from raised.db.requests.inbox import open_adder
+from raised.errors import RecordReplaced
 from raised_api.http.auth import ApiKeyCache, is_public
 from raised_api.http.endpoint import BASE
 from raised_api.http.key_uses import KeyUses
@@ -30,6 +31,7 @@ from raised_api.http.response_cache import (
     ResponseCacheMiddleware,
 )
 from raised_api.http.webhook_secrets import WebhookSecrets
+from raised_api.http.write_probe import WriteProbe
 from raised_api.openapi.docs_page import openapi_handlers
 from raised_api.openapi.document import build_document
 from raised_api.routes.campaigns import CAMPAIGNS
@@ -86,6 +88,7 @@ class _Services:
     key_uses: KeyUses
     deliveries: DeliveryStore
     secrets: WebhookSecrets
+    probe: WriteProbe
 
 
 def create_app(
@@ -95,15 +98,18 @@ def create_app(
     *,
     ping_seconds: float = 15.0,
     on_read: Callable[[], object] = lambda: None,
+    on_replaced: Callable[[RecordReplaced], object] = lambda _error: None,
 ) -> ASGIApp:
     """The API over the record of this environment. Streams end when `stop` is set.
 
     `ping_seconds`: proxies close a stream on which nothing is sent for a minute. `on_read` is
-    called each time the record has answered, many times a second.
+    called each time the record has answered, many times a second; `on_replaced` when it is not the
+    one that was opened any more, which sets `stop`.
     """
     engine = open_reader(environment.database_url)
     writer = open_writer(environment.database_url)
-    feed = Feed(engine, ping_seconds, on_read)
+    adder = open_adder(environment.database_url)
+    feed = Feed(engine, ping_seconds, on_read, on_replaced)
     key_uses = KeyUses(writer, clock)
     public = is_public(environment)
     services = _Services(
@@ -116,8 +122,9 @@ def create_app(
         metrics=_metrics(feed),
         api_keys=ApiKeyCache(engine, is_public=public, on_use=key_uses.note),
         key_uses=key_uses,
-        deliveries=DeliveryStore(writer, open_adder(environment.database_url), clock),
+        deliveries=DeliveryStore(writer, adder, clock),
         secrets=WebhookSecrets.of(environment),
+        probe=WriteProbe(adder, clock),
     )
     return _with_middleware(_litestar(services, stop), services)
 
@@ -153,7 +160,7 @@ def _route_handlers(services: _Services) -> list[ControllerRouterHandler]:
         ),
         stream_handler(services.feed, services.api_keys),
         refresh_handler(services.writer, services.clock),
-        *health_handlers(services.engine, services.clock, services.secrets),
+        *health_handlers(services.engine, services.clock, services.secrets, services.probe),
         metrics_handler(services.metrics, environment.trusted_proxies),
         *openapi_handlers(lambda: build_document(HANDLERS, environment.public_url)),
         *page_handlers(),

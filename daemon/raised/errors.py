@@ -9,6 +9,7 @@ RaisedError
 ├── InvalidInput(ValueError) text or bytes that are no domain value      BadData at an edge, 400
 └── RecordError
     ├── RecordUnavailable    locked too long, disconnected               end the process; 503
+    │   └── RecordReplaced   deleted or replaced while it was in use     end the process
     ├── WrongRecord          other network, other schema                 exit 78
     └── NotInRecord          no such thing                               404
 """
@@ -64,6 +65,10 @@ class RecordError(RaisedError):
 
 class RecordUnavailable(RecordError):
     """The database is locked too long, full or away."""
+
+
+class RecordReplaced(RecordUnavailable):
+    """The files of the database are not those that were opened; `str` says what to do."""
 
 
 class WrongRecord(RecordError):

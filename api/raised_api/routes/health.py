@@ -16,8 +16,9 @@ from raised.db.items.store_item import Store, store_items
 from raised.db.queries.as_of import RecordState, SourceState, read_as_of
 from raised.db.queries.progress import Progress, read_progress
 from raised.db.stored_settings import read_stored_settings
-from raised.errors import RecordUnavailable
+from raised.errors import RecordReplaced, RecordUnavailable
 from raised_api.http.webhook_secrets import WebhookSecrets
+from raised_api.http.write_probe import WriteProbe
 from raised_api.routes.problem_item import Trouble, problem_item
 from raised_api.routes.problems import read_problems
 
@@ -56,7 +57,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def health_handlers(
-    engine: AsyncEngine, clock: Callable[[], int], secrets: WebhookSecrets
+    engine: AsyncEngine, clock: Callable[[], int], secrets: WebhookSecrets, probe: WriteProbe
 ) -> list[HTTPRouteHandler]:
     """The routes of health, for watchdogs and people."""
 
@@ -68,6 +69,8 @@ def health_handlers(
     @get(["/health/ready", "/health"], name="ready")
     async def ready() -> Response[bytes]:
         health = await read_health(engine, clock(), secrets)
+        if health.database == "ok" and not await probe.is_writable():
+            health = _without_writing(health)
         return Response(
             msgspec.json.encode(health),
             status_code=503 if health.status in {"starting", "down"} else 200,
@@ -83,12 +86,26 @@ async def read_health(engine: AsyncEngine, now: int, secrets: WebhookSecrets) ->
     try:
         async with reading(engine) as conn:
             return await _health(conn, now, secrets)
+    except RecordReplaced:
+        # The path is for the log alone: health is open to everybody.
+        detail = "The record was deleted or replaced while it was in use; the log says what to do."
+        return _without_record("replaced", detail)
     except RecordUnavailable:
-        return _without_record()
+        return _without_record("unavailable", "The database does not answer.")
 
 
-def _without_record() -> Health:
-    detail = "The database does not answer."
+def _without_writing(health: Health) -> Health:
+    detail = (
+        "Nothing can be written to the database (it is full, locked or read-only), so deliveries "
+        "are answered 503: look at its disk, permissions and locks; the log names the reason."
+    )
+    problem = problem_item("database", "not_writable", detail, None, severity="down")
+    return msgspec.structs.replace(
+        health, status="down", database="down", problems=[problem, *health.problems]
+    )
+
+
+def _without_record(code: str, detail: str) -> Health:
     return Health(
         status="down",
         database="down",
@@ -97,7 +114,7 @@ def _without_record() -> Health:
         chain=ChainHealth("down", None, None, []),
         btcpay=[],
         progress=[],
-        problems=[problem_item("database", "unavailable", detail, None, severity="down")],
+        problems=[problem_item("database", code, detail, None, severity="down")],
     )
 
 

@@ -20,7 +20,7 @@ from raised.db.engine import reading, transact
 from raised.db.items.change_item import Change
 from raised.db.queries.as_of import RecordState, read_as_of
 from raised.db.queries.feed import Head, changes_after, read_head
-from raised.errors import RecordUnavailable
+from raised.errors import RecordReplaced, RecordUnavailable
 from raised_api.http.response_cache import RecordVersion
 from raised_api.stream.redaction import public_change
 
@@ -76,14 +76,20 @@ class Reader:
 class Feed:
     """Follows the record's changes and hands them to the readers.
 
-    `on_read` is called each time the database has answered.
+    `on_read` is called each time the database has answered, `on_replaced` before following ends
+    because the record is not the one that was opened.
     """
 
     def __init__(
-        self, engine: AsyncEngine, ping_seconds: float, on_read: Callable[[], object]
+        self,
+        engine: AsyncEngine,
+        ping_seconds: float,
+        on_read: Callable[[], object],
+        on_replaced: Callable[[RecordReplaced], object],
     ) -> None:
         self._engine = engine
         self._on_read = on_read
+        self._on_replaced = on_replaced
         self._ping_seconds = ping_seconds
         self._pings = 0  # how often all readers were woken to send a ping
         self._log: list[Message] = []
@@ -128,7 +134,8 @@ class Feed:
             await self._start_at_newest(conn)
 
     async def follow(self) -> None:
-        """Announce changes as they are committed, until closed; retry while the database is away.
+        """Announce changes as they are committed, until closed or the record was replaced; retry
+        while the database is away.
 
         Not cancelled but closed: a connection cancelled in a statement is lost.
         """
@@ -141,6 +148,9 @@ class Feed:
                 self._wake_readers()
             try:
                 await self._poll()
+            except RecordReplaced as error:
+                self._on_replaced(error)
+                return
             except RecordUnavailable as error:
                 if self.available:
                     self.available = False

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final, Never
+from typing import Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -40,6 +40,8 @@ class DeliveryStore:
         self._delivery_waits = asyncio.Event()
         self._refused: Counter[tuple[str, str]] = Counter()
         self._refusal_waits = asyncio.Event()
+        # A statement that fails while its task is cancelled outranks the cancellation.
+        self._stopping = False
         self._store_ids: dict[str, str] = {}
         self._store_ids_read_at: int | None = None
 
@@ -53,6 +55,7 @@ class DeliveryStore:
                     group.create_task(self._write_refused_repeatedly(), name="refused deliveries"),
                 ]
                 yield
+                self._stopping = True
                 for task in tasks:
                     task.cancel()
             await self._write_refused()
@@ -95,8 +98,8 @@ class DeliveryStore:
                     raise
         return self._store_ids
 
-    async def _store_deliveries(self) -> Never:
-        while True:
+    async def _store_deliveries(self) -> None:
+        while not self._stopping:
             await self._delivery_waits.wait()
             batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
             if not self._waiting:
@@ -118,8 +121,8 @@ class DeliveryStore:
             else:
                 stored.set_exception(RecordUnavailable(str(failure)))
 
-    async def _write_refused_repeatedly(self) -> Never:
-        while True:
+    async def _write_refused_repeatedly(self) -> None:
+        while not self._stopping:
             await self._refusal_waits.wait()
             self._refusal_waits.clear()
             await self._write_refused()  # the first at once: health shows them

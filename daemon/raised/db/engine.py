@@ -19,15 +19,28 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from raised.errors import ConfigError, RecordUnavailable, WrongRecord
+from raised.db.record_file import RecordFile
+from raised.errors import ConfigError, RecordReplaced, RecordUnavailable, WrongRecord
 
 Assure = Callable[[], Awaitable[None]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_BUSY_SECONDS: Final = 5
+BUSY_SECONDS: Final = 5
 _SETTING: Final = "RAISED_DATABASE_URL"
 _BROKEN: Final = (DBAPIError, OSError)  # asyncpg: whoever cannot be reached is an OSError
+_CHECK: Final = "require unchanged"  # what a connection of the pool carries
+_SPOILING: Final = frozenset(
+    {
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+# A number that a table has for as long as it is not dropped; none where there is no such table.
+_SERVER_RECORD: Final = "SELECT to_regclass('daemon')::oid"
 # The path itself is wrong: no other start can help. Everything else (a disk that is read-only, full
 # or broken, a folder that is not ours, no descriptor left) is mended without editing a setting.
 _WRONG_PATH: Final = frozenset(
@@ -45,7 +58,7 @@ _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",  # a commit that was acknowledged survives a power cut
     "PRAGMA foreign_keys=ON",
-    f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}",
+    f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}",
 )
 
 
@@ -76,7 +89,8 @@ def open_writer(url: str) -> AsyncEngine:
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
+            if not path.exists():  # or it would look as if others had written the file
+                path.touch(mode=0o600)
             _refuse_directory(path)
         except OSError as error:
             raise _unusable(path, error) from error
@@ -107,8 +121,9 @@ def _open(url: str, begin: str) -> AsyncEngine:
     parsed = _parsed(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
+        path = sqlite_path(url)
         engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"))
-        _tune_sqlite(engine, begin)
+        _tune_sqlite(engine, begin, None if path is None else RecordFile.at(path))
         return engine
     if backend == "postgresql":
         # Readers: all statements of a transaction see the same record, as they do on SQLite.
@@ -137,7 +152,11 @@ def _unusable(path: Path, error: OSError) -> ConfigError | RecordUnavailable:
 def connect_sqlite(path: Path) -> sqlite3.Connection:
     """A bare connection for one thread at a time; each statement is a transaction of its own."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    _prepare(connection)
+    try:
+        _prepare(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -148,15 +167,41 @@ def _prepare(connection: Any) -> None:
     cursor.close()
 
 
-def _tune_sqlite(engine: AsyncEngine, begin: str) -> None:
+def _tune_sqlite(engine: AsyncEngine, begin: str, file: RecordFile | None) -> None:
+    if file is not None:
+        event.listen(engine.sync_engine, "do_connect", lambda *_: file.require_same())
+
     @event.listens_for(engine.sync_engine, "connect")
-    def on_connect(connection: Any, _record: object) -> None:
+    def on_connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
         _prepare(connection)
+        if file is not None:
+            record.info[_CHECK] = file.opened()
 
     @event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: Any) -> None:
+        _require_unchanged(connection)
         connection.exec_driver_sql(begin)
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def on_error(context: Any) -> None:
+        if is_connection_spoilt(context.original_exception):
+            context.is_disconnect = True
+
+
+def _require_unchanged(connection: Any) -> None:
+    """Go on only while the record is the one that this connection has opened."""
+    check = connection.info.get(_CHECK)
+    if check is not None:
+        check()
+
+
+def is_connection_spoilt(error: BaseException) -> bool:
+    """Whether a connection must be opened anew after this error of SQLite: one that was opened
+    while the folder or the disk could not be written stays so after that has healed.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _SPOILING  # the low byte is the kind of error
 
 
 async def transact(
@@ -172,11 +217,15 @@ async def transact(
 
     Raises:
         RecordUnavailable: locked too long, disconnected, disk full.
+        RecordReplaced: the record is not the one that was opened.
     """
 
     async def whole() -> T:
-        async with engine.begin() as conn:
-            return await work(conn, *args, **kwargs)
+        async with engine.connect() as conn:
+            async with conn.begin():
+                done = await work(conn, *args, **kwargs)
+            _require_unchanged(conn)  # after the commit: what nobody will read is not committed
+            return done
 
     # Outside a TaskGroup on purpose: the task must outlive the cancellation of its caller.
     task = asyncio.ensure_future(whole())  # noqa: TID251
@@ -204,15 +253,16 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise RecordUnavailable(_sentence(error)) from error
 
 
-def _sentence(error: DBAPIError | OSError) -> str:
+def _sentence(error: DBAPIError | sqlite3.Error | OSError) -> str:
     if isinstance(error, OSError):
         return f"the database cannot be reached: {error.strerror or error}"
-    return f"the database does not do what is asked: {str(error.orig)[:200]}"
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    return f"the database does not do what is asked: {str(reason)[:200]}"
 
 
-def unavailable(error: sqlite3.Error) -> RecordUnavailable:
-    """What a bare connection's error means."""
-    return RecordUnavailable(f"the database does not do what is asked: {str(error)[:200]}")
+def unavailable(error: sqlite3.Error | OSError) -> RecordUnavailable:
+    """What an error of a bare connection, or of its file, means."""
+    return RecordUnavailable(_sentence(error))
 
 
 @asynccontextmanager
@@ -263,12 +313,19 @@ async def _advisory_lock(url: str) -> AsyncIterator[Assure]:
             if not taken:
                 raise WrongRecord("another `raised run` writes to this database")
 
+            opened = await conn.scalar(text(_SERVER_RECORD))
+
             async def assure() -> None:
                 # The server drops the lock with this connection; the writer's would reconnect.
                 try:
-                    await conn.execute(text("SELECT 1"))
+                    found = await conn.scalar(text(_SERVER_RECORD))
                 except DBAPIError as error:
                     raise RecordUnavailable(_sentence(error)) from error
+                if found != opened:
+                    raise RecordReplaced(
+                        "the record was replaced while it was in use: start again to go on with "
+                        "what is there now, and stop raised before a backup is put back"
+                    )
 
             yield assure
     finally:

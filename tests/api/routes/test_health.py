@@ -1,10 +1,13 @@
 """Health names what is wrong, and says by its status whether to come back later."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from tests.rig.deadline import DEADLINE_SECONDS
 
 from raised.db import schema
+from raised.errors import RecordUnavailable
 
 NOW = 1_750_000_000
 
@@ -101,3 +104,38 @@ async def test_without_the_database_it_is_down_and_comes_back(book: Any, api: An
     async with book.engine.begin() as conn:
         await conn.exec_driver_sql("ALTER TABLE hidden_change RENAME TO change")
     assert (await api.get("/health")).status_code == 200
+
+
+async def test_a_locked_record_is_said_at_once_and_forgotten_afterwards(
+    book: Any, api: Any
+) -> None:
+    """What a delivery needs is a write: reading goes on beside a lock."""
+    await book.whole()
+    async with book.engine.connect() as conn, conn.begin() as locked:
+        lock = "SELECT 1" if conn.dialect.name == "sqlite" else "LOCK TABLE meta IN EXCLUSIVE MODE"
+        await conn.exec_driver_sql(lock)
+        answer = await api.get("/health")
+        assert (await api.get("/api/v1/summary")).status_code == 200
+        await locked.rollback()
+    assert answer.status_code == 503
+    assert (answer.json()["status"], answer.json()["database"]) == ("down", "down")
+    (problem,) = answer.json()["problems"]
+    assert (problem["source"], problem["code"]) == ("database", "not_writable")
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while (await api.get("/health")).status_code != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_a_full_disk_is_said_at_once(
+    book: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise RecordUnavailable("database or disk is full")
+
+    for name in ("_FileAdder", "_ServerAdder"):
+        monkeypatch.setattr(f"raised.db.requests.inbox.{name}.probe", full)
+    await book.whole()
+    async with serve() as api:
+        answer = await api.get("/health")
+        assert (answer.status_code, answer.json()["database"]) == (503, "down")
+        assert (await api.get("/health/live")).status_code == 200

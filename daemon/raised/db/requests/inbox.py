@@ -6,23 +6,43 @@ the daemon alone acts on them.
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, ParamSpec, Protocol
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.bulk import accumulate, add
-from raised.db.engine import connect_sqlite, open_writer, sqlite_path, transact, unavailable
-from raised.db.schema import delivery, refused_delivery
+from raised.db.bulk import accumulate, add, put
+from raised.db.engine import (
+    BUSY_SECONDS,
+    connect_sqlite,
+    is_connection_spoilt,
+    open_writer,
+    sqlite_path,
+    transact,
+    unavailable,
+)
+from raised.db.record_file import RecordFile
+from raised.db.schema import delivery, meta, refused_delivery
 from raised.db.stored_settings import read_stored_settings
+from raised.errors import RecordUnavailable
+
+P = ParamSpec("P")
 
 TEST: Final = "test"  # the result of what a "send test event" button sent
 
+# The row that is written to see whether the record takes anything; health waits for it no longer.
+_PROBE: Final = "inbox_tried_at"
+_PROBE_LOCK_SECONDS: Final = 2
+_PUT_PROBE: Final = (
+    f"INSERT INTO meta(key, value) VALUES ('{_PROBE}', ?) "  # noqa: S608 - a name of ours
+    "ON CONFLICT(key) DO UPDATE SET value = excluded.value"
+)
 
 _COLUMNS: Final = tuple(column.name for column in delivery.columns if column.name != "id")
 _EXTRACT: Final = "json_extract(value, '$.{}')"
@@ -58,6 +78,14 @@ class Adder(Protocol):
 
         Raises:
             RecordUnavailable: locked too long, disconnected, disk full.
+            RecordReplaced: the record is not the one that was opened; nothing was added.
+        """
+
+    async def probe(self, at: int) -> None:
+        """Write something, as `add` would, to see whether that is possible. `at`: Unix seconds.
+
+        Raises:
+            RecordUnavailable: as `add` would, after a shorter wait for a lock.
         """
 
     async def close(self) -> None:
@@ -77,6 +105,9 @@ class _ServerAdder:
     async def add(self, deliveries: Sequence[Delivery]) -> None:
         await transact(self._engine, add, delivery, [_columns(delivery) for delivery in deliveries])
 
+    async def probe(self, at: int) -> None:
+        await transact(self._engine, put, meta, [{"key": _PROBE, "value": str(at)}])
+
     async def close(self) -> None:
         await self._engine.dispose()
 
@@ -91,28 +122,64 @@ class _FileAdder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file = RecordFile.at(path)
         self._thread = ThreadPoolExecutor(1, "inbox")
         self._connection: sqlite3.Connection | None = None
+        self._require_unchanged = self._file.opened()
 
     async def add(self, deliveries: Sequence[Delivery]) -> None:
         rows = msgspec.json.encode([_columns(delivery) for delivery in deliveries]).decode()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._insert, rows)
+        await self._in_thread(self._execute, _INSERT, rows)
+
+    async def probe(self, at: int) -> None:
+        await self._in_thread(self._probe, str(at))
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        await self._in_thread(self._disconnect)
         self._thread.shutdown()
 
-    def _insert(self, rows: str) -> None:
+    async def _in_thread(self, work: Callable[P, None], *args: P.args, **named: P.kwargs) -> None:
+        await asyncio.get_running_loop().run_in_executor(
+            self._thread, partial(work, *args, **named)
+        )
+
+    def _probe(self, value: str) -> None:
         try:
-            if self._connection is None:
-                self._connection = connect_sqlite(self._path)
-            self._connection.execute(_INSERT, (rows,))
-        except sqlite3.Error as error:
-            raise unavailable(error) from error
+            self._connected().execute(f"PRAGMA busy_timeout={_PROBE_LOCK_SECONDS * 1000}")
+        except (sqlite3.Error, OSError) as error:
+            raise self._unavailable(error) from error
+        try:
+            self._execute(_PUT_PROBE, value)
+        finally:
+            if self._connection is not None:
+                self._connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+
+    def _execute(self, statement: str, value: str) -> None:
+        """Commit one statement, in a record that was not replaced before or meanwhile."""
+        try:
+            connection = self._connected()
+            self._require_unchanged()
+            connection.execute(statement, (value,))
+            self._require_unchanged()
+        except (sqlite3.Error, OSError) as error:
+            raise self._unavailable(error) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._file.require_same()
+            self._connection = connect_sqlite(self._path)
+            self._require_unchanged = self._file.opened()
+        return self._connection
+
+    def _unavailable(self, error: sqlite3.Error | OSError) -> RecordUnavailable:
+        if is_connection_spoilt(error):
+            self._disconnect()
+        return unavailable(error)
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 async def count_refused(
