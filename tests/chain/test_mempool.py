@@ -26,6 +26,7 @@ from raised.domain.angor.identifier import project_script
 from raised.domain.angor.watched_outputs import coins_made
 from raised.domain.bitcoin.tx import Tx, Txid, TxOut
 from raised.domain.observation import MempoolSeen
+from raised_simnet.explorer.faults import Faults
 
 PLENTY = 1_000
 
@@ -253,3 +254,28 @@ async def test_money_that_comes_and_goes_in_one_block_is_seen(
 
 def _is_reported(observed: ObservationLog, tx: Tx) -> bool:
     return any(tx in view.txs for view in observed.of_kind(MempoolSeen))
+
+
+@pytest.mark.parametrize("route", ["mempool", "mempool/txids", "address/:address/txs/mempool"])
+@pytest.mark.parametrize("status", [403, 404, 429, 500])
+async def test_a_mempool_that_cannot_be_read_stops_no_block_and_accuses_nobody(
+    writer: AsyncEngine, route: str, status: int
+) -> None:
+    async with funded_project() as funded:
+        explorer = funded.world.explorer
+        explorer.faults = Faults(status=status, only=(route,))
+        settings = replace(fast_settings(funded.world), mempool_seconds=0.05)
+        async with following(settings, writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            for _ in range(3):
+                funded.mine_investment()
+                await observed.wait_until_caught_up(funded.world)
+            health = observed.health(explorer)
+            assert health is not None
+            assert health.state == "ok"
+            explorer.faults = Faults()
+            waiting = funded.invest()
+            funded.world.chain.accept(waiting.tx)
+            await observed.wait_until(
+                lambda: any(waiting.tx in view.txs for view in observed.of_kind(MempoolSeen))
+            )

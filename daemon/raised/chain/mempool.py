@@ -32,6 +32,7 @@ class Mempool:
         self._watched = watched
         self._founding_of = founding_of
         self._explorer = ""
+        self.asks_about: str | None = None  # the project whose address is asked, if it is one's
         self._unread: set[Txid] = set()
         self._read: set[Txid] = set()
         self._unrelated: dict[Txid, Tx] = {}  # looked at again, as more is watched later
@@ -54,6 +55,7 @@ class Mempool:
         """
         if explorer.name != self._explorer:  # another one has another mempool
             self._explorer, self._listed_at, self._whole_at = explorer.name, None, None
+        self.asks_about = None
         listed = await self._list(explorer, known, at)
         relevant: dict[Txid, Tx] = {}
         if listed is None or len(self._unread) > spare:
@@ -113,10 +115,12 @@ class Mempool:
     async def _by_address(self, explorer: Explorer, projects: Sequence[str]) -> dict[Txid, Tx]:
         relevant: dict[Txid, Tx] = {}
         for project_id in projects:
+            self.asks_about = project_id
             for seen in await explorer.unconfirmed(project_script(project_id)):
                 is_relevant = add_relevant(seen.tx, self._watched, self._founding_of)
                 if seen.placement is None and is_relevant:
                     relevant[seen.tx.txid] = seen.tx
+        self.asks_about = None
         return relevant
 
     async def _gone(

@@ -14,23 +14,20 @@ from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.explorer_pool import ExplorerPool
 from raised.chain.health_reports import HealthReports
 from raised.chain.mempool import Mempool
+from raised.chain.mempool_watch import MempoolWatch
 from raised.chain.ports import ChainRecord
 from raised.chain.settings import ChainSettings
-from raised.clock import now
 from raised.domain.angor.founding import founding_of
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.network import Network
-from raised.domain.observation import MempoolSeen, Observation
+from raised.domain.observation import Observation
 from raised.errors import SourceError
 from raised.net.http_client import Transport
 from raised.net.set_aside import SetAside
 
-_ACTIVE_PROJECTS: Final = 50  # whose addresses are asked for unconfirmed transactions
 # How often a turn is checked for an explorer that does not answer. Short beside its timeouts.
 _CHECK_SECONDS: Final = 0.25
 _LONGEST_HISTORY_PAUSE_SECONDS: Final = 600.0
-_VIEW_REQUESTS: Final = 3  # that a look at an unchanged mempool takes
-_VIEW_SECONDS: Final = 30.0  # an unchanged view is reported so often: the record keeps its age
 
 
 class ChainSource:
@@ -63,9 +60,12 @@ class ChainSource:
             founding_test,
             SetAside(self._health.problems, pause, _LONGEST_HISTORY_PAUSE_SECONDS),
         )
-        self._mempool = Mempool(self._watched, founding_test)
-        self._mempool_read_at: float | None = None
-        self._view_reported_at: float | None = None
+        self._mempool = MempoolWatch(
+            record,
+            Mempool(self._watched, founding_test),
+            self._health.problems,
+            settings.mempool(network.name),
+        )
         self._record_changed = asyncio.Event()
 
     def wake(self) -> None:
@@ -127,9 +127,10 @@ class ChainSource:
         try:
             followed = await self._best_chain.advance(peer, outbox)
             if self._shows_our_tip(peer):
-                # A history that fails must not keep the mempool from being read.
-                error = await self._read_histories(peer, outbox)
-                await self._read_mempool(peer, outbox)
+                peers = self._pool.at_our_tip(peer)
+                error = await self._backlog.read_some(peers, outbox)
+                tip_hash = self._best_chain.tip.hash
+                error = error or await self._mempool.look(peers, tip_hash, outbox)
                 if error is not None:
                     raise error
         except SourceError as error:
@@ -145,37 +146,6 @@ class ChainSource:
     def _shows_our_tip(self, peer: ExplorerPeer) -> bool:
         chain = self._best_chain.chain
         return chain is not None and peer.tip_hash == chain.tip.hash
-
-    async def _read_histories(
-        self, peer: ExplorerPeer, outbox: asyncio.Queue[Observation]
-    ) -> SourceError | None:
-        return await self._backlog.read_some(self._pool.at_our_tip(peer), outbox)
-
-    async def _read_mempool(self, peer: ExplorerPeer, outbox: asyncio.Queue[Observation]) -> None:
-        """Look at the mempool when it is time, and the rate limit leaves requests for it."""
-        assert peer.explorer is not None, "by_preference gives only peers that were probed"
-        time, before = asyncio.get_running_loop().time(), self._mempool_read_at
-        if before is not None and time - before < self._settings.mempool(self._network):
-            return
-        spare = peer.http.bucket.available() - _VIEW_REQUESTS
-        if spare < 0:
-            return  # blocks come first
-        self._mempool_read_at = time
-        projects = await self._record.active_projects(min(_ACTIVE_PROJECTS, spare))
-        known = await self._record.unconfirmed()
-        view = await self._mempool.read(peer.explorer, projects, known, now(), spare)
-        # When a block came in between, what left the mempool may be in it.
-        if self._is_worth_a_report(view) and (
-            await peer.explorer.tip_hash() == self._best_chain.tip.hash
-        ):
-            self._view_reported_at = time
-            await outbox.put(view)
-
-    def _is_worth_a_report(self, view: MempoolSeen) -> bool:
-        time, before = self._mempool_read_at, self._view_reported_at
-        assert time is not None, "it was read just now"
-        is_old = before is None or time - before > _VIEW_SECONDS
-        return bool(view.txs or view.gone) or is_old
 
     async def _wait_for_next_poll(self) -> None:
         """Until the tip is polled again, or sooner when there is a history to read."""
