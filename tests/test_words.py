@@ -34,8 +34,9 @@ def tokens() -> Iterator[tuple[str, tokenize.TokenInfo]]:
     """Each token of the sources with its place."""
     for path in (path for source in SOURCES for path in (ROOT / source).rglob("*.py")):
         if path != Path(__file__):
+            name = str(path.relative_to(ROOT))
             for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
-                yield f"{path.relative_to(ROOT)}:{token.start[0]}", token
+                yield f"{name}:{token.start[0]}", token
 
 
 def vocabulary() -> tuple[Places, Places]:
