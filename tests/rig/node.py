@@ -73,7 +73,9 @@ class Node:
 
     async def __aenter__(self) -> Self:
         address = f"http://127.0.0.1:{self.port}"
-        client = httpx.AsyncClient(base_url=address, timeout=DEADLINE_SECONDS, trust_env=False)
+        client = httpx.AsyncClient(
+            base_url=address, timeout=DEADLINE_SECONDS, trust_env=False, verify=False
+        )
         self.client = await self._stack.enter_async_context(client)
         self._stack.push_async_callback(self.both.stop)  # it has children of its own to end
         for program in (self.daemon, self.api):

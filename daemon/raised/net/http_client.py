@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -297,6 +298,12 @@ def authorities_of(ca_file: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(ca_file))
 
 
+@cache
+def _usual_authorities() -> ssl.SSLContext:
+    """Read once: that takes a hundred times as long as to make a client."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def _httpx_client(settings: ClientSettings, transport: Transport | None) -> httpx.AsyncClient:
     encoding = {} if settings.accepts_compressed else {"Accept-Encoding": "identity"}
     deadlines = settings.deadlines
@@ -304,7 +311,7 @@ def _httpx_client(settings: ClientSettings, transport: Transport | None) -> http
         headers={"User-Agent": f"raised/{__version__}", **encoding, **settings.headers},
         transport=transport,
         proxy=None if transport else settings.proxy,
-        verify=settings.verify,
+        verify=_usual_authorities() if settings.verify is True else settings.verify,
         timeout=httpx.Timeout(deadlines.read_seconds, connect=deadlines.connect_seconds),
         limits=httpx.Limits(max_connections=settings.connections, max_keepalive_connections=2),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),

@@ -38,7 +38,9 @@ class Shop:
         self.store = self.server.office.open_store("shop")
         key = self.server.key(self.store, (*READ, VIEW_STORE, WEBHOOKS))
         headers = {"Authorization": f"token {key.key}"}
-        self.client = httpx.Client(base_url=self.server.url, headers=headers, trust_env=False)
+        self.client = httpx.Client(
+            base_url=self.server.url, headers=headers, trust_env=False, verify=False
+        )
 
     def close(self) -> None:
         self.client.close()

@@ -63,6 +63,7 @@ class WebhookSetup:
             base_url=f"{self.server.url}/api/v1/stores/{self.store.id}",
             headers={"Authorization": f"token {key.key}"},
             trust_env=False,
+            verify=False,
         )
 
     async def _receive(self, request: Request) -> Response:

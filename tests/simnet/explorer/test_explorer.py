@@ -28,7 +28,7 @@ class Setting:
         self.chain.mine([fan_out(miner, [self.alice.script], 1_000_000, each=60)])
         self.explorer = Explorer(self.chain)
         self.explorer.start()
-        self.client = httpx.Client(base_url=self.explorer.url)
+        self.client = httpx.Client(base_url=self.explorer.url, verify=False)
 
     def get(self, path: str) -> httpx.Response:
         return self.client.get(path)
