@@ -104,6 +104,8 @@ async def test_sources_that_are_not_there_are_named_once_and_again_when_they_com
     assert street.logs.count("source lost") == Counter(street.sources)
     lost = [line for line in street.logs.lines if line["event"] == "source lost"]
     assert all(line["level"] == "warning" and line["code"] for line in lost)
+    warnings = [line for line in street.logs.lines if line["level"] == "warning"]
+    assert Counter(line.get("source") for line in warnings) == Counter(street.sources)
     assert all(len(line["detail"].split()) > 1 for line in lost)
     street.close()
     await street.logs.until("source lost", street.sources)

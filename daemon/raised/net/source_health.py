@@ -122,7 +122,9 @@ class SourceHealthTracker:
             self._last_key, self.last_problem = key, (code, detail)
         is_lost = state == "down" and not was_down
         if is_lost or before is None or before.code != code:
-            _log.warning(
+            # An outage is one line, whatever the reasons are that it shows one after the other.
+            still_down = before is not None and before.state == state == "down"
+            (_log.debug if still_down else _log.warning)(
                 "source lost" if is_lost else "source has a problem",
                 source=self._name,
                 code=code,
