@@ -144,8 +144,10 @@ class InboxWorker:
             first = min(free, key=free.__getitem__, default=None)
             if free and free[first] <= time():
                 return first, self._pending[first]
-            set_aside_due_at = set_aside.next_due_at
-            waits = [*free.values(), *([] if set_aside_due_at is None else [set_aside_due_at])]
+            waits = list(free.values())
+            # One that is due already is in flight: its end makes work available.
+            if (set_aside_due_at := set_aside.next_due_at) and set_aside_due_at > time():
+                waits.append(set_aside_due_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(min(waits, default=None)):
                     await self._work_available.wait()

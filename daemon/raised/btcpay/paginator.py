@@ -95,8 +95,8 @@ class InvoicePaginator:
         page = self._page
         if self.end is None or oldest < self.end:
             self._continue(replace(page, end=oldest, skip=0))
-        elif self._size < PAGE or self._largest < min(page.take * 2, _LARGEST_PAGE):
-            self._reads_alone = True  # a second with a place that spoils larger pages
+        elif self._largest < min(page.take * 2, _LARGEST_PAGE):
+            self._reads_alone = True  # a place in this second spoils larger pages
         elif page.take < _LARGEST_PAGE:
             self._page = replace(page, take=page.take * 2)
         else:
@@ -161,20 +161,19 @@ class InvoicePaginator:
 
         No rows and no time when even the first one alone cannot be had.
         """
-        take, largest = PAGE, _LARGEST_PAGE
+        heads = InvoiceAnswer((), 0, 1, None)
+        take = 1
         while True:
-            self._page = page = replace(self._page, take=take)
+            page = replace(self._page, take=take)
             try:
                 heads = await self._server.invoice_heads(page)
             except SourceError as error:
                 if await is_server_at_fault(self._server, error):
                     raise
-                if take == 1:
-                    return InvoiceAnswer((), 0, 1, None), False
-                take = largest = take // 2
-                continue
+                return heads, False
+            self._page = page
             ends = heads.raw_count < take or (heads.oldest_at or 0) < (heads.newest_at or 0) - 1
-            if ends or take * 2 > largest:
+            if ends or take >= _LARGEST_PAGE or heads.newest_at is None:
                 return heads, ends
             take *= 2
 

@@ -32,7 +32,7 @@ class SweepScheduler:
         first, longest = timing.first_retry, timing.longest_retry
         self._backoff = Backoff(first, longest)  # of the server
         self._backoffs = {kind: Backoff(first, longest) for kind in _PRIORITY}
-        self._again = Backoff(timing.check_interval, _DAY)
+        self._again = Backoff(4 * timing.check_interval, _DAY)
         self._again_is_planned = False
         self._requested: dict[SweepKind, asyncio.Event] = {}  # set when the sweep ended or failed
         self._work_available = asyncio.Event()
