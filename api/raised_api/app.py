@@ -1,13 +1,12 @@
 """The application: everything put together, and its life."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
 
 from litestar import Litestar, Router
-from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, ControllerRouterHandler
@@ -18,12 +17,14 @@ from raised.db.engine import open_reader, open_writer
 from raised.db.requests.inbox import open_adder
 from raised.errors import RecordReplaced
 from raised_api.http.auth import ApiKeyCache, is_public
+from raised_api.http.cors import CorsMiddleware
 from raised_api.http.endpoint import BASE
 from raised_api.http.key_uses import KeyUses
 from raised_api.http.metrics import Metrics, MetricsMiddleware
 from raised_api.http.middleware import AccessMiddleware, HeadMiddleware
 from raised_api.http.problems import problem_response
 from raised_api.http.rate_limit import RateLimiter
+from raised_api.http.refused_keys import RefusedKeys
 from raised_api.http.request_context import ContextProvider
 from raised_api.http.response_cache import (
     CachedResponseMiddleware,
@@ -143,7 +144,6 @@ def _litestar(services: _Services, stop: asyncio.Event) -> Litestar:
         },
         exception_handlers={Exception: problem_response},
         lifespan=[lambda _app: _run(services, stop)],
-        cors_config=_cors(services.environment.cors_origins),
         openapi_config=None,
         logging_config=None,
     )
@@ -175,10 +175,14 @@ def _with_middleware(app: ASGIApp, services: _Services) -> ASGIApp:
         services.cache,
         prefix=BASE,
         on_hit=services.metrics.count_cached,
-        is_cors_enabled=bool(environment.cors_origins),
     )
     limiter = RateLimiter(environment.rate_limit)
-    app = AccessMiddleware(app, services.api_keys, limiter, clock, environment.trusted_proxies)
+    refused_keys = RefusedKeys(services.metrics.count_refused_key)
+    app = AccessMiddleware(
+        app, services.api_keys, limiter, refused_keys, clock, environment.trusted_proxies
+    )
+    if environment.cors_origins:
+        app = CorsMiddleware(app, environment.cors_origins)
     # Outside of keys and quotas: BTCPay Server has neither, and its deliveries must not be refused.
     app = WebhookMiddleware(
         app, services.secrets, services.deliveries, clock, environment.trusted_proxies
@@ -211,19 +215,6 @@ async def _run(services: _Services, stop: asyncio.Event) -> AsyncIterator[None]:
 async def _close_at(stop: asyncio.Event, feed: Feed) -> None:
     await stop.wait()
     feed.close()
-
-
-def _cors(origins: Sequence[str]) -> CORSConfig | None:
-    """What pages of these origins may do: read."""
-    if not origins:
-        return None
-    quota = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"]
-    return CORSConfig(
-        allow_origins=list(origins),
-        allow_methods=["GET"],
-        allow_headers=["authorization", "if-none-match", "last-event-id"],
-        expose_headers=["etag", "retry-after", *quota],
-    )
 
 
 def _metrics(feed: Feed) -> Metrics:

@@ -31,6 +31,11 @@ class Metrics:
             registry=self._registry,
         )
         self._labelled: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._refused_keys = Counter(
+            "raised_api_refused_keys",
+            "Requests with a key that opens nothing.",
+            registry=self._registry,
+        )
         self._cached = Counter(
             "raised_api_ready_answers", "Answers from ready bytes.", registry=self._registry
         )
@@ -57,6 +62,10 @@ class Metrics:
     def count_cached(self) -> None:
         """Count a response that came from the response cache."""
         self._cached.inc()
+
+    def count_refused_key(self) -> None:
+        """Count a request with a key that opens nothing."""
+        self._refused_keys.inc()
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

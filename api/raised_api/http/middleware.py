@@ -12,10 +12,11 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from raised.errors import RecordUnavailable
 from raised_api.http.auth import ANONYMOUS, READ, Access, ApiKeyCache, set_access
-from raised_api.http.client_ip import client_address
+from raised_api.http.client_ip import client_address, limited_address
 from raised_api.http.endpoint import BASE
 from raised_api.http.problems import Problem, to_problem
 from raised_api.http.rate_limit import Quota, RateLimiter
+from raised_api.http.refused_keys import RefusedKeys
 from raised_api.http.responses import Headers, send_problem, with_headers
 
 _HEALTH: Final = "/health"
@@ -52,12 +53,14 @@ class AccessMiddleware:
         app: ASGIApp,
         api_keys: ApiKeyCache,
         rate_limiter: RateLimiter,
+        refused_keys: RefusedKeys,
         clock: Callable[[], int],
         trusted_proxies: tuple[str, ...],
     ) -> None:
         self._app = app
         self._api_keys = api_keys
         self._rate_limiter = rate_limiter
+        self._refused_keys = refused_keys
         self._clock = clock
         self._trusted_proxies = trusted_proxies
 
@@ -83,7 +86,7 @@ class AccessMiddleware:
             return ANONYMOUS  # a watchdog is answered whatever else is asked, and without a key
         access = await self._authenticate(scope, headers)
         if path != _METRICS:
-            self._count(access.key_id or client_address(scope, self._trusted_proxies), headers)
+            self._count(access.key_id or self._address(scope), headers)
         # What a key opens is said by the route's guard. OPTIONS comes from browsers without a key.
         if path.startswith(BASE) and access.key_id is None and scope["method"] != "OPTIONS":
             access.require(READ)
@@ -94,8 +97,13 @@ class AccessMiddleware:
             return await self._api_keys.authenticate(scope)
         except Problem:
             # Guesses use up the address' quota, too.
-            self._count(client_address(scope, self._trusted_proxies), headers)
+            address = self._address(scope)
+            self._refused_keys.note(address, self._clock())
+            self._count(address, headers)
             raise
+
+    def _address(self, scope: HTTPScope) -> str:
+        return limited_address(client_address(scope, self._trusted_proxies))
 
     def _count(self, caller: str, headers: Headers) -> None:
         quota = self._rate_limiter.count(caller, self._clock())

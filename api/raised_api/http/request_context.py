@@ -47,7 +47,7 @@ class RequestContext:
             hash=state.hash,
             seq=state.seq,
             stale=state.is_stale(self.now),
-            sources=Sources(state.relays, state.chain, state.btcpay),
+            sources=Sources(*state.source_states(self.now)),
         )
 
 

@@ -103,13 +103,11 @@ class CachedResponseMiddleware:
         *,
         prefix: str,
         on_hit: Callable[[], object],
-        is_cors_enabled: bool,
     ) -> None:
         self._app = app
         self._cache = cache
         self._prefix = prefix
         self._on_hit = on_hit
-        self._is_cors_enabled = is_cors_enabled
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from the cache, or let the application answer."""
@@ -122,9 +120,6 @@ class CachedResponseMiddleware:
 
     def _cached(self, scope: HTTPScope) -> CachedResponse | None:
         if scope["method"] != "GET" or not scope["path"].startswith(self._prefix):
-            return None
-        # Litestar adds what browsers of other origins need.
-        if self._is_cors_enabled and any(name == b"origin" for name, _ in scope["headers"]):
             return None
         return self._cache.get(_key(scope)) if READ in access_of(scope).scopes else None
 
@@ -211,8 +206,7 @@ async def _send(scope: HTTPScope, send: Send, response: CachedResponse) -> None:
     if _has_current_etag(scope, response.etag):
         await send_response(send, 304, _validators(response.etag), b"")
     else:
-        # Copied, since Litestar adds headers for browsers of other origins to the list itself.
-        await send_response(send, 200, [*response.headers], response.body)
+        await send_response(send, 200, response.headers, response.body)
 
 
 def _validators(etag: bytes) -> Headers:

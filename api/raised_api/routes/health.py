@@ -128,13 +128,14 @@ async def _health(conn: AsyncConnection, now: int, secrets: WebhookSecrets) -> H
     sources = (*relays, *explorers, *stores)
     problems = await read_problems(conn, as_of, sources, now, secrets, shows_private=False)
     alive = as_of.daemon_alive(now)
+    _, chain, _ = as_of.source_states(now)
     starting = _is_starting(progress, relays, as_of)
     return Health(
         status=_status(problems, alive=alive, starting=starting),
         database="ok",
         daemon=Daemon(alive, instant(as_of.seen_at)),
         relays=relays,
-        chain=ChainHealth(as_of.chain, as_of.height, as_of.hash, explorers),
+        chain=ChainHealth(chain, as_of.height, as_of.hash, explorers),
         btcpay=stores,
         progress=progress,
         problems=problems,

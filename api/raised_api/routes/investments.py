@@ -28,6 +28,7 @@ from raised_api.http.parameters import (
 )
 from raised_api.http.request_context import RequestContext
 from raised_api.routes.projects import require_project
+from raised_api.totals.totals import require_known_project
 
 _DEFAULT_STATUSES = ("confirmed", "unconfirmed")
 _TXID = re.compile(r"[0-9a-f]{64}")
@@ -57,7 +58,10 @@ class InvestmentPage(Page[Investment], frozen=True):
 )
 async def investments(context: NamedDependency[RequestContext]) -> InvestmentPage:
     """A page of investments."""
-    return await _page(context, context.query["project"])
+    project_id: str | None = context.query["project"]
+    if project_id is not None:
+        await require_known_project(context, project_id)
+    return await _page(context, project_id)
 
 
 @read(

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raised.db.items.project_item import ProjectTotals
 from raised.db.queries import summary as record
 from raised.db.queries.campaign_groups import CampaignView, find_campaign
+from raised.db.queries.project_detail import is_shown
 from raised.db.queries.store_sums import InvoicesByStatus, StoreTotals, store_totals
 from raised.db.queries.sums import Scope
 from raised.domain.ledger import MSATS_PER_SAT
@@ -95,7 +96,7 @@ async def requested_scope(context: RequestContext) -> Scope:
     """The part of the ledger that `?source=`, `?project=` and `?campaign=` name.
 
     Raises:
-        Problem: there is no such campaign, or both are named.
+        Problem: there is no such campaign or project, or both are named.
     """
     source, project_id = context.query["source"], context.query["project"]
     group = await requested_campaign(context)
@@ -103,7 +104,18 @@ async def requested_scope(context: RequestContext) -> Scope:
         return scope_of(group, source)
     if group is not None:
         raise invalid_parameters([Fault("project", "cannot be given together with campaign")])
+    await require_known_project(context, project_id)
     return Scope(source, (project_id,))
+
+
+async def require_known_project(context: RequestContext, project_id: str) -> None:
+    """Go on only when the record shows the project that `?project=` names.
+
+    Raises:
+        Problem: it does not.
+    """
+    if not await is_shown(context.conn, project_id):
+        raise invalid_parameters([Fault("project", "there is none of that identifier")])
 
 
 async def read_totals(conn: AsyncConnection, scope: Scope) -> TotalsBySource:

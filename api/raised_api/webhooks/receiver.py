@@ -15,7 +15,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from raised.errors import InvalidInput, RecordUnavailable
-from raised_api.http.client_ip import client_address
+from raised_api.http.client_ip import client_address, limited_address
 from raised_api.http.problems import Problem
 from raised_api.http.rate_limit import RateLimiter
 from raised_api.http.responses import send_problem, send_response
@@ -150,7 +150,7 @@ class WebhookMiddleware:
             self._deliveries.count_refused(label, refused.reason)
             if refused.status != 503:  # that is our failure, not the sender's
                 address = client_address(scope, self._trusted_proxies)
-                quota = self._refusals.count(address, self._clock())
+                quota = self._refusals.count(limited_address(address), self._clock())
                 if not quota.is_allowed:
                     headers = {"retry-after": str(quota.reset_seconds)}
                     return Problem(429, "Too many refused requests.", headers=headers)

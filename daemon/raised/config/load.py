@@ -368,6 +368,8 @@ def _loopback_bind(text: str) -> Bind:
 
 
 def _networks(text: str) -> tuple[str, ...]:
+    if text.strip() == "none":
+        return ()
     parts = tuple(part.strip() for part in text.split(",") if part.strip())
     for part in parts:
         try:

@@ -173,3 +173,22 @@ async def test_a_change_shows_the_item_as_its_route_does(played: Played, api: An
     movements = (await api.json("/api/v1/movements?limit=200"))["items"]
     assert movements
     assert told == {movement["id"]: movement for movement in movements}
+
+
+async def test_sources_are_down_while_no_daemon_follows_them(book: Any, serve: Any) -> None:
+    await book.whole()
+    async with serve(clock=lambda: NOW + 61) as api:
+        as_of = (await api.json("/api/v1/summary"))["as_of"]
+        assert as_of["stale"] is True
+        assert as_of["sources"] == {"relays": "down", "chain": "down", "btcpay": "off"}
+        assert (await api.get("/health")).json()["chain"]["state"] == "down"
+
+
+async def test_an_unknown_project_is_no_filter(book: Any, api: Any) -> None:
+    for path in ("series", "movements", "investments"):
+        answer = await api.get(f"/api/v1/{path}?project=angor1qunknown")
+        assert answer.status_code == 400, path
+        assert [error["name"] for error in answer.json()["errors"]] == ["project"]
+    await book.project("one")
+    for path in ("series", "movements", "investments"):
+        assert (await api.get(f"/api/v1/{path}?project=angor1qone")).status_code == 200

@@ -32,6 +32,15 @@ class RecordState:
         """Whether the daemon was seen lately."""
         return self.seen_at is not None and now - self.seen_at <= SEEN_SECONDS
 
+    def source_states(self, now: int) -> tuple[SourceState, SourceState, SourceState]:
+        """Relays, chain and stores: what is followed is down while no daemon follows it."""
+        alive = self.daemon_alive(now)
+        relays, chain, btcpay = (
+            state if alive or state == "off" else "down"
+            for state in (self.relays, self.chain, self.btcpay)
+        )
+        return relays, chain, btcpay
+
     def is_stale(self, now: int) -> bool:
         """Whether the record may be behind the world."""
         return not self.daemon_alive(now) or "down" in (self.relays, self.chain, self.btcpay)
