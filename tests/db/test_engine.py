@@ -171,7 +171,7 @@ async def test_a_cancelled_transaction_is_done_whole_and_leaves_no_lock(
     async def slow(conn: AsyncConnection) -> None:
         await add_cursor(conn, "a")
         begun.set()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # the cancellation comes meanwhile
         await add_cursor(conn, "b")
 
     task = asyncio.get_running_loop().create_task(transact(writer, slow))

@@ -32,6 +32,7 @@ def killing(stage: Harness, pace: Pace, dice: random.Random) -> Pace:
     async def wait(step: Step) -> None:
         nonlocal played
         if played in moments:
+            # At any instant of what the step has caused; how far that came is the machine's.
             await asyncio.sleep(dice.random() * WITHIN_SECONDS)
             await stage.box.daemon.kill()
             await stage.box.daemon.start()
@@ -72,7 +73,7 @@ async def test_what_was_told_before_a_kill_in_a_busy_ingest_is_told_after_it(
                 break
             await box.daemon.start()
             await box.until(HEAD.format(len(acknowledged)), lambda page: page["items"])
-            await asyncio.sleep(dice.random() * WITHIN_SECONDS)
+            await asyncio.sleep(dice.random() * WITHIN_SECONDS)  # the same
             await box.daemon.kill()
             told = await box.changes()
             assert told[: len(acknowledged)] == acknowledged

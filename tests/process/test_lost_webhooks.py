@@ -116,7 +116,7 @@ async def test_sent_while_the_api_is_stopped(stage: Harness) -> None:
         steps += isinstance(step, Mine)
         if isinstance(step, Mine) and steps == 3:
             await stop()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # for deliveries to be sent between steps, too
 
     await stage.play(wait)
     await again()

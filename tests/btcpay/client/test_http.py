@@ -87,7 +87,7 @@ async def test_requests_resume_after_the_longest_rest(server: CannedGreenfield) 
         retry_policy=replace(FAST_RETRY, longest_wait_seconds=1, longest_rest_seconds=0.02)
     )
     await failing(client)
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.03)  # the rest, which the server wished to be longer, and a little
     assert await client.is_synchronized()
 
 
@@ -165,7 +165,7 @@ async def test_a_server_that_speaks_something_else_cannot_be_reached(garbage: by
 
 async def test_a_server_that_does_not_answer_in_time_is_a_timeout(server: CannedGreenfield) -> None:
     async def sleepy(_request: Request) -> Response:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # ten times as long as the client waits
         return HEALTH
 
     server.answer("health", sleepy)
