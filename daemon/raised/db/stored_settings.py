@@ -14,7 +14,8 @@ from raised.db.schema import daemon
 class StoredStore(msgspec.Struct, frozen=True):
     """A BTCPay store that is followed. `metadata_keys`: what is shown of invoices' metadata;
     `kept_metadata`: what is stored of it, which the rules of campaigns read, too;
-    `bitcoin_methods`: payment methods that count beside those that are known.
+    `bitcoin_methods`: payment methods that count beside those that are known. `read_since`: when
+    (unix seconds) the last of these settings changed that decide how invoices are read.
     """
 
     label: str
@@ -24,6 +25,7 @@ class StoredStore(msgspec.Struct, frozen=True):
     kept_metadata: tuple[str, ...] = ()
     crowdfund_apps: tuple[str, ...] = ()
     bitcoin_methods: tuple[str, ...] = ()
+    read_since: int = 0
 
 
 class StoredSettings(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ async def apply_sources(conn: AsyncConnection, configured: SourcesConfigured) ->
     labels = [store.label for store in stores]
     await sources.drop_unfollowed(conn, configured.relays, configured.explorers, labels)
     # Before the settings are replaced: it compares with those that were in force.
-    await sources.drop_outdated_sweeps(conn, stores)
+    stores = await sources.drop_outdated_sweeps(conn, stores, configured.at)
     await sources.put_settings(
         conn,
         StoredSettings(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts import campaigns, cursors, deliveries, invoices, payouts
+from raised.db.facts import campaigns, cursors, deliveries, invoices, payouts, sources
 from raised.db.facts.deliveries import Expected
 from raised.domain.btcpay.invoice import Invoice, InvoiceStatus
 from raised.domain.btcpay.invoice_snapshot import (
@@ -214,6 +214,8 @@ async def apply_gone(conn: AsyncConnection, gone: InvoicesGone, dirty: DirtySet)
 
 async def apply_reached(conn: AsyncConnection, reached: SweepReached) -> None:
     """Store how far a full sweep is, so that it can be resumed after a restart."""
+    if await sources.is_sweep_outdated(conn, reached.store, reached.began_at, reached.at):
+        return
     await cursors.set_cursor(conn, cursors.FULL_SWEEP, reached.store, reached.end, reached.began_at)
 
 
@@ -224,6 +226,8 @@ async def apply_sweep(conn: AsyncConnection, done: SweepDone, dirty: DirtySet) -
         full_at = None if known is None else known[1]
         await cursors.set_cursor(conn, cursors.STORE, done.store, done.began_at, full_at)
         return
+    if await sources.is_sweep_outdated(conn, done.store, done.began_at, done.at):
+        return  # it ended while the settings changed: another one reads everything anew
     unseen = await invoices.unseen_between(conn, done.store, done.since, done.began_at)
     missing = await invoices.mark_missing(conn, done.store, unseen)
     _announce_missing(done.store, missing, dirty)

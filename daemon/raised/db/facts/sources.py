@@ -66,16 +66,37 @@ async def put_settings(conn: AsyncConnection, settings: StoredSettings) -> None:
     await conn.execute(update(daemon).where(daemon.c.id == _ONLY_ROW).values(settings=text))
 
 
-async def drop_outdated_sweeps(conn: AsyncConnection, stores: Iterable[StoredStore]) -> None:
+async def drop_outdated_sweeps(
+    conn: AsyncConnection, stores: Iterable[StoredStore], at: int
+) -> tuple[StoredStore, ...]:
     """Drop the cursors of stores that are read in another way than before: their invoices must be
-    read anew from their beginning.
+    read anew from their beginning. The stores, with since when they are read as now.
     """
     before = {known.label: known for known in (await read_stored_settings(conn)).stores or ()}
-    for configured in stores:
-        known = before.get(configured.label)
-        if known is not None and _swept_by(known) != _swept_by(configured):
-            await drop_cursor(conn, STORE, configured.label)
-            await drop_cursor(conn, FULL_SWEEP, configured.label)
+    return tuple(
+        [await _drop_if_outdated(conn, before.get(each.label), each, at) for each in stores]
+    )
+
+
+async def _drop_if_outdated(
+    conn: AsyncConnection, known: StoredStore | None, configured: StoredStore, at: int
+) -> StoredStore:
+    if known is None:
+        return configured
+    if _swept_by(known) == _swept_by(configured):
+        return msgspec.structs.replace(configured, read_since=known.read_since)
+    await drop_cursor(conn, STORE, configured.label)
+    await drop_cursor(conn, FULL_SWEEP, configured.label)
+    return msgspec.structs.replace(configured, read_since=at)
+
+
+async def is_sweep_outdated(conn: AsyncConnection, label: str, began_at: int, at: int) -> bool:
+    """Whether a sweep that began then, and says so at `at`, has read with settings of before.
+
+    A change that seems to be in the future was made while our clock was ahead: it says nothing.
+    """
+    stores = (await read_stored_settings(conn)).stores or ()
+    return any(each.label == label and began_at < each.read_since <= at for each in stores)
 
 
 def _swept_by(configured: StoredStore) -> tuple[object, ...]:
