@@ -13,6 +13,8 @@ from tests.rig.brief_story import brief_story
 from tests.rig.harness import Harness, harness
 
 from raised.clock import now
+from raised.domain.angor.identifier import project_script
+from raised.domain.bitcoin.bech32 import address
 from raised.domain.bitcoin.tx import Tx
 from raised_simnet.explorer.faults import BadBlock, Faults, altered_witness
 from raised_simnet.explorer.server import Explorer
@@ -146,3 +148,52 @@ async def test_an_explorer_that_is_down_is_named_and_caught_up_with(tmp_path: Pa
 
 async def _reorgs(stage: Harness) -> list[dict[str, Any]]:
     return [change for change in await stage.box.changes() if change["type"] == "reorg"]
+
+
+async def test_an_explorer_that_refuses_everything_is_down_and_the_answer_stale(
+    tmp_path: Path,
+) -> None:
+    async with harness(tmp_path, brief_story(6, start_before(now()))) as stage:
+        explorer = stage.world.explorer
+        await stage.box.start()
+        await stage.play(after(3, lambda: None, followed(stage.box.client, stage.world)))
+        assert (await stage.outcome()).equal
+        explorer.faults = Faults(status=403, body="banned")
+        health = await stage.box.until("/health/ready", names(explorer))
+        problem = next(p for p in health["problems"] if p["source"].rstrip("/") == explorer.url)
+        assert problem["severity"] == "down"
+        assert "status 403" in problem["detail"]
+        assert (await stage.box.summary())["as_of"]["stale"]
+        explorer.faults = Faults()
+        await stage.box.until("/health/ready", lambda found: found["status"] == "ready")
+        assert not (await stage.box.summary())["as_of"]["stale"]
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_a_history_that_nobody_gives_is_named_and_the_rest_is_counted(
+    tmp_path: Path, status: int
+) -> None:
+    async with harness(tmp_path, brief_story(7, start_before(now())), explorers=2) as stage:
+        await stage.play(_never_waiting)
+        project_id = _first_project(stage)
+        about = address("bcrt", project_script(project_id))
+        for explorer in stage.world.explorers:
+            explorer.faults = Faults(status=status, about=about)
+        await stage.box.start()
+        found = await stage.box.until("/api/v1/problems", _names_project(project_id))
+        assert {row["source"] for row in found["items"]} == {"chain"}
+        for explorer in stage.world.explorers:
+            explorer.faults = Faults()
+        assert (await stage.outcome()).equal
+        await stage.box.until("/api/v1/problems", lambda found: not found["items"])
+
+
+def _names_project(project_id: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda found: any(
+        (row["code"], row["subject"]) == ("history_unread", project_id) for row in found["items"]
+    )
+
+
+def _first_project(stage: Harness) -> str:
+    published = stage.performance.player.book.published
+    return next(step.identifier for step in published if step.identifier is not None)

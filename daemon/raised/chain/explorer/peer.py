@@ -51,6 +51,7 @@ class ExplorerPeer:
         self._score = PeerScore(http.rate_limit.base_seconds)
         self._chain_problem: tuple[str, str] | None = None
         self._answers = False
+        self._lacks_tip = False  # without it an explorer is of no use, whatever it says of why
         self._refused = False
         limit = http.rate_limit
         self._tip_backoff = Backoff(limit.base_seconds, limit.cap_seconds)
@@ -95,14 +96,13 @@ class ExplorerPeer:
             tip_hash = await self.explorer.tip_hash()
         except SourceError as error:
             self.record_error(error)
-            # Without its tip it is of no use, whatever it says of the reason.
-            self._answers = False
+            self._lacks_tip = True
             self._tip_backoff.on_failure()
             return False
         finally:
             self.polling = False
         self._tip_backoff.on_success()
-        self._answers = True
+        self._answers, self._lacks_tip = True, False
         self.set_tip(tip_hash)
         return True
 
@@ -152,6 +152,7 @@ class ExplorerPeer:
         try:
             tip_hash = await self.explorer.tip_hash()
         except SourceError as host_error:
+            self._lacks_tip = True
             return host_error
         if tip_hash != self.tip_hash:
             return self._moved()
@@ -223,9 +224,10 @@ class ExplorerPeer:
     @property
     def state(self) -> State:
         """Down while it cannot be asked or does not answer, degraded while it is doubtful."""
-        if self._refused or self.explorer is None or not self._answers or self.http.is_late:
-            return "down"
-        if self.http.bucket.rest_seconds > _SHORT_REST_SECONDS or self._turn_errors.refused:
+        is_unmet = self._refused or self.explorer is None
+        is_silent = self._lacks_tip or not self._answers or self.http.is_late
+        rests = self.http.bucket.rest_seconds > _SHORT_REST_SECONDS
+        if is_unmet or is_silent or rests or self._turn_errors.refused:
             return "down"
         apart = self.on_our_chain is False or self._chain_problem is not None
         is_doubtful = self._score.is_doubtful(loop_time()) or self._turn_error is not None
