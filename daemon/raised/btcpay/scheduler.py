@@ -94,7 +94,9 @@ class SweepScheduler:
             if self._again_is_planned and self._again.is_due():
                 self._again_is_planned = False
                 self.request("full")
-            due = {kind: self._due_at(kind) for kind in _PRIORITY if kind in self._requested}
+            due: dict[SweepKind, float] = {
+                kind: self._due_at(kind) for kind in _PRIORITY if kind in self._requested
+            }
             for kind, due_at in due.items():
                 if due_at <= time():
                     return kind
