@@ -117,13 +117,16 @@ class InvoicePublisher:
             if answer is None:
                 await self._publish_gone(number, invoice_id)
                 return False
-            await self.publish(number, origin, answer)
+            await self.publish(number, origin, answer, is_by_id=True)
         return True
 
-    async def publish(self, number: int, origin: Origin, answer: InvoiceAnswer) -> None:
+    async def publish(
+        self, number: int, origin: Origin, answer: InvoiceAnswer, *, is_by_id: bool = False
+    ) -> None:
         """Publish the invoices that this request showed and no later request has shown yet.
 
-        What could not be read of them is set aside.
+        What could not be read of them is set aside. `is_by_id`: one invoice alone was asked for; a
+        list that meets one again that is set aside does not delay its next try.
         """
         completed = await self._completed(answer)
         apps = await self._apps_of(completed.invoices)
@@ -134,7 +137,7 @@ class InvoicePublisher:
                 for invoice in completed.invoices
                 if self.sequencer.is_newest(number, invoice.id)
             )
-            self._note(newest, completed)
+            self._note(newest, completed, is_by_id=is_by_id)
             if newest:
                 context.uncounted.add_invoices(newest)
                 known = {invoice.id: apps[invoice.id] for invoice in newest if invoice.id in apps}
@@ -144,18 +147,19 @@ class InvoicePublisher:
                     )
                 )
 
-    def _note(self, invoices: Sequence[Invoice], answer: InvoiceAnswer) -> None:
+    def _note(self, invoices: Sequence[Invoice], answer: InvoiceAnswer, *, is_by_id: bool) -> None:
         """Note which invoices were read whole, which are set aside, and what is odd."""
         set_aside = self._context.set_aside
         for invoice in invoices:
             if invoice.id in answer.failed:
-                set_aside.on_payments_failure(invoice.id, answer.failed[invoice.id])
+                error = answer.failed[invoice.id]
+                set_aside.on_payments_failure(invoice.id, error, is_try=is_by_id)
             elif invoice.unreadable_payments:
-                set_aside.on_unreadable(invoice.id)
+                set_aside.on_unreadable(invoice.id, is_try=is_by_id)
             elif invoice.payments is not None:
                 set_aside.on_success(invoice.id)
         for invoice_id in filter(None, answer.unreadable_ids):
-            set_aside.on_unreadable(invoice_id)
+            set_aside.on_unreadable(invoice_id, is_try=is_by_id)
         self._context.oddities.see_invoices(invoices)
 
     async def _fetch(self, invoice_id: str) -> InvoiceAnswer | None:

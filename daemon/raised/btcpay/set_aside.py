@@ -49,21 +49,27 @@ class InvoicesSetAside:
     def on_failure(self, invoice_id: str, error: SourceError) -> None:
         """This invoice could not be fetched, though the server answers other questions."""
         if isinstance(error, BadData) and error.code != "too_long":
-            self.on_unreadable(invoice_id)
+            self.on_unreadable(invoice_id, is_try=True)
         else:
-            self._put(invoice_id, error.code, _NOT_READ.format(error.detail))
+            self._put(invoice_id, error.code, _NOT_READ.format(error.detail), is_try=True)
 
-    def on_payments_failure(self, invoice_id: str, error: SourceError) -> None:
-        """The payments of this invoice could not be asked for."""
-        self._put(invoice_id, error.code, _NO_PAYMENTS.format(error.detail))
+    def on_payments_failure(self, invoice_id: str, error: SourceError, *, is_try: bool) -> None:
+        """The payments of this invoice could not be asked for.
 
-    def on_unreadable(self, invoice_id: str) -> None:
+        `is_try`: it was asked for by itself. A list that meets it again does not delay that.
+        """
+        self._put(invoice_id, error.code, _NO_PAYMENTS.format(error.detail), is_try=is_try)
+
+    def on_unreadable(self, invoice_id: str, *, is_try: bool) -> None:
         """This invoice, or a payment of it, was answered in a form that is not understood."""
-        self._put(invoice_id, _BAD_ROWS, _NOT_UNDERSTOOD)
+        self._put(invoice_id, _BAD_ROWS, _NOT_UNDERSTOOD, is_try=is_try)
 
-    def _put(self, invoice_id: str, code: str, detail: str) -> None:
+    def _put(self, invoice_id: str, code: str, detail: str, *, is_try: bool) -> None:
+        if invoice_id in self._items:
+            if not is_try:
+                return
+            self._pace.on_failure()
         self._items.on_failure(invoice_id, code, detail)
-        self._pace.on_failure()
         self._report()
 
     def on_success(self, invoice_id: str) -> None:
