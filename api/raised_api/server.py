@@ -16,6 +16,7 @@ from raised import __version__
 from raised.config.load import Bind, Environment
 from raised.errors import ConfigError
 from raised.systemd import notify
+from raised_api.http.connection import BoundedConfig, ConnectionLimits
 
 # Open requests get this long to end; systemd's own limit, after which it kills, is longer.
 _SHUTDOWN_SECONDS: Final = 5
@@ -91,8 +92,9 @@ def build_server(
     app: ASGIApp, environment: Environment, stop: asyncio.Event, systemd: Systemd
 ) -> Server:
     """The server of an application, whose streams end when it is asked to stop."""
-    config = uvicorn.Config(
+    config = BoundedConfig(
         app,
+        ConnectionLimits.of_process(environment.trusted_proxies),
         host=environment.api_bind.host,
         port=environment.api_bind.port,
         lifespan="on",

@@ -16,20 +16,20 @@ def client_address(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
     """
     client = scope["client"]
     address = client[0] if client else ""
-    if not _is_within(address, trusted_proxies):
+    if not is_within(address, trusted_proxies):
         return address
     for name, value in scope["headers"]:
         if name == _FORWARDED:
             for part in reversed(value.decode("latin-1").split(",")):
                 address = _without_port(part.strip())
-                if not _is_within(address, trusted_proxies):
+                if not is_within(address, trusted_proxies):
                     return address
     return address
 
 
 def is_loopback(address: str) -> bool:
     """Whether the address is of this machine."""
-    return _is_within(address, ("127.0.0.0/8", "::1"))
+    return is_within(address, ("127.0.0.0/8", "::1"))
 
 
 @lru_cache(maxsize=4096)
@@ -58,7 +58,8 @@ def _without_port(text: str) -> str:
 
 # Parsing an address and networks takes longer than all else of a cached response.
 @lru_cache(maxsize=4096)
-def _is_within(address: str, networks: tuple[str, ...]) -> bool:
+def is_within(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether the address is one of these, or of these networks."""
     try:
         ip = _parsed(address)
     except ValueError:
