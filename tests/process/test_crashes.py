@@ -12,7 +12,7 @@ from tests.rig.brief_story import BRIEF_TURNS, brief_project, project_text
 from tests.rig.harness import Harness, harness
 
 from raised.clock import now
-from raised_simnet.story.paced_player import Pace, followed
+from raised_simnet.story.paced_player import Pace
 from raised_simnet.story.steps import Publish, Step
 from raised_simnet.story.stories import full_story, start_before
 from raised_simnet.story.storyboard import Storyboard
@@ -46,7 +46,7 @@ async def test_the_whole_story_with_ten_kills(tmp_path: Path, database_url: str)
     story = full_story(11, start_before(now()), now(), shops=True)
     async with harness(tmp_path, story, database_url=database_url) as stage:
         await stage.box.start()
-        pace = followed(stage.box.client, stage.world)
+        pace = stage.followed()
         await stage.play(killing(stage, pace, random.Random(11)))
         assert (await stage.outcome()).equal
         assert await stage.box.is_consistent()

@@ -17,7 +17,7 @@ from tests.rig.harness import Harness, harness
 
 from raised.clock import now
 from raised_simnet.btcpay.webhook import Webhook
-from raised_simnet.story.paced_player import Pace, followed
+from raised_simnet.story.paced_player import Pace
 from raised_simnet.story.steps import Mine, Step
 from raised_simnet.story.storyboard import SPACING
 
@@ -40,7 +40,7 @@ def hook_of(stage: Harness) -> Webhook:
 
 def at_block(stage: Harness, number: int, happens: Callable[[], Awaitable[object]]) -> Pace:
     """The pace of the record; `happens` after the story's block of this number."""
-    pace = followed(stage.box.client, stage.world)
+    pace = stage.followed()
     mined = 0
 
     async def wait(step: Step) -> None:

@@ -18,7 +18,7 @@ from raised.domain.bitcoin.bech32 import address
 from raised.domain.bitcoin.tx import Tx
 from raised_simnet.explorer.faults import BadBlock, Faults, altered_witness
 from raised_simnet.explorer.server import Explorer
-from raised_simnet.story.paced_player import Pace, followed
+from raised_simnet.story.paced_player import Pace
 from raised_simnet.story.steps import Mine, Step
 from raised_simnet.story.stories import start_before
 
@@ -65,7 +65,7 @@ async def test_beside_a_good_explorer_a_sick_one_costs_nothing(tmp_path: Path, w
         def fall_ill() -> None:
             sick.faults = FAULTS[what]()
 
-        await stage.play(after(3, fall_ill, followed(stage.box.client, stage.world)))
+        await stage.play(after(3, fall_ill, stage.followed()))
         assert (await stage.outcome()).equal
         health = await stage.box.until("/health/ready", names(sick))
         assert health["status"] == "degraded"
@@ -156,7 +156,7 @@ async def test_an_explorer_that_refuses_everything_is_down_and_the_answer_stale(
     async with harness(tmp_path, brief_story(6, start_before(now()))) as stage:
         explorer = stage.world.explorer
         await stage.box.start()
-        await stage.play(after(3, lambda: None, followed(stage.box.client, stage.world)))
+        await stage.play(after(3, lambda: None, stage.followed()))
         assert (await stage.outcome()).equal
         explorer.faults = Faults(status=403, body="banned")
         health = await stage.box.until("/health/ready", names(explorer))

@@ -14,7 +14,7 @@ from tests.rig.databases import KINDS, Databases
 from tests.rig.harness import Harness, harness
 
 from raised.clock import now
-from raised_simnet.story.paced_player import SUMMARY, Pace, comparable, followed
+from raised_simnet.story.paced_player import SUMMARY, Pace, comparable
 from raised_simnet.story.steps import Founds, Reorganise, Step
 from raised_simnet.story.stories import full_story, start_before
 
@@ -60,8 +60,8 @@ async def told(
 
 def abreast_before_reorgs(stage: Harness) -> Pace:
     """As fast as the record follows; it has every block that a reorganisation takes."""
-    loose = followed(stage.box.client, stage.world)
-    tight = followed(stage.box.client, stage.world, lag=0)
+    loose = stage.followed()
+    tight = stage.followed(lag=0)
     coming = iter((*stage.performance.story.steps[1:], None))
 
     async def wait(step: Step) -> None:

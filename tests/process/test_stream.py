@@ -16,7 +16,7 @@ from tests.rig.harness import harness
 from tests.rig.node import Node
 
 from raised.clock import now
-from raised_simnet.story.paced_player import Pace, followed
+from raised_simnet.story.paced_player import Pace
 from raised_simnet.story.steps import Mine, Step
 from raised_simnet.story.stories import start_before
 
@@ -77,7 +77,7 @@ async def test_a_reader_that_resumes_sees_every_change_once_and_in_order(tmp_pat
         reader = Reader(box)
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(reader.read())
-            await stage.play(restarting(box, followed(box.client, stage.world), every=3))
+            await stage.play(restarting(box, stage.followed(), every=3))
             assert (await stage.outcome()).equal
             listed = await box.changes()
             await reader.until(listed[-1]["seq"])

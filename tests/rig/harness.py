@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.rig.deadline import DEADLINE_SECONDS
 from tests.rig.node import Node
 
 from raised_simnet.btcpay.shop_player import StoryClock
@@ -26,12 +27,19 @@ class Harness:
 
     async def play(self, pace: Pace | None = None) -> None:
         """Play the whole story, as fast as the record follows unless told otherwise."""
-        await self.performance.play(pace or followed(self.box.client, self.world))
+        await self.performance.play(pace or self.followed())
+
+    def followed(self, *, lag: int = 2) -> Pace:
+        """As fast as the record follows: at most `lag` blocks behind."""
+        return followed(self.box.client, self.world, lag=lag, patience_seconds=DEADLINE_SECONDS)
 
     async def outcome(self) -> Result:
         """What the record shows and the actors know, once they agree or patience ends."""
         seed = self.performance.story.seed
-        return Result(seed, *await agreement(self.box.client, self.performance))
+        shown, expected = await agreement(
+            self.box.client, self.performance, patience_seconds=DEADLINE_SECONDS
+        )
+        return Result(seed, shown, expected)
 
     def txid(self, label: str) -> str:
         """The transaction with this label in the story."""
