@@ -42,7 +42,7 @@ class FakeStoredEvents:
         self.requests += 1
         if "ids" in conditions:
             return [event for event in self.stored if event.id in conditions["ids"]]  # type: ignore[operator]
-        limit, until = conditions["limit"], conditions["until"]
+        limit, until = conditions["limit"], conditions.get("until", 1 << 63)
         assert isinstance(limit, int)
         assert isinstance(until, int)
         until -= self.exclusive
@@ -122,6 +122,39 @@ async def test_without_nip_77_a_full_second_is_not_complete() -> None:
     relay = FakeStoredEvents(stored, has_nip77=False)
     assert not await read_filter(relay, PROJECTS, TOP, compare=True)
     assert len(relay.ingested) == 512  # what is before the full second is read all the same
+
+
+@pytest.mark.parametrize("cap", [1, 2, 20, 44, 45, 100, 500])
+@pytest.mark.parametrize("has_nip77", [False, True])
+@pytest.mark.parametrize("exclusive", [False, True])
+async def test_seconds_fuller_than_any_cap_are_read_or_the_filter_is_not_complete(
+    cap: int, has_nip77: bool, exclusive: bool
+) -> None:
+    stored = events([70] * 45 + [60] * 45 + [50] + [10] * 45)
+    relay = FakeStoredEvents(stored, cap=cap, has_nip77=has_nip77, exclusive=exclusive)
+    is_complete = await read_filter(relay, PROJECTS, None, compare=False)
+    if has_nip77 or cap > 50:
+        assert is_complete
+        assert relay.ids == sorted(event.id for event in stored)
+    else:
+        assert not is_complete
+        assert len(relay.ingested) >= min(cap, 45) * 3 + 1
+
+
+@pytest.mark.parametrize("cap", [2, 20, 44])
+async def test_one_second_is_all_and_more_than_the_cap(cap: int) -> None:
+    stored = events([50] * 45)
+    relay = FakeStoredEvents(stored, cap=cap, has_nip77=False)
+    assert not await read_filter(relay, PROJECTS, None, compare=False)
+    relay = FakeStoredEvents(stored, cap=cap)
+    assert await read_filter(relay, PROJECTS, None, compare=False)
+    assert len(relay.ingested) == 45
+
+
+async def test_a_relay_with_a_single_event_is_read_to_its_end() -> None:
+    relay = FakeStoredEvents(events([50]), has_nip77=False)
+    assert await read_filter(relay, PROJECTS, None, compare=False)
+    assert len(relay.ingested) == 1
 
 
 async def test_events_that_pages_did_not_show_are_read_by_nip_77(

@@ -176,6 +176,26 @@ async def test_a_relay_that_closes_every_subscription_is_named_and_tried_again(
         await following.until(lambda: following.state(hostile)[0] == "ok")
 
 
+@pytest.mark.parametrize(
+    ("name", "code"), [("closed_kinds", "auth_wanted"), ("silent_kinds", "silent")]
+)
+async def test_a_filter_that_is_refused_stops_no_other(
+    follow: Any, hostile: HostileRelay, record: Any, name: str, code: str
+) -> None:
+    """Relays that keep direct messages for those who authenticate are read all the same."""
+    record.keys = [MINE[0]["pubkey"]]
+    hostile.events = list(THEIRS)
+    setattr(hostile, name, frozenset({4}))
+    async with follow(hostile, eose_timeout=0.3) as following:
+        await following.until(lambda: len(record.events) == len(THEIRS))
+        await following.until(lambda: following.state(hostile)[0] == "degraded")
+        await following.until(lambda: record.health[hostile.url].errors.get(code))
+        assert not record.done
+        hostile.closed_kinds = hostile.silent_kinds = frozenset()
+        await following.until(lambda: record.done)
+        await following.until(lambda: following.state(hostile)[0] == "ok")
+
+
 async def test_events_published_while_a_subscription_was_closed_are_read_back(
     follow: Any, hostile: HostileRelay
 ) -> None:

@@ -62,6 +62,9 @@ class HostileRelay:
         self.events = list(events)
         self.mode = mode
         self.flood_size = 10_000
+        # Kinds whose filters it refuses by a CLOSED, or leaves without an answer.
+        self.closed_kinds: frozenset[int] = frozenset()
+        self.silent_kinds: frozenset[int] = frozenset()
         self.flood_may_end = threading.Event()  # until then the last event of a flood is kept back
         self.flood_may_end.set()
         self.received: list[list[object]] = []
@@ -177,7 +180,7 @@ class _Client:
         await self._send_ok(event, "", accepted=True)
 
     async def _subscribe(self, name: str, filters: list[Filter]) -> None:
-        if await self._refuses(name):
+        if await self._refuses(name) or await self._refuses_kinds(name, filters):
             return
         await self._send_bad_data(name)
         events = self._matching(filters)
@@ -217,6 +220,12 @@ class _Client:
             case _:
                 return False
         return True
+
+    async def _refuses_kinds(self, name: str, filters: list[Filter]) -> bool:
+        kinds = {kind for each in filters for kind in cast("list[int]", each.get("kinds", []))}
+        if kinds & self._relay.closed_kinds:
+            await self._send("CLOSED", name, "auth-required: not for everybody")
+        return bool(kinds & (self._relay.closed_kinds | self._relay.silent_kinds))
 
     def _matching(self, filters: list[Filter]) -> list[Event]:
         newest_first = sorted(

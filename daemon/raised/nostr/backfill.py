@@ -6,7 +6,7 @@ dated back; events behind them would be skipped, so an event in twenty is not tr
 end of the page. A page that is shorter than its limit proves nothing, since relays cap pages; the
 end is a page without a new event, with an EOSE behind it. A page full of events of one second
 cannot be passed by `until`: NIP-77 names the missing ones, and without it the filter stays
-incomplete.
+incomplete. Whether a page is full is measured: by the largest page that this relay ever gave.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,7 @@ PAGE_SIZE: Final = 500  # a usual cap of relays
 SHORT_PAGE: Final = 100  # a page of fewer events is not worth the second connection
 BACKDATED_SHARE: Final = 20  # an event in so many may have been published meanwhile
 IDS_PER_FETCH: Final = 400
+LATEST: Final = 1 << 33  # the year 2242
 COMPARED_MAX: Final = 5_000  # ids compared at once by NIP-77
 
 
@@ -56,6 +57,11 @@ class _FilterProgress:
     until: int
     seen: dict[str, Event] = field(default_factory=dict[str, Event])
     had_short_page: bool = False
+    smallest_cut: int | None = None  # the smallest page behind which there was more
+    previous: int | None = None  # events of the page before
+    checked: set[int] = field(default_factory=set[int])  # seconds that filled a page
+    is_cap_measured: bool = False
+    seemed_single: bool = False  # the relay seemed to hold one event, and no more
     is_complete: bool = True
 
 
@@ -74,7 +80,8 @@ async def read_filter(
     if compare:
         for window in _windows(progress):
             await _fetch_missing(stored, window, progress)
-    return progress.is_complete
+    was_single = not progress.seemed_single or len(progress.seen) == 1
+    return progress.is_complete and was_single
 
 
 async def _read_page(stored: StoredEvents, progress: _FilterProgress) -> bool:
@@ -85,11 +92,14 @@ async def _read_page(stored: StoredEvents, progress: _FilterProgress) -> bool:
     stored.largest_page = max(stored.largest_page, len(page))
     times = sorted(event.created_at for event in page)
     if new := _new_events(page, progress):
+        if progress.previous is not None:
+            progress.smallest_cut = min(progress.smallest_cut or PAGE_SIZE, progress.previous)
+        progress.previous = len(page)
         progress.seen.update((event.id, event) for event in new)
         await stored.ingest(new)
         progress.until = min(progress.until, times[len(page) // BACKDATED_SHARE] + 1)
         return True
-    if len(page) < stored.largest_page - stored.largest_page // BACKDATED_SHARE:
+    if not _may_be_cut(stored, progress, len(page)):
         return False  # below the cap, and nothing new: the end
     return await _pass_full_page(stored, progress, oldest=times[0], count=len(page))
 
@@ -102,12 +112,37 @@ async def _pass_full_page(
         progress.until = oldest + 1
         return True
     # All of one second, and as many as this relay ever sends: it may have more of that second.
-    if count >= SHORT_PAGE:
+    if oldest not in progress.checked:
+        progress.checked.add(oldest)
         second = {**progress.conditions, "since": oldest, "until": oldest}
         is_whole = await _fetch_missing(stored, second, progress)
+        is_whole = is_whole or await _is_within_cap(stored, progress, count)
         progress.is_complete = is_whole and progress.is_complete
     progress.until -= 1
     return True
+
+
+def _may_be_cut(stored: StoredEvents, progress: _FilterProgress, count: int) -> bool:
+    """Whether a page of so many events may be all that the relay shows of more."""
+    cap = min(stored.largest_page, progress.smallest_cut or PAGE_SIZE)
+    return count >= cap - cap // BACKDATED_SHARE
+
+
+async def _is_within_cap(stored: StoredEvents, progress: _FilterProgress, count: int) -> bool:
+    """Whether the relay shows more at once, when it is asked for anything at all.
+
+    A relay with a single event looks like one that shows one a page, which none is known to do.
+    """
+    if not progress.is_cap_measured:
+        progress.is_cap_measured = True
+        page = await stored.page_with_eose({"until": LATEST, "limit": PAGE_SIZE})
+        stored.largest_page = max(stored.largest_page, len(page))
+        if len(page) == 1 and page[0].id not in progress.seen:
+            progress.smallest_cut = 1
+    if not _may_be_cut(stored, progress, count):
+        return True
+    progress.seemed_single = count == 1 == len(progress.seen) and progress.smallest_cut is None
+    return progress.seemed_single
 
 
 async def _next_page(stored: StoredEvents, progress: _FilterProgress) -> Sequence[Event]:

@@ -19,11 +19,13 @@ from raised.errors import Refused, Unavailable
 from raised.net.backoff import Backoff
 from raised.nostr.backfill import PAGE_SIZE, SHORT_PAGE, read_filter
 from raised.nostr.connection import RelayConnection
+from raised.nostr.contained_page import contained_page
 from raised.nostr.filters import Filter, pubkey_filters, public_filters
 from raised.nostr.page_reader import Page, PageReader, open_page_reader
 from raised.nostr.relay_state import RelayContext, RelayState
 
 RATE_LIMIT_ATTEMPTS: Final = 6
+REFUSED_MAX: Final = 2  # filters refused, and none answered: the relay refuses everything
 # Events of a page beyond its limit were published meanwhile, or the relay ignores the limit.
 FLOOD: Final = 2 * PAGE_SIZE
 _NO_PAGE: Final = Page((), is_whole=False)
@@ -59,6 +61,8 @@ class CatchUp:
         self._state = state
         self._keep_live = keep_live
         self._caught_up = False
+        self._refused = 0  # filters that were refused on this connection
+        self._was_answered = False  # one was not
         timing = context.timing
         self._backoff = Backoff(timing.resubscribe_first, timing.resubscribe_max)
 
@@ -75,7 +79,7 @@ class CatchUp:
         try:
             is_complete = await self._read(plan)
         except Refused as refusal:
-            self._context.note_closed(refusal.code)
+            self._context.health.begin_backfill_refusal(self._context.code_of(refusal.code))
             is_complete = False
         except Unavailable:
             await self._end_first(plan)
@@ -130,9 +134,28 @@ class CatchUp:
             for done, conditions in enumerate(plan.filters):
                 if plan.reports_progress:
                     await self._report_progress(done, len(plan.filters))
-                is_whole = await read_filter(stored, conditions, None, compare=plan.full)
+                is_whole = await self._read_contained(stored, conditions, compare=plan.full)
                 is_complete = is_complete and is_whole
         return is_complete
+
+    async def _read_contained(
+        self, stored: "RelayStoredEvents", conditions: Filter, *, compare: bool
+    ) -> bool:
+        """Read a filter; False when it was not read to its end, which stops no other filter.
+
+        Raises Refused when the relay refuses for the time being, or everything.
+        """
+        try:
+            is_whole = await read_filter(stored, conditions, None, compare=compare)
+        except Refused as refusal:
+            self._refused += 1
+            is_all = self._refused >= REFUSED_MAX and not self._was_answered
+            if is_all or refusal.code == "rate-limited":
+                raise
+            self._context.health.begin_backfill_refusal(self._context.code_of(refusal.code))
+            return False
+        self._was_answered = True
+        return is_whole
 
     async def _open_stored_events(self, stack: AsyncExitStack, plan: _Plan) -> "RelayStoredEvents":
         """With a page reader, unless little is to be read or the relay grants one connection."""
@@ -147,6 +170,7 @@ class CatchUp:
         context, backfill = self._context, self._state.backfill
         # The cursor must not reach the writer before the events that it stands for.
         await context.ingest.drain_pages()
+        context.health.end_backfill_refusal()
         backfill.read_pubkeys.update(plan.pubkeys)
         self._backoff.on_success(0)
         if not plan.moves_cursor:
@@ -226,7 +250,7 @@ class RelayStoredEvents:
         for attempt in range(RATE_LIMIT_ATTEMPTS):
             await self._keep_live()
             try:
-                return self._checked_size(await self._connection.page(conditions))
+                return self._checked_size(await contained_page(self._connection, conditions))
             except Refused as refusal:
                 if refusal.code != "rate-limited" or attempt == RATE_LIMIT_ATTEMPTS - 1:
                     raise

@@ -136,6 +136,8 @@ class RelayConnection:
             self._filters.end(subscription_id)
             for event in request.events:  # no complete page, but valid events
                 await self._on_event(event)
+            if request.is_page:  # the relay may still be sending
+                await self._client.unsubscribe(subscription_id)
             raise
         finally:
             self._requests.remove(subscription_id)

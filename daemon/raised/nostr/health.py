@@ -40,6 +40,7 @@ _ENDED_WITH_CONNECTION: Final = ("closed", "auth_wanted", "auth_refused", "silen
 # An event that cannot be read will hardly change; a relay may still send another under its id.
 ODD_EVENT_FIRST_SECONDS: Final = 3_600.0
 ODD_EVENT_MOST_SECONDS: Final = 86_400.0
+_BACKFILL: Final = "backfill"  # the key of the problem that a back-fill is refused
 _CONNECTION: Final = "connection"  # the key of the problem that there is no connection
 
 
@@ -98,6 +99,16 @@ class RelayHealth:
         if self._tracker.begin_problem(code, SENTENCES[code]):
             self.errors[code] += 1
         self._updates += 1
+
+    def begin_backfill_refusal(self, code: str) -> None:
+        """Requests of a back-fill are refused, until `end_backfill_refusal`."""
+        if self._tracker.begin_problem(code, SENTENCES[code], key=_BACKFILL):
+            self.errors[code] += 1
+        self._updates += 1
+
+    def end_backfill_refusal(self) -> None:
+        """A back-fill was read to its end."""
+        self._tracker.end_problem(_BACKFILL)
 
     def end_problem(self, *codes: str) -> None:
         """These problems have ended. No error when there was none."""

@@ -45,11 +45,14 @@ class RelayContext:
 
     def note_closed(self, prefix: str) -> None:
         """Report that the relay closed a subscription of ours."""
-        code = "closed"
+        self.health.begin_problem(self.code_of(prefix))
+
+    def code_of(self, prefix: str) -> str:
+        """The problem's code for a CLOSED with this prefix, or for what counts as one."""
         if prefix == "auth-required":
             has_key = self.endpoint.settings.auth_key_file is not None
-            code = "auth_refused" if has_key else "auth_wanted"
-        self.health.begin_problem(code)
+            return "auth_refused" if has_key else "auth_wanted"
+        return "silent" if prefix == "silent" else "closed"
 
 
 @dataclass(slots=True)
