@@ -29,15 +29,16 @@ from raised_simnet.world import World
 PROJECTS: Final = 4
 POLL_SECONDS: Final = 20.0
 SICK_SECONDS: Final = 300
-KINDS: Final = ("500", "429", "403", "404", "501", "html", "object", "cut", "long", "slow")
-PLACES: Final = ("address", "page", "transactions")
+KINDS: Final = ["500", "429", "403", "404", "501", "html", "object", "empty", "cut", "long", "slow"]
+PLACES: Final = ("address", "count", "page", "transactions")
 
 
 @dataclass(frozen=True)
 class Fault:
     """What one explorer does with the questions about one project.
 
-    `place`: its address at all, the pages of its history, or its transactions and their proofs.
+    `place`: its address at all, the count of its transactions, the pages of its history, or its
+    transactions and their proofs.
     """
 
     explorer: int
@@ -87,6 +88,8 @@ class OddTransport(DirectTransport):
             return False
         if fault.place == "transactions":
             return any(txid in path for txid in self._scene.txids[fault.project]) and "/tx/" in path
+        if fault.place == "count":
+            return path.endswith(self._scene.addresses[fault.project])
         is_about = self._scene.addresses[fault.project] in path
         return is_about and (fault.place == "address" or "/txs/chain" in path)
 
@@ -97,6 +100,8 @@ async def _instead(kind: str, response: httpx.Response) -> httpx.Response:
             return httpx.Response(200, text="<html>Just a moment</html>")
         case "object":
             return httpx.Response(200, json={"unexpected": [1, 2, 3]})
+        case "empty":
+            return httpx.Response(200, json=[])
         case "cut":
             raise httpx.ReadError("the connection broke")
         case "long":
@@ -178,7 +183,7 @@ async def _follow(scene: Scene, explorers: int, faults: Sequence[Fault]) -> None
         _check_sick(scene, record, explorers, faults)
         assert transport.requests < _most_requests(explorers, faults)
         transport.faults = ()
-        await asyncio.sleep(2 * SICK_SECONDS)
+        await asyncio.sleep(3 * SICK_SECONDS)
         assert record.read == set(scene.projects)
         assert record.txids == frozenset().union(*scene.txids)
         assert not [problem for problem in record.problems if problem.code.startswith("history")]
@@ -202,7 +207,8 @@ def _check_sick(
         if {fault.explorer for fault in faults if fault.project == number} < set(range(explorers))
     }
     assert record.read >= sound, "what one explorer gives was read"
-    named = {problem.subject for problem in record.problems if problem.code == "history_unread"}
+    codes = {"history_unread", "history_short"}
+    named = {problem.subject for problem in record.problems if problem.code in codes}
     assert named == set(scene.projects) - record.read
 
 

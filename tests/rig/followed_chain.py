@@ -129,12 +129,21 @@ class ObservationLog:
                 await self._wait_for_commit()
 
     async def wait_until_caught_up(self, world: World) -> None:
-        """Wait until the best block is in the record and every history was read."""
+        """Wait until the best block is in the record and every history was read.
+
+        Also one that is shorter than the explorer counts, which is read again much later.
+        """
         tip = world.chain.tip_hash
         await self.wait_until(lambda: self.tip is not None and self.tip.hash == tip)
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while await RecordView(self.engine, 100).unindexed_projects():
+            while await self._unread_projects():
                 await self._wait_for_commit()
+
+    async def _unread_projects(self) -> set[str]:
+        unindexed = await RecordView(self.engine, 100).unindexed_projects()
+        short = select(schema.problem.c.subject).where(schema.problem.c.code == "history_short")
+        async with reading(self.engine) as conn:
+            return set(unindexed) - set(await conn.scalars(short))
 
     async def _wait_for_commit(self) -> None:
         if self._failure is not None:

@@ -17,7 +17,7 @@ from raised.domain.observation import (
 
 
 class MemoryProjectsRecord:
-    """Applies observations as they come. `read`: the projects whose history was seen."""
+    """Applies observations as they come. `read`: the projects whose whole history was seen."""
 
     def __init__(self, projects: Sequence[str]) -> None:
         self.projects = tuple(projects)
@@ -60,8 +60,8 @@ class MemoryProjectsRecord:
             case BlockSeen(block=block, txs=txs):
                 self.tip = block
                 self.txids |= {placed.tx.txid for placed in txs}
-            case HistorySeen(project_id=project_id, txs=rows):
-                self.read.add(project_id)
+            case HistorySeen(project_id=project_id, txs=rows, whole=whole):
+                self.read |= {project_id} if whole else set()
                 self.txids |= {placed.tx.txid for _, placed in rows}
             case SourceHealth(name=name, state=state):
                 self.health[name] = observation

@@ -7,7 +7,7 @@ tried again after pauses that grow (docs/containment.md).
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -19,10 +19,10 @@ from raised.chain.block_scan import FoundingTest, WatchSet, add_relevant
 from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.history import read_history
 from raised.chain.ports import ChainRecord
+from raised.chain.unread_histories import UnreadHistories
 from raised.clock import now
 from raised.domain.observation import HistorySeen, Observation, Progress
-from raised.errors import SourceError, Unavailable
-from raised.net.set_aside import SetAside
+from raised.errors import SourceError
 
 _PROGRESS: Final = "index"  # the name of the first pass in the status
 # Tries of each project that fails before the first pass counts as done: the status must not say
@@ -30,7 +30,6 @@ _PROGRESS: Final = "index"  # the name of the first pass in the status
 _TRIES: Final = 3
 # So long a reported history may take through the queue to the record before it is read again.
 _QUEUED_SECONDS: Final = 60.0
-_NEEDS_OTHERS: Final = "no other explorer can be asked now whether its old blocks are on our chain"
 _TURN_SECONDS: Final = 20.0  # so long histories are read before blocks are looked at again
 
 
@@ -53,26 +52,25 @@ class HistoryBacklog:
         linker: AncestryLinker,
         watched: WatchSet,
         founding_of: FoundingTest,
-        set_aside: SetAside,
+        unread: UnreadHistories,
     ) -> None:
         self._record = record
         self._best_chain = best_chain
         self._linker = linker
         self._watched = watched
         self._founding_of = founding_of
-        self._set_aside = set_aside
+        self._unread = unread
         # Projects whose old blocks have to be linked to ours first, and who shows them.
         self._unlinked: dict[str, str] = {}
         self._slow: defaultdict[str, set[str]] = defaultdict(set)  # explorers, by project
         self._reading: tuple[str, str] | None = None  # the project, and from which explorer
-        self._failures: Counter[str] = Counter()
         self._reported: dict[str, _Reported] = {}
         self._first_pass_done = False
         self._total = 0
 
     async def has_untried(self) -> bool:
         """Whether there is a project whose history was not read and did not fail yet."""
-        return any(not self._failures[project_id] for project_id in await self._waiting())
+        return any(not self._unread.failures[project_id] for project_id in await self._waiting())
 
     async def read_some(
         self, peers: Sequence[ExplorerPeer], outbox: asyncio.Queue[Observation]
@@ -84,12 +82,15 @@ class HistoryBacklog:
         """
         waiting = await self._waiting()
         due = sorted(
-            (project_id for project_id in waiting if self._set_aside.is_due(project_id)),
-            key=lambda project_id: (project_id in self._unlinked, self._failures[project_id]),
+            (project_id for project_id in waiting if self._unread.is_due(project_id)),
+            key=lambda project_id: (
+                project_id in self._unlinked,
+                self._unread.failures[project_id],
+            ),
         )
         self._total = max(self._total, len(waiting))
         error = await self._read_in_order(peers, due, len(waiting), outbox)
-        if all(self._failures[project_id] > _TRIES for project_id in waiting):
+        if all(self._is_given_up(project_id) for project_id in waiting):
             await self._report_progress(outbox, 0)
         return error
 
@@ -151,19 +152,26 @@ class HistoryBacklog:
         self._watched.add_project(project_id)
         self._linker.set_chain(self._best_chain.chain)
         reasons: list[SourceError] = []
+        short: list[tuple[ExplorerPeer, HistorySeen]] = []
         for peer in self._in_order(peers, project_id):
             outcome = await self._read_from(peer, project_id)
+            if isinstance(outcome, HistorySeen) and not outcome.whole:
+                short.append((peer, outcome))
+                continue
             if not isinstance(outcome, SourceError):
                 return await self._settle(peer, project_id, outcome, outbox)
             host_error = await peer.error_of_host(outcome)
             if host_error is None:
                 reasons.append(outcome)
             elif peer is peers[0]:
-                self._failures[project_id] += 1
+                self._unread.failures[project_id] += 1
                 return host_error
             else:
                 await peer.on_error(host_error)
-        self._put_aside(project_id, reasons)
+        if short:
+            peer, longest = max(short, key=lambda reading: len(reading[1].txs))
+            return await self._settle(peer, project_id, longest, outbox)
+        self._unread.on_failure(project_id, reasons, self._slow.pop(project_id, set()))
         return None
 
     def _in_order(self, peers: Sequence[ExplorerPeer], project_id: str) -> Sequence[ExplorerPeer]:
@@ -197,29 +205,16 @@ class HistoryBacklog:
             case HistorySeen():
                 self._unlinked.pop(project_id, None)
                 self._slow.pop(project_id, None)
-                self._set_aside.on_success(project_id)
+                self._unread.on_history(outcome)
                 peer.on_history()
                 await self._report(outcome, outbox)
             case NeedsLink() | NeedsAnswers():
                 self._unlinked[project_id] = peer.name
             case NeedsOthers():
-                self._failures[project_id] += 1
-                self._set_aside.on_failure(project_id, "history_unconfirmed", _NEEDS_OTHERS)
+                self._unread.on_unconfirmed(project_id)
             case _:
                 assert_never(outcome)
         return outcome
-
-    def _put_aside(self, project_id: str, reasons: Sequence[SourceError]) -> None:
-        """No explorer gives this history: the others go on."""
-        self._failures[project_id] += 1
-        slow = self._slow.pop(project_id, set())
-        causes = [f"{reason.source} {reason.detail}" for reason in reasons]
-        causes += [f"{name} takes too long" for name in sorted(slow)]
-        wanted = [reason.retry_after or 0 for reason in reasons if isinstance(reason, Unavailable)]
-        sentence = f"its history cannot be read and is asked for again: {'; '.join(causes)}"
-        self._set_aside.on_failure(
-            project_id, "history_unread", sentence, float(max(wanted, default=0))
-        )
 
     async def _report(self, history: HistorySeen, outbox: asyncio.Queue[Observation]) -> None:
         for _, placed in history.txs:
@@ -236,7 +231,7 @@ class HistoryBacklog:
         did not take, because of another chain, is read again after a reorg, a gap, or a while.
         """
         unindexed = await self._record.unindexed_projects()
-        self._set_aside.keep_only(frozenset(unindexed))
+        self._unread.keep_only(unindexed)
         self._reported = {
             project_id: reported
             for project_id, reported in self._reported.items()
@@ -252,6 +247,9 @@ class HistoryBacklog:
             and chain is not None
             and chain.height_of(reported.tip_hash) is not None
         )
+
+    def _is_given_up(self, project_id: str) -> bool:
+        return self._unread.is_short(project_id) or self._unread.failures[project_id] > _TRIES
 
     async def _report_progress(self, outbox: asyncio.Queue[Observation], left: int) -> None:
         """How far the first pass over all projects is."""

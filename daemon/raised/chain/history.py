@@ -22,7 +22,7 @@ from raised.domain.angor.watched_outputs import CoinKind, NewCoin, coins_made
 from raised.domain.bitcoin.sighash import Spending
 from raised.domain.bitcoin.tx import OutPoint, Txid, TxOut
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
-from raised.errors import BadData, InvalidInput, Unavailable
+from raised.errors import BadData, InvalidInput, SourceError, Unavailable
 
 _TRIES: Final = 3
 _MOST_PARENTS: Final = 50  # transactions asked for what another one spends
@@ -51,7 +51,7 @@ async def read_history(
     """
     tip = linker.tip
     history = _History(project_script(project_id), tip.height)
-    pages = await _all_pages(explorer, history.script)
+    pages, whole = await _all_pages(explorer, history.script)
     confirmed = [seen for seen in pages if _height(seen) <= tip.height]
     # Before the many requests for proofs, which would be made again after the headers are read.
     preparation = await linker.prepare(explorer, [_place(seen) for seen in confirmed])
@@ -66,7 +66,7 @@ async def read_history(
         return verdict
     placed = [_placed(seen, proof) for seen, proof in proven]
     placed.sort(key=lambda pair: (pair[0].height, pair[1].position))
-    return HistorySeen(project_id, tuple(placed), tip, explorer.name, at)
+    return HistorySeen(project_id, tuple(placed), tip, explorer.name, at, whole)
 
 
 async def _collect(
@@ -92,12 +92,13 @@ def _place(seen: SeenTx) -> tuple[int, str]:
     return seen.placement.height, seen.placement.block_hash
 
 
-async def _all_pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
-    """All confirmed transactions of an address, from all pages.
+async def _all_pages(explorer: Explorer, script: bytes) -> tuple[list[SeenTx], bool]:
+    """All confirmed transactions of an address; whether the explorer counts no more of them.
 
     The explorer's count of them says early that nothing is missing. It is only a statistic, and
-    some keep it wrong for ever (mempool/electrs#112): two readings to the last page that agree
-    outweigh it. A single one does not, for a cursor that the explorer lost looks like the end.
+    some keep it wrong for ever (mempool/electrs#112), or do not give it: two readings to the last
+    page that agree outweigh it. A single one does not, for a cursor that the explorer lost looks
+    like the end.
     """
     before: dict[Txid, SeenTx] | None = None
     for _ in range(_TRIES):
@@ -105,11 +106,11 @@ async def _all_pages(explorer: Explorer, script: bytes) -> list[SeenTx]:
         while page := await _next_page(explorer, script, txs):
             txs.update(page)
             if len(page) < _FULL_PAGE and await _is_all(explorer, script, txs):
-                return list(txs.values())
-        if await _is_all(explorer, script, txs) or (
-            before is not None and before.keys() == txs.keys()
-        ):
-            return list(txs.values())
+                return list(txs.values()), True
+        is_all = await _is_all(explorer, script, txs)
+        if is_all or (before is not None and before.keys() == txs.keys()):
+            # Nothing at all, and no count to go with it, is how a host without an index looks.
+            return list(txs.values()), is_all or (is_all is None and bool(txs))
         before = txs
     raise Unavailable(explorer.name, "lost our place in a list while we read it", "restart_paging")
 
@@ -122,8 +123,15 @@ async def _next_page(
     return {seen.tx.txid: seen for seen in confirmed if seen.tx.txid not in txs}
 
 
-async def _is_all(explorer: Explorer, script: bytes, txs: dict[Txid, SeenTx]) -> bool:
-    return len(txs) >= (await explorer.counts(script)).confirmed
+async def _is_all(explorer: Explorer, script: bytes, txs: dict[Txid, SeenTx]) -> bool | None:
+    """Whether these are as many as the explorer counts; None when it does not say how many.
+
+    A host that answers nothing at all refuses the next page, too.
+    """
+    try:
+        return len(txs) >= (await explorer.counts(script)).confirmed
+    except SourceError:
+        return None
 
 
 async def _spenders(explorer: Explorer, history: _History, seen: SeenTx) -> list[SeenTx]:

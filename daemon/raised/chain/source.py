@@ -17,17 +17,16 @@ from raised.chain.mempool import Mempool
 from raised.chain.mempool_watch import MempoolWatch
 from raised.chain.ports import ChainRecord
 from raised.chain.settings import ChainSettings
+from raised.chain.unread_histories import UnreadHistories
 from raised.domain.angor.founding import founding_of
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.network import Network
 from raised.domain.observation import Observation
 from raised.errors import SourceError
 from raised.net.http_client import Transport
-from raised.net.set_aside import SetAside
 
 # How often a turn is checked for an explorer that does not answer. Short beside its timeouts.
 _CHECK_SECONDS: Final = 0.25
-_LONGEST_HISTORY_PAUSE_SECONDS: Final = 600.0
 
 
 class ChainSource:
@@ -58,7 +57,7 @@ class ChainSource:
             linker,
             self._watched,
             founding_test,
-            SetAside(self._health.problems, pause, _LONGEST_HISTORY_PAUSE_SECONDS),
+            UnreadHistories(self._health.problems, pause),
         )
         self._mempool = MempoolWatch(
             record,

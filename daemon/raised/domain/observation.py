@@ -101,7 +101,8 @@ class HistorySeen:
     """Everything confirmed that concerns one project, up to and including block `tip`.
 
     Also stands for the gap that was not followed block by block. With `tip` the record jumps there
-    when it has no newer one.
+    when it has no newer one. What is not `whole` is less than the explorer itself counts: it is
+    stored, and the history stays to be read.
     """
 
     project_id: str
@@ -109,6 +110,7 @@ class HistorySeen:
     tip: BlockRef
     explorer: str
     at: int
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

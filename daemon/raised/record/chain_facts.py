@@ -73,7 +73,7 @@ async def apply_history(
     await projects.add_projects(conn, [seen.project_id], seen.at)
     dirty.projects.add(seen.project_id)
     await _put_txs(conn, placed, policy, dirty, seen.at)
-    if all(hashes.get(ref.height, ref.hash) == ref.hash for ref, _ in seen.txs):
+    if seen.whole and all(hashes.get(ref.height, ref.hash) == ref.hash for ref, _ in seen.txs):
         await projects.put_indexed_height(conn, seen.project_id, seen.tip.height)
 
 
