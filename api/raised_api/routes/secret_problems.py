@@ -38,5 +38,11 @@ def _problem(label: str, missing: str | None, last_at: int | None) -> Trouble:
         f"Run `raised btcpay setup {label}` and restart raised api."
     )
     return problem_item(
-        label, "no_webhook_secret", detail, instant(last_at), last_at=instant(last_at)
+        label,
+        "no_webhook_secret",
+        detail,
+        instant(last_at),
+        last_at=instant(last_at),
+        # Anybody can send what looks like a delivery; a file that is named and missing is our own.
+        severity="degraded" if missing else "warning",
     )

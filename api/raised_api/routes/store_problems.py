@@ -34,12 +34,21 @@ async def store_problems(conn: AsyncConnection, stores: Iterable[Store], now: in
 
 
 def _refused(store: Store, counts: list[Refused]) -> Trouble:
+    """A warning: anybody can send what is refused. If it is the store's own server, its deliveries
+    are missed as well, and that is what makes the store worse.
+    """
     parts = ", ".join(f"{count.reason} {count.count}" for count in counts)
     detail = f"Deliveries were refused within the last hour; so far: {parts}."
     last_at = instant(max(count.last_at for count in counts))
     tries = sum(count.count for count in counts)
     return problem_item(
-        store.name, "refused_deliveries", detail, last_at, last_at=last_at, tries=tries
+        store.name,
+        "refused_deliveries",
+        detail,
+        last_at,
+        last_at=last_at,
+        tries=tries,
+        severity="warning",
     )
 
 

@@ -202,6 +202,8 @@ async def test_health_names_what_is_wrong_with_stores(book: Any, api: Any) -> No
     (problem,) = (await health(api))["problems"]
     assert (problem["source"], problem["code"]) == ("shop", "refused_deliveries")
     assert "bad_signature 3" in problem["detail"]
+    assert problem["severity"] == "warning"
+    assert (await health(api))["status"] == "ready"  # anybody may sign wrongly
     assert problem["since_at"] == "2025-06-15T15:06:30Z"
     await book.invoice("shop", ambiguous=True)
     async with book.engine.begin() as conn:

@@ -35,6 +35,7 @@ async def test_a_store_without_secret_is_asked_to_send_again_and_named(
         (problem,) = (await api.json("/health"))["problems"]
         assert (await api.json("/api/v1/problems"))["items"] == [problem]
     assert (problem["source"], problem["code"]) == ("shop", "no_webhook_secret")
+    assert problem["severity"] == "warning"
     assert "raised btcpay setup shop" in problem["detail"]
     async with serve(webhook_secrets={"shop": (SECRET,), "stall": (SECRET,)}) as api:
         assert (await api.json("/health"))["problems"] == []
@@ -67,7 +68,7 @@ async def test_a_secret_file_that_is_not_there_is_a_problem_before_any_delivery(
         await book.whole()
         await book.source(schema.store, "shop")
         (problem,) = (await api.json("/health"))["problems"]
-    assert problem["code"] == "no_webhook_secret"
+    assert (problem["code"], problem["severity"]) == ("no_webhook_secret", "degraded")
     assert f"{file.variable} names {file.path}" in problem["detail"]
 
 
