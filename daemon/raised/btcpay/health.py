@@ -10,7 +10,7 @@ from typing import Final
 
 from raised.domain.observation import Fact, SourceHealth, State
 from raised.errors import SourceError, Unavailable
-from raised.net.source_health import HostStats, SourceHealthTracker
+from raised.net.source_health import MOST_REPORTED, HostStats, SourceHealthTracker
 
 # What no second try will change: somebody must act, so the next try is minutes away.
 LOCKED_OUT: Final = frozenset(
@@ -168,9 +168,15 @@ class StoreHealth:
             problems=self.tracker.report_problems(),
         )
 
-    def _details(self, *, are_warnings: bool) -> list[str]:
-        problems = self.tracker.problems.values()
-        return [problem.detail for problem in problems if (problem.state == "ok") is are_warnings]
+    def _details(self, *, are_warnings: bool) -> tuple[str, ...]:
+        """Each sentence once, those that make the store down first: many items share one."""
+        problems = [
+            problem
+            for problem in self.tracker.problems.values()
+            if (problem.state == "ok") is are_warnings
+        ]
+        problems.sort(key=lambda problem: problem.state != "down")
+        return tuple(dict.fromkeys(problem.detail for problem in problems))[:MOST_REPORTED]
 
     def _facts(self) -> dict[str, Fact]:
         return {
@@ -179,8 +185,8 @@ class StoreHealth:
             "webhook": self.webhook,
             "refunds_visible": self.refunds_visible,
             "bad_rows": self.set_aside_count + max(self._nameless.values(), default=0),
-            "warnings": tuple(self._details(are_warnings=True)),
-            "troubles": tuple(self._details(are_warnings=False)),
+            "warnings": self._details(are_warnings=True),
+            "troubles": self._details(are_warnings=False),
         }
 
 
