@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,7 @@ def pytest_configure() -> None:
         return
     if shutil.disk_usage(_MEMORY).free >= _ENOUGH_BYTES:
         os.environ["TMPDIR"] = str(_MEMORY)
+        tempfile.tempdir = None  # pytest's capture has asked already, and the answer is kept
 
 
 @pytest.hookimpl(optionalhook=True)
