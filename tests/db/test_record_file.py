@@ -163,6 +163,25 @@ async def test_a_connection_that_may_only_read_is_opened_anew_once_that_has_heal
     await engine.dispose()
 
 
+async def test_where_that_is_not_enough_a_new_start_is_asked_for(
+    record: Path, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All connections of a process share what SQLite has opened for reading alone."""
+    adder, connect = open_adder(sqlite_url(record)), sqlite3.connect
+
+    def read_only(database: object, **more: object) -> sqlite3.Connection:
+        return connect(f"file:{record}?mode=ro", **{**more, "uri": True})  # type: ignore[call-overload, no-any-return]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", read_only)
+        for _ in range(2):
+            with pytest.raises(RecordUnavailable, match="readonly"):
+                await adder.add([DELIVERY])
+    with pytest.raises(RecordReplaced, match="now it can: start again"):
+        await transact(engine, note)
+    await adder.close()
+
+
 async def test_so_is_one_of_the_engine(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper, engine = open_reader(sqlite_url(record)), open_writer(sqlite_url(record))
     async with reading(keeper) as conn:

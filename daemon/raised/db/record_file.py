@@ -61,6 +61,7 @@ class RecordFile:
         self._index: tuple[Inode, int] | None = None  # with its descriptor
         self._written: _Written | None = None
         self._written_by_others = False
+        self._needs_new_start = False
         self._lock = Lock()  # the inbox has a thread of its own
 
     def is_as_opened(self) -> bool:
@@ -95,6 +96,13 @@ class RecordFile:
                 "start again and run `raised db check`"
             )
 
+    def note_read_only(self) -> None:
+        """A new connection could only read, too. All connections of a process share what SQLite has
+        opened: once the files can be written again, only a new start can.
+        """
+        files = (self._path.parent, self._path, self._log_path, self._index_path)
+        self._needs_new_start = all(os.access(file, os.W_OK) for file in files if file.exists())
+
     def require_same(self) -> None:
         """Go on only while the file is the one that the process began with: before connecting, too,
         since SQLite would create it anew.
@@ -107,6 +115,11 @@ class RecordFile:
             raise RecordReplaced(
                 f"the record {self._path} was deleted while it was in use: put it or a backup back "
                 "and start again; a start without it needs `raised db upgrade` and begins anew"
+            )
+        if self._needs_new_start:
+            raise RecordReplaced(
+                f"the record {self._path} was opened while it could not be written, and now it "
+                "can: start again"
             )
         if found != self._inode or self._was_written_by_others():
             raise RecordReplaced(

@@ -126,6 +126,7 @@ class _FileAdder:
         self._thread = ThreadPoolExecutor(1, "inbox")
         self._connection: sqlite3.Connection | None = None
         self._require_unchanged = self._file.opened()
+        self._read_only_failures = 0
 
     async def add(self, deliveries: Sequence[Delivery]) -> None:
         rows = msgspec.json.encode([_columns(delivery) for delivery in deliveries]).decode()
@@ -160,6 +161,7 @@ class _FileAdder:
             connection = self._connected()
             self._require_unchanged()
             connection.execute(statement, (value,))
+            self._read_only_failures = 0
             self._require_unchanged()
         except (sqlite3.Error, OSError) as error:
             raise self._unavailable(error) from error
@@ -172,6 +174,10 @@ class _FileAdder:
         return self._connection
 
     def _unavailable(self, error: sqlite3.Error | OSError) -> RecordUnavailable:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+            self._read_only_failures += 1
+            if self._read_only_failures > 1:  # the connection was opened anew, for nothing
+                self._file.note_read_only()
         if is_connection_spoilt(error):
             self._disconnect()
         return unavailable(error)
