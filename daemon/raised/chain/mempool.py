@@ -5,9 +5,13 @@ each time as many as the rate limit leaves. As long as many are unread, and wher
 large to list, the addresses of projects are asked as well. That an explorer still answers for a
 transaction proves nothing: it may be left from a block of another fork (docs/chain-api.md 9).
 A transaction is still unconfirmed when it is listed, or named as the spender of its first input.
+Anybody can make a transaction that an explorer fails to give. So what fails there is charged to the
+transaction: it is set aside, and the others are read (docs/containment.md).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final
 
@@ -16,6 +20,8 @@ from raised.chain.explorer.api import Explorer
 from raised.domain.angor.identifier import project_script
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
 from raised.domain.observation import MempoolSeen
+from raised.errors import SourceError
+from raised.net.set_aside import SetAside
 
 _SMALL: Final = 3_000  # transactions; up to so many the list is asked for each time: 200 kB
 _MAX_LISTED: Final = 50_000  # above that the list is never asked for: 3 MB
@@ -23,14 +29,23 @@ _LIST_SECONDS: Final = 60  # between two lists of a mempool that is not small
 # Transactions kept in memory although they concern nobody yet: their parent may come later.
 _MAX_UNRELATED: Final = 5_000
 _MAX_INPUTS: Final = 20_000  # first inputs remembered before those of unknown txids are dropped
+_FAILURES_IN_A_ROW: Final = 3  # of different transactions: then the explorer is in trouble
+_PROBLEM: Final = "mempool_tx_unread"
 
 
 class Mempool:
-    """The mempool of one explorer at a time; `read` gives each new view of it."""
+    """The mempool of one explorer at a time; `read` gives each new view of it.
 
-    def __init__(self, watched: WatchSet, founding_of: FoundingTest) -> None:
+    `set_aside`: the transactions that could not be read, by txid.
+    `error`: what ended the last view early, after several transactions in a row that failed.
+    """
+
+    def __init__(self, watched: WatchSet, founding_of: FoundingTest, set_aside: SetAside) -> None:
         self._watched = watched
         self._founding_of = founding_of
+        self._set_aside = set_aside
+        self._failures_in_a_row = 0
+        self.error: SourceError | None = None
         self._explorer = ""
         self.asks_about: str | None = None  # the project whose address is asked, if it is one's
         self._unread: set[Txid] = set()
@@ -51,14 +66,15 @@ class Mempool:
         """The unconfirmed transactions that concern us, and which of the known ones are gone.
 
         `at`: unix seconds now. `spare`: about so many requests may be spent. Raises as the
-        explorer does.
+        explorer does when it gives no list, or not what an address is paid.
         """
         if explorer.name != self._explorer:  # another one has another mempool
             self._explorer, self._listed_at, self._whole_at = explorer.name, None, None
-        self.asks_about = None
+        self.asks_about, self.error, self._failures_in_a_row = None, None, 0
         listed = await self._list(explorer, known, at)
+        self._set_aside.keep_only(self._unread | set(known))
         relevant: dict[Txid, Tx] = {}
-        if listed is None or len(self._unread) > spare:
+        if listed is None or len(self._due(self._unread)) > spare:
             relevant = await self._by_address(explorer, projects)
             spare -= len(projects)
         new = await self._read_unread(explorer, max(spare, 1))
@@ -90,13 +106,42 @@ class Mempool:
     async def _read_unread(self, explorer: Explorer, most: int) -> dict[Txid, Tx]:
         """Read up to `most` of the transactions that were not read yet."""
         new: dict[Txid, Tx] = {}
-        for txid in list(islice(self._unread, most)):
-            seen = await explorer.tx(txid)
-            self._unread.discard(txid)
-            self._read.add(txid)
-            if seen is not None and seen.placement is None:
-                new[txid] = self._unrelated[txid] = seen.tx
+        for txid in self._due(self._unread)[:most]:
+            if self.error is not None:
+                break
+            with self._setting_aside(explorer, txid):
+                seen = await explorer.tx(txid)
+                self._unread.discard(txid)
+                self._read.add(txid)
+                if seen is not None and seen.placement is None:
+                    new[txid] = self._unrelated[txid] = seen.tx
         return new
+
+    def _due(self, txids: Collection[Txid]) -> list[Txid]:
+        """Those that may be asked for now, what failed before last."""
+        due = [txid for txid in txids if self._set_aside.is_due(txid)]
+        return sorted(due, key=self._set_aside.__contains__)
+
+    @contextmanager
+    def _setting_aside(self, explorer: Explorer, txid: Txid) -> Iterator[None]:
+        """Set a transaction aside when the questions about it in this block fail."""
+        try:
+            yield
+        except SourceError as error:
+            self._on_failure(explorer, txid, error.detail)
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
+                self.error = error
+        except asyncio.CancelledError:  # it kept us waiting: the next look must not begin with it
+            self._on_failure(explorer, txid, "takes too long")
+            raise
+        else:
+            self._failures_in_a_row = 0
+            self._set_aside.on_success(txid)
+
+    def _on_failure(self, explorer: Explorer, txid: Txid, detail: str) -> None:
+        sentence = f"this unconfirmed transaction cannot be read: {explorer.name} {detail}"
+        self._set_aside.on_failure(txid, _PROBLEM, f"{sentence}; it is asked for again")
 
     def _relevant(self, txs: Mapping[Txid, Tx]) -> dict[Txid, Tx]:
         """Those that concern us, again and again while a parent makes a child relevant."""
@@ -128,7 +173,14 @@ class Mempool:
     ) -> list[Txid]:
         if listed is not None:
             return [txid for txid in missing if txid not in listed]
-        return [txid for txid in missing if not await self._is_unconfirmed(explorer, txid)]
+        gone: list[Txid] = []
+        for txid in self._due(missing):
+            if self.error is not None:
+                break
+            with self._setting_aside(explorer, txid):
+                if not await self._is_unconfirmed(explorer, txid):
+                    gone.append(txid)
+        return gone
 
     async def _is_unconfirmed(self, explorer: Explorer, txid: Txid) -> bool:
         outpoint = self._inputs.get(txid) or await _first_input(explorer, txid)

@@ -1,14 +1,16 @@
 """When the mempool is looked at, of which explorer, and what happens when that fails.
 
 A view that fails is charged to the question, unless the explorer answers nothing else either: a
-project's address is set aside and left out of the next views, and where the mempool as a whole is
-refused the next explorer is asked, after pauses that grow (docs/containment.md).
+project's address or a transaction is set aside and left out of the next views, and where the
+mempool as a whole is refused the next explorer is asked, after pauses that grow
+(docs/containment.md).
 """
 
 import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from raised.chain.block_scan import FoundingTest, WatchSet
 from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.mempool import Mempool
 from raised.chain.ports import ChainRecord
@@ -30,12 +32,18 @@ class MempoolWatch:
     """Reports views of the mempool. `seconds`: between two looks at it."""
 
     def __init__(
-        self, record: ChainRecord, mempool: Mempool, problems: SourceHealthTracker, seconds: float
+        self,
+        record: ChainRecord,
+        watched: WatchSet,
+        founding_of: FoundingTest,
+        problems: SourceHealthTracker,
+        seconds: float,
     ) -> None:
         self._record = record
-        self._mempool = mempool
         self._problems = problems
         self._seconds = seconds
+        txs = SetAside(problems, seconds, _LONGEST_PAUSE_SECONDS, state="ok")
+        self._mempool = Mempool(watched, founding_of, txs)
         self._set_aside = SetAside(problems, seconds, _LONGEST_PAUSE_SECONDS, state="ok")
         self._backoffs: dict[str, Backoff] = {}  # by explorer
         self._read_at: float | None = None
@@ -72,9 +80,11 @@ class MempoolWatch:
         self, peer: ExplorerPeer, spare: int, tip_hash: str, outbox: asyncio.Queue[Observation]
     ) -> None:
         assert peer.explorer is not None, "only peers that were probed are asked"
-        active = await self._record.active_projects(min(_ACTIVE_PROJECTS, spare))
+        active = await self._record.active_projects(_ACTIVE_PROJECTS)
+        self._set_aside.keep_only(active)
         known = await self._record.unconfirmed()
-        projects = [project_id for project_id in active if self._set_aside.is_due(project_id)]
+        due = [project_id for project_id in active if self._set_aside.is_due(project_id)]
+        projects = due[:spare]
         view = await self._mempool.read(peer.explorer, projects, known, now(), spare)
         for project_id in projects:
             self._set_aside.on_success(project_id)
@@ -82,6 +92,8 @@ class MempoolWatch:
         if self._is_worth_a_report(view) and await peer.explorer.tip_hash() == tip_hash:
             self._reported_at = self._read_at
             await outbox.put(view)
+        if self._mempool.error is not None:
+            raise self._mempool.error
 
     async def _on_error(self, peer: ExplorerPeer, error: SourceError) -> SourceError | None:
         project_id = self._mempool.asks_about

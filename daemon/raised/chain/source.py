@@ -13,7 +13,6 @@ from raised.chain.deep_forks import DeepFork
 from raised.chain.explorer.peer import ExplorerPeer
 from raised.chain.explorer_pool import ExplorerPool
 from raised.chain.health_reports import HealthReports
-from raised.chain.mempool import Mempool
 from raised.chain.mempool_watch import MempoolWatch
 from raised.chain.ports import ChainRecord
 from raised.chain.settings import ChainSettings
@@ -61,7 +60,8 @@ class ChainSource:
         )
         self._mempool = MempoolWatch(
             record,
-            Mempool(self._watched, founding_test),
+            self._watched,
+            founding_test,
             self._health.problems,
             settings.mempool(network.name),
         )
