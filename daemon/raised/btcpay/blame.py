@@ -1,7 +1,8 @@
 """Whether a failed request accuses the server, or only what it was asked for.
 
 A server is judged by all its answers: when it still answers a question that no invoice can spoil,
-what failed is the question's own trouble and stops nothing else (docs/containment.md).
+what failed is the question's own trouble and stops nothing else (docs/containment.md). That holds
+for a refused key, too: a proxy in front may refuse one route.
 """
 
 from typing import Final
@@ -10,7 +11,7 @@ from raised.btcpay.client.greenfield import Greenfield
 from raised.errors import SourceError
 from raised.net.http_client import RESTING, UNTRUSTED
 
-_OF_SERVER: Final = frozenset({"unauthenticated", RESTING, UNTRUSTED})
+_OF_SERVER: Final = frozenset({RESTING, UNTRUSTED})
 
 
 async def is_server_at_fault(server: Greenfield, error: SourceError) -> bool:

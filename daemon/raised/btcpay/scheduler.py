@@ -149,9 +149,11 @@ class SweepScheduler:
 
     async def _on_failure(self, kind: SweepKind, error: SourceError) -> None:
         context = self._context
-        if not await is_server_at_fault(context.server, error):
+        is_servers = await is_server_at_fault(context.server, error)
+        # In both cases: a server that only seems to recover is to read the other lists first.
+        self._backoffs[kind].on_failure()
+        if not is_servers:
             context.health.list_failed(self._sweeps.reading(kind), error)
-            self._backoffs[kind].on_failure()
             return
         context.health.request_failed(error, "sweep")
         # After a refusal nothing runs until the key is accepted, so no backoff is needed.

@@ -98,20 +98,22 @@ class PaymentsOfInvoices:
 
 def _note(progress: _Progress, invoice_id: str, error: SourceError) -> None:
     progress.failed[invoice_id] = error
-    if error.code == "unauthenticated":
-        raise error
-    if isinstance(error, Unavailable):
+    if _may_be_servers(error):
         progress.in_a_row += 1
         if progress.in_a_row >= _MOST_IN_A_ROW:
             raise error
 
 
 def _of_all(progress: _Progress) -> SourceError | None:
-    """The error, when every single answer is missing because the server is unavailable."""
+    """The error, when every single answer is missing for what may be the server's fault."""
     if progress.answered:
         return None
-    errors = [error for error in progress.failed.values() if isinstance(error, Unavailable)]
+    errors = [error for error in progress.failed.values() if _may_be_servers(error)]
     return errors[0] if errors and len(errors) == len(progress.failed) else None
+
+
+def _may_be_servers(error: SourceError) -> bool:
+    return isinstance(error, Unavailable) or error.code == "unauthenticated"
 
 
 def _says_paid(invoice: Invoice) -> bool:
