@@ -5,9 +5,13 @@ and by the chain we follow (`ancestry.linker`), and the meaning of a spend, whic
 covers, by the signatures in its witness (docs/chain-api.md 14).
 Requests: the pages of the address, one for the spenders of each transaction that makes coins, one
 for each spending transaction, one proof for each transaction that is reported.
+
+Anybody can announce a project at an address that receives a thousand payments a day. So of a
+payment that can neither found nor invest only the txid is kept, and no proof is asked for, unless
+its change pays for an investment: money of a claim may have come that way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,14 +22,20 @@ from raised.chain.explorer.merkle_proof import check_inclusion
 from raised.chain.header_chain import ref_without_medians
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.spend_proof import is_forged
-from raised.domain.angor.watched_outputs import CoinKind, NewCoin, coins_made
+from raised.domain.angor.watched_outputs import (
+    CoinKind,
+    NewCoin,
+    coins_made,
+    names_any_key,
+)
 from raised.domain.bitcoin.sighash import Spending
-from raised.domain.bitcoin.tx import OutPoint, Txid, TxOut
+from raised.domain.bitcoin.tx import OutPoint, Tx, Txid, TxOut
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
 from raised.errors import BadData, InvalidInput, SourceError, Unavailable
 
 _TRIES: Final = 3
 _MOST_PARENTS: Final = 50  # transactions asked for what another one spends
+_PAYMENT_HOPS: Final = 2  # between a claim and an investment that it pays for (docs/numbers.md)
 _FULL_PAGE: Final = 25  # a shorter one is the last, when the count of the address agrees
 
 
@@ -40,24 +50,59 @@ class _History:
     spends: set[tuple[Txid, int]] = field(default_factory=set[tuple[Txid, int]])
 
 
+@dataclass(slots=True)
+class _Pages:
+    """The confirmed transactions of an address: the ids of all, and those to keep, by id."""
+
+    keeps: Callable[[Tx], bool]
+    txids: dict[Txid, None] = field(default_factory=dict[Txid, None])  # in the explorer's order
+    txs: list[SeenTx] = field(default_factory=list[SeenTx])
+
+    @property
+    def last(self) -> Txid | None:
+        """The cursor of the next page."""
+        return next(reversed(self.txids), None)
+
+    def add(self, page: Sequence[SeenTx]) -> int:
+        """Add what is confirmed and new in a page; how many that are."""
+        before = len(self.txids)
+        for seen in page:
+            if seen.placement is None or seen.tx.txid in self.txids:
+                continue
+            self.txids[seen.tx.txid] = None
+            if self.keeps(seen.tx):
+                self.txs.append(seen)
+        return len(self.txids) - before
+
+
 async def read_history(
-    explorer: Explorer, project_id: str, at: int, linker: AncestryLinker
+    explorer: Explorer,
+    project_id: str,
+    at: int,
+    linker: AncestryLinker,
+    *,
+    with_payments: bool = False,
 ) -> HistorySeen | Unfinished:
     """Everything confirmed that concerns the project, up to the linker's tip.
 
     Or what its old blocks need before they can be checked. Blocks that come meanwhile do not
-    matter: they are scanned as a whole. Raises Unavailable when the tip left the chain, and as the
+    matter: they are scanned as a whole. `with_payments`: what pays its address is reported, too,
+    when it can neither found nor invest. Raises Unavailable when the tip left the chain, and as the
     explorer and the linker do.
     """
     tip = linker.tip
     history = _History(project_script(project_id), tip.height)
-    pages, whole = await _all_pages(explorer, history.script)
-    confirmed = [seen for seen in pages if _height(seen) <= tip.height]
+    keeps = _is_any if with_payments else names_any_key
+    pages, whole = await _all_pages(explorer, history.script, keeps)
+    confirmed = [seen for seen in pages.txs if _height(seen) <= tip.height]
     # Before the many requests for proofs, which would be made again after the headers are read.
     preparation = await linker.prepare(explorer, [_place(seen) for seen in confirmed])
     if not isinstance(preparation, Ready):
         return preparation
-    proven = await _collect(explorer, history, confirmed)
+    await _collect(explorer, history, confirmed)
+    await _add_payments(explorer, history, pages)
+    proven = [await _proven(explorer, history, seen) for seen in history.txs.values()]
+    _check_depths(explorer, proven)
     if await explorer.block_hash(tip.height) != tip.hash:
         raise Unavailable(explorer.name, "changed its chain while we read it", "moved")
     headers = [(_height(seen), proof.header) for seen, proof in proven]
@@ -69,17 +114,27 @@ async def read_history(
     return HistorySeen(project_id, tuple(placed), tip, explorer.name, at, whole)
 
 
-async def _collect(
-    explorer: Explorer, history: _History, confirmed: Sequence[SeenTx]
-) -> list[tuple[SeenTx, Proof]]:
-    """These transactions and all that spend their coins, oldest first, each with its proof."""
+async def _collect(explorer: Explorer, history: _History, confirmed: Sequence[SeenTx]) -> None:
+    """These transactions and all that spend their coins, oldest first."""
     history.txs.update((seen.tx.txid, seen) for seen in confirmed)
     pending = sorted(confirmed, key=_height)
     while pending:
         pending += await _spenders(explorer, history, pending.pop(0))
-    proven = [await _proven(explorer, history, seen) for seen in history.txs.values()]
-    _check_depths(explorer, proven)
-    return proven
+
+
+async def _add_payments(explorer: Explorer, history: _History, pages: _Pages) -> None:
+    """The payments to the address that were left out, and that a transaction kept here spends."""
+    newest = list(history.txs.values())
+    for _ in range(_PAYMENT_HOPS):
+        parents = {txin.outpoint.txid for seen in newest for txin in seen.tx.inputs}
+        left_out = (parents & pages.txids.keys()) - history.txs.keys()
+        found = [await explorer.tx(txid) for txid in sorted(left_out)]
+        newest = [seen for seen in found if seen is not None and _is_below(seen, history.height)]
+        history.txs.update((seen.tx.txid, seen) for seen in newest)
+
+
+def _is_below(seen: SeenTx, height: int) -> bool:
+    return seen.placement is not None and seen.placement.height <= height
 
 
 def _height(seen: SeenTx) -> int:
@@ -92,44 +147,42 @@ def _place(seen: SeenTx) -> tuple[int, str]:
     return seen.placement.height, seen.placement.block_hash
 
 
-async def _all_pages(explorer: Explorer, script: bytes) -> tuple[list[SeenTx], bool]:
-    """All confirmed transactions of an address; whether the explorer counts no more of them.
+async def _all_pages(
+    explorer: Explorer, script: bytes, keeps: Callable[[Tx], bool]
+) -> tuple[_Pages, bool]:
+    """The confirmed transactions of an address; whether the explorer counts no more.
 
-    The explorer's count of them says early that nothing is missing. It is only a statistic, and
+    The explorer's count of all says early that nothing is missing. It is only a statistic, and
     some keep it wrong for ever (mempool/electrs#112), or do not give it: two readings to the last
     page that agree outweigh it. A single one does not, for a cursor that the explorer lost looks
     like the end.
     """
-    before: dict[Txid, SeenTx] | None = None
+    before: _Pages | None = None
     for _ in range(_TRIES):
-        txs: dict[Txid, SeenTx] = {}
-        while page := await _next_page(explorer, script, txs):
-            txs.update(page)
-            if len(page) < _FULL_PAGE and await _is_all(explorer, script, txs):
-                return list(txs.values()), True
-        is_all = await _is_all(explorer, script, txs)
-        if is_all or (before is not None and before.keys() == txs.keys()):
+        pages = _Pages(keeps)
+        while new := pages.add(await explorer.history_page(script, pages.last)):
+            if new < _FULL_PAGE and await _is_all(explorer, script, pages):
+                return pages, True
+        is_all = await _is_all(explorer, script, pages)
+        if is_all or (before is not None and before.txids.keys() == pages.txids.keys()):
             # Nothing at all, and no count to go with it, is how a host without an index looks.
-            return list(txs.values()), is_all or (is_all is None and bool(txs))
-        before = txs
+            return pages, is_all or (is_all is None and bool(pages.txids))
+        before = pages
     raise Unavailable(explorer.name, "lost our place in a list while we read it", "restart_paging")
 
 
-async def _next_page(
-    explorer: Explorer, script: bytes, txs: dict[Txid, SeenTx]
-) -> dict[Txid, SeenTx]:
-    page = await explorer.history_page(script, next(reversed(txs), None))
-    confirmed = (seen for seen in page if seen.placement is not None)
-    return {seen.tx.txid: seen for seen in confirmed if seen.tx.txid not in txs}
+def _is_any(tx: Tx) -> bool:
+    del tx
+    return True
 
 
-async def _is_all(explorer: Explorer, script: bytes, txs: dict[Txid, SeenTx]) -> bool | None:
+async def _is_all(explorer: Explorer, script: bytes, pages: _Pages) -> bool | None:
     """Whether these are as many as the explorer counts; None when it does not say how many.
 
     A host that answers nothing at all refuses the next page, too.
     """
     try:
-        return len(txs) >= (await explorer.counts(script)).confirmed
+        return len(pages.txids) >= (await explorer.counts(script)).confirmed
     except SourceError:
         return None
 

@@ -163,7 +163,7 @@ async def _history(config: Config, project_id: str) -> HistorySeen:
 
 async def _read(explorer: Explorer, project_id: str, linker: AncestryLinker) -> HistorySeen:
     while True:
-        outcome = await read_history(explorer, project_id, now(), linker)
+        outcome = await read_history(explorer, project_id, now(), linker, with_payments=True)
         match outcome:
             case HistorySeen():
                 return outcome

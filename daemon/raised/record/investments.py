@@ -18,7 +18,7 @@ from raised.domain.angor.investment_state import (
     evaluate_investment,
     spender_of,
 )
-from raised.domain.angor.op_return import begins_with_key
+from raised.domain.angor.watched_outputs import names_any_key
 from raised.domain.bitcoin.tx import OutPoint, Txid
 
 RECYCLED = "recycled"
@@ -34,12 +34,8 @@ async def owners_of(conn: AsyncConnection, stored: Mapping[Txid, StoredTx]) -> d
     return {
         txid: _first_paid(stored[txid], ids)
         for txid, ids in paid.items()
-        if txid not in founding and _names_key(stored[txid])
+        if txid not in founding and names_any_key(stored[txid].tx)
     }
-
-
-def _names_key(stored: StoredTx) -> bool:
-    return any(begins_with_key(script) for _, script in stored.tx.outputs)
 
 
 def _first_paid(stored: StoredTx, ids: Collection[str]) -> str:

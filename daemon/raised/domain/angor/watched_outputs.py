@@ -52,6 +52,13 @@ def names_key(tx: Tx) -> bool:
     return len(tx.outputs) > 1 and begins_with_key(tx.outputs[1].script_pubkey)
 
 
+def names_any_key(tx: Tx) -> bool:
+    """Whether any output is such an OP_RETURN: without one it neither founds, nor invests, nor is
+    shown as a rejected investment.
+    """
+    return any(begins_with_key(output.script_pubkey) for output in tx.outputs)
+
+
 def coins_made(
     tx: Tx, *, pays_project: bool, spent: Iterable[tuple[int, CoinKind]]
 ) -> tuple[NewCoin, ...]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from raised.domain.angor.founding import Founding, founding_mark
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.investment_state import InvestmentState, StoredTx
-from raised.domain.angor.op_return import FoundingMark, begins_with_key
+from raised.domain.angor.op_return import FoundingMark
+from raised.domain.angor.watched_outputs import names_any_key
 from raised.domain.audit.report import FoundingCandidate, ReportedTx, Role
 from raised.domain.audit.tx_set import TxSet, penalty_coins, stage_coins
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid
@@ -69,7 +70,7 @@ def _role(
         return "spend"
     if spent & in_penalty:
         return "penalty_release"
-    if any(begins_with_key(output.script_pubkey) for output in tx.outputs):
+    if names_any_key(tx):
         return "rejected"
     return "unrelated"
 
