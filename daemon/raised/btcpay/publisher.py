@@ -13,7 +13,7 @@ from typing import Literal
 from raised.btcpay.blame import is_server_at_fault
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.invoice_query import InvoiceAnswer
-from raised.btcpay.crowdfund_apps import CrowdfundApps
+from raised.btcpay.crowdfund_apps import CROWDFUND, CrowdfundApps
 from raised.btcpay.health import LOCKED_OUT, StoreHealth
 from raised.btcpay.oddities import Oddities
 from raised.btcpay.ports import StoreRecord
@@ -237,12 +237,13 @@ class InvoicePublisher:
         except SourceError as error:
             self._apps_backoff.on_failure()
             health.begin_problem(
-                "crowdfund",
+                CROWDFUND,
                 f"invoices of crowdfund apps cannot be told from others: {error.detail}",
             )
             return {}
         self._apps_backoff.on_success()
-        health.end_problem("crowdfund")
+        health.end_problem(CROWDFUND)
+        health.changed.set()  # single invoices may have been set aside, or found
         return apps
 
 

@@ -24,6 +24,7 @@ from raised.btcpay.webhook import check_webhook
 from raised.domain.observation import Observation, Sweep
 from raised.errors import SourceError
 from raised.net.backoff import Backoff
+from raised.net.set_aside import SetAside
 
 _ALL_SWEEPS: Final[tuple[Sweep, ...]] = ("recent", "active", "late", "full")
 
@@ -72,7 +73,11 @@ class Store:
             outbox=outbox,
             clock=clock,
         )
-        apps = CrowdfundApps(settings.crowdfund_apps, server)
+        apps = CrowdfundApps(
+            settings.crowdfund_apps,
+            server,
+            SetAside(health.tracker, timing.first_retry, timing.longest_retry, is_private=True),
+        )
         publisher = InvoicePublisher(self._context, apps, timing)
         refunds = RefundFetcher(self._context)
         self._inbox = InboxWorker(self._context, publisher, refunds, timing)

@@ -285,8 +285,9 @@ async def test_invoices_of_an_app_are_found_page_by_page(server: CannedGreenfiel
         return json_response(page)
 
     server.answer("/invoices", search)
-    ids = await server.client().app_invoice_ids("app", start=3, end=9_500)
-    assert ids == {row["id"] for row in made}
+    found = await server.client().app_invoices("app", start=3, end=9_500)
+    assert not found.unlisted
+    assert found.ids == {row["id"] for row in made}
     assert all(request.query["textSearch"] == ["crowdfund-app_app"] for request in server.requests)
     assert all(request.query["startDate"] == ["3"] for request in server.requests)
     assert len(server.requests) == 3
@@ -311,7 +312,7 @@ async def test_only_an_app_with_a_longer_id_is_another(
     server.answer(
         "/invoices", json_response([row, {**row, "id": "y", "metadata": "none"}, {"id": ""}])
     )
-    assert await server.client().app_invoice_ids("app") == ({"x", "y"} if is_its else {"y"})
+    assert (await server.client().app_invoices("app")).ids == ({"x", "y"} if is_its else {"y"})
 
 
 async def test_a_search_without_end_is_given_up() -> None:
@@ -320,7 +321,7 @@ async def test_a_search_without_end_is_given_up() -> None:
     transport = httpx.MockTransport(lambda _request: answer)
     client = Greenfield(settings, transport=transport, retry_policy=FAST_RETRY)
     with pytest.raises(BadData):
-        await client.app_invoice_ids("app")
+        await client.app_invoices("app")
     await client.close()
 
 

@@ -210,7 +210,7 @@ async def _ask_everything(greenfield: Greenfield) -> None:
         greenfield.pull_payments(), greenfield.payouts(), greenfield.rates(["USD"]),
         greenfield.webhooks(), greenfield.create_webhook("https://x", "s", ["a"]),
         greenfield.replace_webhook("abc", "https://x", None, ["a"]),
-        greenfield.deliveries("abc", 50), greenfield.app_invoice_ids("app"),
+        greenfield.deliveries("abc", 50), greenfield.app_invoices("app"),
     ]  # fmt: skip
     for ask in asks:
         with contextlib.suppress(SourceError):

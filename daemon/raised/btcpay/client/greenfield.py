@@ -8,6 +8,7 @@ from typing import Final, TypeVar, cast
 from urllib.parse import quote
 
 from raised.btcpay.client import server_json
+from raised.btcpay.client.app_search import AppInvoices, AppSearch, FoundPage
 from raised.btcpay.client.crowdfund_json import app_invoice_id, search_term
 from raised.btcpay.client.http import (
     ONE_INVOICE,
@@ -17,7 +18,7 @@ from raised.btcpay.client.http import (
     GreenfieldHttp,
     RetryPolicy,
 )
-from raised.btcpay.client.http_status import Forbidden, Gone, QuestionFailed, bad_answer
+from raised.btcpay.client.http_status import Forbidden, Gone, bad_answer
 from raised.btcpay.client.invoice_payments import PaymentsOfInvoices
 from raised.btcpay.client.invoice_query import InvoiceAnswer, InvoicePage
 from raised.btcpay.client.invoices_json import parse_invoice, parse_payments
@@ -42,8 +43,6 @@ T = TypeVar("T")
 BAD_INVOICE: Final = "bad_invoice"
 BAD_PAYMENT: Final = "bad_payment"
 BAD_ROW: Final = "bad_row"
-_APP_PAGE: Final = 100
-_MOST_APP_PAGES: Final = 2_000  # ends the reading of a list that never ends
 _WITH_PAYMENT_METHODS: Final = (("includePaymentMethods", "true"),)  # 2.3.6+, of one invoice 2.4.1+
 
 
@@ -180,30 +179,30 @@ class Greenfield:
         read = partial(parse_payments, bitcoin_methods=self._settings.bitcoin_methods)
         return self._parse(await self._http.get(path, query), read)
 
-    async def app_invoice_ids(
+    async def app_invoices(
         self, app_id: str, *, start: int | None = None, end: int | None = None
-    ) -> frozenset[str]:
+    ) -> AppInvoices:
         """The invoices that a crowdfund app made from `start` to `end`, both inclusive.
 
         Source: GET /stores/:id/invoices with textSearch.
         """
-        ids_of_app: set[str] = set()
-        page = InvoicePage(start=start, end=end, take=_APP_PAGE, text=search_term(app_id))
-        for _ in range(_MOST_APP_PAGES):
-            try:
-                listed = await self._list_invoices(page)
-            except (BadData, QuestionFailed):
-                if page.take == 1:
-                    raise
-                page = replace(page, take=max(1, page.take // 4))  # one of them may be too large
-                continue
-            ids = self._parse_rows(listed, partial(app_invoice_id, app_id)).rows
-            ids_of_app.update(invoice_id for invoice_id in ids if invoice_id is not None)
-            if len(listed) < page.take:
-                return frozenset(ids_of_app)
-            page = page.after(_oldest(listed))
-            await asyncio.sleep(self._http.retry_policy.page_seconds)
-        raise self._record_bad_answer()
+        page = InvoicePage(start=start, end=end, text=search_term(app_id))
+        search = AppSearch(partial(self._app_page, app_id), page)
+        found = await search.read(partial(asyncio.sleep, self._http.retry_policy.page_seconds))
+        if found is None:
+            raise self._record_bad_answer()
+        return found
+
+    async def _app_page(self, app_id: str, page: InvoicePage) -> FoundPage:
+        listed = await self._list_invoices(page)
+        ids = self._parse_rows(listed, partial(app_invoice_id, app_id)).rows
+        times = _times(listed)
+        return FoundPage(
+            frozenset(invoice_id for invoice_id in ids if invoice_id is not None),
+            len(listed),
+            min(times, default=None),
+            max(times, default=None),
+        )
 
     async def pull_payments(self) -> ParsedRows[PullPayment]:
         """All pull payments, such as refunds. Source: GET /stores/:id/pull-payments."""
@@ -310,7 +309,7 @@ class Greenfield:
         if read.unreadable:
             sentence = "sent an invoice that cannot be read"
             self.stats.record_error(BAD_INVOICE, sentence, read.unreadable)
-        times = [at for row in listed if (at := _created_at(row)) is not None]
+        times = _times(listed)
         return InvoiceAnswer(
             tuple(_deduplicated(read.rows)),
             asked_at,
@@ -331,9 +330,9 @@ def _deduplicated(invoices: Iterable[Invoice]) -> Iterable[Invoice]:
     return {invoice.id: invoice for invoice in invoices}.values()
 
 
-def _oldest(listed: Iterable[object]) -> int | None:
-    """The earliest creation time of a list, also of rows that cannot be read otherwise."""
-    return min((at for row in listed if (at := _created_at(row)) is not None), default=None)
+def _times(listed: Iterable[object]) -> list[int]:
+    """The creation times of a list, also of rows that cannot be read otherwise."""
+    return [at for row in listed if (at := _created_at(row)) is not None]
 
 
 def _created_at(row: object) -> int | None:
