@@ -8,9 +8,10 @@ for a refused key, too: a proxy in front may refuse one route.
 from typing import Final
 
 from raised.btcpay.client.greenfield import Greenfield
-from raised.errors import SourceError
+from raised.errors import SourceError, Unavailable
 from raised.net.http_client import RESTING, UNTRUSTED
 
+_LONGEST_WAIT_SECONDS: Final = 3600  # whatever is asked for: nothing waits for years
 _OF_SERVER: Final = frozenset({RESTING, UNTRUSTED})
 
 
@@ -23,3 +24,9 @@ async def is_server_at_fault(server: Greenfield, error: SourceError) -> bool:
     except SourceError:
         return True
     return False
+
+
+def wanted_wait(error: SourceError) -> float:
+    """The seconds that whoever asked is to wait, as the server says; 0 when it does not say."""
+    wanted = error.retry_after if isinstance(error, Unavailable) else None
+    return float(min(wanted or 0, _LONGEST_WAIT_SECONDS))

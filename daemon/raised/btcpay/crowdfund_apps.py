@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from raised.btcpay.blame import wanted_wait
 from raised.btcpay.client.app_search import AppInvoices
 from raised.btcpay.client.greenfield import Greenfield
 from raised.domain.btcpay.invoice import Invoice
@@ -64,7 +65,8 @@ class CrowdfundApps:
         for invoice in invoices:
             error = _why_unknown(invoice, made.values())
             if error is not None:
-                self._set_aside.on_failure(invoice.id, CROWDFUND, _UNKNOWN.format(error.detail))
+                detail, wait = _UNKNOWN.format(error.detail), wanted_wait(error)
+                self._set_aside.on_failure(invoice.id, CROWDFUND, detail, wait)
                 continue
             self._set_aside.on_success(invoice.id)
             self._cache[invoice.id] = frozenset(

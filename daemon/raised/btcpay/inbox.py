@@ -11,15 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Never
 
-from raised.btcpay.blame import is_server_at_fault
+from raised.btcpay.blame import is_server_at_fault, wanted_wait
 from raised.btcpay.health import LOCKED_OUT
 from raised.btcpay.ports import PendingDelivery
 from raised.btcpay.publisher import InvoicePublisher, Origin, StoreContext
 from raised.btcpay.refunds import RefundFetcher
 from raised.btcpay.settings import StoreTiming
 from raised.domain.observation import DeliveriesDone
-from raised.errors import SourceError, Unavailable
-from raised.net.backoff import Backoff, backoff_seconds
+from raised.errors import SourceError
+from raised.net.backoff import Backoff
 
 # Results of a delivery, as the record stores them.
 APPLIED: Final = "applied"
@@ -36,15 +36,11 @@ _NEVER: Final = float("inf")
 
 @dataclass(slots=True)
 class _PendingFetch:
-    """What is to be fetched for which deliveries. `due_at`: by the event loop's clock.
-
-    `failures`: of a fetch of refunds in a row; invoices that fail are set aside.
-    """
+    """What is to be fetched for which deliveries. `due_at`: by the event loop's clock."""
 
     due_at: float
     deliveries: dict[int, PendingDelivery] = field(default_factory=dict[int, PendingDelivery])
     origin: Origin = "delivery"
-    failures: int = 0
     in_flight: bool = False
 
 
@@ -62,7 +58,8 @@ class InboxWorker:
         self._publisher = publisher
         self._refunds = refunds
         self._timing = timing
-        self._backoff = Backoff(timing.first_retry, timing.longest_retry)
+        self._backoff = Backoff(timing.first_retry, timing.longest_retry)  # of the server
+        self._refunds_backoff = Backoff(timing.first_retry, timing.longest_retry)
         self._pending: dict[str | None, _PendingFetch] = {}
         # Deliveries whose result was published, until the inbox shows that it was committed.
         self._published: set[int] = set()
@@ -153,8 +150,11 @@ class InboxWorker:
                     await self._work_available.wait()
 
     def _due_at(self, target: str | None, fetch: _PendingFetch) -> float:
-        item = float("-inf") if target is _REFUNDS else self._context.set_aside.due_at(target)
-        return max(fetch.due_at, self._backoff.due_at, item)
+        if target is _REFUNDS:
+            own_due_at = self._refunds_backoff.due_at
+        else:
+            own_due_at = self._context.set_aside.due_at(target)
+        return max(fetch.due_at, self._backoff.due_at, own_due_at)
 
     async def _process(self, target: str | None, fetch: _PendingFetch) -> None:
         # A delivery that comes while the request is in flight needs a request of its own.
@@ -175,7 +175,6 @@ class InboxWorker:
         )
         for delivery_id in deliveries:
             del fetch.deliveries[delivery_id]
-        fetch.failures = 0
         self._reschedule(target, fetch, began_at, deliveries)
 
     def _reschedule(
@@ -212,23 +211,22 @@ class InboxWorker:
         Raises SourceError when the server answers nothing else either.
         """
         if target is _REFUNDS:
-            return await self._fetch_refunds(fetch)
+            return await self._fetch_refunds()
         known = await self._publisher.fetch_or_set_aside(target, fetch.origin)
         return None if known is None else APPLIED if known else GONE
 
-    async def _fetch_refunds(self, fetch: _PendingFetch) -> str | None:
+    async def _fetch_refunds(self) -> str | None:
         context = self._context
         try:
-            return APPLIED if await self._refunds.fetch_and_publish() else IGNORED
+            are_visible = await self._refunds.fetch_and_publish()
         except SourceError as error:
             if await is_server_at_fault(context.server, error):
                 raise
             context.health.list_failed(self._refunds.reading, error)
-            first, longest = self._timing.first_retry, self._timing.longest_retry
-            wait = backoff_seconds(first, longest, fetch.failures)
-            fetch.due_at = asyncio.get_running_loop().time() + wait
-            fetch.failures += 1
+            self._refunds_backoff.on_failure(wanted_wait(error))
             return None
+        self._refunds_backoff.on_success()
+        return APPLIED if are_visible else IGNORED
 
     def _keep(self, target: str | None, fetch: _PendingFetch) -> None:
         """Keep the deliveries that wait for it; what only was set aside comes back by itself."""
@@ -239,8 +237,7 @@ class InboxWorker:
     def _on_server_failure(self, error: SourceError) -> None:
         """Keep the deliveries. A server that answers nothing delays all fetches."""
         if error.code not in LOCKED_OUT:
-            retry_after = error.retry_after if isinstance(error, Unavailable) else None
-            self._backoff.on_failure(retry_after or 0)
+            self._backoff.on_failure(wanted_wait(error))
         self._context.health.request_failed(error, "fetch")
         self._work_available.set()
 

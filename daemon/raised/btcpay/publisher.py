@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from raised.btcpay.blame import is_server_at_fault
+from raised.btcpay.blame import is_server_at_fault, wanted_wait
 from raised.btcpay.client.greenfield import Greenfield
 from raised.btcpay.client.invoice_query import InvoiceAnswer
 from raised.btcpay.crowdfund_apps import CROWDFUND, CrowdfundApps
@@ -235,7 +235,7 @@ class InvoicePublisher:
         try:
             apps = await self._apps.apps_of(invoices)
         except SourceError as error:
-            self._apps_backoff.on_failure()
+            self._apps_backoff.on_failure(wanted_wait(error))
             health.begin_problem(
                 CROWDFUND,
                 f"invoices of crowdfund apps cannot be told from others: {error.detail}",

@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 from typing import Final, Never
 
-from raised.btcpay.blame import is_server_at_fault
+from raised.btcpay.blame import is_server_at_fault, wanted_wait
 from raised.btcpay.health import LOCKED_OUT
 from raised.btcpay.publisher import StoreContext
 from raised.btcpay.settings import StoreTiming
 from raised.btcpay.sweeps import SweepKind, SweepRunner
 from raised.domain.observation import Sweep
-from raised.errors import SourceError, Unavailable
+from raised.errors import SourceError
 from raised.net.backoff import Backoff
 
 _DAY: Final = 86_400
@@ -151,15 +151,14 @@ class SweepScheduler:
         context = self._context
         is_servers = await is_server_at_fault(context.server, error)
         # In both cases: a server that only seems to recover is to read the other lists first.
-        self._backoffs[kind].on_failure()
+        self._backoffs[kind].on_failure(0 if is_servers else wanted_wait(error))
         if not is_servers:
             context.health.list_failed(self._sweeps.reading(kind), error)
             return
         context.health.request_failed(error, "sweep")
         # After a refusal nothing runs until the key is accepted, so no backoff is needed.
         if error.code not in LOCKED_OUT:
-            retry_after = error.retry_after if isinstance(error, Unavailable) else None
-            self._backoff.on_failure(retry_after or 0)
+            self._backoff.on_failure(wanted_wait(error))
         self._release_waiters()
 
     def _release_waiters(self) -> None:

@@ -8,6 +8,7 @@ cost a server no more requests than a few (docs/containment.md).
 from collections.abc import Callable
 from typing import Final
 
+from raised.btcpay.blame import wanted_wait
 from raised.btcpay.health import StoreHealth
 from raised.btcpay.settings import StoreTiming
 from raised.errors import BadData, SourceError
@@ -51,25 +52,29 @@ class InvoicesSetAside:
         if isinstance(error, BadData) and error.code != "too_long":
             self.on_unreadable(invoice_id, is_try=True)
         else:
-            self._put(invoice_id, error.code, _NOT_READ.format(error.detail), is_try=True)
+            detail = _NOT_READ.format(error.detail)
+            self._put(invoice_id, error.code, detail, is_try=True, at_least=wanted_wait(error))
 
     def on_payments_failure(self, invoice_id: str, error: SourceError, *, is_try: bool) -> None:
         """The payments of this invoice could not be asked for.
 
         `is_try`: it was asked for by itself. A list that meets it again does not delay that.
         """
-        self._put(invoice_id, error.code, _NO_PAYMENTS.format(error.detail), is_try=is_try)
+        detail, wait = _NO_PAYMENTS.format(error.detail), wanted_wait(error)
+        self._put(invoice_id, error.code, detail, is_try=is_try, at_least=wait)
 
     def on_unreadable(self, invoice_id: str, *, is_try: bool) -> None:
         """This invoice, or a payment of it, was answered in a form that is not understood."""
         self._put(invoice_id, _BAD_ROWS, _NOT_UNDERSTOOD, is_try=is_try)
 
-    def _put(self, invoice_id: str, code: str, detail: str, *, is_try: bool) -> None:
+    def _put(
+        self, invoice_id: str, code: str, detail: str, *, is_try: bool, at_least: float = 0
+    ) -> None:
         if invoice_id in self._items:
             if not is_try:
                 return
             self._pace.on_failure()
-        self._items.on_failure(invoice_id, code, detail)
+        self._items.on_failure(invoice_id, code, detail, at_least)
         self._report()
 
     def on_success(self, invoice_id: str) -> None:

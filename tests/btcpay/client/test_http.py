@@ -69,6 +69,7 @@ async def test_a_long_retry_after_stops_all_requests_of_the_client(
     server: CannedGreenfield,
 ) -> None:
     server.answer("health", Response(503, headers={"Retry-After": "600"}), HEALTH)
+    server.answer("/invoices", Response(429, headers={"Retry-After": "600"}))
     client = server.client()
     error = await failing(client)
     assert isinstance(error, Unavailable)
@@ -77,8 +78,17 @@ async def test_a_long_retry_after_stops_all_requests_of_the_client(
     assert isinstance(again, Unavailable)
     assert again.code == "resting"
     assert 590 < (again.retry_after or 0) <= 600
-    assert len(server.requests) == 1
-    assert client.stats.errors == {"busy": 1}
+    assert len(server.requests) == 2, "the question, and the check whether it is the server's wish"
+    assert client.stats.errors == {"busy": 2}
+
+
+async def test_a_long_retry_after_of_one_question_stops_no_other(server: CannedGreenfield) -> None:
+    server.answer("health", Response(503, headers={"Retry-After": "600"}), HEALTH)
+    server.answer("/invoices", json_response([]))
+    client = server.client()
+    assert (await failing(client)).code == "busy"
+    assert await client.is_synchronized()
+    assert len(server.requests) == 3
 
 
 async def test_requests_resume_after_the_longest_rest(server: CannedGreenfield) -> None:

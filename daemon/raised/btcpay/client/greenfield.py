@@ -15,6 +15,7 @@ from raised.btcpay.client.http import (
     PAGE,
     SMALL,
     WHOLE_LIST,
+    WITH_PAYMENT_METHODS,
     GreenfieldHttp,
     RetryPolicy,
 )
@@ -43,7 +44,6 @@ T = TypeVar("T")
 BAD_INVOICE: Final = "bad_invoice"
 BAD_PAYMENT: Final = "bad_payment"
 BAD_ROW: Final = "bad_row"
-_WITH_PAYMENT_METHODS: Final = (("includePaymentMethods", "true"),)  # 2.3.6+, of one invoice 2.4.1+
 
 
 class Greenfield:
@@ -111,7 +111,8 @@ class Greenfield:
         No invoice can spoil this answer, so it tells whether the server or the question is to
         blame when another request fails.
         """
-        await self._list_invoices(InvoicePage(end=0, take=1), _WITH_PAYMENT_METHODS)
+        if not isinstance(await self._http.check(), list):
+            raise self._record_bad_answer()
 
     async def invoices(
         self, page: InvoicePage, is_due: Callable[[str], bool] | None = None
@@ -122,7 +123,7 @@ class Greenfield:
         each invoice that may have some and `is_due`. Source: GET /stores/:id/invoices.
         """
         asked_at = now()
-        listed = await self._list_invoices(page, _WITH_PAYMENT_METHODS)
+        listed = await self._list_invoices(page, WITH_PAYMENT_METHODS)
         return await self.completed(self._heads(listed, asked_at), is_due)
 
     async def invoice_heads(self, page: InvoicePage) -> InvoiceAnswer:
@@ -160,7 +161,7 @@ class Greenfield:
         asked_at = now()
         path = f"{self._store}/invoices/{invoice_id}"
         try:
-            invoice = await self._object(path, self._invoice, _WITH_PAYMENT_METHODS, ONE_INVOICE)
+            invoice = await self._object(path, self._invoice, WITH_PAYMENT_METHODS, ONE_INVOICE)
         except Gone:
             return None
         if invoice.id != invoice_id:

@@ -12,8 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import quote
 
 from raised.btcpay.client.http_status import QuestionFailed, value_of
+from raised.btcpay.client.invoice_query import InvoicePage
 from raised.btcpay.settings import StoreSettings
 from raised.clock import now
 from raised.errors import ConfigError, SourceError, Unavailable
@@ -40,6 +42,7 @@ PAGE: Final = 16 * 1024 * 1024
 # More than a server takes in one request (Kestrel: 30 MB), so every invoice fits.
 ONE_INVOICE: Final = 32 * 1024 * 1024
 WHOLE_LIST: Final = 32 * 1024 * 1024  # of what has no pages
+WITH_PAYMENT_METHODS: Final = (("includePaymentMethods", "true"),)  # 2.3.6+, of one invoice 2.4.1+
 IN_FLIGHT: Final = 2  # requests to one server at a time (docs/btcpay.md 9.4)
 _UNTRUSTED_HINT: Final = "shows a certificate that is not trusted: name its authority in ca_file"
 _KEY: Final = re.compile(r"[!-~]{1,500}")
@@ -50,7 +53,8 @@ class RetryPolicy:
     """How long we wait for an answer, and how trouble slows us down (docs/btcpay.md 9.5).
 
     A server that wants to be left alone for more than `longest_wait_seconds` is, by everybody, for
-    at most `longest_rest_seconds`. `page_seconds`: between two pages of a list.
+    at most `longest_rest_seconds`, unless it still answers the check: then only whoever asked the
+    question waits. `page_seconds`: between two pages of a list.
     """
 
     attempts: int = 5
@@ -88,10 +92,11 @@ class _Budget:
         """Other requests may still be under way, so an answer does not end a pause."""
 
     def on_error(self, error: SourceError) -> None:
-        wanted = error.retry_after if isinstance(error, Unavailable) else None
-        if wanted is not None and wanted > self._policy.longest_wait_seconds:
-            rest = min(float(wanted), self._policy.longest_rest_seconds)
-            self._resting_until = loop_time() + rest
+        """Whether one error is the whole server's is for the check to say."""
+
+    def rest(self, seconds: float) -> None:
+        """Leave the server alone for so long."""
+        self._resting_until = loop_time() + min(seconds, self._policy.longest_rest_seconds)
 
     def on_give_up(self) -> None:
         """Whoever asked waits before asking again; the others may go on."""
@@ -116,6 +121,7 @@ class GreenfieldHttp:
         self.retry_policy = policy = retry_policy or RetryPolicy()
         self.skew_seconds: int | None = None
         self._base = _checked_url(settings)
+        self._check = _check_request(self._base, settings.store_id)
         self._budget = _Budget(self.name, request_slots or asyncio.Semaphore(IN_FLIGHT), policy)
         retries = Retries(
             policy.attempts,
@@ -147,7 +153,36 @@ class GreenfieldHttp:
         Raises Unavailable, Refused, or BadData when it is wrong or longer than `limit` bytes.
         """
         request = HttpRequest(f"{self._base}/api/v1/{path}", query=query, limit=limit)
-        return await self._client.get(request, self._read)
+        try:
+            return await self._client.get(request, self._read)
+        except Unavailable as error:
+            await self._rest_if_wanted(error)
+            raise
+
+    async def check(self) -> object:
+        """The answer to a question that no invoice can spoil: a list of no invoices at all.
+
+        Raises as `get` does.
+        """
+        try:
+            return await self._client.get(self._check, self._read)
+        except Unavailable as error:
+            if self._wants_rest(error):
+                self._budget.rest(float(error.retry_after or 0))
+            raise
+
+    async def _rest_if_wanted(self, error: Unavailable) -> None:
+        """Leave the server alone as it wishes, unless it still answers the check, asked once."""
+        if not self._wants_rest(error):
+            return
+        try:
+            await self._client.send(self._check, self._read)
+        except SourceError:
+            self._budget.rest(float(error.retry_after or 0))
+
+    def _wants_rest(self, error: Unavailable) -> bool:
+        wanted = error.retry_after or 0
+        return error.code != RESTING and wanted > self.retry_policy.longest_wait_seconds
 
     async def send(self, method: str, path: str, content: Mapping[str, object]) -> object:
         """The answer to what changes something there. Sent once: it may have had its effect."""
@@ -163,13 +198,20 @@ class GreenfieldHttp:
         """Not after a timeout either: the question may be what takes so long."""
         if isinstance(error, QuestionFailed) or error.code in (UNTRUSTED, "timeout"):
             return False
-        return not self._budget.rest_seconds
+        return not self._wants_rest(error) and not self._budget.rest_seconds
 
 
 def _checked_url(settings: StoreSettings) -> str:
     if not is_http_url(settings.url):
         raise ConfigError(f"btcpay {settings.label}: url is no address of a server")
     return settings.url.rstrip("/")
+
+
+def _check_request(base: str, store_id: str) -> HttpRequest:
+    """Asks for the one invoice that was created by 1970: for none."""
+    query = (*InvoicePage(end=0, take=1).query, *WITH_PAYMENT_METHODS)
+    url = f"{base}/api/v1/stores/{quote(store_id, safe='')}/invoices"
+    return HttpRequest(url, query=query, limit=ONE_INVOICE)
 
 
 def _client_settings(settings: StoreSettings, policy: RetryPolicy) -> ClientSettings:
