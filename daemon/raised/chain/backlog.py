@@ -17,7 +17,7 @@ from raised.chain.ancestry.outcomes import NeedsAnswers, NeedsLink, NeedsOthers,
 from raised.chain.best_chain import BestChain
 from raised.chain.block_scan import FoundingTest, WatchSet, add_relevant
 from raised.chain.explorer.peer import ExplorerPeer
-from raised.chain.history import read_history
+from raised.chain.history import PartialHistory, read_history
 from raised.chain.ports import ChainRecord
 from raised.chain.unread_histories import UnreadHistories
 from raised.clock import now
@@ -65,6 +65,9 @@ class HistoryBacklog:
         self._slow: defaultdict[str, set[str]] = defaultdict(set)  # explorers, by project
         self._reading: tuple[str, str] | None = None  # the project, and from which explorer
         self._reported: dict[str, _Reported] = {}
+        # Long histories that are read on in the next turn, by project, and from which explorer.
+        self._partial: dict[str, tuple[str, _Reported, PartialHistory]] = {}
+        self._until = float("inf")
         self._first_pass_done = False
         self._total = 0
 
@@ -84,6 +87,7 @@ class HistoryBacklog:
         due = sorted(
             (project_id for project_id in waiting if self._unread.is_due(project_id)),
             key=lambda project_id: (
+                project_id in self._partial,
                 project_id in self._unlinked,
                 self._unread.failures[project_id],
             ),
@@ -114,8 +118,8 @@ class HistoryBacklog:
     ) -> SourceError | None:
         """Read until the time is up. What was read or failed is taken off the list."""
         time = asyncio.get_running_loop().time
-        until = time() + _TURN_SECONDS
-        while due and time() < until:
+        self._until = time() + _TURN_SECONDS
+        while due and time() < self._until:
             project_id = due[0]
             if not await self._is_linked(peers, project_id):
                 continue
@@ -124,6 +128,8 @@ class HistoryBacklog:
             match outcome:
                 case HistorySeen():
                     waiting -= 1
+                case PartialHistory():
+                    pass  # the time is up: blocks are looked at before it is read on
                 case NeedsLink() | NeedsAnswers():
                     due.append(project_id)
                 case NeedsOthers() | None:
@@ -142,7 +148,7 @@ class HistoryBacklog:
 
     async def _read(
         self, peers: Sequence[ExplorerPeer], project_id: str, outbox: asyncio.Queue[Observation]
-    ) -> HistorySeen | Unfinished | SourceError | None:
+    ) -> HistorySeen | Unfinished | PartialHistory | SourceError | None:
         """Read one history, from whichever explorer gives it, and report it.
 
         None when it was set aside; the error of the first explorer when that fails as a whole.
@@ -182,35 +188,57 @@ class HistoryBacklog:
 
     async def _read_from(
         self, peer: ExplorerPeer, project_id: str
-    ) -> HistorySeen | Unfinished | SourceError:
+    ) -> HistorySeen | Unfinished | PartialHistory | SourceError:
         assert peer.explorer is not None, "only peers that were probed are asked"
         self._reading = (project_id, peer.name)
-        outcome: HistorySeen | Unfinished | SourceError
+        partial = self._partial_of(peer, project_id)
+        outcome: HistorySeen | Unfinished | PartialHistory | SourceError
         try:
-            outcome = await read_history(peer.explorer, project_id, now(), self._linker)
+            outcome = await read_history(
+                peer.explorer, project_id, now(), self._linker, partial=partial
+            )
         except SourceError as error:
+            self._partial.pop(project_id, None)
             outcome = error
         # Not when the turn is cancelled: whoever does that asks what was read.
         self._reading = None
         return outcome
 
+    def _partial_of(self, peer: ExplorerPeer, project_id: str) -> PartialHistory:
+        """What this explorer gave of a history before, unless the chain changed since.
+
+        Blocks that came meanwhile do not matter: they were scanned for the project.
+        """
+        name, begun, partial = self._partial.get(project_id, (None, None, None))
+        if begun is None or partial is None or name != peer.name or not self._is_on_chain(begun):
+            partial = PartialHistory()
+            begun = self._state_now()
+            self._partial[project_id] = (peer.name, begun, partial)
+        partial.until = self._until
+        return partial
+
     async def _settle(
         self,
         peer: ExplorerPeer,
         project_id: str,
-        outcome: HistorySeen | Unfinished,
+        outcome: HistorySeen | Unfinished | PartialHistory,
         outbox: asyncio.Queue[Observation],
-    ) -> HistorySeen | Unfinished:
+    ) -> HistorySeen | Unfinished | PartialHistory:
         match outcome:
+            case PartialHistory():
+                pass  # it was kept before it was read
             case HistorySeen():
+                self._partial.pop(project_id, None)
                 self._unlinked.pop(project_id, None)
                 self._slow.pop(project_id, None)
                 self._unread.on_history(outcome)
                 peer.on_history()
                 await self._report(outcome, outbox)
             case NeedsLink() | NeedsAnswers():
+                self._partial.pop(project_id, None)
                 self._unlinked[project_id] = peer.name
             case NeedsOthers():
+                self._partial.pop(project_id, None)
                 self._unread.on_unconfirmed(project_id)
             case _:
                 assert_never(outcome)
@@ -224,6 +252,10 @@ class HistoryBacklog:
         reported = _Reported(history.tip.hash, self._best_chain.gaps, at)
         self._reported[history.project_id] = reported
 
+    def _state_now(self) -> _Reported:
+        at = asyncio.get_running_loop().time()
+        return _Reported(self._best_chain.tip.hash, self._best_chain.gaps, at)
+
     async def _waiting(self) -> list[str]:
         """The projects whose history is to be read: not those that were reported already.
 
@@ -232,6 +264,11 @@ class HistoryBacklog:
         """
         unindexed = await self._record.unindexed_projects()
         self._unread.keep_only(unindexed)
+        self._partial = {
+            project_id: self._partial[project_id]
+            for project_id in unindexed
+            if project_id in self._partial
+        }
         self._reported = {
             project_id: reported
             for project_id, reported in self._reported.items()
@@ -240,10 +277,13 @@ class HistoryBacklog:
         return [project_id for project_id in unindexed if project_id not in self._reported]
 
     def _may_be_queued(self, reported: _Reported) -> bool:
+        is_late = reported.at <= asyncio.get_running_loop().time() - _QUEUED_SECONDS
+        return not is_late and self._is_on_chain(reported)
+
+    def _is_on_chain(self, reported: _Reported) -> bool:
         chain = self._best_chain.chain
         return (
-            reported.at > asyncio.get_running_loop().time() - _QUEUED_SECONDS
-            and reported.gaps == self._best_chain.gaps
+            reported.gaps == self._best_chain.gaps
             and chain is not None
             and chain.height_of(reported.tip_hash) is not None
         )

@@ -32,10 +32,14 @@ from raised.domain.bitcoin.sighash import Spending
 from raised.domain.bitcoin.tx import OutPoint, Tx, Txid, TxOut
 from raised.domain.observation import BlockRef, HistorySeen, PlacedTx
 from raised.errors import BadData, InvalidInput, SourceError, Unavailable
+from raised.net.backoff import loop_time
 
 _TRIES: Final = 3
 _MOST_PARENTS: Final = 50  # transactions asked for what another one spends
 _PAYMENT_HOPS: Final = 2  # between a claim and an investment that it pays for (docs/numbers.md)
+_MOST_TXS: Final = 100_000  # of one address: 15 MB of txids
+_TOO_MANY: Final = "shows more transactions of its address than are read"
+_TOO_MANY_SECONDS: Final = 86_400
 _FULL_PAGE: Final = 25  # a shorter one is the last, when the count of the address agrees
 
 
@@ -54,7 +58,6 @@ class _History:
 class _Pages:
     """The confirmed transactions of an address: the ids of all, and those to keep, by id."""
 
-    keeps: Callable[[Tx], bool]
     txids: dict[Txid, None] = field(default_factory=dict[Txid, None])  # in the explorer's order
     txs: list[SeenTx] = field(default_factory=list[SeenTx])
 
@@ -63,16 +66,29 @@ class _Pages:
         """The cursor of the next page."""
         return next(reversed(self.txids), None)
 
-    def add(self, page: Sequence[SeenTx]) -> int:
+    def add(self, page: Sequence[SeenTx], keeps: Callable[[Tx], bool]) -> int:
         """Add what is confirmed and new in a page; how many that are."""
         before = len(self.txids)
         for seen in page:
             if seen.placement is None or seen.tx.txid in self.txids:
                 continue
             self.txids[seen.tx.txid] = None
-            if self.keeps(seen.tx):
+            if keeps(seen.tx):
                 self.txs.append(seen)
         return len(self.txids) - before
+
+
+@dataclass(slots=True)
+class PartialHistory:
+    """The pages of an address that one explorer gave so far, where reading goes on later.
+
+    `until`: the event loop's time after which no further page is asked for.
+    """
+
+    until: float = float("inf")
+    pages: _Pages = field(default_factory=_Pages)
+    before: _Pages | None = None  # another reading to the last page
+    readings: int = 0
 
 
 async def read_history(
@@ -81,19 +97,25 @@ async def read_history(
     at: int,
     linker: AncestryLinker,
     *,
+    partial: PartialHistory | None = None,
     with_payments: bool = False,
-) -> HistorySeen | Unfinished:
+) -> HistorySeen | Unfinished | PartialHistory:
     """Everything confirmed that concerns the project, up to the linker's tip.
 
     Or what its old blocks need before they can be checked. Blocks that come meanwhile do not
-    matter: they are scanned as a whole. `with_payments`: what pays its address is reported, too,
+    matter: they are scanned as a whole. `partial`: where to go on, until when; it is returned when
+    that time comes before the last page. `with_payments`: what pays its address is reported, too,
     when it can neither found nor invest. Raises Unavailable when the tip left the chain, and as the
     explorer and the linker do.
     """
     tip = linker.tip
     history = _History(project_script(project_id), tip.height)
     keeps = _is_any if with_payments else names_any_key
-    pages, whole = await _all_pages(explorer, history.script, keeps)
+    partial = partial or PartialHistory()
+    reading = await _all_pages(explorer, history.script, keeps, partial)
+    if reading is None:
+        return partial
+    pages, whole = reading
     confirmed = [seen for seen in pages.txs if _height(seen) <= tip.height]
     # Before the many requests for proofs, which would be made again after the headers are read.
     preparation = await linker.prepare(explorer, [_place(seen) for seen in confirmed])
@@ -148,26 +170,32 @@ def _place(seen: SeenTx) -> tuple[int, str]:
 
 
 async def _all_pages(
-    explorer: Explorer, script: bytes, keeps: Callable[[Tx], bool]
-) -> tuple[_Pages, bool]:
+    explorer: Explorer, script: bytes, keeps: Callable[[Tx], bool], partial: PartialHistory
+) -> tuple[_Pages, bool] | None:
     """The confirmed transactions of an address; whether the explorer counts no more.
+
+    None when the time is up before.
 
     The explorer's count of all says early that nothing is missing. It is only a statistic, and
     some keep it wrong for ever (mempool/electrs#112), or do not give it: two readings to the last
     page that agree outweigh it. A single one does not, for a cursor that the explorer lost looks
     like the end.
     """
-    before: _Pages | None = None
-    for _ in range(_TRIES):
-        pages = _Pages(keeps)
-        while new := pages.add(await explorer.history_page(script, pages.last)):
+    while partial.readings < _TRIES:
+        pages, before = partial.pages, partial.before
+        while new := pages.add(await explorer.history_page(script, pages.last), keeps):
             if new < _FULL_PAGE and await _is_all(explorer, script, pages):
                 return pages, True
+            if loop_time() > partial.until:
+                return None
+            if len(pages.txids) > _MOST_TXS:
+                raise Unavailable(explorer.name, _TOO_MANY, "too_long", _TOO_MANY_SECONDS)
         is_all = await _is_all(explorer, script, pages)
         if is_all or (before is not None and before.txids.keys() == pages.txids.keys()):
             # Nothing at all, and no count to go with it, is how a host without an index looks.
             return pages, is_all or (is_all is None and bool(pages.txids))
-        before = pages
+        partial.before, partial.pages = pages, _Pages()
+        partial.readings += 1
     raise Unavailable(explorer.name, "lost our place in a list while we read it", "restart_paging")
 
 

@@ -11,7 +11,7 @@ from raised.chain.ancestry.outcomes import NeedsAnswers, NeedsLink, NeedsOthers
 from raised.chain.explorer.api import Explorer
 from raised.chain.explorer_pool import ExplorerPool
 from raised.chain.fork import read_end_of_chain
-from raised.chain.history import read_history
+from raised.chain.history import PartialHistory, read_history
 from raised.clock import now
 from raised.commands.report_text import described
 from raised.config.load import Config
@@ -167,6 +167,8 @@ async def _read(explorer: Explorer, project_id: str, linker: AncestryLinker) -> 
         match outcome:
             case HistorySeen():
                 return outcome
+            case PartialHistory():
+                raise AssertionError("it is read without a time limit")
             case NeedsLink() | NeedsAnswers():
                 while not await linker.step(explorer):
                     pass
