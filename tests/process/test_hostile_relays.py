@@ -126,7 +126,7 @@ async def test_a_flood_of_valid_events_holds_nobody_up(tmp_path: Any) -> None:
     story = brief_story(4, start_before(now()))
     try:
         async with harness(tmp_path, story, relays=[flooding.url]) as stage:
-            await stage.box.start()
+            await stage.box.launch()
             await stage.play()
             assert (await stage.outcome()).equal
             await stage.box.until(

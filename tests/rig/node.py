@@ -92,10 +92,15 @@ class Node:
 
     async def start(self) -> None:
         """Make the record if there is none, run both programs, return when they are ready."""
+        await self.launch()
+        await self.api.ready(self.client)
+
+    async def launch(self) -> None:
+        """As `start`, but return as soon as the API answers: the first sync may be under way."""
         await self.make_record()
         await self.daemon.start()
         await self.api.start()
-        await self.api.ready(self.client)
+        await self.until("/health/live", lambda answer: answer["status"] == "ok")
 
     async def make_record(self) -> None:
         """Make the record of a file; one that was given by its URL is there already."""

@@ -17,7 +17,7 @@ import httpx
 
 from raised.errors import RaisedError
 
-_READY_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.1
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
