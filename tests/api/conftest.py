@@ -35,12 +35,15 @@ class Book:
         async with self.engine.begin() as conn:
             await conn.execute(insert(table).values(**values))
 
-    async def daemon(self, seen_at: int = NOW, **progress: tuple[int, int]) -> None:
-        values = {"seen_at": seen_at, "progress": json.dumps(progress)}
+    async def daemon(
+        self, seen_at: int = NOW, *, started_at: int = NOW, **progress: tuple[int, int]
+    ) -> None:
+        times = {"seen_at": seen_at, "started_at": started_at}
+        values = {**times, "progress": json.dumps(progress)}
         async with self.engine.begin() as conn:
             done = await conn.execute(update(schema.daemon).values(**values))
             if done.rowcount == 0:
-                row = {"id": 1, "version": "0", "started_at": seen_at, "settings": "{}", **values}
+                row = {"id": 1, "version": "0", "settings": "{}", **values}
                 await conn.execute(insert(schema.daemon).values(**row))
 
     async def block(self, height: int, at: int = NOW) -> str:
@@ -60,12 +63,14 @@ class Book:
         await self.add(table, name=name, state=state, **{**row, **more})
 
     async def whole(self) -> None:
-        """A daemon that lives, a relay that was read, an explorer and a block."""
+        """A daemon that lives, a relay that was read, an explorer and a block; all is in."""
         await self.daemon()
         await self.block(100)
         await self.source(schema.relay, "wss://relay.example")
         await self.add(schema.cursor, source="relay", name="wss://relay.example", value=NOW)
         await self.source(schema.explorer, "https://explorer.example")
+        await self.add(schema.meta, key="first_sync_ended_at", value=str(NOW))
+        await self.add(schema.meta, key="complete", value="true")
 
     async def project(self, name: str, status: str = "confirmed", **more: object) -> str:
         project_id = f"angor1q{name}"

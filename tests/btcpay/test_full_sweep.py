@@ -8,6 +8,7 @@ from tests.rig.fake_greenfield import (
 )
 from tests.rig.memory_store_record import FollowedStore
 
+from raised.btcpay.paginator import PAGE
 from raised.btcpay.ports import SweepCheckpoint
 from raised.domain.observation import (
     InvoicesSeen,
@@ -36,27 +37,55 @@ async def test_a_first_start_reads_everything_there_is(store: FollowedStore) -> 
     assert {seen.origin for seen in store.record.published(InvoicesSeen)} <= {"full", "recent"}
 
 
+def _steps(store: FollowedStore) -> list[tuple[int, int]]:
+    """Done and total of each report of progress."""
+    return [(update.done, update.total) for update in store.record.published(Progress)]
+
+
 async def test_the_first_full_sweep_reports_its_progress(store: FollowedStore) -> None:
     store.server.add_many(120, status="Settled")
     async with store.follow() as source:
-        await store.until(lambda: store.record.full_sweeps)
-        await store.outbox.join()
-        progress = [(update.done, update.total) for update in store.record.published(Progress)]
+        await store.until(lambda: _steps(store) and _steps(store)[-1][0] == _steps(store)[-1][1])
+        progress = _steps(store)
         await store.sweep(source, "full")
         assert len(store.record.full_sweeps) == 2
     assert {update.what for update in store.record.published(Progress)} == {"btcpay shop"}
     assert all(done < total for done, total in progress[:-1])
-    rows = 120 + len(progress) - 1  # pages overlap by a row
-    assert progress[-1] == (rows, rows)
-    assert len(store.record.published(Progress)) == len(progress), "only of the first one"
+    rows = 120 + len(progress) - 3  # pages overlap by a row
+    assert progress[0] == (0, PAGE)
+    assert progress[-2:] == [(rows, rows + 1), (rows, rows)]
+    assert _steps(store) == progress, "only of the first one"
 
 
-async def test_an_empty_store_has_been_read_at_once(store: FollowedStore) -> None:
+async def test_an_empty_store_has_been_read_once_its_refunds_are(store: FollowedStore) -> None:
     async with store.follow():
-        await store.until(
-            lambda: store.record.published(Progress) and store.record.published(RefundsSeen)
-        )
-    assert [(update.done, update.total) for update in store.record.published(Progress)] == [(0, 0)]
+        await store.until(lambda: _steps(store)[-1:] == [(0, 0)])
+        published = store.record.observations
+        refunds = next(n for n, seen in enumerate(published) if isinstance(seen, RefundsSeen))
+        assert refunds < published.index(store.record.published(Progress)[-1])
+    assert _steps(store) == [(0, PAGE), (0, 1), (0, 0)]
+
+
+async def test_a_restart_says_again_that_all_is_read(store: FollowedStore) -> None:
+    """The end of the first sweep may have come before a kill, its refunds after it."""
+    async with store.follow():
+        await store.until(lambda: store.record.full_sweeps)
+    before = len(_steps(store))
+    async with store.follow():
+        await store.until(lambda: len(_steps(store)) > before)
+    assert _steps(store)[before:] == [(0, 0)]
+
+
+async def test_a_first_sweep_that_cannot_go_on_is_not_waited_for(store: FollowedStore) -> None:
+    store.server.overrides.append(lambda request: BROKEN if _is_of_all(request) else None)
+    async with store.follow():
+        await store.until(lambda: _steps(store)[-1:] == [(0, 0)])
+        assert not store.record.full_sweeps
+
+
+def _is_of_all(request: Request) -> bool:
+    """Whether a page of invoices is asked for, however small; not the check, which ends at 0."""
+    return request.path.endswith("/invoices") and request.query.get("endDate") != ["0"]
 
 
 async def test_a_whole_second_larger_than_a_page_is_read(store: FollowedStore) -> None:

@@ -12,7 +12,6 @@ from tests.rig.memory_store_record import FAST_TIMING, LABEL, FollowedStore, Mem
 from raised.btcpay.source import StoreSource
 from raised.domain.observation import (
     InvoicesSeen,
-    Progress,
     RefundsSeen,
     SourceHealth,
 )
@@ -225,20 +224,6 @@ async def test_stores_are_replaced_without_a_restart(store: FollowedStore) -> No
         requests = len(store.server.requests)
         await asyncio.sleep(0.05)
         assert len(store.server.requests) == requests
-
-
-async def test_a_removed_store_reports_its_first_sweep_as_ended(store: FollowedStore) -> None:
-    """Whoever waits for its first sweep would wait for ever."""
-    store.timing = replace(FAST_TIMING, page_interval=3600)
-    for number in range(60):
-        store.server.add(f"inv{number}", at=BORN - number)
-    async with store.follow() as source:
-        await store.until(lambda: store.record.published(Progress))
-        assert (
-            store.record.published(Progress)[-1].done < store.record.published(Progress)[-1].total
-        )
-        source.replace([])
-        await store.until(lambda: store.record.published(Progress)[-1].total == 0)
 
 
 async def test_a_store_that_fails_delays_no_other(store: FollowedStore) -> None:

@@ -16,6 +16,7 @@ from raised.domain.observation import (
     Observation,
     Progress,
     SourceHealth,
+    WantedAsked,
 )
 from raised.nostr.ports import RelayCursor
 from raised.nostr.settings import ProxySettings, RelaySettings, RelayTiming
@@ -49,6 +50,7 @@ class MemoryRecord:
         self.done: list[BackfillDone] = []
         self.health: dict[str, SourceHealth] = {}
         self.progress: list[Progress] = []
+        self.asked: list[tuple[str, int]] = []
         self.missing: set[str] = set()
         self.keys: list[str] = []
         self.project_events: list[Event] = []
@@ -94,6 +96,8 @@ class MemoryRecord:
                 self.health[name] = observation
             case Progress():
                 self.progress.append(observation)
+            case WantedAsked():
+                self.asked.append((observation.relay, observation.wanted))
             case _:
                 raise AssertionError(observation)
 

@@ -17,13 +17,18 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 class AsOf(msgspec.Struct, frozen=True):
-    """What the answer stands on."""
+    """What the answer stands on.
+
+    `complete` is false until every source was read once, with all that follows from what it gave:
+    until then totals are too low.
+    """
 
     at: Time
     height: int | None
     hash: str | None
     seq: int
     stale: bool
+    complete: bool
     sources: Sources
 
 

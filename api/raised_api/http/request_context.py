@@ -47,6 +47,7 @@ class RequestContext:
             hash=state.hash,
             seq=state.seq,
             stale=state.is_stale(self.now),
+            complete=state.complete,
             sources=Sources(*state.source_states(self.now)),
         )
 

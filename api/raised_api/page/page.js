@@ -24,14 +24,21 @@ async function load(path) {
   return answer.json();
 }
 
+function noticeOf({ stale, complete }) {
+  const texts = [];
+  if (!complete) texts.push("Not everything has been read yet: these totals will still grow.");
+  if (stale) texts.push("These numbers may be behind: the daemon or a source is away.");
+  return texts.join(" ");
+}
+
 function showSummary(summary) {
   const { totals, angor, btcpay, as_of: asOf, projects } = summary;
   byId("network").textContent = summary.network;
   const tip = asOf.height === null ? "no block yet" : `block ${numberFormat.format(asOf.height)}`;
   byId("as-of").textContent = `as of ${tip} · relays ${asOf.sources.relays} · chain ${asOf.sources.chain}${asOf.sources.btcpay === "off" ? "" : ` · BTCPay ${asOf.sources.btcpay}`}`;
   const notice = byId("notice");
-  notice.hidden = !asOf.stale;
-  notice.textContent = asOf.stale ? "These numbers may be behind: the daemon or a source is away." : "";
+  notice.textContent = noticeOf(asOf);
+  notice.hidden = notice.textContent === "";
   const committed = projects.confirmed + projects.committed + projects.event_missing;
   byId("counts").textContent = `${numberFormat.format(committed)} on the chain, ${numberFormat.format(projects.announced)} announced, ${numberFormat.format(projects.rejected)} rejected`;
   const figures = [
@@ -164,6 +171,8 @@ const SENTENCES = {
   "source.lost": (item) => `${item.name} is away`,
   "source.degraded": (item) => `${item.name} is degraded`,
   "source.restored": (item) => `${item.name} is back`,
+  "record.complete": () => "Everything has been read: the totals are complete",
+  "record.incomplete": () => "Something is still to be read: the totals will still grow",
 };
 
 function projectName(item) {

@@ -13,8 +13,8 @@ from raised.db.items.explorer_item import Explorer, explorer_items
 from raised.db.items.instant import Time, instant
 from raised.db.items.relay_item import Relay, relay_items
 from raised.db.items.store_item import Store, store_items
-from raised.db.queries.as_of import RecordState, SourceState, read_as_of
-from raised.db.queries.progress import Progress, read_progress
+from raised.db.queries.as_of import SourceState, read_as_of
+from raised.db.queries.first_sync import Progress, read_readings, read_steps
 from raised.db.stored_settings import read_stored_settings
 from raised.errors import RecordReplaced, RecordUnavailable
 from raised_api.http.webhook_secrets import WebhookSecrets
@@ -23,7 +23,6 @@ from raised_api.routes.problem_item import Trouble, problem_item
 from raised_api.routes.problems import read_problems
 
 _JSON = "application/json"
-_FIRST_INDEX = "index"  # later back-fills and indexes run beside a record that is whole
 
 
 Status = Literal["ready", "starting", "degraded", "down"]
@@ -124,12 +123,15 @@ async def _health(conn: AsyncConnection, now: int, secrets: WebhookSecrets) -> H
     relays = list((await relay_items(conn, settings.relays)).values())
     explorers = list((await explorer_items(conn, settings.explorers)).values())
     stores = list((await store_items(conn, settings.store_labels)).values())
-    progress = await read_progress(conn)
+    readings = await read_readings(conn)
+    steps = await read_steps(conn, readings)
     sources = (*relays, *explorers, *stores)
     problems = await read_problems(conn, as_of, sources, now, secrets, shows_private=False)
     alive = as_of.daemon_alive(now)
     _, chain, _ = as_of.source_states(now)
-    starting = _is_starting(progress, relays, as_of)
+    # The first sync ends once; before it has, a record that nothing is wrong with is still empty.
+    is_awaited = any(step.is_awaited for step in steps) or not _is_degraded(problems)
+    starting = readings.ended_at is None and is_awaited
     return Health(
         status=_status(problems, alive=alive, starting=starting),
         database="ok",
@@ -137,7 +139,7 @@ async def _health(conn: AsyncConnection, now: int, secrets: WebhookSecrets) -> H
         relays=relays,
         chain=ChainHealth(chain, as_of.height, as_of.hash, explorers),
         btcpay=stores,
-        progress=progress,
+        progress=[step.progress for step in steps],
         problems=problems,
     )
 
@@ -147,15 +149,8 @@ def _status(problems: Sequence[Trouble], *, alive: bool, starting: bool) -> Stat
         return "down"
     if starting:
         return "starting"
-    is_degraded = any(problem.severity != "warning" for problem in problems)
-    return "degraded" if is_degraded else "ready"
+    return "degraded" if _is_degraded(problems) else "ready"
 
 
-def _is_starting(progress: list[Progress], relays: list[Relay], as_of: RecordState) -> bool:
-    """Whether the first back-fill or index is not done. A relay that is away holds nobody up."""
-    if as_of.height is None or not relays:
-        return True
-    waiting = [relay for relay in relays if relay.state != "down"]
-    if waiting and not any(relay.cursor_at for relay in waiting):
-        return True
-    return any(step.what == _FIRST_INDEX and step.done < step.total for step in progress)
+def _is_degraded(problems: Sequence[Trouble]) -> bool:
+    return any(problem.severity != "warning" for problem in problems)

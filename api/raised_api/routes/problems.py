@@ -24,6 +24,7 @@ from raised_api.http.webhook_secrets import WebhookSecrets
 from raised_api.routes.problem_item import Severity, Trouble, problem_item
 from raised_api.routes.secret_problems import secret_problems
 from raised_api.routes.store_problems import store_problems
+from raised_api.routes.unread_problems import unread_problems
 
 _LIST: Final = "problems"
 _SEVERITIES: Final[dict[State, Severity]] = {
@@ -103,6 +104,7 @@ async def read_problems(
         *([] if as_of.daemon_alive(now) else [_of_daemon(as_of)]),
         *(_of_source(item) for item in unnamed),
         *(_of_standing(problem, shows_private=shows_private) for problem in standing),
+        *await unread_problems(conn, {item.name for item in sources if item.state != "ok"}),
         *await store_problems(conn, stores, now),
         *await secret_problems(conn, (store.name for store in stores), secrets, now),
     ]

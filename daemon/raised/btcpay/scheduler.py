@@ -77,7 +77,7 @@ class SweepScheduler:
         if swept_at is None:
             self.request("full")
             return
-        self._sweeps.covered_until = swept_at
+        self._sweeps.covered_until, self._sweeps.has_full = swept_at, True
         for kind in ("recent", "active", "late"):
             self.request(kind)
         overdue = context.clock() - swept_at >= _DAY
@@ -154,6 +154,7 @@ class SweepScheduler:
         self._backoffs[kind].on_failure(0 if is_servers else wanted_wait(error))
         if not is_servers:
             context.health.list_failed(self._sweeps.reading(kind), error)
+            await self._sweeps.on_failure(kind)
             return
         context.health.request_failed(error, "sweep")
         # After a refusal nothing runs until the key is accepted, so no backoff is needed.

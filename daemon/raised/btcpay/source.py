@@ -10,9 +10,8 @@ from raised.btcpay.client.http import IN_FLIGHT, RetryPolicy
 from raised.btcpay.ports import StoreRecord
 from raised.btcpay.settings import StoreSettings, StoreTiming
 from raised.btcpay.store import Store
-from raised.btcpay.sweeps import progress_name
 from raised.clock import now
-from raised.domain.observation import Observation, Progress, Sweep
+from raised.domain.observation import Observation, Sweep
 from raised.net.http_client import Transport
 
 
@@ -115,9 +114,6 @@ class StoreSource:
             task.cancel()
             await asyncio.wait([task])
             await store.close()
-            if store.is_first_sweep_unfinished:
-                # Whoever waits for the end of this sweep would wait for ever.
-                await outbox.put(Progress(progress_name(settings.label), 0, 0, self._clock()))
         for settings, server in self._servers.items():
             if settings not in self._following:
                 store = Store(

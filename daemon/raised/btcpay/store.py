@@ -84,11 +84,6 @@ class Store:
         self._sweeps = SweepRunner(self._context, publisher, refunds, timing)
         self._scheduler = SweepScheduler(self._context, self._sweeps, timing)
 
-    @property
-    def is_first_sweep_unfinished(self) -> bool:
-        """Whether progress of the first full sweep was reported, and it has not ended."""
-        return self._sweeps.is_first_unfinished
-
     async def follow(self) -> Never:
         """Observe this store, for ever."""
         async with asyncio.TaskGroup() as tasks:

@@ -12,7 +12,7 @@ from raised.btcpay.paginator import PAGE, InvoicePaginator
 from raised.btcpay.publisher import InvoicePublisher, StoreContext
 from raised.btcpay.refunds import RefundFetcher
 from raised.btcpay.settings import StoreTiming
-from raised.domain.observation import Progress, Sweep, SweepDone, SweepReached
+from raised.domain.observation import Progress, StoreRead, Sweep, SweepDone, SweepReached
 from raised.errors import SourceError
 
 _DAY: Final = 86_400
@@ -117,9 +117,9 @@ class SweepRunner:
 
     A list that could not be read to its end is continued at the next try, where it stood.
     `covered_until`: a sweep has seen everything created before (Unix seconds). `next_page_at`:
-    when the next page of a full sweep is due, by the event loop's clock. `is_first_unfinished`:
-    progress of the first full sweep has been reported, and it has not ended. `has_left_out`: the
-    last full sweep met invoices that nothing could name.
+    when the next page of a full sweep is due, by the event loop's clock. `has_full`: a full sweep
+    has been completed, now or by an earlier process. `has_left_out`: the last full sweep met
+    invoices that nothing could name.
     """
 
     def __init__(
@@ -136,9 +136,12 @@ class SweepRunner:
         self._full: FullSweepState | None = None
         self._full_completed = False  # the record may not have committed that yet
         self._lists: dict[SweepKind, ListReading] = {}
+        self._invoices_read = 0
+        self._refunds_read = False
+        self._is_read = False
         self.covered_until: int | None = None
         self.next_page_at = float("-inf")
-        self.is_first_unfinished = False
+        self.has_full = False
         self.has_left_out = False
 
     async def run(self, kind: SweepKind) -> SweepResult:
@@ -148,6 +151,8 @@ class SweepRunner:
                 return await self._full_page()
             case "refunds":
                 await self._refunds.fetch_and_publish()
+                self._refunds_read = True
+                await self._report_read()
             case "active":
                 await self._active()
             case "recent":
@@ -250,6 +255,7 @@ class SweepRunner:
         """One page of the full sweep."""
         if self._full is None:
             self._full = await FullSweepState.begin(self._context, fresh=self._full_completed)
+            await self._publish_progress(self._full)
         full = self._full
         started_at = asyncio.get_running_loop().time()
         full.count(await self._publish_page("full", full.paginator))
@@ -274,7 +280,7 @@ class SweepRunner:
     async def _end_full(self, full: FullSweepState) -> None:
         """Everything was read. Rows that could not be read are unreadable, not missing."""
         context = self._context
-        self._full, self._full_completed = None, True
+        self._full, self._full_completed, self.has_full = None, True, True
         self.next_page_at = float("-inf")
         self.covered_until = max(full.began_at, self.covered_until or 0)
         # With something unread an empty window: nothing becomes missing.
@@ -285,20 +291,32 @@ class SweepRunner:
         context.health.set_nameless("full", full.all_nameless)
         self.has_left_out = full.all_nameless > 0
         await self._publish_progress(full)
+        await self._report_read()
         _log.info("full sweep completed", store=context.label, invoices=full.invoices_read)
 
     async def _publish_progress(self, full: FullSweepState) -> None:
         """Of the first full sweep only: the figures are incomplete until it has ended."""
         if full.is_first:
+            self._invoices_read = full.invoices_read
+            # The API gives no total, so one more page is expected until the last one; after it
+            # the refunds are still to be read.
+            await self._put_progress(left=1 if full.paginator.ended else PAGE)
+
+    async def _report_read(self) -> None:
+        """Report once that all invoices and refunds of the store were read."""
+        if self.has_full and self._refunds_read and not self._is_read:
+            self._is_read = True
             context = self._context
-            ended = full.paginator.ended
-            # The API gives no total, so one more page is expected until the last one.
-            total = full.invoices_read + (0 if ended else PAGE)
-            self.is_first_unfinished = not ended
-            what = progress_name(context.label)
-            await context.outbox.put(Progress(what, full.invoices_read, total, context.clock()))
+            await context.outbox.put(StoreRead(context.label, context.clock()))
+            await self._put_progress(left=0)
 
+    async def on_failure(self, kind: SweepKind) -> None:
+        """A sweep cannot go on: nobody is to wait for it, health says what is missing."""
+        if kind == ("refunds" if self.has_full else "full") and not self._is_read:
+            await self._put_progress(left=0)
 
-def progress_name(label: str) -> str:
-    """What the first full sweep of a store is called in `Progress`."""
-    return f"btcpay {label}"
+    async def _put_progress(self, left: int) -> None:
+        context, done = self._context, self._invoices_read
+        await context.outbox.put(
+            Progress(f"btcpay {context.label}", done, done + left, context.clock())
+        )

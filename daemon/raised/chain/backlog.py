@@ -1,4 +1,4 @@
-"""The projects whose history was never read: which is read next, how far that is, what is on hold.
+"""The projects whose history was never read: which is read next, and what is on hold.
 
 New blocks must not wait for histories, so these are read for a while in each turn. Anybody can make
 a history that no explorer manages to give. So what fails there is charged to the project, unless
@@ -21,13 +21,9 @@ from raised.chain.history import PartialHistory, read_history
 from raised.chain.ports import ChainRecord
 from raised.chain.unread_histories import UnreadHistories
 from raised.clock import now
-from raised.domain.observation import HistorySeen, Observation, Progress
+from raised.domain.observation import HistorySeen, Observation
 from raised.errors import SourceError
 
-_PROGRESS: Final = "index"  # the name of the first pass in the status
-# Tries of each project that fails before the first pass counts as done: the status must not say
-# "indexing" for ever because of a history that nobody can read.
-_TRIES: Final = 3
 # So long a reported history may take through the queue to the record before it is read again.
 _QUEUED_SECONDS: Final = 60.0
 _TURN_SECONDS: Final = 20.0  # so long histories are read before blocks are looked at again
@@ -68,8 +64,6 @@ class HistoryBacklog:
         # Long histories that are read on in the next turn, by project, and from which explorer.
         self._partial: dict[str, tuple[str, _Reported, PartialHistory]] = {}
         self._until = float("inf")
-        self._first_pass_done = False
-        self._total = 0
 
     async def has_untried(self) -> bool:
         """Whether there is a project whose history was not read and did not fail yet."""
@@ -83,20 +77,15 @@ class HistoryBacklog:
         `peers`: those that show our tip. Raises as the explorer does while it links old blocks to
         ours.
         """
-        waiting = await self._waiting()
         due = sorted(
-            (project_id for project_id in waiting if self._unread.is_due(project_id)),
+            (project_id for project_id in await self._waiting() if self._unread.is_due(project_id)),
             key=lambda project_id: (
                 project_id in self._partial,
                 project_id in self._unlinked,
                 self._unread.failures[project_id],
             ),
         )
-        self._total = max(self._total, len(waiting))
-        error = await self._read_in_order(peers, due, len(waiting), outbox)
-        if all(self._is_given_up(project_id) for project_id in waiting):
-            await self._report_progress(outbox, 0)
-        return error
+        return await self._read_in_order(peers, due, outbox)
 
     def on_slow(self, peer: ExplorerPeer) -> bool:
         """Whether a turn that this explorer kept waiting was reading a history from it.
@@ -110,11 +99,7 @@ class HistoryBacklog:
         return True
 
     async def _read_in_order(
-        self,
-        peers: Sequence[ExplorerPeer],
-        due: list[str],
-        waiting: int,
-        outbox: asyncio.Queue[Observation],
+        self, peers: Sequence[ExplorerPeer], due: list[str], outbox: asyncio.Queue[Observation]
     ) -> SourceError | None:
         """Read until the time is up. What was read or failed is taken off the list."""
         time = asyncio.get_running_loop().time
@@ -123,17 +108,14 @@ class HistoryBacklog:
             project_id = due[0]
             if not await self._is_linked(peers, project_id):
                 continue
-            await self._report_progress(outbox, waiting)
             outcome = await self._read(peers, due.pop(0), outbox)
             match outcome:
-                case HistorySeen():
-                    waiting -= 1
                 case PartialHistory():
                     pass  # the time is up: blocks are looked at before it is read on
                 case NeedsLink() | NeedsAnswers():
                     due.append(project_id)
-                case NeedsOthers() | None:
-                    pass  # it was set aside
+                case HistorySeen() | NeedsOthers() | None:
+                    pass  # it was read or set aside
                 case SourceError():
                     return outcome
                 case _:
@@ -287,13 +269,3 @@ class HistoryBacklog:
             and chain is not None
             and chain.height_of(reported.tip_hash) is not None
         )
-
-    def _is_given_up(self, project_id: str) -> bool:
-        return self._unread.is_short(project_id) or self._unread.failures[project_id] > _TRIES
-
-    async def _report_progress(self, outbox: asyncio.Queue[Observation], left: int) -> None:
-        """How far the first pass over all projects is."""
-        if self._first_pass_done:
-            return
-        await outbox.put(Progress(_PROGRESS, self._total - left, self._total, now()))
-        self._first_pass_done = left == 0

@@ -17,15 +17,17 @@ from raised.chain.mempool_watch import MempoolWatch
 from raised.chain.ports import ChainRecord
 from raised.chain.settings import ChainSettings
 from raised.chain.unread_histories import UnreadHistories
+from raised.clock import now
 from raised.domain.angor.founding import founding_of
 from raised.domain.angor.identifier import project_script
 from raised.domain.angor.network import Network
-from raised.domain.observation import Observation
+from raised.domain.observation import Observation, Progress
 from raised.errors import SourceError
 from raised.net.http_client import Transport
 
 # How often a turn is checked for an explorer that does not answer. Short beside its timeouts.
 _CHECK_SECONDS: Final = 0.25
+_BLOCKS: Final = "blocks"  # the name of the way to the first tip in the status
 
 
 class ChainSource:
@@ -65,6 +67,7 @@ class ChainSource:
             self._health.problems,
             settings.mempool(network.name),
         )
+        self._reached_tip = False
         self._record_changed = asyncio.Event()
 
     def wake(self) -> None:
@@ -126,6 +129,7 @@ class ChainSource:
         try:
             followed = await self._best_chain.advance(peer, outbox)
             if self._shows_our_tip(peer):
+                await self._report_first_tip(outbox)
                 peers = self._pool.at_our_tip(peer)
                 error = await self._backlog.read_some(peers, outbox)
                 tip_hash = self._best_chain.tip.hash
@@ -145,6 +149,13 @@ class ChainSource:
     def _shows_our_tip(self, peer: ExplorerPeer) -> bool:
         chain = self._best_chain.chain
         return chain is not None and peer.tip_hash == chain.tip.hash
+
+    async def _report_first_tip(self, outbox: asyncio.Queue[Observation]) -> None:
+        """Once: every block up to an explorer's tip was reported before."""
+        if not self._reached_tip:
+            self._reached_tip = True
+            height = self._best_chain.tip.height
+            await outbox.put(Progress(_BLOCKS, height, height, now()))
 
     async def _wait_for_next_poll(self) -> None:
         """Until the tip is polled again, or sooner when there is a history to read."""

@@ -28,7 +28,8 @@ metadata = MetaData(
 meta = Table(
     "meta",
     metadata,
-    Column("key", Text, primary_key=True),  # network
+    # network | first_sync_ended_at | complete (false, true) | gap (blocks were passed over)
+    Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
 
@@ -577,7 +578,8 @@ problem = Table(
 cursor = Table(
     "cursor",
     metadata,
-    # relay | mempool | store | store:full (until it has ended) | store:events (expected since)
+    # relay | relay:wanted | mempool | store | store:full (until it has ended) | store:read |
+    # store:events (expected since)
     Column("source", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),

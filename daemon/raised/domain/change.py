@@ -40,8 +40,10 @@ ChangeType = Literal[
     "source.lost",
     "source.restored",
     "source.degraded",
+    "record.complete",
+    "record.incomplete",
 ]
-ChangeSource = Literal["angor", "btcpay", "chain", "relay", "explorer", "store"]
+ChangeSource = Literal["angor", "btcpay", "chain", "relay", "explorer", "store", "record"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Times are unix seconds by our own clock unless said otherwise.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from raised.domain.bitcoin.tx import Tx, Txid
 from raised.domain.btcpay.invoice import Invoice, Payout, PullPayment
@@ -19,6 +19,7 @@ State = Literal["ok", "degraded", "down"]
 # All explorers together, or all relays: what is wrong with none of them alone.
 SourceGroup = Literal["chain", "relays"]
 Sweep = Literal["active", "recent", "late", "full"]
+MORE_PROBLEMS: Final = "more_problems"  # counts those of a source that are not listed
 Fact = str | int | bool | None | Mapping[str, int] | tuple[str, ...]
 
 
@@ -43,6 +44,15 @@ class BackfillDone:
     at: int
     began_at: int
     full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WantedAsked:
+    """A relay was asked for all that the record wanted, by `wanted.digest_of_wanted`."""
+
+    relay: str
+    at: int
+    wanted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +205,14 @@ class SweepDone:
     sweep: Sweep
     began_at: int
     since: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRead:
+    """All invoices and all refunds of a store have been read once, and were reported before."""
+
+    store: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +376,7 @@ class RetentionDue:
 Observation = (
     EventsSeen
     | BackfillDone
+    | WantedAsked
     | BlockSeen
     | RolledBack
     | HistorySeen
@@ -367,6 +386,7 @@ Observation = (
     | InvoicesGone
     | SweepReached
     | SweepDone
+    | StoreRead
     | RefundsSeen
     | DeliveriesDone
     | DaemonStarted

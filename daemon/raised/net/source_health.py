@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from raised.clock import now
-from raised.domain.observation import SourceProblem, State
+from raised.domain.observation import MORE_PROBLEMS, SourceProblem, State
 
 # How many problems of a source are reported each for itself; the others are only counted. Anybody
 # can make an odd event or invoice, so there is no end to them.
@@ -22,7 +22,6 @@ MOST_REPORTED: Final = 200
 
 # A code that never changes, and a sentence of ours, which may.
 ErrorText = tuple[str, str]
-_UNNAMED: Final = "more_problems"
 
 _log = structlog.get_logger()
 
@@ -239,7 +238,7 @@ def _reported(problem: Problem) -> SourceProblem:
 
 def _counted(problems: list[SourceProblem]) -> SourceProblem:
     return SourceProblem(
-        code=_UNNAMED,
+        code=MORE_PROBLEMS,
         detail=f"{len(problems)} more problems are not listed",
         state=problems[0].state,
         since_at=min(problem.since_at for problem in problems),

@@ -7,7 +7,7 @@ its end, and its events are on their way to the writer.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -81,16 +81,18 @@ class CatchUp:
         except Refused as refusal:
             self._context.health.begin_backfill_refusal(self._context.code_of(refusal.code))
             is_complete = False
-        except Unavailable:
-            await self._end_first(plan)
-            raise
-        await self._end_first(plan)
         if is_complete:
             await self._complete(plan)
         else:
             self._context.health.begin_problem("incomplete")
             self._backoff.on_failure()
+        # Last: whoever reads that it has ended must find the cursor, or else that it failed.
+        await self._end_first(plan)
         return is_complete
+
+    def has_tried(self, pubkeys: Collection[str]) -> bool:
+        """Whether all that these keys wrote was read back, or the last attempt to do so failed."""
+        return self._backoff.failures > 0 or self._state.backfill.read_pubkeys.issuperset(pubkeys)
 
     async def _plan(self) -> _Plan:
         backfill, now = self._state.backfill, clock.now()

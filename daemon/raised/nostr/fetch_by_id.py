@@ -5,7 +5,7 @@ And the other way round: a relay that we may write to is sent the project events
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from raised import clock
@@ -54,6 +54,10 @@ class MissingEvents:
         if self._context.endpoint.settings.write and self._context.health.complete:
             await self._write()
         self._backoff.on_success(self._context.timing.missing_interval)
+
+    def has_asked(self, ids: Collection[str]) -> bool:
+        """Whether the relay was asked for these on this connection, whatever it answered."""
+        return set(ids) <= set(self._requested_ids)
 
     async def _fetch(self, ids: tuple[str, ...]) -> None:
         odd = self._context.health.odd_events

@@ -8,7 +8,7 @@ import contextlib
 from typing import Final, Never
 
 from raised import clock
-from raised.domain.observation import Observation
+from raised.domain.observation import Observation, Progress, WantedAsked
 from raised.errors import Refused, Unavailable
 from raised.net.backoff import Backoff
 from raised.nostr.catch_up import CatchUp
@@ -45,6 +45,7 @@ class Relay:
         self._ingest = Ingest(self._health, record, seen, outbox)
         self._context = RelayContext(endpoint, record, self._health, self._ingest, outbox)
         self._state = RelayState()
+        self._asked: Wanted | None = None
 
     def set_wanted(self, wanted: Wanted) -> None:
         """Request this from the relay from now on."""
@@ -73,6 +74,7 @@ class Relay:
                 await self._use_connection(tasks)
             except Unavailable as error:
                 self._health.on_disconnected(error.code)
+                await self._end_first_attempt()
                 if error.code == "cut_off":
                     backoff.failures = max(backoff.failures, CUT_OFF_FAILURES)
             # Only a connection that lasted is a success: a relay may accept and hang up at once.
@@ -107,16 +109,36 @@ class Relay:
         unexplained = UnexplainedBytes(connection, self._context, state)
         while True:
             state.work_available.clear()
+            wanted = state.wanted
             await live.maintain()
             has_read = await catch_up.run_if_due()
             # After a back-fill at once: then we know what the relay lacks.
             await missing.exchange(now=has_read)
             await unexplained.examine()
+            if catch_up.has_tried(wanted.pubkeys) and missing.has_asked(wanted.event_ids):
+                await self._report_asked(wanted)
             if connection.quiet_seconds() > self._timing.probe_after:
                 await _probe(connection)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._timing.poll_interval):
                     await state.work_available.wait()
+
+    async def _end_first_attempt(self) -> None:
+        """Report that the first attempt to read the relay has ended, so that nobody waits for it:
+        a relay that breaks each connection must not keep a new record from being served.
+        """
+        if self._state.backfill.is_first:
+            self._state.backfill.is_first = False
+            url = self._context.url
+            await self._outbox.put(Progress(f"backfill {url}", 1, 1, clock.now()))
+
+    async def _report_asked(self, wanted: Wanted) -> None:
+        """Report once that the relay was asked for all of it, after what it gave."""
+        if wanted != self._asked:
+            await self._ingest.drain_pages()
+            report = WantedAsked(self._context.url, clock.now(), wanted.digest)
+            await self._outbox.put(report)
+            self._asked = wanted
 
     async def _report_health(self) -> Never:
         while True:

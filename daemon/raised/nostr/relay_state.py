@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from raised.domain.observation import Observation
+from raised.domain.wanted import digest_of_wanted
 from raised.nostr.health import RelayHealth
 from raised.nostr.ingest import Ingest
 from raised.nostr.ports import RelayCursor, RelayRecord
@@ -21,6 +22,11 @@ class Wanted:
 
     pubkeys: tuple[str, ...] = ()
     event_ids: tuple[str, ...] = ()  # named by founding transactions, and not in the record
+
+    @property
+    def digest(self) -> int:
+        """A number that stands for it, as the record counts it."""
+        return digest_of_wanted(self.event_ids, self.pubkeys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class BackfillState:
 
     cursor: RelayCursor | None = None
     read_pubkeys: set[str] = field(default_factory=set[str])  # those whose past was read
-    is_first: bool = True  # no back-fill was tried to its end
+    is_first: bool = True  # the first attempt, a connection and a back-fill, has not ended
     full_requested: bool = False  # everything is to be read again
     has_gap: bool = False  # a live subscription was interrupted: read back what came meanwhile
 

@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.facts import blocks, coins, cursors, foundings, projects, txs
+from raised.db.facts import blocks, coins, cursors, foundings, marks, projects, txs
 from raised.db.facts.coins import Coin
 from raised.db.items.change_item import Block, reorg_item
 from raised.domain.angor.founding import founding_of
@@ -47,6 +47,7 @@ async def apply_tip(conn: AsyncConnection, seen: TipSeen, policy: Policy, dirty:
         await _extend(conn, block, policy, dirty)
     if seen.gap:
         await projects.reset_indexed_heights(conn)
+        await marks.put_gap(conn)
 
 
 async def apply_history(

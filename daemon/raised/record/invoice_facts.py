@@ -29,7 +29,7 @@ from raised.domain.btcpay.invoice_snapshot import (
 )
 from raised.domain.campaign import Campaign, membership
 from raised.domain.change import Change
-from raised.domain.observation import InvoicesGone, InvoicesSeen, SweepDone, SweepReached
+from raised.domain.observation import InvoicesGone, InvoicesSeen, StoreRead, SweepDone, SweepReached
 from raised.record.campaign_facts import move_hour_totals
 from raised.record.dirty_set import DirtySet
 
@@ -217,6 +217,13 @@ async def apply_reached(conn: AsyncConnection, reached: SweepReached) -> None:
     if await sources.is_sweep_outdated(conn, reached.store, reached.began_at, reached.at):
         return
     await cursors.set_cursor(conn, cursors.FULL_SWEEP, reached.store, reached.end, reached.began_at)
+
+
+async def apply_read(conn: AsyncConnection, read: StoreRead) -> None:
+    """Store that nothing of a store was left unread, unless its full sweep did not count."""
+    known = await cursors.cursor_of(conn, cursors.STORE, read.store)
+    if known is not None and known[1] is not None:
+        await cursors.advance_cursor(conn, cursors.STORE_READ, read.store, read.at, None)
 
 
 async def apply_sweep(conn: AsyncConnection, done: SweepDone, dirty: DirtySet) -> None:

@@ -21,7 +21,7 @@ from raised.domain.event import (
     Event,
     is_replaceable,
 )
-from raised.domain.observation import BackfillDone, EventsSeen
+from raised.domain.observation import BackfillDone, EventsSeen, WantedAsked
 from raised.errors import InvalidInput
 from raised.record.dirty_set import DirtySet, Policy
 
@@ -65,6 +65,11 @@ async def apply_backfill(conn: AsyncConnection, done: BackfillDone) -> None:
     if known is not None and known[0] > done.at:
         await cursors.drop_cursor(conn, cursors.RELAY, done.relay)
     await cursors.advance_cursor(conn, cursors.RELAY, done.relay, done.began_at, full_at)
+
+
+async def apply_wanted(conn: AsyncConnection, asked: WantedAsked) -> None:
+    """Store for what the relay was asked beside its back-fills."""
+    await cursors.set_cursor(conn, cursors.WANTED, asked.relay, asked.wanted, None)
 
 
 async def check_named_events(

@@ -28,14 +28,17 @@ from raised.domain.observation import (
     RolledBack,
     SourceHealth,
     SourcesConfigured,
+    StoreRead,
     SweepDone,
     SweepReached,
     TipSeen,
+    WantedAsked,
 )
 from raised.record import (
     campaign_facts,
     chain_facts,
     config_facts,
+    first_sync,
     health_facts,
     invoice_facts,
     refund_facts,
@@ -48,9 +51,17 @@ from raised.record.recompute import recompute
 # More in one transaction would make the readers of the feed wait for the first of them.
 _MOST_AT_ONCE: Final = 32
 
-_OfRelay = EventsSeen | BackfillDone
+_OfRelay = EventsSeen | BackfillDone | WantedAsked
 _OfChain = BlockSeen | RolledBack | HistorySeen | TipSeen | MempoolSeen
-_OfStore = InvoicesSeen | InvoicesGone | SweepReached | SweepDone | RefundsSeen | DeliveriesDone
+_OfStore = (
+    InvoicesSeen
+    | InvoicesGone
+    | SweepReached
+    | SweepDone
+    | StoreRead
+    | RefundsSeen
+    | DeliveriesDone
+)
 _OfDaemon = DaemonStarted | SourcesConfigured | CampaignsConfigured | RetentionDue
 _OfHealth = SourceHealth | GroupProblems | Progress | ClockTicked
 
@@ -87,6 +98,7 @@ async def apply_observations(
     )
     for observation in observations:
         await _apply(conn, observation, policy, dirty)
+    await first_sync.update(conn, observations, dirty)
     await recompute(conn, policy, dirty)
 
 
@@ -120,6 +132,8 @@ async def _apply_of_relay(
             await relay_facts.apply_events(conn, observation, policy, dirty)
         case BackfillDone():
             await relay_facts.apply_backfill(conn, observation)
+        case WantedAsked():
+            await relay_facts.apply_wanted(conn, observation)
 
 
 async def _apply_of_chain(
@@ -148,6 +162,8 @@ async def _apply_of_store(conn: AsyncConnection, observation: _OfStore, dirty: D
             await invoice_facts.apply_reached(conn, observation)
         case SweepDone():
             await invoice_facts.apply_sweep(conn, observation, dirty)
+        case StoreRead():
+            await invoice_facts.apply_read(conn, observation)
         case RefundsSeen():
             await refund_facts.apply_refunds(conn, observation, dirty)
         case DeliveriesDone():

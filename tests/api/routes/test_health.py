@@ -1,6 +1,7 @@
 """Health names what is wrong, and says by its status whether to come back later."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from raised.db import schema
 from raised.errors import RecordUnavailable
 
 NOW = 1_750_000_000
+RELAY = "wss://new.example"
 
 
 async def test_alive_is_alive(api: Any) -> None:
@@ -70,23 +72,66 @@ async def test_a_daemon_that_went_away_is_down(book: Any, api: Any) -> None:
     assert answer.json()["problems"][0]["code"] == "not_seen"
 
 
-async def test_until_a_relay_was_read_and_the_index_is_done_it_starts(book: Any, api: Any) -> None:
-    async def status() -> tuple[int, str]:
-        answer = await api.get("/health")
-        return answer.status_code, answer.json()["status"]
+async def first_sync(api: Any) -> tuple[int, str, dict[str, tuple[int, int]]]:
+    """The status of health, and the steps of the first sync that are not done."""
+    answer = await api.get("/health")
+    body = answer.json()
+    left = {
+        step["what"]: (step["done"], step["total"])
+        for step in body["progress"]
+        if step["done"] < step["total"]
+    }
+    return answer.status_code, body["status"], left
 
+
+async def test_it_starts_until_everything_that_follows_from_the_sources_is_in(
+    book: Any, api: Any
+) -> None:
     await book.daemon()
-    assert await status() == (503, "starting")
-    await book.block(1)
-    await book.source(schema.relay, "wss://relay.example")
-    assert await status() == (503, "starting")
-    await book.add(schema.cursor, source="relay", name="wss://relay.example", value=NOW)
-    await book.daemon(index=(1, 3))
-    assert await status() == (503, "starting")
-    body = (await api.get("/health")).json()["progress"]
-    assert body == [{"what": "index", "done": 1, "total": 3}]
-    await book.daemon(index=(3, 3), backfill=(1, 2))
-    assert await status() == (200, "ready")
+    assert await first_sync(api) == (503, "starting", {"blocks": (0, 1)})
+    await book.block(7)
+    await book.source(schema.explorer, "http://x", facts=json.dumps({"height": 9}))
+    await book.source(schema.relay, RELAY)
+    waits = {f"backfill {RELAY}": (0, 1), "blocks": (7, 9)}
+    assert await first_sync(api) == (503, "starting", waits)
+    await book.daemon(**{f"backfill {RELAY}": (1, 3), "blocks": (7, 7)})
+    assert await first_sync(api) == (503, "starting", {f"backfill {RELAY}": (1, 3)})
+    await book.project("unread")
+    await book.add(schema.cursor, source="relay", name=RELAY, value=NOW)
+    await book.daemon(**{f"backfill {RELAY}": (3, 3), "blocks": (7, 7)})
+    assert await first_sync(api) == (503, "starting", {"index": (0, 1)})
+    summary = await api.json("/api/v1/summary")
+    assert summary["as_of"]["complete"] is False
+
+
+async def test_a_relay_that_is_away_holds_nobody_up_but_is_named(book: Any, api: Any) -> None:
+    await book.daemon(blocks=(7, 7))
+    await book.block(7)
+    await book.source(schema.relay, RELAY, "down", last_error_code="timeout")
+    assert (await first_sync(api))[1] == "degraded"
+    # What an earlier process could not reach has not been tried yet by this one.
+    await book.daemon(started_at=NOW + 1, blocks=(7, 7))
+    assert (await first_sync(api))[1] == "starting"
+
+
+async def test_after_the_first_sync_a_source_that_was_never_read_is_named(
+    book: Any, api: Any
+) -> None:
+    await book.whole()
+    await book.source(schema.relay, RELAY)
+    answer = await api.get("/health")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    (problem,) = answer.json()["problems"]
+    assert (problem["source"], problem["code"]) == (RELAY, "first_backfill")
+    assert (await first_sync(api))[2][f"backfill {RELAY}"] == (0, 1)
+
+
+async def test_a_gap_is_named_until_every_history_is_read_again(book: Any, api: Any) -> None:
+    await book.whole()
+    await book.add(schema.meta, key="gap", value="true")
+    answer = await api.get("/health")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert [problem["code"] for problem in answer.json()["problems"]] == ["gap"]
 
 
 async def test_without_the_database_it_is_down_and_comes_back(book: Any, api: Any) -> None:

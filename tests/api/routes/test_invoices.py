@@ -188,6 +188,8 @@ async def test_health_names_what_is_wrong_with_stores(book: Any, api: Any) -> No
     await book.whole()
     await book.source(schema.store, "shop")
     await follow_stores(book, "shop")
+    assert [p["code"] for p in (await health(api))["problems"]] == ["first_sweep"]
+    await book.add(schema.cursor, source="store:read", name="shop", value=NOW)
     assert (await health(api))["status"] == "ready"
     assert [item["name"] for item in (await health(api))["btcpay"]] == ["shop"]
 

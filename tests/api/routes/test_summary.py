@@ -30,6 +30,7 @@ async def test_an_empty_record_is_all_zeros(book: Any, api: Any) -> None:
         "hash": None,
         "seq": 0,
         "stale": True,
+        "complete": False,
         "sources": {"relays": "off", "chain": "off", "btcpay": "off"},
     }
 

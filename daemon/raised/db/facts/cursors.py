@@ -10,10 +10,12 @@ from raised.db.bulk import put
 from raised.db.schema import cursor
 
 RELAY: Final = "relay"
+WANTED: Final = "relay:wanted"  # what a relay was asked for, as `digest_of_wanted`
 # How far a store's sweeps are; how far a full one came that has not ended, with when it began; and
 # since when a store is expected to send events.
 STORE: Final = "store"
 FULL_SWEEP: Final = "store:full"
+STORE_READ: Final = "store:read"  # its invoices and refunds were read to the end once
 STORE_EVENTS: Final = "store:events"
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.bulk import put
-from raised.db.facts.cursors import FULL_SWEEP, STORE, drop_cursor
+from raised.db.facts.cursors import FULL_SWEEP, STORE, STORE_READ, drop_cursor
 from raised.db.facts.problems import drop_problems_of_others
 from raised.db.schema import daemon, explorer, relay, store
 from raised.db.stored_settings import StoredSettings, StoredStore, read_stored_settings
@@ -87,6 +87,7 @@ async def _drop_if_outdated(
         return msgspec.structs.replace(configured, read_since=known.read_since)
     await drop_cursor(conn, STORE, configured.label)
     await drop_cursor(conn, FULL_SWEEP, configured.label)
+    await drop_cursor(conn, STORE_READ, configured.label)
     return msgspec.structs.replace(configured, read_since=at)
 
 

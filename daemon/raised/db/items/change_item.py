@@ -34,6 +34,12 @@ class Regrouping(msgspec.Struct, frozen=True):
     invoices: int
 
 
+class Completeness(msgspec.Struct, frozen=True):
+    """Whether all that is to be read was read once, as `as_of` shows it from then on."""
+
+    complete: bool
+
+
 class GroupState(msgspec.Struct, frozen=True):
     """How all sources of a kind do together."""
 
@@ -51,6 +57,7 @@ Item = (
     | Explorer
     | Store
     | GroupState
+    | Completeness
     | Block
     | Reorg
     | Regrouping

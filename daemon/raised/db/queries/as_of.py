@@ -7,7 +7,18 @@ from typing import Literal
 from sqlalchemy import ScalarSelect, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from raised.db.schema import block, change, counter, daemon, explorer, problem, relay, store
+from raised.db.facts.marks import COMPLETE, TRUE
+from raised.db.schema import (
+    block,
+    change,
+    counter,
+    daemon,
+    explorer,
+    meta,
+    problem,
+    relay,
+    store,
+)
 from raised.db.stored_settings import read_stored_settings
 
 SourceState = Literal["ok", "degraded", "down", "off"]
@@ -27,6 +38,7 @@ class RecordState:
     relays: SourceState
     chain: SourceState
     btcpay: SourceState
+    complete: bool = False  # every source was read once, and so is all that follows from it
 
     def daemon_alive(self, now: int) -> bool:
         """Whether the daemon was seen lately."""
@@ -54,6 +66,7 @@ async def read_as_of(conn: AsyncConnection) -> RecordState:
         select(tip.c.height).scalar_subquery().label("height"),
         select(tip.c.hash).scalar_subquery().label("hash"),
         select(func.max(daemon.c.seen_at)).scalar_subquery().label("seen_at"),
+        select(meta.c.value).where(meta.c.key == COMPLETE).scalar_subquery().label("complete"),
     )
     row = (await conn.execute(ground)).one()
     settings = await read_stored_settings(conn)
@@ -66,6 +79,7 @@ async def read_as_of(conn: AsyncConnection) -> RecordState:
         relays=_with_group(_together(states["relay"], settings.relays), states["relays"]),
         chain=_with_group(_together(states["explorer"], settings.explorers), states["chain"]),
         btcpay=_together(states["store"], settings.store_labels),
+        complete=row.complete == TRUE,
     )
 
 
