@@ -65,6 +65,9 @@ class MemoryRecord:
     async def missing_events(self) -> tuple[str, ...]:
         return tuple(self.missing - self.events.keys())
 
+    async def are_sources_read(self) -> bool:
+        return True
+
     async def project_pubkeys(self) -> tuple[str, ...]:
         return tuple(self.keys)
 
@@ -97,7 +100,7 @@ class MemoryRecord:
             case Progress():
                 self.progress.append(observation)
             case WantedAsked():
-                self.asked.append((observation.relay, observation.wanted))
+                self.asked.append((observation.relay, observation.events))
             case _:
                 raise AssertionError(observation)
 

@@ -31,7 +31,7 @@ from raised.domain.observation import (
     TipSeen,
     WantedAsked,
 )
-from raised.domain.wanted import digest_of_wanted
+from raised.domain.wanted import digest_of_events
 
 QUICK, SLOW, AWAY = "wss://quick.example", "wss://slow.example", "wss://away.example"
 SHOP = "shop"
@@ -49,6 +49,7 @@ class FirstSync:
     def __init__(self, ledger: Ledger, world: World) -> None:
         self.ledger, self.world = ledger, world
         self.queue: list[Observation] = []
+        self.unread: set[str] = set()  # projects whose history no explorer gives
         early, late, hidden = (Founder(world, name) for name in ("early", "late", "hidden"))
         money = [who.invested(label="investor") for who in (early, late, hidden)]
         self.histories: dict[str, list[tuple[BlockRef, PlacedTx]]] = {}
@@ -111,31 +112,32 @@ class FirstSync:
         for seen in backfill:
             self.queue.append(seen)
             yield
-        asked: int | None = None
+        asked: tuple[int, bool] | None = None
         while True:
             async with self.ledger.engine.connect() as conn:
+                state = await relay_source.are_sources_read(conn)
                 missing = await relay_source.missing_events(conn)
-                digest = digest_of_wanted(missing, await relay_source.project_pubkeys(conn))
+                digest = digest_of_events(missing)
             yield
-            if digest != asked:
+            if (digest, state) != asked:
                 for event_id in by_id.keys() & set(missing):
                     self.queue.append(told(by_id[event_id], relay=url))
                     yield
-                self.queue.append(WantedAsked(url, self.world.now, digest))
-                asked = digest
+                self.queue.append(WantedAsked(url, self.world.now, digest, state))
+                asked = (digest, state)
             yield
 
     async def chain(self) -> AsyncIterator[None]:
         """The tip, a block on it, and every history that the record asks for."""
         tip = TipSeen(self._base, "explorer", self.world.now)
-        height = self._base.height
-        for seen in (tip, Progress("blocks", height, height, self.world.now), self._hidden):
+        height = self._hidden.block.height
+        for seen in (tip, self._hidden, Progress("blocks", height, height, self.world.now)):
             self.queue.append(seen)
             yield
         reported: set[str] = set()
         while True:
             async with self.ledger.engine.connect() as conn:
-                unread = set(await chain_source.unindexed_projects(conn)) - reported
+                unread = set(await chain_source.unindexed_projects(conn)) - reported - self.unread
             yield
             for project_id in sorted(unread):
                 reported.add(project_id)
@@ -179,8 +181,16 @@ class FirstSync:
 
     async def marks(self) -> dict[str, str]:
         """What the record says of itself."""
+        marks = await self._meta()
+        return {key: marks[key] for key in marks.keys() - {"network", "first_read_at"}}
+
+    async def was_read(self) -> bool:
+        """Whether every source was read once, while the first sync goes on."""
+        return "first_read_at" in await self._meta()
+
+    async def _meta(self) -> dict[str, str]:
         async with self.ledger.engine.connect() as conn:
-            rows = await conn.execute(select(schema.meta).where(schema.meta.c.key != "network"))
+            rows = await conn.execute(select(schema.meta))
             return {row.key: row.value for row in rows}
 
 

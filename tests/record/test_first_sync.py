@@ -1,5 +1,6 @@
 """The first sync: the record says that it is complete when the last sum is in, never before."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -91,6 +92,7 @@ async def test_a_relay_that_is_away_is_not_waited_for_but_the_record_is_not_comp
     await everything(sync)
     assert not await sync.marks()
     await sync.ledger.see(SourceHealth("relay", AWAY, "down", sync.world.now))
+    await everything(sync)
     assert (await sync.marks()).keys() == {"first_sync_ended_at"}
     now = sync.world.now
     await sync.ledger.see(
@@ -107,6 +109,7 @@ async def test_a_relay_that_could_not_be_read_to_its_end_is_not_waited_for(
     await sync.ledger.see(SourceHealth("relay", AWAY, "degraded", sync.world.now))
     assert not await sync.marks()
     await sync.ledger.see(Progress(f"backfill {AWAY}", 3, 3, sync.world.now))
+    await everything(sync)
     assert (await sync.marks()).keys() == {"first_sync_ended_at"}
 
 
@@ -133,10 +136,28 @@ async def test_a_history_that_is_set_aside_is_not_waited_for(sync: FirstSync, co
     assert len(unread) == 2
     problems = [SourceProblem(code, "No explorer gives it.", "degraded", now, now, unread[0])]
     await sync.ledger.see(GroupProblems("chain", tuple(problems), now))
+    await everything(sync)
     if code == "history":
         assert not await sync.marks(), "the other one is awaited"
         await sync.ledger.see(sync.history(unread[1]))
     assert (await sync.marks()).keys() == EVERYTHING
+
+
+async def test_projects_that_are_announced_each_second_keep_no_sync_from_its_end(
+    sync: FirstSync,
+) -> None:
+    """Anybody can announce a project, and then its history is to be read and its key is wanted."""
+    await sync.start()
+    newcomers = [Founder(sync.world, f"newcomer {number}") for number in range(9)]
+    sync.unread = {newcomer.project_id for newcomer in newcomers}
+    async for _ in sync.run(Random(3)):
+        if newcomers and await sync.was_read():
+            sync.world.now += 1
+            seen = sync.world.told(newcomers.pop().event)
+            await sync.ledger.see(replace(seen, at=sync.world.now))
+    assert len(newcomers) < 9, "some came meanwhile"
+    assert (await sync.marks()).keys() == EVERYTHING
+    assert await sync.shown() == sync.totals
 
 
 async def test_what_is_found_later_leaves_a_complete_record_complete(sync: FirstSync) -> None:
@@ -180,7 +201,11 @@ async def test_after_a_gap_it_is_incomplete_until_every_history_is_read_again(
     await everything(sync)
     seen = sync.world.mine()
     await sync.ledger.see(TipSeen(seen.block, "explorer", sync.world.now, gap=True))
-    assert await sync.marks() == {**await sync.marks(), "complete": "false", "gap": "true"}
+    assert await sync.marks() == {
+        **await sync.marks(),
+        "complete": "false",
+        "gap": str(sync.world.now),
+    }
     for project_id in sync.histories:
         assert (await sync.marks())["complete"] == "false"
         await sync.ledger.see(sync.history(project_id))

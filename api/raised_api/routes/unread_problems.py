@@ -34,6 +34,6 @@ async def unread_problems(conn: AsyncConnection, named: Container[object]) -> li
     problems = [
         problem_item(name, code, detail, None) for name, code, detail in unread if name not in named
     ]
-    if readings.has_gap:
+    if readings.gap_at is not None:
         problems.append(problem_item("chain", "gap", _GAP, None))
     return problems

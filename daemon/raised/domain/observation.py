@@ -36,7 +36,6 @@ class EventsSeen:
 @dataclass(frozen=True, slots=True)
 class BackfillDone:
     """A relay gave everything it holds that is no older than its last cursor (or all, `full`).
-
     `began_at` becomes the relay's cursor: our clock when this back-fill began.
     """
 
@@ -48,11 +47,15 @@ class BackfillDone:
 
 @dataclass(frozen=True, slots=True)
 class WantedAsked:
-    """A relay was asked for all that the record wanted, by `wanted.digest_of_wanted`."""
+    """A relay was asked for all that the record wanted: named events, and events of public keys.
+
+    `events`: `wanted.digest_of_events`. `after_first_read`: every source had been read once before.
+    """
 
     relay: str
     at: int
-    wanted: int
+    events: int
+    after_first_read: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,10 +334,7 @@ class SourceHealth:
 
 @dataclass(frozen=True, slots=True)
 class GroupProblems:
-    """All problems that stand with the sources of a group together, and with none of them alone.
-
-    Such as a project whose history no explorer gives.
-    """
+    """All problems of a group of sources together, such as a history that no explorer gives."""
 
     group: SourceGroup
     problems: tuple[SourceProblem, ...]

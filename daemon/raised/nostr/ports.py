@@ -33,6 +33,10 @@ class RelayRecord(Protocol):
         """Event ids that founding transactions name and the record lacks."""
         ...
 
+    async def are_sources_read(self) -> bool:
+        """Whether every source has been read once, so that the record waits for what follows."""
+        ...
+
     async def project_pubkeys(self) -> tuple[str, ...]:
         """The Nostr keys of all projects, by an event or a founding; founded projects first.
 

@@ -9,6 +9,7 @@ from typing import Final, Never
 
 from raised import clock
 from raised.domain.observation import Observation, Progress, WantedAsked
+from raised.domain.wanted import digest_of_events
 from raised.errors import Refused, Unavailable
 from raised.net.backoff import Backoff
 from raised.nostr.catch_up import CatchUp
@@ -136,7 +137,9 @@ class Relay:
         """Report once that the relay was asked for all of it, after what it gave."""
         if wanted != self._asked:
             await self._ingest.drain_pages()
-            report = WantedAsked(self._context.url, clock.now(), wanted.digest)
+            url = self._context.url
+            events = digest_of_events(wanted.event_ids)
+            report = WantedAsked(url, clock.now(), events, wanted.after_first_read)
             await self._outbox.put(report)
             self._asked = wanted
 

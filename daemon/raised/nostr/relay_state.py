@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass, field
 
 from raised.domain.observation import Observation
-from raised.domain.wanted import digest_of_wanted
 from raised.nostr.health import RelayHealth
 from raised.nostr.ingest import Ingest
 from raised.nostr.ports import RelayCursor, RelayRecord
@@ -22,11 +21,7 @@ class Wanted:
 
     pubkeys: tuple[str, ...] = ()
     event_ids: tuple[str, ...] = ()  # named by founding transactions, and not in the record
-
-    @property
-    def digest(self) -> int:
-        """A number that stands for it, as the record counts it."""
-        return digest_of_wanted(self.event_ids, self.pubkeys)
+    after_first_read: bool = False  # whether every source had been read once before
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,12 @@ class RelaySource:
         return sdk_client.RelayEndpoint(settings, self._proxy, self._timing)
 
     async def _update_wanted(self) -> None:
+        # Before what is wanted, which then lacks nothing that the first reading brought.
+        after_first_read = await self._record.are_sources_read()
         wanted = Wanted(
             pubkeys=tuple(dict.fromkeys(await self._record.project_pubkeys())),
             event_ids=tuple(sorted(await self._record.missing_events())),
+            after_first_read=after_first_read,
         )
         if wanted != self._wanted:
             self._wanted = wanted

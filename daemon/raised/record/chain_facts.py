@@ -47,7 +47,7 @@ async def apply_tip(conn: AsyncConnection, seen: TipSeen, policy: Policy, dirty:
         await _extend(conn, block, policy, dirty)
     if seen.gap:
         await projects.reset_indexed_heights(conn)
-        await marks.put_gap(conn)
+        await marks.put_gap(conn, seen.at)
 
 
 async def apply_history(

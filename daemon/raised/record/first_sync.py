@@ -5,6 +5,7 @@ the last sum is in, and a record whose completeness changes has a change to tell
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,7 +15,8 @@ from raised.db.items.change_item import Completeness
 from raised.db.queries.first_sync import (
     Readings,
     awaits_histories,
-    is_under_way,
+    awaits_what_follows,
+    last_seen_project,
     read_readings,
 )
 from raised.domain.change import Change
@@ -65,8 +67,8 @@ async def update(
         return
     readings = await read_readings(conn)
     has_ended = readings.ended_at is not None or await _end(conn, readings, dirty.at)
-    has_gap = readings.has_gap and not await _close_gap(conn)
-    complete = has_ended and not readings.unread and not has_gap
+    is_gap_open = readings.gap_at is not None and not await _close_gap(conn, readings.gap_at)
+    complete = has_ended and not readings.unread and not is_gap_open
     if complete != is_complete:
         await marks.put_complete(conn, complete=complete)
         change = Change("record.complete" if complete else "record.incomplete", _RECORD, _RECORD)
@@ -75,15 +77,22 @@ async def update(
 
 async def _end(conn: AsyncConnection, readings: Readings, at: int) -> bool:
     """End the first sync if nothing is awaited any more; whether it has ended."""
-    if not readings.has_relay or await is_under_way(conn, readings):
+    if not readings.has_relay or not readings.are_read:
+        return False
+    if readings.first_read_at is None:
+        # What was observed before may be dated later than what this commit observed.
+        first_read_at = max(at, await last_seen_project(conn))
+        await marks.put_first_read(conn, first_read_at)
+        readings = replace(readings, first_read_at=first_read_at)
+    if await awaits_what_follows(conn, readings):
         return False
     await marks.put_first_sync_ended(conn, at)
     return True
 
 
-async def _close_gap(conn: AsyncConnection) -> bool:
-    """Whether every history is read again after blocks were passed over."""
-    if await awaits_histories(conn):
+async def _close_gap(conn: AsyncConnection, at: int) -> bool:
+    """Whether every history is read again after blocks were passed over at this time."""
+    if await awaits_histories(conn, at):
         return False
     await marks.drop_gap(conn)
     return True

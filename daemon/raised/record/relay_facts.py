@@ -69,7 +69,9 @@ async def apply_backfill(conn: AsyncConnection, done: BackfillDone) -> None:
 
 async def apply_wanted(conn: AsyncConnection, asked: WantedAsked) -> None:
     """Store for what the relay was asked beside its back-fills."""
-    await cursors.set_cursor(conn, cursors.WANTED, asked.relay, asked.wanted, None)
+    await cursors.set_cursor(
+        conn, cursors.WANTED, asked.relay, asked.events, int(asked.after_first_read)
+    )
 
 
 async def check_named_events(

@@ -38,6 +38,11 @@ class RecordView:
         async with reading(self._engine) as conn:
             return await relay_source.missing_events(conn)
 
+    async def are_sources_read(self) -> bool:
+        """Whether every source has been read once."""
+        async with reading(self._engine) as conn:
+            return await relay_source.are_sources_read(conn)
+
     async def project_pubkeys(self) -> tuple[str, ...]:
         """The nostr keys of all projects."""
         async with reading(self._engine) as conn:

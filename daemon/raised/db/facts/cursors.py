@@ -10,7 +10,7 @@ from raised.db.bulk import put
 from raised.db.schema import cursor
 
 RELAY: Final = "relay"
-WANTED: Final = "relay:wanted"  # what a relay was asked for, as `digest_of_wanted`
+WANTED: Final = "relay:wanted"  # the events a relay was asked for, as `digest_of_events`
 # How far a store's sweeps are; how far a full one came that has not ended, with when it began; and
 # since when a store is expected to send events.
 STORE: Final = "store"

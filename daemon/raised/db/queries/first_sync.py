@@ -10,19 +10,31 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, exists, func, literal, select, union_all
+from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts.cursors import RELAY, STORE_READ, WANTED
-from raised.db.facts.marks import FIRST_SYNC_ENDED, GAP
+from raised.db.facts.marks import FIRST_READ, FIRST_SYNC_ENDED, GAP
 from raised.db.queries.relay_source import missing_events, project_pubkeys
-from raised.db.schema import block, cursor, daemon, explorer, meta, problem, project, relay, store
+from raised.db.schema import (
+    block,
+    cursor,
+    daemon,
+    explorer,
+    founding,
+    meta,
+    problem,
+    project,
+    relay,
+    store,
+)
 from raised.db.stored_settings import StoredSettings
 from raised.domain.observation import MORE_PROBLEMS
-from raised.domain.wanted import digest_of_wanted
+from raised.domain.wanted import digest_of_events
 
 _BLOCKS: Final = "blocks"  # the chain source calls the way to its first tip so in `Progress`
 _INDEX: Final = "index"
+_ANY_TIME: Final = 2**62
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -77,18 +89,31 @@ class SourceReading:
 class Readings:
     """How far the sources that are followed were read.
 
-    `ended_at`: when the first sync ended (Unix seconds); None before. `has_gap`: blocks were
-    passed over, and the histories that tell what they held may be unread. `reached_tip`: the
-    running daemon has followed the chain to its tip once. `wanted`: for what each relay was asked
-    beside its back-fills, by `digest_of_wanted`.
+    `first_read_at`: when each had been read once, `ended_at`: when the first sync ended (Unix
+    seconds); None before. `gap_at`: when blocks were passed over, while the histories that tell
+    what they held may be unread. `reached_tip`: the running daemon has followed the chain to its
+    tip once. `wanted`: for which events each relay was asked by id, by `digest_of_events`, and
+    whether that was after all had been read.
     """
 
     relays: tuple[SourceReading, ...]
     stores: tuple[SourceReading, ...]
+    first_read_at: int | None
     ended_at: int | None
-    has_gap: bool
+    gap_at: int | None
     reached_tip: bool
-    wanted: Mapping[str, int]
+    wanted: Mapping[str, tuple[int, int]]
+
+    @property
+    def until(self) -> int:
+        """What is known since later is not part of the first sync (Unix seconds)."""
+        return _ANY_TIME if self.first_read_at is None else self.first_read_at
+
+    @property
+    def are_read(self) -> bool:
+        """Whether every source was read once, but for those that are away."""
+        sources = (*self.relays, *self.stores)
+        return self.reached_tip and not any(source.step.is_awaited for source in sources)
 
     @property
     def has_relay(self) -> bool:
@@ -112,7 +137,6 @@ async def read_readings(conn: AsyncConnection) -> Readings:
     away, marks, cursors = await _away(conn, started_at), await _marks(conn), await _cursors(conn)
     relays = await _names(conn, relay.c.name, settings.relays)
     labels = await _names(conn, store.c.name, settings.store_labels)
-    ended_at = marks.get(FIRST_SYNC_ENDED)
     return Readings(
         relays=tuple(
             SourceReading(
@@ -134,21 +158,23 @@ async def read_readings(conn: AsyncConnection) -> Readings:
             )
             for label in labels
         ),
-        ended_at=None if ended_at is None else int(ended_at),
-        has_gap=GAP in marks,
+        first_read_at=marks.get(FIRST_READ),
+        ended_at=marks.get(FIRST_SYNC_ENDED),
+        gap_at=marks.get(GAP),
         reached_tip=_BLOCKS in progress,
         wanted={name: value for (kind, name), value in cursors.items() if kind == WANTED},
     )
 
 
-async def _marks(conn: AsyncConnection) -> dict[str, str]:
-    return {row.key: row.value for row in await conn.execute(select(meta))}
+async def _marks(conn: AsyncConnection) -> dict[str, int]:
+    times = select(meta).where(meta.c.key.in_((FIRST_READ, FIRST_SYNC_ENDED, GAP)))
+    return {row.key: int(row.value) for row in await conn.execute(times)}
 
 
-async def _cursors(conn: AsyncConnection) -> dict[tuple[str, str], int]:
+async def _cursors(conn: AsyncConnection) -> dict[tuple[str, str], tuple[int, int]]:
     statement = select(cursor).where(cursor.c.source.in_((RELAY, WANTED, STORE_READ)))
     rows = await conn.execute(statement)
-    return {(row.source, row.name): row.value for row in rows}
+    return {(row.source, row.name): (row.value, row.full_at or 0) for row in rows}
 
 
 async def _away(conn: AsyncConnection, started_at: int) -> set[tuple[str, str]]:
@@ -174,23 +200,30 @@ async def _names(
     return tuple(await conn.scalars(select(column).order_by(column)))
 
 
-async def is_under_way(conn: AsyncConnection, readings: Readings) -> bool:
-    """Whether something is awaited that the first sync does not end without."""
-    sources = (*readings.relays, *readings.stores)
-    if not readings.reached_tip or any(source.step.is_awaited for source in sources):
-        return True
-    if await awaits_histories(conn):
+async def awaits_what_follows(conn: AsyncConnection, readings: Readings) -> bool:
+    """Whether something is awaited that follows from what the sources gave at first."""
+    if await awaits_histories(conn, readings.until):
         return True
     return any(step.is_awaited for step in await _wanted(conn, readings))
 
 
-async def awaits_histories(conn: AsyncConnection) -> bool:
-    """Whether a project's address history is still to be read: not of one that is set aside."""
+async def last_seen_project(conn: AsyncConnection) -> int:
+    """When the newest project was first seen (Unix seconds); 0 without any."""
+    return int(await conn.scalar(select(func.max(project.c.first_seen_at))) or 0)
+
+
+async def awaits_histories(conn: AsyncConnection, until: int) -> bool:
+    """Whether the address history of a project is still to be read that was known at this time.
+
+    Or that was founded since, which is not for free; not of one that is set aside.
+    """
     of_chain = problem.c.kind == "chain"
     set_aside = exists().where(
         of_chain, problem.c.code.startswith("history"), problem.c.subject == project.c.id
     )
-    unread = exists().where(project.c.indexed_height.is_(None), ~set_aside)
+    is_founded = exists().where(founding.c.project_id == project.c.id)
+    is_early = or_(project.c.first_seen_at <= until, is_founded)
+    unread = exists().where(project.c.indexed_height.is_(None), is_early, ~set_aside)
     # Of very many not all are named.
     unnamed = exists().where(of_chain, problem.c.code == MORE_PROBLEMS)
     return bool(await conn.scalar(select(and_(unread, ~unnamed))))
@@ -201,7 +234,7 @@ async def read_steps(conn: AsyncConnection, readings: Readings) -> list[Step]:
     return [
         *(source.step for source in readings.relays),
         await _blocks(conn, readings),
-        await _index(conn),
+        await _index(conn, readings),
         *(source.step for source in readings.stores),
         *(await _wanted(conn, readings) if readings.ended_at is None else ()),
     ]
@@ -217,19 +250,24 @@ async def _blocks(conn: AsyncConnection, readings: Readings) -> Step:
     return Step(_BLOCKS, done, max([done + 1, *shown]), is_awaited=True)
 
 
-async def _index(conn: AsyncConnection) -> Step:
+async def _index(conn: AsyncConnection, readings: Readings) -> Step:
     known = int(await conn.scalar(select(func.count()).select_from(project)) or 0)
     unread = select(func.count()).where(project.c.indexed_height.is_(None))
     done = known - int(await conn.scalar(unread) or 0)
-    return Step(_INDEX, done, known, is_awaited=await awaits_histories(conn))
+    return Step(_INDEX, done, known, is_awaited=await awaits_histories(conn, readings.until))
 
 
 async def _wanted(conn: AsyncConnection, readings: Readings) -> list[Step]:
-    """What follows from projects and foundings: events by id, and what the projects' keys wrote."""
+    """What follows from projects and foundings: events by id, and what the projects' keys wrote.
+
+    A relay was asked for enough when that was what the record wanted after all had been read once.
+    Keys that come later are not awaited: anybody can announce projects. Events by id are: foundings
+    are not for free.
+    """
     event_ids, pubkeys = await missing_events(conn), await project_pubkeys(conn)
-    total, digest = len(event_ids) + len(pubkeys), digest_of_wanted(event_ids, pubkeys)
+    total, digest = len(event_ids) + len(pubkeys), digest_of_events(event_ids)
     return [
-        _asked(source, total, is_done=not total or readings.wanted.get(source.name) == digest)
+        _asked(source, total, is_done=not total or readings.wanted.get(source.name) == (digest, 1))
         for source in readings.relays
         if source.is_read
     ]

@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raised.db.facts.cursors import RELAY, cursor_of
 from raised.db.facts.events import event_of, known_events
-from raised.db.schema import event, event_relay, founding, project
+from raised.db.facts.marks import FIRST_READ, FIRST_SYNC_ENDED
+from raised.db.schema import event, event_relay, founding, meta, project
 from raised.domain.event import Event
 
 
@@ -33,6 +34,12 @@ async def missing_events(conn: AsyncConnection) -> tuple[str, ...]:
         .order_by(founding.c.event_id)
     )
     return tuple(await conn.scalars(statement))
+
+
+async def are_sources_read(conn: AsyncConnection) -> bool:
+    """Whether every source has been read once."""
+    marks = select(meta.c.key).where(meta.c.key.in_((FIRST_READ, FIRST_SYNC_ENDED)))
+    return (await conn.scalar(marks.limit(1))) is not None
 
 
 async def project_pubkeys(conn: AsyncConnection) -> tuple[str, ...]:
