@@ -81,6 +81,23 @@ async def test_blocks_are_followed_while_a_long_history_is_read(
             assert await observed.is_consistent(funded.world)
 
 
+async def test_a_long_history_is_read_on_from_who_gives_it(
+    writer: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "_TURN_SECONDS", 1e-6)
+    async with funded_project(explorers=2, coins=PAYMENTS + 10) as funded:
+        script = project_script(funded.project.project_id)
+        paid = [funded.wallet.pay([TxOut(1_000, script)]) for _ in range(PAYMENTS)]
+        funded.world.chain.mine(paid)
+        funded.world.explorer.faults = Faults(status=500, only=HISTORY[1:])
+        async with following(fast_settings(funded.world), writer, funded.project) as observed:
+            await observed.wait_until_caught_up(funded.world)
+            assert await observed.totals(funded.project) == ProjectTotals(99_000, 0, 1)
+            assert {seen.explorer for seen in observed.of_kind(HistorySeen)} == {
+                funded.world.explorers[1].url
+            }
+
+
 async def test_a_history_that_is_too_long_is_named_and_left_alone(
     writer: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,10 +163,11 @@ class HistoryBacklog:
         return None
 
     def _in_order(self, peers: Sequence[ExplorerPeer], project_id: str) -> Sequence[ExplorerPeer]:
-        """Whom to ask: first who linked its blocks; nobody who kept us waiting for it."""
-        linking, slow = self._unlinked.get(project_id), self._slow[project_id]
+        """Whom to ask: first who gave pages or linked its blocks; nobody who kept us waiting."""
+        begun, slow = self._partial.get(project_id), self._slow[project_id]
+        first = self._unlinked.get(project_id) if begun is None else begun[0]
         quick = [peer for peer in peers if peer.name not in slow]
-        return sorted(quick, key=lambda peer: peer.name != linking)
+        return sorted(quick, key=lambda peer: peer.name != first)
 
     async def _read_from(
         self, peer: ExplorerPeer, project_id: str
