@@ -152,18 +152,15 @@ async def test_a_full_sweep_that_fails_resumes_when_the_server_works_again(
     store: FollowedStore,
 ) -> None:
     ids = store.server.add_many(120, status="Settled")
-    left = [12]
 
     def break_down(request: Request) -> Response | None:
-        if not store.record.published(SweepReached) or not left[0]:
-            return None
-        left[0] -= 1
-        return BROKEN
+        return BROKEN if store.record.published(SweepReached) else None
 
     store.server.overrides.append(break_down)
     async with store.follow():
         await store.until(lambda: store.record.problem_code == "busy")
-        assert store.record.health.state == "down"
+        await store.until(lambda: store.record.health.state == "down")
+        store.server.overrides.remove(break_down)
         await store.until(lambda: store.record.full_sweeps and store.record.health.state == "ok")
     assert set(store.record.invoices) == set(ids)
     assert store.server.count("/invoices?includeArchived=true&skip=0&take=50") == 1
