@@ -89,12 +89,21 @@ def open_writer(url: str) -> AsyncEngine:
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():  # or it would look as if others had written the file
-                path.touch(mode=0o600)
+            if not path.exists():
+                _create(path)
             _refuse_directory(path)
         except OSError as error:
             raise _unusable(path, error) from error
     return _open(url, begin="BEGIN IMMEDIATE")
+
+
+def _create(path: Path) -> None:
+    """Create the file before SQLite does, or it would look as if others had written it.
+
+    So would the index that a deleted record has left; its log SQLite deletes by itself.
+    """
+    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+    path.touch(mode=0o600)
 
 
 def open_reader(url: str) -> AsyncEngine:

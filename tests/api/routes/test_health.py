@@ -128,7 +128,7 @@ async def test_after_the_first_sync_a_source_that_was_never_read_is_named(
 
 async def test_a_gap_is_named_until_every_history_is_read_again(book: Any, api: Any) -> None:
     await book.whole()
-    await book.add(schema.meta, key="gap", value="true")
+    await book.add(schema.meta, key="gap", value=str(NOW))
     answer = await api.get("/health")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert [problem["code"] for problem in answer.json()["problems"]] == ["gap"]

@@ -17,6 +17,14 @@ from tests.api.webhooks.deliveries import (
 from raised.config.stores import WEBHOOK_SECRET, SecretFile
 from raised.db import schema
 
+NOW = 1_750_000_000
+
+
+async def read_store(book: Any, label: str) -> None:
+    """A store that was read to its end once."""
+    await book.source(schema.store, label)
+    await book.add(schema.cursor, source="store:read", name=label, value=NOW)
+
 
 async def test_a_store_without_secret_is_asked_to_send_again_and_named(
     book: Any, serve: Any
@@ -24,7 +32,7 @@ async def test_a_store_without_secret_is_asked_to_send_again_and_named(
     """BTCPay Server gives up after a 404, and what was not stored is then lost."""
     await book.whole()
     for label in ("shop", "stall"):
-        await book.source(schema.store, label)
+        await read_store(book, label)
     await follow_stores(book, shop=STORE_ID, stall="other")
     async with serve(webhook_secrets={"stall": (SECRET,)}) as api:
         assert (await api.json("/health"))["problems"] == []
@@ -46,7 +54,7 @@ async def test_a_stranger_makes_no_problem_of_a_store_without_webhook(
     book: Any, serve: Any
 ) -> None:
     await book.whole()
-    await book.source(schema.store, "shop")
+    await read_store(book, "shop")
     await follow_stores(book, shop=STORE_ID)
     async with serve() as api:
         for path in (SHOP, "/webhook"):
@@ -66,7 +74,7 @@ async def test_a_secret_file_that_is_not_there_is_a_problem_before_any_delivery(
             assert (await deliver(api, body_of(), path)).status_code == 503
         assert (await deliver(api, body_of(), "/webhooks/btcpay/other")).status_code == 404
         await book.whole()
-        await book.source(schema.store, "shop")
+        await read_store(book, "shop")
         (problem,) = (await api.json("/health"))["problems"]
     assert (problem["code"], problem["severity"]) == ("no_webhook_secret", "degraded")
     assert f"{file.variable} names {file.path}" in problem["detail"]
